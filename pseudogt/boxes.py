@@ -1,0 +1,210 @@
+"""Boxes: from instance ids, to masks, and between conventions.
+
+Boxes are half-open ``[x0, y0, x1, y1)`` in pixels everywhere; files of the weak panoptic authors
+hold inclusive ones and are converted at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+
+class InstanceBoxes(NamedTuple):
+    """Boxes of one image in file order.
+
+    Attributes
+    ----------
+    boxes_xyxy : (N, 4) int32
+        Half-open. All zero where an id was asked for that has no pixel.
+    classes : (N,) int32
+        Train ids.
+    iscrowd : (N,) bool
+        True for a box around a group of instances.
+    isstuff : (N,) bool
+        True for the full-image box of a stuff class.
+    """
+
+    boxes_xyxy: NDArray[np.int32]
+    classes: NDArray[np.int32]
+    iscrowd: NDArray[np.bool_]
+    isstuff: NDArray[np.bool_]
+
+
+def inclusive_to_half_open(boxes: ArrayLike) -> NDArray[np.int32]:
+    """Boxes ``(N, 4)`` whose last column and row belong to them, as half-open ones."""
+    return np.asarray(boxes, np.int32).reshape(-1, 4) + np.array([0, 0, 1, 1], np.int32)
+
+
+def half_open_to_inclusive(boxes_xyxy: ArrayLike) -> NDArray[np.int32]:
+    """Inverse of :func:`inclusive_to_half_open`."""
+    return np.asarray(boxes_xyxy, np.int32).reshape(-1, 4) - np.array([0, 0, 1, 1], np.int32)
+
+
+def check_boxes(boxes_xyxy: ArrayLike, shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Boxes as ``(N, 4) int32``, each at least one pixel large and inside the image.
+
+    Raises
+    ------
+    ValueError
+        Naming the first box that is inverted, empty or sticks out of ``shape`` = (H, W).
+    """
+    boxes = np.asarray(boxes_xyxy, np.int32).reshape(-1, 4)
+    height, width = shape
+    x0, y0, x1, y1 = boxes.T
+    bad = (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height) | (x1 <= x0) | (y1 <= y0)
+    if bad.any():
+        raise ValueError(
+            f"box {boxes[bad][0].tolist()} is inverted, empty or outside the {width}x{height} image; "
+            "boxes are half-open [x0, y0, x1, y1)"
+        )
+    return boxes
+
+
+def clip_boxes(boxes_xyxy: ArrayLike, shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Boxes ``(N, 4)`` with x0, y0 at least 0 and x1, y1 at most the width and height of ``shape``.
+
+    Differs from what you may expect: a box wholly outside the image is kept and becomes inverted;
+    it paints nothing (WSPS ``make_bbox_masks``).
+    """
+    boxes = np.asarray(boxes_xyxy, np.int32).reshape(-1, 4)
+    height, width = shape
+    low = np.maximum(boxes[:, :2], 0)
+    high = np.minimum(boxes[:, 2:], np.array([width, height], np.int32))
+    return np.hstack([low, high])
+
+
+def box_areas(boxes_xyxy: ArrayLike) -> NDArray[np.int64]:
+    """Areas ``(N,)`` in pixels; not positive for a box inverted on one axis."""
+    x0, y0, x1, y1 = np.asarray(boxes_xyxy, np.int64).reshape(-1, 4).T
+    return (x1 - x0) * (y1 - y0)
+
+
+def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> NDArray[np.float64]:
+    """Intersection over union ``(N, M)`` of boxes ``(N, 4)`` and ``(M, 4)``; empty boxes give 0."""
+    a = np.asarray(boxes_a, np.int64).reshape(-1, 1, 4)
+    b = np.asarray(boxes_b, np.int64).reshape(1, -1, 4)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    intersection = np.clip(sides, 0, None).prod(-1)
+    areas_a, areas_b = (np.clip(v[..., 2:] - v[..., :2], 0, None).prod(-1) for v in (a, b))
+    union = areas_a + areas_b - intersection
+    return intersection / np.maximum(union, 1)
+
+
+def box_slices(box_xyxy: ArrayLike) -> tuple[slice, slice]:
+    """Row and column slices of one box; an inverted box selects nothing."""
+    x0, y0, x1, y1 = (int(v) for v in np.asarray(box_xyxy))
+    return slice(y0, max(y1, y0)), slice(x0, max(x1, x0))
+
+
+def find_tight_box(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Smallest half-open box ``(4,) int32`` around the true pixels of ``(H, W)``; zeros if there is none."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return np.zeros(4, np.int32)
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.int32)
+
+
+def fill_boxes(boxes_xyxy: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Union ``(H, W)`` of filled boxes, clipped to the image."""
+    mask = np.zeros(shape, bool)
+    for box in clip_boxes(boxes_xyxy, shape):
+        mask[box_slices(box)] = True
+    return mask
+
+
+def fill_class_masks(boxes_xyxy: ArrayLike, classes: ArrayLike, shape: tuple[int, int]) -> dict[int, NDArray[np.bool_]]:
+    """Union of each class's filled boxes: WSPS ``make_bbox_masks``.
+
+    Parameters
+    ----------
+    boxes_xyxy : (N, 4) int
+    classes : (N,) int
+    shape : (H, W)
+
+    Returns
+    -------
+    dict
+        Class -> ``(H, W)`` bool, only for classes that have a box.
+
+    Differs from what you may expect: groups and stuff boxes count, and a class whose only box lies
+    outside the image has a mask, all false.
+    """
+    boxes, classes = np.asarray(boxes_xyxy, np.int32).reshape(-1, 4), np.asarray(classes)
+    return {int(c): fill_boxes(boxes[classes == c], shape) for c in np.unique(classes)}
+
+
+def find_instance_boxes(
+    instance_ids: NDArray[Any],
+    *,
+    stuff_ids: Collection[int],
+    thing_ids: Collection[int],
+    num_classes: int,
+    ignore_label: int = 255,
+    include_stuff: bool = True,
+    include_groups: bool = True,
+) -> InstanceBoxes:
+    """Boxes from Cityscapes-style instance ids: WSPS ``instanceTrainId_to_dets``.
+
+    Parameters
+    ----------
+    instance_ids : (H, W) integer or floating
+        ``class`` for stuff and groups, ``class * 1000 + k`` for instances.
+    stuff_ids, thing_ids
+        Train ids of the stuff and thing classes.
+    num_classes : int
+    ignore_label : int
+        Value of ``instance_ids`` that is no segment.
+    include_stuff, include_groups : bool
+        Whether stuff gives full-image boxes and bare thing ids give group boxes.
+
+    Returns
+    -------
+    InstanceBoxes
+        Ascending by id: stuff, then groups, then instances. Empty if no id matches a rule.
+
+    Raises
+    ------
+    ValueError
+        If an id means a class beyond ``num_classes``.
+
+    Differs from what you may expect: the ids are the symmetric difference with ``ignore_label``, so
+    an ignore label that does not occur is *added* and, if it is a class, gets a box (stuff) or an
+    all-zero group box (thing). With integer ids the class is the id over 1000 rounded to nearest,
+    halves up: instance 11500 has class 12. Ids 1001 to 10999 give instances of stuff classes. A
+    group box spans all of a class's group pixels together.
+    """
+    ids, inverse = np.unique(instance_ids, return_inverse=True)
+    positions = {int(v): i for i, v in enumerate(ids)}
+    tight = ndimage.find_objects(inverse.reshape(instance_ids.shape) + 1, max_label=len(ids))
+    height, width = instance_ids.shape
+    offset = 500 if np.issubdtype(instance_ids.dtype, np.integer) else 0
+
+    found: list[tuple[tuple[int, int, int, int], int, bool, bool]] = []
+    for value in sorted(set(positions) ^ {ignore_label}):
+        box = _slices_to_box(tight[positions[value]]) if value in positions else (0, 0, 0, 0)
+        if include_stuff and value in stuff_ids:
+            found.append(((0, 0, width, height), value, False, True))
+        elif value > 1000:
+            found.append((box, (value + offset) // 1000, False, False))
+        elif include_groups and value in thing_ids:
+            found.append((box, value, True, False))
+
+    beyond = [c for _, c, _, _ in found if c >= num_classes]
+    if beyond:
+        raise ValueError(f"instance ids hold class {beyond[0]}, there are {num_classes} classes")
+    return InstanceBoxes(
+        boxes_xyxy=np.array([f[0] for f in found], np.int32).reshape(-1, 4),
+        classes=np.array([f[1] for f in found], np.int32),
+        iscrowd=np.array([f[2] for f in found], bool),
+        isstuff=np.array([f[3] for f in found], bool),
+    )
+
+
+def _slices_to_box(slices: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    rows, columns = slices
+    return columns.start, rows.start, columns.stop, rows.stop
