@@ -1,0 +1,43 @@
+# demo  the whole chain on the embedded street scenes: about ten minutes on a laptop
+# test  everything that is checked before a change lands
+# lint  format, types, workflow lint
+# bench every benchmark; figures go to benchmarks/results/
+SHELL := bash
+VENV ?= .venv
+CORES ?= all
+# The first interpreter that is new enough; `make PYTHON=...` overrides.
+PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/snakemake --cores $(CORES)
+	@echo "Report: results/streets/report/index.html   Figures: results/streets/evaluation/summary.json"
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow and not slurm" tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+bench: $(INSTALLED)
+	mkdir -p benchmarks/results
+	for script in benchmarks/*.py; do \
+		$(BIN)/python $$script --json benchmarks/results/$$(basename $$script .py).json || exit 1; done
+
+clean:
+	rm -rf results logs .snakemake
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

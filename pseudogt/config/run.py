@@ -1,0 +1,71 @@
+"""The whole configuration of a run: one model per section, checked before anything starts.
+
+Only the workflow and the tools around it import this module; a stage imports its own section, so
+that a new field in one section reruns that section's stage only.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError, model_validator
+
+from pseudogt.cli import describe_validation_error
+from pseudogt.config.base import Section
+from pseudogt.config.box_masks import BoxMasksSettings
+from pseudogt.config.cams import CamsSettings
+from pseudogt.config.classifier import ClassifierSettings
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.evaluation import EvaluationSettings
+from pseudogt.config.labels import LabelsSettings
+from pseudogt.config.predictions import PredictionsSettings
+from pseudogt.config.report import ReportSettings
+from pseudogt.config.rounds import RoundsSettings
+from pseudogt.config.segmenter import SegmenterSettings
+from pseudogt.config.streets import StreetsSettings
+from pseudogt.config.weak_labels import WeakLabelsSettings
+
+
+class RunConfig(Section):
+    """Everything in ``config.yaml``."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its results lie in results/<name>/."
+    )
+    data_root: str | None = Field(None, description="Folder of the dataset; not needed for `dataset.format: streets`.")
+    shard_size: int = Field(64, ge=1, description="Images per job.")
+    gpus: int = Field(0, ge=0, description="GPUs per training job; 0 trains on the CPU.")
+    threads: int = Field(2, ge=1, description="Cores that a job which uses several asks for.")
+    images: str | None = Field(None, description="For `snakemake predict`: folder of the images to label.")
+    model: str | None = Field(None, description="For `snakemake predict`: model file; default is the run's last one.")
+    predict_to: str = Field("predicted", description="For `snakemake predict`: folder of the results.")
+    dataset: DatasetSettings
+    streets: StreetsSettings = StreetsSettings()
+    weak_labels: WeakLabelsSettings = WeakLabelsSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    cams: CamsSettings = CamsSettings()
+    box_masks: BoxMasksSettings = BoxMasksSettings()
+    labels: LabelsSettings = LabelsSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+    rounds: RoundsSettings = RoundsSettings()
+    predictions: PredictionsSettings = PredictionsSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="after")
+    def _check_data_root(self) -> RunConfig:
+        if self.images is None and self.dataset.format != "streets" and not self.data_root:
+            raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
+        return self
+
+
+def parse_run_config(config: dict) -> RunConfig:
+    """Validate Snakemake's merged config.
+
+    Raises
+    ------
+    ValueError
+        One line per problem, each with the key, what is wrong and the value found.
+    """
+    try:
+        return RunConfig.model_validate(config)
+    except ValidationError as error:
+        raise ValueError(f"the configuration has problems:\n{describe_validation_error(error)}") from error

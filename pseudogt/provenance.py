@@ -1,0 +1,83 @@
+"""Which code a stage runs: a digest that changes when, and only when, its behaviour may.
+
+Snakemake sees changes of a rule but not of the Python modules it calls. Every rule therefore
+carries the digest of its stage module and of all first-party modules that it imports, directly
+or not. Comments, docstrings and layout do not count. Nothing is imported to find out.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST_PARTY = ("pseudogt", "models")
+
+
+@cache
+def compute_code_digest(module: str) -> str:
+    """Digest (16 hexadecimal digits) of a module and the first-party modules it needs.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name, as in ``pseudogt.stages.cams``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such module in this repository.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(find_first_party_modules(module)):
+        digest.update(name.encode())
+        digest.update(ast.dump(_parse(name)).encode())
+    return digest.hexdigest()[:16]
+
+
+def find_first_party_modules(module: str) -> set[str]:
+    """Names of ``module`` and of all first-party modules it imports, transitively."""
+    if _find_file(module) is None:
+        raise ValueError(f"there is no module {module} in {ROOT}")
+    found: set[str] = set()
+    pending = [module]
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending.extend(_find_imports(name))
+    return found
+
+
+@cache
+def _parse(module: str) -> ast.Module:
+    """The module's syntax tree with empty docstrings."""
+    path = _find_file(module)
+    assert path is not None
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                first.value.value = ""
+    return tree
+
+
+def _find_file(module: str) -> Path | None:
+    base = ROOT.joinpath(*module.split("."))
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+def _find_imports(module: str) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(_parse(module)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{module}: relative import in line {node.lineno}; write the full module name")
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return {n for n in names if n.split(".")[0] in FIRST_PARTY and _find_file(n) is not None}
