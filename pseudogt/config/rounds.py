@@ -10,7 +10,9 @@ from pseudogt.config.base import Section
 class RoundsSettings(Section):
     """When the train-predict-refine loop stops."""
 
-    max: int = Field(2, ge=1, le=50, description="Rounds at most; every one is a training. More jobs, not only more time.")
+    max: int = Field(
+        2, ge=1, le=50, description="Rounds at most; every one is a training. More jobs, not only more time."
+    )
     min: int = Field(1, ge=1, description="Rounds that are trained whatever the loss does.")
     min_improvement: float = Field(
         0.01,
@@ -19,7 +21,9 @@ class RoundsSettings(Section):
     )
     patience: int = Field(1, ge=1, description="Stop after this many rounds in a row without an improvement.")
     merge_box_masks: int = Field(
-        5, ge=0, description="Box masks are merged into the labels of this many rounds; later the model is trusted alone."
+        5,
+        ge=0,
+        description="Box masks are merged into the labels of this many rounds; later the model is trusted alone.",
     )
 
     @model_validator(mode="after")

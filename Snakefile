@@ -1,0 +1,20 @@
+from snakemake.utils import min_version
+
+min_version("9.11")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/pseudo_labels.smk"
+include: "rules/segmentation.smk"
+include: "rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.evaluation.output.summary,
+        rules.report.output.folder,

@@ -1,0 +1,137 @@
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, workflow.basedir)
+
+from pseudogt.config.run import parse_run_config
+from pseudogt.datasets import list_image_ids
+from pseudogt.estimate import describe_estimate
+from pseudogt.provenance import compute_code_digest
+from pseudogt.shards import compute_plan_digest, plan_shards
+
+# Jobs find the package wherever Snakemake was started.
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
+
+try:
+    CONFIG = parse_run_config(config)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{CONFIG.name}"
+LOGS = f"logs/{CONFIG.name}"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+DATA_ROOT = f"{RESULTS}/streets" if CONFIG.dataset.format == "streets" else CONFIG.data_root
+# `torchrun` gives every GPU of the node its own process.
+LAUNCHER = f"torchrun --standalone --nproc-per-node {CONFIG.gpus}" if CONFIG.gpus > 1 else "python"
+LAST_ROUND = CONFIG.rounds.max - 1
+
+
+def load_shard_plan():
+    """Which image is in which shard: the recorded assignment, with new images appended."""
+    if CONFIG.images is not None:
+        return {}
+    record = Path(f"{RESULTS}/index.json")
+    previous = json.loads(record.read_text())["shards"] if record.is_file() else None
+    try:
+        return plan_shards(
+            previous, list_image_ids(CONFIG.dataset, DATA_ROOT, CONFIG.streets), CONFIG.shard_size
+        )
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+
+
+SHARDS = load_shard_plan()
+TRAIN_SHARDS = [shard for shard in SHARDS if shard.startswith("train-")]
+VAL_SHARDS = [shard for shard in SHARDS if shard.startswith("val-")]
+
+
+def settings(section):
+    """A config section as the JSON that its stage parses."""
+    return json.dumps(getattr(CONFIG, section).model_dump(mode="json"), sort_keys=True)
+
+
+def code(stage):
+    """Digest of the code behind a stage."""
+    return compute_code_digest(f"pseudogt.stages.{stage}")
+
+
+def for_train(pattern):
+    """The files of all training shards."""
+    return [f"{RESULTS}/{pattern}".replace("{shard}", shard) for shard in TRAIN_SHARDS]
+
+
+def for_val(pattern):
+    """The files of all validation shards."""
+    return [f"{RESULTS}/{pattern}".replace("{shard}", shard) for shard in VAL_SHARDS]
+
+
+def get_scores(wildcards):
+    """What the labels of a round are made from: CAMs at first, then the last model's scores."""
+    round = int(wildcards.round)
+    if round == 0:
+        return f"{RESULTS}/cams/{wildcards.shard}.h5"
+    return f"{RESULTS}/predictions/{round - 1}/{wildcards.shard}.h5"
+
+
+def get_box_masks(wildcards):
+    """Box masks take part in the labels of the first rounds only."""
+    if int(wildcards.round) >= CONFIG.rounds.merge_box_masks:
+        return []
+    return f"{RESULTS}/box_masks/{wildcards.shard}"
+
+
+def get_initial_model(wildcards):
+    """The model that a round's training starts from, if it does not start from scratch."""
+    round = int(wildcards.round)
+    if round == 0 or CONFIG.rounds.init == "scratch":
+        return []
+    return f"{RESULTS}/segmenter/{round - 1}/model.pt"
+
+
+def get_earlier_records(wildcards):
+    """Records of the rounds before this one; the stop rule reads them."""
+    return [f"{RESULTS}/segmenter/{r}/record.json" for r in range(int(wildcards.round))]
+
+
+def get_previous(pattern):
+    """The same file of the round before; a round after the stop is linked to it."""
+
+    def get(wildcards):
+        round = int(wildcards.round)
+        path = pattern.replace("{round}", str(round - 1)).replace("{shard}", wildcards.shard)
+        return [f"{RESULTS}/{path}"] if round else []
+
+    return get
+
+
+def get_previous_record(wildcards):
+    """Record of the model whose predictions the labels of a round are made from."""
+    round = int(wildcards.round)
+    return [f"{RESULTS}/segmenter/{round - 1}/record.json"] if round else []
+
+
+def flag(name, files):
+    """``--name FILE...`` for a shell command, or nothing if there are no files."""
+    files = [files] if isinstance(files, str) else list(files)
+    return f"--{name} {shlex.join(files)}" if files else ""
+
+
+def grow(base):
+    """A resource that doubles with each attempt."""
+    return lambda wildcards, attempt: base * 2 ** (attempt - 1)
+
+
+wildcard_constraints:
+    shard=r"(train|val)-\d{4,}",
+    round=r"\d+",
+
+
+onstart:
+    print(describe_estimate(CONFIG, SHARDS), file=sys.stderr)

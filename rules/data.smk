@@ -1,0 +1,143 @@
+if CONFIG.dataset.format == "streets":
+
+    rule streets:
+        output:
+            folder=directory(f"{RESULTS}/streets"),
+        log:
+            f"{LOGS}/streets.log",
+        benchmark:
+            f"{BENCHMARKS}/streets.tsv"
+        conda:
+            "../envs/pseudogt.yaml"
+        threads: 1
+        params:
+            settings=settings("streets"),
+            code=code("streets"),
+        message:
+            "streets: draw the embedded street scenes"
+        shell:
+            "python -m pseudogt.stages.streets --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule index:
+    input:
+        streets=rules.streets.output.folder if CONFIG.dataset.format == "streets" else [],
+    output:
+        index=update(f"{RESULTS}/index.json"),
+        shards=[f"{RESULTS}/index/{shard}.json" for shard in SHARDS],
+    log:
+        f"{LOGS}/index.log",
+    benchmark:
+        f"{BENCHMARKS}/index.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=grow(2000),
+        runtime=grow(60),
+    params:
+        data_root=DATA_ROOT,
+        folder=f"{RESULTS}/index",
+        shard_size=CONFIG.shard_size,
+        settings=settings("dataset"),
+        plan=compute_plan_digest(SHARDS),
+        code=code("index"),
+    message:
+        "index: read every image once"
+    shell:
+        "python -m pseudogt.stages.index --data-root {params.data_root:q} --out {output.index:q} "
+        "--shards-dir {params.folder:q} --shard-size {params.shard_size} --threads {threads} "
+        "--settings {params.settings:q} 2> {log:q}"
+
+
+rule ground_truth_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+    output:
+        folder=directory(f"{RESULTS}/ground_truth/{{shard}}"),
+    log:
+        f"{LOGS}/ground_truth/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/ground_truth/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(2000),
+        runtime=grow(30),
+    params:
+        data_root=DATA_ROOT,
+        settings=settings("dataset"),
+        code=code("ground_truth"),
+    message:
+        "ground_truth: {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.ground_truth --shard {input.shard:q} --data-root {params.data_root:q} "
+        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule weak_labels_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+        ground_truth=f"{RESULTS}/ground_truth/{{shard}}",
+    output:
+        weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+    log:
+        f"{LOGS}/weak_labels/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/weak_labels/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(2000),
+        runtime=grow(30),
+    params:
+        settings=settings("weak_labels"),
+        code=code("weak_labels"),
+    message:
+        "weak_labels: {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.weak_labels --shard {input.shard:q} --ground-truth {input.ground_truth:q} "
+        "--out {output.weak_labels:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule weak_labels:
+    input:
+        weak_labels=for_train("weak_labels/{shard}.json"),
+    output:
+        weak_labels=f"{RESULTS}/weak_labels.json",
+    log:
+        f"{LOGS}/weak_labels.log",
+    benchmark:
+        f"{BENCHMARKS}/weak_labels.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("weak_labels"),
+        code=code("weak_labels"),
+    message:
+        "weak_labels: all training images in one file"
+    shell:
+        "python -m pseudogt.stages.weak_labels --merge {input.weak_labels:q} --out {output.weak_labels:q} "
+        "--settings {params.settings:q} 2> {log:q}"
+
+
+rule check:
+    input:
+        streets=rules.index.input.streets,
+    log:
+        f"{LOGS}/check.log",
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: CONFIG.threads
+    params:
+        data_root=DATA_ROOT,
+        out=f"{RESULTS}/check.json",
+        settings=settings("dataset"),
+    message:
+        "check: read the dataset and list its problems"
+    shell:
+        "python -m pseudogt.stages.check --data-root {params.data_root:q} --out {params.out:q} "
+        "--settings {params.settings:q} 2>&1 | tee {log:q}"

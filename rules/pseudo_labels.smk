@@ -1,0 +1,137 @@
+rule classifier:
+    input:
+        shards=for_train("index/{shard}.json"),
+        weak_labels=for_train("weak_labels/{shard}.json"),
+        val_shards=for_val("index/{shard}.json"),
+        val_weak_labels=for_val("weak_labels/{shard}.json"),
+    output:
+        model=f"{RESULTS}/classifier/model.pt",
+        record=f"{RESULTS}/classifier/record.json",
+    log:
+        f"{LOGS}/classifier.log",
+    benchmark:
+        f"{BENCHMARKS}/classifier.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=grow(8000),
+        runtime=grow(240),
+        gpus=CONFIG.gpus,
+    params:
+        out=f"{RESULTS}/classifier",
+        scratch=f"{RESULTS}/scratch/classifier",
+        val=lambda wildcards, input: flag("val-shards", input.val_shards)
+        + " "
+        + flag("val-weak-labels", input.val_weak_labels),
+        settings=settings("classifier"),
+        code=code("classifier"),
+    message:
+        "classifier: learn which class is where from tags"
+    shell:
+        "python -m pseudogt.stages.classifier --shards {input.shards:q} --weak-labels {input.weak_labels:q} "
+        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule cams_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+        weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+        model=rules.classifier.output.model,
+    output:
+        scores=f"{RESULTS}/cams/{{shard}}.h5",
+    log:
+        f"{LOGS}/cams/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/cams/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=grow(4000),
+        runtime=grow(60),
+        gpus=min(CONFIG.gpus, 1),
+    params:
+        settings=settings("cams"),
+        code=code("cams"),
+    message:
+        "cams: {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.cams --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
+        "--model {input.model:q} --out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule cams:
+    input:
+        for_train("cams/{shard}.h5"),
+
+
+rule box_masks_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+        weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+    output:
+        folder=directory(f"{RESULTS}/box_masks/{{shard}}"),
+    log:
+        f"{LOGS}/box_masks/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/box_masks/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(3000),
+        runtime=grow(60),
+    params:
+        settings=settings("box_masks"),
+        code=code("box_masks"),
+    message:
+        "box_masks: {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.box_masks --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
+        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule box_masks:
+    input:
+        for_train("box_masks/{shard}"),
+
+
+rule labels_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+        weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+        scores=get_scores,
+        box_masks=get_box_masks,
+        record=get_previous_record,
+        previous=get_previous("labels/{round}/{shard}"),
+    output:
+        folder=directory(f"{RESULTS}/labels/{{round}}/{{shard}}"),
+    log:
+        f"{LOGS}/labels/{{round}}/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/labels/{{round}}/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(3000),
+        runtime=grow(60),
+    params:
+        box_masks=lambda wildcards, input: flag("box-masks", input.box_masks),
+        previous=lambda wildcards, input: " ".join(
+            [flag("record", input.record), flag("previous", input.previous)]
+        ),
+        settings=settings("labels"),
+        code=code("labels"),
+    message:
+        "labels: round {wildcards.round}, {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.labels --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
+        "--scores {input.scores:q} {params.box_masks} {params.previous} --round {wildcards.round} --out {output.folder:q} "
+        "--settings {params.settings:q} 2> {log:q}"
+
+
+rule labels:
+    input:
+        for_train(f"labels/{CONFIG.rounds.max}/{{shard}}"),

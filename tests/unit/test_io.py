@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from pseudogt.io import read_image, read_json, read_png, replace_atomically, write_hdf5, write_json, write_png
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def test_images_are_rgb(tmp_path, picture):
+    write_png(tmp_path / "a.png", picture)
+    assert (read_image(tmp_path / "a.png") == picture).all()
+
+
+def test_grey_and_rgba_images_become_rgb(tmp_path, picture):
+    cv2.imwrite(str(tmp_path / "grey.png"), picture[..., 0])
+    cv2.imwrite(str(tmp_path / "rgba.png"), np.dstack([picture[..., ::-1], picture[..., :1]]))
+    assert (read_image(tmp_path / "grey.png") == picture[..., :1]).all()
+    assert (read_image(tmp_path / "rgba.png") == picture).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_truncated_image_is_named(tmp_path, picture, suffix):
+    path = tmp_path / f"cut{suffix}"
+    cv2.imwrite(str(path), picture)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=f"cut{suffix}: truncated image"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image"])
+def test_unreadable_image_is_named(tmp_path, content):
+    (tmp_path / "bad.jpg").write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad\.jpg: not a readable image"):
+        read_image(tmp_path / "bad.jpg")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_maps_round_trip(tmp_path, dtype):
+    values = np.arange(600, dtype=np.uint16).reshape(20, 30).astype(dtype)
+    write_png(tmp_path / "map.png", values)
+    read = read_png(tmp_path / "map.png")
+    assert read.dtype == dtype
+    assert (read == values).all()
+
+
+def test_colour_where_a_map_is_expected(tmp_path, picture):
+    write_png(tmp_path / "colour.png", picture)
+    with pytest.raises(ValueError, match=r"colour\.png: expected one channel"):
+        read_png(tmp_path / "colour.png")
+
+
+def test_failed_write_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(RuntimeError), replace_atomically(tmp_path / "a.json") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(tmp_path / "a.json") == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_folders_are_replaced_whole(tmp_path):
+    for content in ("first", "second"):
+        with replace_atomically(tmp_path / "folder") as temporary:
+            temporary.mkdir()
+            (temporary / content).write_text(content)
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["second"]
+
+
+def test_hdf5_appears_only_when_complete(tmp_path):
+    with pytest.raises(RuntimeError), write_hdf5(tmp_path / "a.h5") as file:
+        file["x"] = 1
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "not valid JSON"), (None, "no such file")])
+def test_bad_json_is_named(tmp_path, text, message):
+    path = tmp_path / "x.json"
+    if text:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=rf"x\.json: {message}"):
+        read_json(path)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from pseudogt.config.rounds import RoundsSettings
+from pseudogt.rounds import is_worth_another_round, link_previous
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([], True),
+        ([1.0], True),
+        ([1.0, 0.9], True),
+        ([1.0, 0.995], False),
+        ([1.0, 1.1], False),
+        ([1.0, 0.5, 0.6], False),
+        ([1.0, 0.5, 0.4, 0.3, 0.2], False),
+    ],
+)
+def test_stop_rule(losses, expected):
+    assert is_worth_another_round(losses, RoundsSettings(max=5, patience=1, min_improvement=0.01)) is expected
+
+
+def test_patience_counts_rounds_in_a_row():
+    settings = RoundsSettings(max=9, patience=2, min_improvement=0.0)
+    assert is_worth_another_round([1.0, 1.1], settings)
+    assert not is_worth_another_round([1.0, 1.1, 1.2], settings)
+    assert is_worth_another_round([1.0, 1.1, 0.9, 1.0], settings)
+
+
+def test_minimum_wins_over_the_loss():
+    assert is_worth_another_round([1.0, 2.0], RoundsSettings(max=5, min=3))
+
+
+def test_min_above_max_is_an_error():
+    with pytest.raises(ValueError, match=r"rounds\.min \(3\) is larger than rounds\.max \(2\)"):
+        RoundsSettings(min=3, max=2)
+
+
+def test_links_share_their_bytes(tmp_path):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "a.png").write_bytes(b"x")
+    link_previous(tmp_path / "0", tmp_path / "1")
+    assert (tmp_path / "1" / "a.png").samefile(tmp_path / "0" / "a.png")
+    link_previous(tmp_path / "1" / "a.png", tmp_path / "file")
+    assert (tmp_path / "file").samefile(tmp_path / "0" / "a.png")
