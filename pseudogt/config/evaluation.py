@@ -1,0 +1,17 @@
+"""Settings of the evaluation."""
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+from pseudogt.labels import INSTANCE_DIVISOR
+
+
+class EvaluationSettings(Section):
+    """How labels and predictions are scored."""
+
+    max_detections: int = Field(
+        INSTANCE_DIVISOR,
+        ge=1,
+        description="Segments of the highest score per image and class that count for AP. COCO takes 100; lower it to "
+        "100 to compare with published figures on images that hold more objects of a class than that.",
+    )
