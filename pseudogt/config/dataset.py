@@ -1,0 +1,126 @@
+"""Section ``dataset``: which images there are, where their labels lie, what the values mean."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pseudogt.config.base import Section
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CLASS_COLUMNS = ("name", "id", "isthing", "color", "source_id")
+
+
+class ClassEntry(Section):
+    """One class of the table."""
+
+    name: str = Field(min_length=1, description="Name of the class, shown in reports.")
+    id: int = Field(ge=1, description="Category id in every label file this workflow writes; at least 1.")
+    isthing: bool = Field(description="True for countable objects with instances, false for stuff.")
+    color: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
+        min_length=3, max_length=3, description="Colour in pictures: [r, g, b] in 0..255, or '#rrggbb'."
+    )
+    source_id: int = Field(ge=0, le=65535, description="Value of the class in the semantic files; `id` if left out.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        filled = {key: value for key, value in data.items() if value != ""}
+        filled.setdefault("source_id", filled.get("id"))
+        if isinstance(filled.get("color"), str):
+            filled["color"] = _parse_color(filled["color"])
+        return filled
+
+
+def read_class_csv(path: Path | str) -> list[dict[str, str]]:
+    """Rows of a class table in CSV with the columns name, id, isthing, color, source_id.
+
+    A relative path is looked up in the working folder, then in the repository.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, empty or lacks a column; the message names it.
+    """
+    found = next((p for p in (Path(path), REPOSITORY / path) if p.is_file()), None)
+    if found is None:
+        raise ValueError(f"class table {path}: no such file")
+    with found.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != CLASS_COLUMNS:
+            raise ValueError(f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}")
+        rows = list(reader)
+    if not rows:
+        raise ValueError(f"class table {found}: no class in it")
+    return rows
+
+
+def _parse_color(text: str) -> tuple[int, ...]:
+    digits = text.removeprefix("#")
+    if len(digits) != 6:
+        raise ValueError(f"colour {text!r} is not of the form #rrggbb")
+    return tuple(bytes.fromhex(digits))
+
+
+def _read_classes(value: Any) -> Any:
+    return read_class_csv(value) if isinstance(value, str) else value
+
+
+class DatasetSettings(Section):
+    """Where a dataset's files lie and what their values mean."""
+
+    format: Literal["streets", "cityscapes", "folder"] = Field(
+        "streets",
+        description="Layout of data_root: `streets` is the generated demo, `cityscapes` the official tree, "
+        "`folder` has images/, semantic/, instances/ and split lists.",
+    )
+    train_split: str = Field(
+        "train", description="Split to train on: <data_root>/<name>.txt (folder) or leftImg8bit/<name>/ (cityscapes)."
+    )
+    val_split: str | None = Field(
+        "val", description="Split to score on, named like train_split; null for none, or with val_fraction."
+    )
+    val_fraction: float | None = Field(
+        None, gt=0, lt=1, description="Part of train_split to set aside as val where a dataset has one list only."
+    )
+    split_seed: int = Field(0, description="Seed of the val_fraction split; change it for another split of that size.")
+    classes: Annotated[tuple[ClassEntry, ...], BeforeValidator(_read_classes)] = Field(
+        min_length=1,
+        description="Class table: a list of entries (name, id, isthing, color, source_id), or the path of a CSV file "
+        "with these columns. The file is read when the configuration is, so editing it reruns what it changes.",
+    )
+    void_values: tuple[int, ...] = Field(
+        (255,), description="Values of the semantic files that mean 'no class'; any other unlisted value is an error."
+    )
+    instance_divisor: int | None = Field(
+        1000,
+        ge=2,
+        description="Values of the instance files are class * divisor + number, smaller values have no instance "
+        "(in a thing class: a group). Null: values are plain instance numbers, 0 for none.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> DatasetSettings:
+        if self.val_fraction is not None and self.val_split is not None:
+            raise ValueError("val_fraction takes val from train_split; set val_split to null with it")
+        if self.val_split == self.train_split:
+            raise ValueError(f"val_split and train_split are both {self.train_split!r}; no image may be in both")
+        for column in ("name", "id", "source_id"):
+            values = [getattr(entry, column) for entry in self.classes]
+            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"classes: {column} {', '.join(twice)} is there more than once")
+        both = sorted({entry.source_id for entry in self.classes} & set(self.void_values))
+        if both:
+            raise ValueError(f"void_values {both} are also source ids of classes; remove them from one of the two")
+        if self.instance_divisor and any(entry.isthing and entry.source_id == 0 for entry in self.classes):
+            raise ValueError(
+                "a thing class with source_id 0 has no instance values of the form class * divisor + number; "
+                "give it another value or set instance_divisor to null"
+            )
+        return self

@@ -1,0 +1,36 @@
+"""Section ``weak_labels``: how weak labels are derived from ground truth for a benchmark."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+from pseudogt.crops import CROP_HEIGHT_FRACTION, CROP_WIDTH_FRACTION
+
+
+class WeakLabelsSettings(Section):
+    """What a labeller is taken to have marked."""
+
+    tags: Literal["crop", "image"] = Field(
+        "crop", description="Tags of the fixed crops, or of the whole image only (cheaper to label, weaker)."
+    )
+    crop_height_fraction: float = Field(
+        CROP_HEIGHT_FRACTION,
+        gt=0,
+        le=1,
+        description="Height of a crop over that of the image; 400/1024 in the paper gives 3 rows. 1 gives one row.",
+    )
+    crop_width_fraction: float = Field(
+        CROP_WIDTH_FRACTION,
+        gt=0,
+        le=1,
+        description="Width of a crop over that of the image; 500/2048 in the paper gives 5 columns. 1 gives one.",
+    )
+    group_boxes: bool = Field(
+        True, description="Whether groups of a thing class (crowds) get one box around all of them, marked iscrowd."
+    )
+    thing_tags: bool = Field(
+        True, description="Whether thing classes are tagged too; false if your labellers tag stuff only."
+    )
