@@ -1,0 +1,43 @@
+"""Model files and training checkpoints: plain values and tensors, read without pickle."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pseudogt.io import replace_atomically
+
+
+def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
+    """Write a dict of plain values and tensors, atomically."""
+    with replace_atomically(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
+    """Read a file of :func:`save_checkpoint` onto the CPU.
+
+    Parameters
+    ----------
+    path
+    kind : str
+        What the file must hold: its entry ``kind``.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, broken, holds pickled objects or is of another kind.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such model file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: not a readable model file ({str(error).splitlines()[0]})") from error
+    found = state.get("kind") if isinstance(state, dict) else None
+    if found != kind:
+        raise ValueError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
+    return state

@@ -1,0 +1,377 @@
+"""The training loop of every network: schedule, precision, accumulation, resume, several devices.
+
+Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is one of
+the step, so that a run resumed from its checkpoint equals an uninterrupted one bit for bit on the
+same machine.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from models.checkpoints import load_checkpoint, save_checkpoint
+
+Batch = Mapping[str, Tensor]
+
+CHECKPOINT_KIND = "training checkpoint"
+CURVE_POINTS = 100
+"""Points of the recorded loss curve; each is the mean over the steps since the point before."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to train.
+
+    Attributes
+    ----------
+    steps : int
+        Optimiser steps.
+    batch_size : int
+        Samples of an optimiser step, over all devices.
+    accumulation : int
+        Parts of the batch whose gradients are summed; memory falls by this factor.
+    optimiser : {"adamw", "sgd"}
+    learning_rate, weight_decay, momentum : float
+        ``learning_rate`` is the highest; ``momentum`` is used by SGD only. Biases and
+        normalisation weights are not decayed.
+    schedule : {"one_cycle", "poly"}
+        Cosine fall to zero, or ``(1 - step / steps) ** 0.9``; both after a linear rise.
+    warmup : float
+        Share of the steps in which the learning rate rises.
+    clip_norm : float
+        Largest norm of the gradient of a step.
+    precision : {"auto", "fp32", "bf16"}
+        ``auto`` is bf16 where the processor computes in it.
+    device : {"auto", "cpu", "cuda"}
+    torch_threads : int
+    seed : int
+    checkpoint_every_s : float
+        Seconds between checkpoints.
+    """
+
+    steps: int
+    batch_size: int
+    accumulation: int
+    optimiser: str
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+    schedule: str
+    warmup: float
+    clip_norm: float
+    precision: str
+    device: str
+    torch_threads: int
+    seed: int
+    checkpoint_every_s: float
+
+
+def train(
+    network: nn.Module,
+    *,
+    sample_count: int,
+    load_batch: Callable[[NDArray[np.int64], np.random.Generator], Batch],
+    compute_losses: Callable[[nn.Module, Batch], Mapping[str, Tensor]],
+    plan: TrainingPlan,
+    checkpoint: Path | None = None,
+    description: str = "train",
+) -> dict[str, Any]:
+    """Train a network in place; under torchrun, on all its processes.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Ends on the device that was used, in training mode.
+    sample_count : int
+        Samples to draw from, without replacement within an epoch.
+    load_batch
+        ``(indices (B,), generator) -> tensors on the CPU``. Runs in a background thread, must take
+        all its chance from the generator and should not compute with torch.
+    compute_losses
+        ``(network, batch on the device) -> losses by name``, scalars that are summed.
+    plan : TrainingPlan
+    checkpoint : Path, optional
+        Where to keep the state of an unfinished training. If the file exists, training goes on
+        from it; the path must be keyed by everything that determines the training. The caller
+        removes it once the result is written.
+    description : str
+        Title of the progress bar.
+
+    Returns
+    -------
+    dict
+        ``steps``, ``seconds`` (all attempts together), ``images_per_second``, ``loss_curve`` (a list
+        of ``{"step", "learning_rate", "loss", <name>: ...}``), ``precision``, ``device``, ``processes``.
+
+    Raises
+    ------
+    ValueError
+        For no samples, a batch that can't be split, a loss that is not finite, or too little
+        memory; the message names the setting to change.
+    SystemExit
+        With code 143 after SIGTERM, once the checkpoint is written.
+    """
+    if sample_count < 1:
+        raise ValueError("there is no image to train on")
+    torch.set_num_threads(plan.torch_threads)
+    with _join_processes(plan.device) as (rank, processes, device):
+        if plan.batch_size % (plan.accumulation * processes):
+            raise ValueError(
+                f"batch_size {plan.batch_size} can't be split into accumulation {plan.accumulation} "
+                f"x {processes} processes; choose a multiple"
+            )
+        run = _Run(network, plan, rank, processes, device, compute_losses)
+        run.resume(checkpoint)
+        batches = _prefetch_batches(load_batch, plan, sample_count, run.step, rank, processes)
+        with _catch_sigterm() as terminated:
+            progress = tqdm(total=plan.steps, initial=run.step, desc=description, disable=rank > 0, mininterval=5)
+            saved = time.monotonic()
+            while run.step < plan.steps:
+                run.advance([next(batches) for _ in range(plan.accumulation)])
+                progress.update()
+                stop = run.agree(terminated.is_set())
+                if checkpoint and (stop or time.monotonic() - saved > plan.checkpoint_every_s):
+                    run.save(checkpoint)
+                    saved = time.monotonic()
+                if stop:
+                    raise SystemExit(128 + signal.SIGTERM)
+            progress.close()
+        return run.describe()
+
+
+def learning_rate_at(step: int, plan: TrainingPlan) -> float:
+    """Learning rate of a step in 0..steps-1."""
+    warmup_steps = plan.warmup * plan.steps
+    if step < warmup_steps:
+        return plan.learning_rate * (step + 1) / (warmup_steps + 1)
+    share = (step - warmup_steps) / (plan.steps - warmup_steps)
+    factor = (1 - share) ** 0.9 if plan.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * share))
+    return plan.learning_rate * factor
+
+
+def select_samples(step: int, batch_size: int, sample_count: int, seed: int) -> NDArray[np.int64]:
+    """Draw the samples ``(batch_size,)`` of a step; epochs are shuffled one by one and follow without a gap."""
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = positions // sample_count
+    orders = {e: np.random.default_rng([seed, e]).permutation(sample_count) for e in np.unique(epochs)}
+    return np.array([orders[e][p % sample_count] for e, p in zip(epochs, positions, strict=True)])
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device that ``auto``, ``cpu`` or ``cuda`` means here."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: cuda, but torch finds no GPU; choose auto or cpu")
+    return torch.device(device, int(os.environ.get("LOCAL_RANK", 0))) if device == "cuda" else torch.device(device)
+
+
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the number type of the forward pass; ``auto`` is bfloat16 where the hardware multiplies in it."""
+    if precision == "auto":
+        on_cpu = device.type == "cpu"
+        native = torch.cpu._is_avx512_bf16_supported() if on_cpu else torch.cuda.is_bf16_supported()
+        precision = "bf16" if native else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def autocast(dtype: torch.dtype, device: torch.device) -> torch.autocast:
+    """Autocast to ``dtype``; with float32 it does nothing."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def is_main_process() -> bool:
+    """Whether this process writes the results; always, unless torchrun started several."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+class _Run:
+    """The state of one training in one process."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        plan: TrainingPlan,
+        rank: int,
+        processes: int,
+        device: torch.device,
+        compute_losses: Callable[[nn.Module, Batch], Mapping[str, Tensor]],
+    ) -> None:
+        self.plan, self.rank, self.processes, self.device = plan, rank, processes, device
+        self.compute_losses = compute_losses
+        self.dtype = choose_precision(plan.precision, device)
+        self.network = network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.parallel: nn.Module = self.network
+        if processes > 1:
+            if device.type == "cuda":
+                self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+            self.parallel = DistributedDataParallel(self.network)
+        self.optimiser = _build_optimiser(self.network, plan)
+        self.step = 0
+        self.seconds = 0.0
+        self.curve: list[dict[str, float]] = []
+        self.sums: dict[str, float] = {}
+        self.summed = 0
+
+    def advance(self, batches: list[Batch]) -> None:
+        """One optimiser step on the parts of a batch."""
+        start = time.monotonic()
+        rate = learning_rate_at(self.step, self.plan)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(int(np.random.SeedSequence([self.plan.seed, self.step, self.rank]).generate_state(1)[0]))
+        try:
+            for part, batch in enumerate(batches):
+                self._accumulate(batch, last=part == len(batches) - 1)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip_norm)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise ValueError(
+                f"out of memory at batch_size {self.plan.batch_size} with accumulation {self.plan.accumulation}: "
+                "raise accumulation (same result, less memory), or lower batch_size, crop_size or scale"
+            ) from error
+        self.step += 1
+        self.seconds += time.monotonic() - start
+        self._record(rate)
+
+    def _accumulate(self, batch: Batch, *, last: bool) -> None:
+        on_device = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+        waiting = self.processes > 1 and not last
+        with self.parallel.no_sync() if waiting else nullcontext():  # type: ignore[operator]
+            with autocast(self.dtype, self.device):
+                losses = self.compute_losses(self.parallel, on_device)
+            total = torch.stack([value.float() for value in losses.values()]).sum()
+            if not torch.isfinite(total):
+                parts = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
+                raise ValueError(f"the loss is not finite at step {self.step} ({parts}); lower learning_rate")
+            (total / self.plan.accumulation).backward()
+        for name, value in [("loss", total), *losses.items()]:
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach()) / self.plan.accumulation
+
+    def _record(self, rate: float) -> None:
+        self.summed += 1
+        if self.step == self.plan.steps or self.step * CURVE_POINTS // self.plan.steps > len(self.curve):
+            means = {name: value / self.summed for name, value in self.sums.items()}
+            self.curve.append({"step": self.step, "learning_rate": rate, **means})
+            self.sums, self.summed = {}, 0
+
+    def agree(self, stop: bool) -> bool:
+        """Whether any process wants to stop."""
+        if self.processes == 1:
+            return stop
+        flag = torch.tensor(float(stop), device=self.device)
+        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+        return bool(flag)
+
+    def save(self, path: Path) -> None:
+        """Write the whole state; the first process alone does."""
+        if self.rank > 0:
+            return
+        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        numbers = {name: getattr(self, name) for name in ("step", "seconds", "curve", "sums", "summed")}
+        save_checkpoint(path, {"kind": CHECKPOINT_KIND, **state, **numbers})
+
+    def resume(self, path: Path | None) -> None:
+        """Go back to a saved state, if there is one."""
+        if path is None or not path.is_file():
+            return
+        state = load_checkpoint(path, kind=CHECKPOINT_KIND)
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        for name in ("step", "seconds", "curve", "sums", "summed"):
+            setattr(self, name, state[name])
+
+    def describe(self) -> dict[str, Any]:
+        """Return the record of :func:`train`."""
+        return {
+            "steps": self.step,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.step * self.plan.batch_size / max(self.seconds, 1e-9), 3),
+            "loss_curve": self.curve,
+            "precision": str(self.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "processes": self.processes,
+        }
+
+
+def _build_optimiser(network: nn.Module, plan: TrainingPlan) -> torch.optim.Optimizer:
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if plan.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=plan.momentum > 0)
+    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+
+
+def _prefetch_batches(
+    load_batch: Callable[[NDArray[np.int64], np.random.Generator], Batch],
+    plan: TrainingPlan,
+    sample_count: int,
+    first_step: int,
+    rank: int,
+    processes: int,
+) -> Iterator[Batch]:
+    """Yield the parts of the batches that this process trains on, loaded one part ahead in a thread."""
+
+    def load(number: int) -> Batch:
+        step, part = divmod(number, plan.accumulation)
+        indices = select_samples(step, plan.batch_size, sample_count, plan.seed)
+        mine = indices.reshape(plan.accumulation, processes, -1)[part, rank]
+        return load_batch(mine, np.random.default_rng([plan.seed, step, part, rank]))
+
+    with ThreadPoolExecutor(1) as pool:
+        numbers = range(first_step * plan.accumulation, plan.steps * plan.accumulation)
+        ahead = pool.submit(load, numbers[0]) if numbers else None
+        for number in numbers:
+            assert ahead is not None
+            batch = ahead.result()
+            if number + 1 in numbers:
+                ahead = pool.submit(load, number + 1)
+            yield batch
+
+
+@contextmanager
+def _join_processes(device_name: str) -> Iterator[tuple[int, int, torch.device]]:
+    """Give rank, number of processes and device; join the group if torchrun started one."""
+    device = choose_device(device_name)
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield 0, 1, device
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield torch.distributed.get_rank(), torch.distributed.get_world_size(), device
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _catch_sigterm() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM sets, so that the step in progress can end and be saved."""
+    terminated = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    try:
+        yield terminated
+    finally:
+        signal.signal(signal.SIGTERM, previous)
