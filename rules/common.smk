@@ -1,5 +1,5 @@
+import hashlib
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import list_image_ids
 from pseudogt.estimate import describe_estimate
 from pseudogt.provenance import compute_code_digest
-from pseudogt.shards import compute_plan_digest, plan_shards
+from pseudogt.shards import plan_shards
 
 # Jobs find the package wherever Snakemake was started.
 shell.prefix(
@@ -27,6 +27,7 @@ except ValueError as error:
 RESULTS = f"results/{CONFIG.name}"
 LOGS = f"logs/{CONFIG.name}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+PREDICT_MODEL = CONFIG.model or f"{RESULTS}/segmenter/{CONFIG.rounds.max - 1}/model.pt"
 DATA_ROOT = f"{RESULTS}/streets" if CONFIG.dataset.format == "streets" else CONFIG.data_root
 # `torchrun` gives every GPU of the node its own process.
 LAUNCHER = f"torchrun --standalone --nproc-per-node {CONFIG.gpus}" if CONFIG.gpus > 1 else "python"
@@ -50,6 +51,11 @@ def load_shard_plan():
 SHARDS = load_shard_plan()
 TRAIN_SHARDS = [shard for shard in SHARDS if shard.startswith("train-")]
 VAL_SHARDS = [shard for shard in SHARDS if shard.startswith("val-")]
+
+
+def digest(value):
+    """A short name for a value that is too long to be a parameter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def settings(section):
@@ -121,6 +127,19 @@ def flag(name, files):
     """``--name FILE...`` for a shell command, or nothing if there are no files."""
     files = [files] if isinstance(files, str) else list(files)
     return f"--{name} {shlex.join(files)}" if files else ""
+
+
+def describe_predict_inputs():
+    """What tells one call of `predict` from another: the images by name and size, the model by size and time."""
+    if CONFIG.images is None:
+        return []
+    folder, model = Path(CONFIG.images), Path(PREDICT_MODEL)
+    if not folder.is_dir():
+        raise WorkflowError(f"images={CONFIG.images}: no such folder")
+    if not model.is_file():
+        raise WorkflowError(f"model={PREDICT_MODEL}: no such file; name one with --config model=FILE")
+    images = sorted((p.name, p.stat().st_size) for p in folder.iterdir() if p.is_file())
+    return digest([images, model.stat().st_size, model.stat().st_mtime_ns])
 
 
 def grow(base):

@@ -40,7 +40,7 @@ rule index:
         folder=f"{RESULTS}/index",
         shard_size=CONFIG.shard_size,
         settings=settings("dataset"),
-        plan=compute_plan_digest(SHARDS),
+        plan=digest(SHARDS),
         code=code("index"),
     message:
         "index: read every image once"

@@ -1,0 +1,252 @@
+rule evaluation_cams:
+    input:
+        ground_truth=for_train("ground_truth/{shard}"),
+        cams=for_train("cams/{shard}.h5"),
+    output:
+        scores=f"{RESULTS}/evaluation/cams.json",
+    log:
+        f"{LOGS}/evaluation/cams.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/cams.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("evaluation"),
+        code=code("evaluation"),
+    message:
+        "evaluation: CAM labels on train"
+    shell:
+        "python -m pseudogt.stages.evaluation --subject cams --ground-truth {input.ground_truth:q} "
+        "--cams {input.cams:q} --threads {threads} --out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule evaluation_box_masks:
+    input:
+        ground_truth=for_train("ground_truth/{shard}"),
+        labels=for_train("box_masks/{shard}"),
+    output:
+        scores=f"{RESULTS}/evaluation/box_masks.json",
+    log:
+        f"{LOGS}/evaluation/box_masks.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/box_masks.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("evaluation"),
+        code=code("evaluation"),
+    message:
+        "evaluation: box masks on train"
+    shell:
+        "python -m pseudogt.stages.evaluation --subject box_masks --things-only "
+        "--ground-truth {input.ground_truth:q} --labels {input.labels:q} --threads {threads} "
+        "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule evaluation_labels:
+    input:
+        ground_truth=for_train("ground_truth/{shard}"),
+        labels=for_train("labels/{{round}}/{shard}"),
+    output:
+        scores=f"{RESULTS}/evaluation/labels-{{round}}.json",
+    log:
+        f"{LOGS}/evaluation/labels-{{round}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/labels-{{round}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("evaluation"),
+        code=code("evaluation"),
+    message:
+        "evaluation: labels of round {wildcards.round} on train"
+    shell:
+        "python -m pseudogt.stages.evaluation --subject labels-{wildcards.round} "
+        "--ground-truth {input.ground_truth:q} --labels {input.labels:q} --threads {threads} "
+        "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule evaluation_model:
+    input:
+        ground_truth=for_val("ground_truth/{shard}"),
+        predictions=for_val("predictions/{{round}}/{shard}"),
+    output:
+        scores=f"{RESULTS}/evaluation/model-{{round}}.json",
+    log:
+        f"{LOGS}/evaluation/model-{{round}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/model-{{round}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("evaluation"),
+        code=code("evaluation"),
+    message:
+        "evaluation: model of round {wildcards.round} on val"
+    shell:
+        "python -m pseudogt.stages.evaluation --subject model-{wildcards.round} --scored "
+        "--ground-truth {input.ground_truth:q} --labels {input.predictions:q} --threads {threads} "
+        "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule evaluation_reference:
+    input:
+        ground_truth=for_val("ground_truth/{shard}"),
+        predictions=for_val("reference_predictions/{shard}"),
+    output:
+        scores=f"{RESULTS}/evaluation/reference.json",
+    log:
+        f"{LOGS}/evaluation/reference.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/reference.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("evaluation"),
+        code=code("evaluation"),
+    message:
+        "evaluation: model trained on full labels, on val"
+    shell:
+        "python -m pseudogt.stages.evaluation --subject reference --scored "
+        "--ground-truth {input.ground_truth:q} --labels {input.predictions:q} --threads {threads} "
+        "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule evaluation:
+    input:
+        cams=rules.evaluation_cams.output.scores,
+        box_masks=rules.evaluation_box_masks.output.scores,
+        labels=[f"{RESULTS}/evaluation/labels-{r}.json" for r in range(CONFIG.rounds.max)],
+        last_labels=f"{RESULTS}/evaluation/labels-{CONFIG.rounds.max}.json",
+        models=[f"{RESULTS}/evaluation/model-{r}.json" for r in range(CONFIG.rounds.max)],
+        records=[f"{RESULTS}/segmenter/{r}/record.json" for r in range(CONFIG.rounds.max)],
+        reference=rules.evaluation_reference.output.scores,
+    output:
+        summary=report(
+            f"{RESULTS}/evaluation/summary.json",
+            caption="../docs/captions/summary.rst",
+            category="Evaluation",
+        ),
+    log:
+        f"{LOGS}/evaluation/summary.log",
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        dataset=CONFIG.name,
+        supervision=f"{CONFIG.weak_labels.tags}_tags+boxes",
+        benchmarks=BENCHMARKS,
+        code=code("evaluation"),
+    message:
+        "evaluation: summary of the run"
+    shell:
+        "python -m pseudogt.stages.evaluation --summary --dataset {params.dataset:q} "
+        "--supervision {params.supervision:q} --label-scores {input.labels:q} --model-scores {input.models:q} "
+        "--records {input.records:q} --stage-scores {input.cams:q} {input.box_masks:q} {input.last_labels:q} "
+        "--reference-scores {input.reference:q} --benchmarks {params.benchmarks:q} "
+        "--out {output.summary:q} 2> {log:q}"
+
+
+rule report:
+    input:
+        summary=rules.evaluation.output.summary,
+        shards=for_train("index/{shard}.json") + for_val("index/{shard}.json"),
+        ground_truth=for_train("ground_truth/{shard}") + for_val("ground_truth/{shard}"),
+        cams=for_train("cams/{shard}.h5"),
+        box_masks=for_train("box_masks/{shard}"),
+        labels_first=for_train("labels/0/{shard}"),
+        labels_last=for_train(f"labels/{CONFIG.rounds.max}/{{shard}}"),
+        predictions=for_train(f"predictions/{LAST_ROUND}/{{shard}}")
+        + for_val(f"predictions/{LAST_ROUND}/{{shard}}"),
+        reference_predictions=for_val("reference_predictions/{shard}"),
+    output:
+        folder=report(
+            directory(f"{RESULTS}/report"),
+            patterns=["{figure}.png"],
+            caption="../docs/captions/figures.rst",
+            category="Figures",
+            htmlindex="index.html",
+        ),
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("report"),
+        code=code("report"),
+    message:
+        "report: figures and pages"
+    shell:
+        "python -m pseudogt.stages.report --summary {input.summary:q} --shards {input.shards:q} "
+        "--ground-truth {input.ground_truth:q} --cams {input.cams:q} --box-masks {input.box_masks:q} "
+        "--labels-first {input.labels_first:q} --labels-last {input.labels_last:q} "
+        "--predictions {input.predictions:q} --reference-predictions {input.reference_predictions:q} "
+        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule export:
+    input:
+        labels=for_train(f"labels/{CONFIG.rounds.max}/{{shard}}"),
+        shards=for_train("index/{shard}.json"),
+    output:
+        folder=directory(f"{RESULTS}/export"),
+    log:
+        f"{LOGS}/export.log",
+    benchmark:
+        f"{BENCHMARKS}/export.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        code=code("export"),
+    message:
+        "export: the last labels as one COCO panoptic set"
+    shell:
+        "python -m pseudogt.stages.export --shards {input.shards:q} --labels {input.labels:q} "
+        "--out {output.folder:q} 2> {log:q}"
+
+
+# The model and the images are parameters, not inputs, so that this works without the run that made them.
+rule predict:
+    output:
+        folder=directory(CONFIG.predict_to),
+    log:
+        "logs/predict.log",
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: CONFIG.threads
+    resources:
+        gpus=min(CONFIG.gpus, 1),
+    params:
+        images=CONFIG.images,
+        model=PREDICT_MODEL,
+        content=describe_predict_inputs(),
+        settings=settings("predictions"),
+        code=code("predict"),
+    message:
+        f"predict: label the images in {CONFIG.images}"
+    shell:
+        "python -m pseudogt.stages.predict --images {params.images:q} --model {params.model:q} "
+        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+
+
+# Predictions, scores and checkpoints of all rounds; labels, models, figures and exports stay.
+rule clean_rounds:
+    log:
+        f"{LOGS}/clean_rounds.log",
+    conda:
+        "../envs/pseudogt.yaml"
+    params:
+        folders=[f"{RESULTS}/predictions", f"{RESULTS}/reference_predictions", f"{RESULTS}/scratch"],
+    message:
+        "clean_rounds: remove what can be made again from labels and models"
+    shell:
+        "rm -rf {params.folders:q} > {log:q} 2>&1"
