@@ -69,7 +69,9 @@ def encode_segments(panoptic_id: NDArray[np.int32]) -> dict[int, dict[str, Any]]
         if segment_id == VOID:
             continue
         edges = np.stack([starts[runs], ends[runs]], axis=1).ravel()
-        counts = np.diff(edges, prepend=0, append=column_major.size).tolist()
+        counts = np.diff(edges, prepend=0).tolist()
+        if edges[-1] < column_major.size:
+            counts.append(column_major.size - int(edges[-1]))
         encoded[segment_id] = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
     return encoded
 
