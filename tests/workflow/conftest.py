@@ -75,7 +75,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the finished run in which anything may be changed."""
-    shutil.copytree(finished.folder, tmp_path / "a folder", copy_function=os.link, symlinks=True)
+    shutil.copytree(finished.folder, tmp_path / "a folder", symlinks=True)
     return Workspace(tmp_path / "a folder")
 
 

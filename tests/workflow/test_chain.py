@@ -1,0 +1,120 @@
+"""The whole chain on the tiny set: what it writes, and what may not have influenced it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pseudogt.io import read_json
+from pseudogt.label_files import LabelFolder, write_labels
+from pseudogt.labels import ClassTable
+
+MADE_FROM_WEAK_LABELS = ("classifier", "cams", "box_masks", "labels", "segmenter", "predictions")
+
+
+def checksum_results(results, folders):
+    """Checksums of labels, scores and models; records hold times and are left out."""
+    files = [f for folder in folders for f in (results / folder).rglob("*") if f.is_file() and f.name != "record.json"]
+    return {str(f.relative_to(results)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def test_summary_is_complete(finished):
+    summary = read_json(finished.results / "evaluation" / "summary.json")
+    assert summary["supervision"] == "crop_tags+boxes"
+    assert [r["round"] for r in summary["rounds"]] == [0, 1]
+    for r in summary["rounds"]:
+        assert 0 <= r["model"]["val"]["pq"] <= 1
+        assert r["labels"]["train"]["ap"] is None
+    assert summary["reference"]["val"]["images"] == 4
+    assert {"cams", "box_masks"} <= set(summary["stages"])
+    assert set(summary["ratio"]) == {"pq", "pq_th", "pq_st", "miou", "ap"}
+    assert {"classifier", "segmenter", "reference"} <= set(summary["seconds"])
+
+
+def test_reference_takes_as_many_steps_as_all_rounds(finished):
+    records = [read_json(finished.results / "segmenter" / str(r) / "record.json") for r in (0, 1)]
+    reference = read_json(finished.results / "reference" / "record.json")
+    assert reference["steps"] == sum(r["steps"] for r in records)
+
+
+def test_report_shows_pictures(finished):
+    folder = finished.results / "report"
+    for name in ("train_examples", "val_examples", "rounds", "stages"):
+        assert (folder / f"{name}.png").stat().st_size > 10_000
+    assert "crop" in (folder / "index.html").read_text()
+
+
+def test_snakemake_report_has_captions(finished, tmp_path):
+    done = finished.snakemake("--report", str(tmp_path / "report.zip"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.zip").stat().st_size > 10_000
+
+
+def test_ground_truth_leaks_nowhere(workspace):
+    """With noise in its place after `weak_labels`, every label, score and model keeps its bytes."""
+    before = checksum_results(workspace.results, MADE_FROM_WEAK_LABELS)
+    for folder in (*MADE_FROM_WEAK_LABELS, "evaluation", "report", "reference", "reference_predictions"):
+        shutil.rmtree(workspace.results / folder)
+    for folder in sorted((workspace.results / "ground_truth").iterdir()):
+        replace_by_noise(folder)
+    for path in (workspace.results / "streets" / "gtFine").rglob("*.png"):
+        path.write_bytes(b"noise")
+    workspace.run("labels", "segmenter", "predictions")
+    after = checksum_results(workspace.results, MADE_FROM_WEAK_LABELS)
+    assert before == after
+
+
+def replace_by_noise(folder):
+    rng = np.random.default_rng(0)
+    labels = LabelFolder(folder)
+    classes = ClassTable.from_categories(read_json(folder / "panoptic.json")["categories"])
+    with write_labels(folder, classes) as writer:
+        for image_id in labels.image_ids:
+            shape = labels.read(image_id).shape
+            writer.add(image_id, rng.choice(classes.category_ids, shape).astype(np.int32) * 1000)
+
+
+def test_shard_size_changes_no_byte(finished, workspace):
+    shutil.rmtree(workspace.results)
+    workspace.run("labels", "predictions", "--config", "shard_size=8")
+
+    def gather(results, stage):
+        return {f.name: f.read_bytes() for f in (results / stage).rglob("*.png")}
+
+    for stage in ("box_masks", "labels/0", "labels/2", "predictions/1"):
+        assert gather(finished.results, stage) == gather(workspace.results, stage), stage
+
+
+def test_rounds_after_the_stop_are_linked(workspace):
+    config = "rounds={max: 3, min_improvement: 0.99}"
+    workspace.run("labels", "predictions", "--config", config)
+    records = [read_json(workspace.results / "segmenter" / str(r) / "record.json") for r in range(3)]
+    assert [r["linked"] for r in records] == [False, False, True]
+    models = [workspace.results / "segmenter" / str(r) / "model.pt" for r in range(3)]
+    assert models[1].samefile(models[2])
+    labels = [next((workspace.results / "labels" / str(r)).rglob("*.png")) for r in (2, 3)]
+    assert labels[0].samefile(labels[1])
+
+
+def test_predict_needs_the_model_file_alone(finished, fresh, tmp_path):
+    images, model = tmp_path / "new images", tmp_path / "model.pt"
+    images.mkdir()
+    for path in sorted((finished.results / "streets").rglob("val/**/*_leftImg8bit.png"))[:2]:
+        shutil.copy(path, images)
+    shutil.copy(finished.results / "segmenter" / "1" / "model.pt", model)
+    fresh.run("predict", "--config", f"images={images}", f"model={model}")
+    document = json.loads((fresh.folder / "predicted" / "panoptic.json").read_text())
+    assert len(document["annotations"]) == 2
+    assert not (fresh.folder / "results").exists()
+
+
+@pytest.mark.parametrize("target", ["export"])
+def test_export_is_one_panoptic_set(workspace, target):
+    workspace.run(target)
+    document = json.loads((workspace.results / "export" / "panoptic.json").read_text())
+    assert len(document["images"]) == len(document["annotations"]) == 8
+    assert all((workspace.results / "export" / "panoptic" / a["file_name"]).is_file() for a in document["annotations"])

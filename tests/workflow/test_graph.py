@@ -1,0 +1,145 @@
+"""What Snakemake decides to run: nothing twice, and after an edit exactly what depends on it."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pseudogt.config.run import RunConfig
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+AFTER_BOX_MASKS = {
+    "box_masks_shard",
+    "labels_shard",
+    "segmenter_round",
+    "predictions_shard",
+    "predictions_val_shard",
+    "reference",
+    "reference_predictions_shard",
+    "evaluation_box_masks",
+    "evaluation_labels",
+    "evaluation_model",
+    "evaluation_reference",
+    "evaluation",
+    "report",
+    "all",
+}
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_fresh_graph_has_a_known_number_of_jobs(fresh):
+    jobs = fresh.planned_jobs()
+    assert jobs["ground_truth_shard"] == 3
+    assert jobs["box_masks_shard"] == jobs["cams_shard"] == 2
+    assert jobs["labels_shard"] == 2 * 3
+    assert jobs["segmenter_round"] == 2
+    assert jobs["predictions_shard"] == 2 * 2
+    assert jobs["reference"] == jobs["classifier"] == jobs["index"] == 1
+
+
+def test_parsing_needs_no_torch(fresh, tmp_path):
+    for heavy in ("torch", "torchvision", "higra", "h5py", "skimage"):
+        (tmp_path / f"{heavy}.py").write_text("raise ImportError('not while the workflow is parsed')")
+    assert fresh.planned_jobs(env={"PYTHONPATH": str(tmp_path)})["classifier"] == 1
+
+
+def test_second_run_does_nothing(finished):
+    assert not finished.planned_jobs()
+
+
+def test_touched_sources_change_nothing(workspace):
+    for part in ("Snakefile", "config.yaml", "rules", "pseudogt", "models", "envs"):
+        path = workspace.folder / part
+        for file in [path] if path.is_file() else path.rglob("*"):
+            os.utime(file)
+    assert not workspace.planned_jobs()
+
+
+def test_touched_dataset_changes_nothing(workspace):
+    for file in (workspace.results / "streets").rglob("*.png"):
+        os.utime(file)
+    assert not workspace.planned_jobs()
+
+
+def test_edit_of_a_core_module_reruns_its_dependents_only(workspace):
+    module = workspace.folder / "pseudogt" / "consensus.py"
+    module.write_text(module.read_text() + "\n\nNEW = 1\n")
+    assert set(workspace.planned_jobs()) == AFTER_BOX_MASKS
+
+
+def test_comments_rerun_nothing(workspace):
+    module = workspace.folder / "pseudogt" / "consensus.py"
+    module.write_text(module.read_text() + "\n\n# A remark.\n")
+    assert not workspace.planned_jobs()
+
+
+def test_setting_reruns_its_stage_and_what_follows(workspace):
+    jobs = workspace.planned_jobs("--config", "report={train_examples: 1}")
+    assert set(jobs) == {"report", "all"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["segmenter={stepz: 3}"], "segmenter.stepz: Extra inputs are not permitted (got 3)"),
+        (["classifer={steps: 3}"], "classifer: Extra inputs are not permitted"),
+        (["rounds={max: 0}"], "rounds.max: Input should be greater than or equal to 1 (got 0)"),
+        (["dataset={format: folder}"], "data_root is not set; add --config data_root=FOLDER"),
+        (["dataset={format: folder}", "data_root=/nowhere"], "data_root /nowhere: no such folder"),
+        (["name=../elsewhere"], "name: String should match pattern"),
+        (["images=/nowhere"], "images=/nowhere: no such folder"),
+    ],
+)
+def test_bad_config_stops_before_the_graph(fresh, arguments, message):
+    done = fresh.snakemake("--dry-run", "--config", *arguments)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert message in output
+    assert "Traceback" not in output
+    assert not (fresh.folder / "results").exists()
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_configs_are_valid_and_keep_no_class_of_the_default(path):
+    """As Snakemake merges them: deeply into the embedded default."""
+    default = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    override = yaml.safe_load(path.read_text())
+    merged = RunConfig.model_validate(_merge(default, override) | {"data_root": "somewhere"})
+    own = RunConfig.model_validate({"name": "x", "data_root": "x", "dataset": override["dataset"]})
+    assert merged.dataset.classes == own.dataset.classes
+
+
+def _merge(base, override):
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def test_embedded_default_names_every_setting():
+    """`config.yaml` is the reference: what it leaves out a reader can't find."""
+    written = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    full = RunConfig.model_validate(written).model_dump(mode="json")
+    optional = {"images", "model", "predict_to"}
+    assert set(full) - set(written) <= optional
+    for section, values in full.items():
+        if isinstance(values, dict):
+            assert set(values) == set(written[section]), section
+
+
+def test_conda_environment_equals_the_package():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    environment = yaml.safe_load((REPOSITORY / "envs" / "pseudogt.yaml").read_text())
+    packages = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
+    assert packages == [d for d in project["dependencies"] if not d.startswith("snakemake")]
