@@ -217,7 +217,7 @@ class _Run:
         self.plan, self.rank, self.processes, self.device = plan, rank, processes, device
         self.compute_losses = compute_losses
         self.dtype = choose_precision(plan.precision, device)
-        self.network = network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.train().to(device).to(memory_format=torch.channels_last)
         self.parallel: nn.Module = self.network
         if processes > 1:
             if device.type == "cuda":

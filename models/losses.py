@@ -1,0 +1,55 @@
+"""Losses of the panoptic network; a pixel without a label adds exactly nothing to value or gradient."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pseudogt.labels import IGNORE_LABEL
+
+
+def semantic_loss(logits: Tensor, semantic: Tensor) -> Tensor:
+    """Cross-entropy, mean over the labelled pixels; 0 if there is none.
+
+    Parameters
+    ----------
+    logits : (B, C, H, W)
+    semantic : (B, H, W) int64
+        Train ids, ``IGNORE_LABEL`` where nothing is known.
+    """
+    total = F.cross_entropy(logits.float(), semantic, ignore_index=IGNORE_LABEL, reduction="sum")
+    return total / (semantic != IGNORE_LABEL).sum().clamp(min=1)
+
+
+def candidate_loss(logits: Tensor, semantic: Tensor, candidate_set: Tensor, candidates: Tensor) -> Tensor:
+    """``-log`` of the probability of all candidate classes together, mean over the unlabelled pixels it applies to.
+
+    Parameters
+    ----------
+    logits : (B, C, H, W)
+    semantic : (B, H, W) int64
+        Only pixels of ``IGNORE_LABEL`` count.
+    candidate_set : (B, H, W) int64
+        Row of ``candidates`` of each pixel.
+    candidates : (B, S, C) bool
+        Classes that are possible. A set of no class or of all says nothing and is left out.
+    """
+    count = candidates.sum(-1)
+    informative = (count > 0) & (count < candidates.shape[-1])
+    batch = torch.arange(len(logits), device=logits.device)[:, None, None]
+    chosen = (semantic == IGNORE_LABEL) & informative[batch, candidate_set]
+    allowed = candidates[batch, candidate_set][chosen]
+    rows = logits.permute(0, 2, 3, 1)[chosen].float()
+    loss = rows.logsumexp(1) - rows.masked_fill(~allowed, -torch.inf).logsumexp(1)
+    return loss.sum() / chosen.sum().clamp(min=1)
+
+
+def centre_loss(heatmap: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Squared error of centre heatmaps ``(B, 1, h, w)``, mean over the cells of ``weight`` 1 ``(B, 1, h, w)``."""
+    return (weight * (heatmap.float() - target) ** 2).sum() / weight.sum().clamp(min=1)
+
+
+def offset_loss(offset: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Absolute error of offsets ``(B, 2, h, w)`` in px, mean over the cells of ``weight`` 1 ``(B, 1, h, w)``."""
+    return (weight * (offset.float() - target).abs()).sum() / weight.sum().clamp(min=1)

@@ -1,0 +1,122 @@
+"""The bottom-up panoptic network: classes of pixels, centres of instances, offsets to the centres.
+
+After Panoptic-DeepLab (Cheng et al., CVPR 2020), with one U-shaped decoder for all heads.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.backbones import ConvNorm, build_backbone, normalise_images
+
+OUTPUT_STRIDE = 4
+SIZE_MULTIPLE = 32
+"""Images must be a multiple of this large, so that the features of all strides align."""
+
+
+class PanopticOutput(NamedTuple):
+    """What the network says, at stride 4.
+
+    Attributes
+    ----------
+    semantic : (B, C, h, w)
+        Logits of the classes.
+    centre : (B, 1, h, w)
+        Heatmap of instance centres, about 0 to 1.
+    offset : (B, 2, h, w)
+        From the pixel to its instance's centre, (y, x) in pixels of the network's input.
+    """
+
+    semantic: Tensor
+    centre: Tensor
+    offset: Tensor
+
+
+def build_panoptic_network(
+    *, backbone: str, class_count: int, weights: str | None = None, decoder_channels: int = 64
+) -> PanopticNetwork:
+    """Build the network; ``backbone`` and ``weights`` as in :func:`models.backbones.build_backbone`."""
+    return PanopticNetwork(
+        backbone=build_backbone(backbone, weights=weights),
+        class_count=class_count,
+        decoder_channels=decoder_channels,
+        offset_unit_px=32.0,
+    )
+
+
+class PanopticNetwork(nn.Module):
+    """Backbone, decoder and three heads.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Features at strides 4, 8, 16, 32 and their ``channels``.
+    class_count : int
+    decoder_channels : int
+        Width of the decoder at stride 4; twice as wide at the others.
+    offset_unit_px : float
+        Pixels of one unit of the offset head, which keeps its weights at the scale of the others.
+    """
+
+    def __init__(self, *, backbone: nn.Module, class_count: int, decoder_channels: int, offset_unit_px: float) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.decoder = Decoder(backbone.channels, decoder_channels)  # type: ignore[arg-type]
+        self.semantic = Head(decoder_channels, decoder_channels, class_count)
+        self.instance = Head(decoder_channels, decoder_channels // 2, 3)
+        self.offset_unit_px = offset_unit_px
+
+    def forward(self, images: Tensor) -> PanopticOutput:
+        """Predict for images ``(B, 3, H, W)``, RGB in 0..255; H and W are multiples of 32."""
+        if images.shape[-2] % SIZE_MULTIPLE or images.shape[-1] % SIZE_MULTIPLE:
+            raise ValueError(f"images {tuple(images.shape)} are not a multiple of {SIZE_MULTIPLE} high and wide")
+        normalised = normalise_images(images).contiguous(memory_format=torch.channels_last)
+        feature = self.decoder(self.backbone(normalised))
+        instance = self.instance(feature)
+        return PanopticOutput(
+            semantic=self.semantic(feature),
+            centre=instance[:, :1],
+            offset=instance[:, 1:] * self.offset_unit_px,
+        )
+
+
+class Decoder(nn.Module):
+    """From the coarsest feature up to stride 4, adding the finer ones on the way (Ronneberger et al., MICCAI 2015)."""
+
+    def __init__(self, channels: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        wide = 2 * width
+        self.context = nn.Conv2d(channels[3], wide, kernel_size=1)
+        self.lateral32 = ConvNorm(channels[3], wide, kernel_size=1)
+        self.lateral16 = ConvNorm(channels[2], wide, kernel_size=1)
+        self.lateral8 = ConvNorm(channels[1], wide, kernel_size=1)
+        self.lateral4 = ConvNorm(channels[0], width, kernel_size=1)
+        self.fuse16 = ConvNorm(wide, wide, kernel_size=3)
+        self.fuse8 = ConvNorm(wide, width, kernel_size=3)
+        self.fuse4 = ConvNorm(width, width, kernel_size=3)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """``(B, width, H / 4, W / 4)`` of the features at strides 4, 8, 16, 32."""
+        at4, at8, at16, at32 = features
+        whole_image = self.context(at32.mean((2, 3), keepdim=True))
+        top = torch.relu(self.lateral32(at32) + whole_image)
+        top = torch.relu(self.fuse16(torch.relu(self.lateral16(at16) + _double(top))))
+        top = torch.relu(self.fuse8(torch.relu(self.lateral8(at8) + _double(top))))
+        return torch.relu(self.fuse4(torch.relu(self.lateral4(at4) + _double(top))))
+
+
+class Head(nn.Sequential):
+    """A 3x3 convolution and the 1x1 convolution that predicts."""
+
+    def __init__(self, channels_in: int, width: int, channels_out: int) -> None:
+        predict = nn.Conv2d(width, channels_out, kernel_size=1)
+        nn.init.normal_(predict.weight, std=0.01)
+        super().__init__(ConvNorm(channels_in, width, kernel_size=3), nn.ReLU(inplace=True), predict)
+
+
+def _double(feature: Tensor) -> Tensor:
+    return F.interpolate(feature, scale_factor=2, mode="bilinear", align_corners=False)
