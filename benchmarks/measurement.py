@@ -1,0 +1,35 @@
+"""What the benchmarks share: the table they print and the JSON they write."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGES = ("numpy", "opencv-python-headless", "torch", "torchvision", "snakemake")
+
+
+def print_table(figures: dict[str, float | None]) -> None:
+    """Print the figures one below the other."""
+    width = max(map(len, figures))
+    for name, value in figures.items():
+        print(f"{name:<{width}}  {'-' if value is None else f'{value:.4g}'}")
+
+
+def write_figures(path: Path, figures: dict[str, float | None]) -> None:
+    """Write the figures with what they were measured on."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    document = {
+        "figures": figures,
+        "commit": commit or None,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
