@@ -20,6 +20,7 @@ FAR = 400.0
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,14 @@ class Canvas:
         self.instance = np.zeros((height, width), np.uint16)
         self.depth = np.full((height, width), FAR, np.float32)
 
+    def view(self, window: Window) -> Canvas:
+        """A part of the canvas; what is painted on it shows on the whole."""
+        part = Canvas.__new__(Canvas)
+        part.rgb, part.label, part.instance, part.depth = (
+            layer[window] for layer in (self.rgb, self.label, self.instance, self.depth)
+        )
+        return part
+
     def paint(self, mask: Mask, rgb: Floats, label: int, depth: Floats | float, alpha: Floats | None = None) -> None:
         """Paint a surface ``(H, W)`` over what is there; ``alpha`` thins its colour, not its label."""
         colors = np.broadcast_to(rgb, self.rgb.shape)[mask]
@@ -131,10 +140,18 @@ class Sprite:
     label_threshold: float = 0.5
 
 
+def find_window(mask: Mask) -> Window:
+    """The smallest window that holds all set pixels; empty if there is none."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return np.s_[0:0, 0:0]
+    return np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
 def make_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Floats:
     """Smooth noise ``(H, W)`` of mean 0 and standard deviation near 1; ``cell`` is its grain in pixels."""
     rows, columns = (int(np.ceil(n / cell)) + 2 for n in shape)
-    coarse = rng.standard_normal((rows, columns)).astype(np.float32)
+    coarse = rng.standard_normal((rows, columns), np.float32)
     return coarse[: shape[0], : shape[1]] if cell <= 1 else cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 

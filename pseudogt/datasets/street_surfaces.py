@@ -10,10 +10,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pseudogt.datasets.street_canvas import FAR, Camera, Canvas, Floats, Mask, jitter_color, make_noise
+from pseudogt.datasets.street_canvas import FAR, Camera, Canvas, Floats, Mask, find_window, jitter_color, make_noise
 from pseudogt.datasets.street_labels import BUILDING, FENCE, ROAD, SIDEWALK, SKY, STATIC, VEGETATION
 
 Rng = np.random.Generator
+
+HIGHEST_ROOF = 32.0
+"""Metres; no wall is higher."""
 
 WALL_COLORS = ((168, 84, 62), (196, 176, 140), (150, 150, 155), (205, 196, 180), (120, 96, 84), (178, 150, 112))
 LEAF_COLORS = ((52, 92, 34), (74, 108, 40), (38, 76, 40), (110, 116, 44))
@@ -41,7 +44,11 @@ def paint_sky(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> None:
 
 @dataclass(frozen=True)
 class Ground:
-    """Where road and sidewalk lie, in metres: bands along the street and one across at its end."""
+    """Where road and sidewalk lie, in metres: bands along the street and one across at its end.
+
+    ``across``: the camera looks over the street instead of along it. ``paved``: pedestrians only, slabs
+    take the place of the road. ``grass``: what is neither road nor sidewalk is grass, else slabs too.
+    """
 
     road_left: float
     road_right: float
@@ -49,9 +56,13 @@ class Ground:
     walk_right: float
     crossing_z: float
     across: bool
+    paved: bool
+    grass: bool
 
     def road(self, x: Floats, z: Floats) -> Mask:
         """Ground points on the carriageway."""
+        if self.paved:
+            return np.zeros(z.shape, bool)
         if self.across:
             return z < self.crossing_z
         crossing = (z > self.crossing_z) & (z < self.crossing_z + 6)
@@ -59,10 +70,12 @@ class Ground:
 
     def sidewalk(self, x: Floats, z: Floats) -> Mask:
         """Ground points on a sidewalk, the road included."""
+        if not self.grass:
+            return np.ones(z.shape, bool)
         if self.across:
             return z < self.crossing_z + self.walk_right
         near = (x > self.road_left - self.walk_left) & (x < self.road_right + self.walk_right)
-        return near & (self.walk_left + self.walk_right > 0)
+        return near & (self.walk_left + self.walk_right > 0) & (z < self.crossing_z + 8)
 
 
 def paint_ground(canvas: Canvas, camera: Camera, rng: Rng, ground: Ground, weather: str) -> None:
@@ -116,19 +129,23 @@ def shade_leaves(rng: Rng, shape: tuple[int, int], color: Floats) -> Floats:
     return color * np.clip(1 + grain, 0.25, 1.9)[..., None]
 
 
-def shade_facade(rng: Rng, along: Floats, up: Floats, weather: str) -> tuple[Floats, Floats]:
-    """Houses in a row: colours ``(H, W, 3)`` and roof height ``(H, W)`` in metres (0 in a gap)."""
+def shade_facade(rng: Rng, along: Floats, up: Floats, weather: str, *, tall: bool) -> tuple[Floats, Floats]:
+    """Houses in a row: colours ``(H, W, 3)`` and roof height ``(H, W)`` in metres (0 in a gap).
+
+    Tall houses have 6 to 9 storeys and no gaps, others 2 to 5 and a gap here and there.
+    """
     breadth = rng.uniform(6, 12)
     house = np.clip(np.floor(along / breadth + 20).astype(int), 0, 39)
     walls = np.stack([jitter_color(rng, WALL_COLORS[i], 16) for i in rng.integers(0, len(WALL_COLORS), 40)])
-    floor_m, window_m = rng.uniform(2.7, 3.4, 40)[house], rng.uniform(1.6, 2.6, 40)[house]
-    heights = (rng.integers(2, 6, 40) * 3.0 + rng.uniform(0.3, 1.2, 40)) * (rng.random(40) > 0.08)
+    floor_m, window_m = rng.uniform((2.7, 1.6), (3.4, 2.6), (40, 2)).astype(np.float32)[house].transpose(2, 0, 1)
+    heights = (rng.integers(2, 6, 40) + 4 * tall) * 3.0 + rng.uniform(0.3, 1.2, 40)
+    heights *= tall | (rng.random(40) > 0.08)
     across, upward = np.mod(along, window_m) / window_m, np.mod(up, floor_m) / floor_m
     window = (across > 0.28) & (across < 0.74) & (upward > 0.3) & (upward < 0.8)
     frame = (across > 0.23) & (across < 0.79) & (upward > 0.26) & (upward < 0.84) & ~window
     lit = np.sin(np.floor(along / window_m) * 37.7 + np.floor(up / floor_m) * 91.3) > (0.2 if weather == "dusk" else 0.97)
     rgb = walls[house] + 5 * make_noise(rng, along.shape, 2)[..., None] + 6 * make_noise(rng, along.shape, 25)[..., None]
-    rgb = rgb - np.where(np.mod(up, 0.5) < 0.08, 8.0, 0.0)[..., None]
+    rgb -= 8 * (np.mod(up, 0.5) < 0.08)[..., None].astype(np.float32)
     rgb = np.where(frame[..., None], rgb * 0.5 + 96, rgb)
     glass = np.where(lit[..., None], np.float32((236, 204, 128)), jitter_color(rng, (62, 74, 92), 10))
     rgb = np.where(window[..., None], glass + 16 * upward[..., None], rgb)
@@ -150,7 +167,7 @@ def shade_fence(rng: Rng, along: Floats, up: Floats, height: float) -> tuple[Flo
 
 
 def paint_wall(canvas: Canvas, rng: Rng, kind: str, plane: tuple[Floats, Floats, Floats], weather: str) -> None:
-    """Paint a vertical surface: ``houses``, ``hedge`` or ``fence``.
+    """Paint a vertical surface: ``houses``, ``towers``, ``hedge`` or ``fence``.
 
     Parameters
     ----------
@@ -158,10 +175,15 @@ def paint_wall(canvas: Canvas, rng: Rng, kind: str, plane: tuple[Floats, Floats,
         Position along the wall and height above the ground in metres and depth, each ``(H, W)``;
         depth is not positive where the plane is not seen.
     """
-    along, up, depth = plane
-    seen = (depth > 0.5) & (depth < 90) & (up > 0)
-    if kind == "houses":
-        rgb, top = shade_facade(rng, along, up, weather)
+    _, up, depth = plane
+    seen = (depth > 0.5) & (depth < 90) & (up > 0) & (up < HIGHEST_ROOF)
+    window = find_window(seen)
+    if not seen.any():
+        return
+    canvas, seen = canvas.view(window), seen[window]
+    along, up, depth = (values[window] for values in plane)
+    if kind in ("houses", "towers"):
+        rgb, top = shade_facade(rng, along, up, weather, tall=kind == "towers")
         canvas.paint(seen & (up < top), rgb, BUILDING, depth)
     elif kind == "hedge":
         ragged = rng.uniform(1.2, 2.6) + 0.25 * make_noise(rng, along.shape, 8)
@@ -184,21 +206,20 @@ def paint_hills(canvas: Canvas, camera: Camera, rng: Rng) -> None:
 
 def paint_tree(canvas: Canvas, camera: Camera, rng: Rng, x: float, z: float) -> None:
     """A trunk and a ragged crown of several balls; all of it is vegetation."""
-    height = rng.uniform(4.5, 8.5)
-    (u, top), (_, base) = camera.project([(x, height, z), (x, 0, z)])
+    (u, top), (_, base) = camera.project([(x, rng.uniform(4.5, 8.5), z), (x, 0, z)])
     size = float(base - top)
-    trunk = (np.abs(camera.columns - u) < max(size * 0.03, 1)) & (camera.rows < base) & (camera.rows > top + size * 0.5)
+    window = find_window((np.abs(camera.columns - u) < 0.7 * size) & (camera.rows < base) & (camera.rows > top - size))
+    canvas, right, down = canvas.view(window), camera.columns[window] - u, camera.rows[window] - top
+    if not right.size:
+        return
+    trunk = (np.abs(right) < max(size * 0.03, 1)) & (down > size * 0.5)
     canvas.paint(trunk, jitter_color(rng, (74, 56, 42), 8), VEGETATION, z)
-    distance = np.full(canvas.label.shape, np.inf, np.float32)
-    for _ in range(7):
-        center_u, center_v = u + rng.normal(0, 0.14) * size, top + rng.uniform(0.16, 0.5) * size
-        radius = rng.uniform(0.14, 0.24) * size
-        ball = np.hypot(camera.columns - center_u, (camera.rows - center_v) * 1.15) / radius
-        distance = np.minimum(distance, ball.astype(np.float32))
-    crown = distance + 0.16 * make_noise(rng, canvas.label.shape, max(size / 22, 2)) < 1
+    balls = np.stack([rng.normal(0, 0.14, 7), rng.uniform(0.16, 0.5, 7), rng.uniform(0.14, 0.24, 7)], 1) * size
+    distance = np.min([np.hypot(right - u, (down - v) * 1.15) / r for u, v, r in balls.astype(np.float32)], axis=0)
+    crown = distance + 0.16 * make_noise(rng, right.shape, max(size / 22, 2)) < 1
     color = jitter_color(rng, LEAF_COLORS[rng.integers(len(LEAF_COLORS))], 8)
-    light = np.clip(1.25 - 0.6 * (camera.rows - top) / (0.6 * size), 0.55, 1.25)
-    canvas.paint(crown, shade_leaves(rng, canvas.label.shape, color) * light[..., None], VEGETATION, z)
+    light = np.clip(1.25 - down / size, 0.55, 1.25)
+    canvas.paint(crown, shade_leaves(rng, right.shape, color) * light[..., None], VEGETATION, z)
 
 
 def paint_pole(canvas: Canvas, camera: Camera, rng: Rng, x: float, z: float) -> None:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets.cityscapes import IMAGE_ENDING, IMAGE_FOLDER, LABEL_FOLDER
-from pseudogt.datasets.street_canvas import Camera, Canvas, Floats, make_noise
+from pseudogt.datasets.street_canvas import FAR, Camera, Canvas, Floats, make_noise
 from pseudogt.datasets.street_labels import EGO_VEHICLE, OUT_OF_ROI, THINGS, UNLABELED
 from pseudogt.datasets.street_names import list_street_ids
 from pseudogt.datasets.street_objects import place_bicycle, place_car, place_person
@@ -55,20 +55,32 @@ class Layout:
     cars: tuple[int, int]
     persons: tuple[int, int]
     bicycles: tuple[int, int]
-    setback_m: tuple[float, float] = (0.0, 0.5)
+    setback_m: tuple[float, float] = (-0.3, 0.4)
     across: bool = False
+    road: bool = True
+    grass: bool = True
 
 
 LAYOUTS = {
-    "street": Layout(0.24, ("houses",), ("houses", "none", "hills"), (1.6, 3.2), (0, 3), (1, 6), (1, 6), (0, 3)),
-    "suburb": Layout(
-        0.2, ("fence", "hedge", "houses"), ("hills", "houses"), (1.2, 2.2), (1, 5), (1, 4), (0, 3), (0, 3), (0.0, 2.0)
+    "street": Layout(
+        0.18, ("houses",), ("houses", "none"), (1.6, 3.2), (0, 2), (1, 6), (1, 6), (0, 3), (-0.3, 0.4), grass=False
     ),
-    "park": Layout(0.16, ("none", "hedge"), ("hills", "hedge"), (1.5, 3.0), (3, 8), (0, 2), (1, 6), (1, 4), (0.5, 4.0)),
-    "highway": Layout(0.14, ("fence",), ("hills", "none"), (0.0, 0.0), (0, 3), (2, 7), (0, 0), (0, 0), (0.3, 1.5)),
-    "open": Layout(0.1, ("none",), ("none", "hills"), (0.0, 2.0), (0, 2), (1, 4), (0, 2), (0, 3)),
+    "canyon": Layout(
+        0.12, ("towers",), ("towers",), (1.2, 2.2), (0, 0), (1, 5), (1, 5), (0, 2), (-0.4, -0.1), grass=False
+    ),
+    "suburb": Layout(
+        0.16, ("fence", "hedge", "houses"), ("hills", "houses"), (1.2, 2.2), (1, 5), (1, 4), (0, 3), (0, 3), (0.0, 2.0)
+    ),
+    "park": Layout(
+        0.12, ("none", "hedge"), ("hills", "hedge"), (1.5, 3.0), (3, 8), (0, 0), (1, 6), (1, 4), (0.5, 4.0), road=False
+    ),
+    "plaza": Layout(
+        0.1, ("houses", "none"), ("houses", "fence"), (4.0, 9.0), (0, 1), (0, 0), (2, 7), (1, 5), road=False, grass=False
+    ),
+    "highway": Layout(0.13, ("fence",), ("hills", "none"), (0.0, 0.0), (0, 3), (2, 7), (0, 0), (0, 0), (0.3, 1.5)),
+    "open": Layout(0.07, ("none",), ("none", "hills"), (0.0, 2.0), (0, 2), (1, 4), (0, 2), (0, 3)),
     "across": Layout(
-        0.16, ("none",), ("houses", "fence", "hedge"), (1.5, 3.5), (0, 3), (1, 4), (1, 5), (0, 3), across=True
+        0.12, ("none",), ("houses", "fence", "hedge"), (1.5, 3.5), (0, 3), (1, 4), (1, 5), (0, 3), across=True
     ),
 }
 
@@ -158,22 +170,30 @@ def _choose_ground(rng: Rng, layout: Layout) -> Ground:
         road_right=lane * rng.choice([0.7, 1.0, 1.5]),
         walk_left=left,
         walk_right=right,
-        crossing_z=rng.uniform(7, 12) if layout.across else rng.uniform(16, 60),
+        crossing_z=_choose_crossing(rng, layout),
         across=layout.across,
+        paved=not layout.road,
+        grass=layout.grass,
     )
+
+
+def _choose_crossing(rng: Rng, layout: Layout) -> float:
+    if layout.across:
+        return rng.uniform(6.5, 10)
+    return rng.uniform(5, 12) if "towers" in layout.ends else rng.uniform(16, 60)
 
 
 def _paint_surroundings(
     canvas: Canvas, camera: Camera, rng: Rng, layout: Layout, ground: Ground, weather: str
 ) -> None:
     end = str(rng.choice(layout.ends))
-    if end == "hills" or rng.random() < 0.3:
+    if end == "hills" or (layout.grass and rng.random() < 0.3):
         paint_hills(canvas, camera, rng)
     paint_ground(canvas, camera, rng, ground, weather)
     end_z = ground.crossing_z + (ground.walk_right + 0.5 if ground.across else 8)
     if ground.across and end != "houses" and rng.random() < 0.5:
         _paint_end(canvas, camera, rng, "houses", end_z + rng.uniform(6, 14), weather)
-    if end in ("houses", "fence", "hedge"):
+    if end in ("houses", "towers", "fence", "hedge"):
         _paint_end(canvas, camera, rng, end, end_z, weather)
     left_x = ground.road_left - ground.walk_left - rng.uniform(*layout.setback_m)
     right_x = ground.road_right + ground.walk_right + rng.uniform(*layout.setback_m)
@@ -195,7 +215,7 @@ def _paint_side(canvas: Canvas, camera: Camera, rng: Rng, kind: str, x: float, e
 
 def _paint_end(canvas: Canvas, camera: Camera, rng: Rng, kind: str, z: float, weather: str) -> None:
     x, up = camera.front_wall(z)
-    edges = np.sort(rng.uniform(-1.6, 1.6, 2)) * z + (-0.8 * z, 0.8 * z)
+    edges = np.array([rng.uniform(-1.9, -0.1), rng.uniform(0.1, 1.9)]) * (z if kind != "towers" else 99)
     visible = (x > edges[0]) & (x < edges[1])
     paint_wall(canvas, rng, kind, (x, up, np.where(visible, z, -1).astype(np.float32)), weather)
 
@@ -252,7 +272,7 @@ def _car_spot(rng: Rng, ground: Ground) -> tuple[float, float]:
 def _walk_spot(rng: Rng, ground: Ground) -> tuple[float, float]:
     if ground.across:
         return rng.uniform(-7, 7), ground.crossing_z + rng.uniform(-1.5, 0.8 * ground.walk_right)
-    z = rng.uniform(4.2, 12)
+    z = rng.uniform(3.8, 10.5)
     if rng.random() < 0.2:  # on the road
         return rng.uniform(ground.road_left, ground.road_right), z
     left = ground.road_left - rng.uniform(0.1, 0.9) * max(ground.walk_left, 0.8)
@@ -291,7 +311,7 @@ def _expose(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> NDArray[n
     rgb = canvas.rgb
     if weather == "sun":
         shade = np.clip(1.5 * make_noise(rng, canvas.label.shape, camera.width / 4) + 1.2, 0, 1)[..., None]
-        rgb = rgb * np.float32((1.12, 1.06, 0.96)) * (0.78 + 0.27 * shade)
+        rgb = rgb * np.float32((1.12, 1.06, 0.96)) * np.where((canvas.depth < FAR)[..., None], 0.78 + 0.27 * shade, 1)
     elif weather == "dusk":
         rgb = rgb * np.float32((0.72, 0.6, 0.62)) + np.float32((10, 4, 10))
     elif weather == "rain":
