@@ -11,11 +11,6 @@ from numpy.typing import NDArray
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 
 BORDER_COLOR = (255, 255, 255)
-UNLABELLED_DIMMING = 0.35
-"""Pixels without label keep this share of their brightness and lose their colour."""
-
-BACKGROUND_DIMMING = 0.75
-
 _GOLDEN_RATIO = 0.618033988749895
 
 
@@ -86,8 +81,8 @@ def draw_panoptic(
     semantic = panoptic_to_semantic(panoptic_id, classes)
     grey = image.mean(axis=2, keepdims=True)
     colored = image * (1 - opacity) + color_segments(panoptic_id, classes) * opacity
-    colored = np.where((semantic == IGNORE_LABEL)[..., None], grey * UNLABELLED_DIMMING, colored)
-    colored = np.where((semantic == BACKGROUND)[..., None], 64 + grey * (BACKGROUND_DIMMING - 0.25), colored)
+    colored = np.where((semantic == IGNORE_LABEL)[..., None], 0.35 * grey, colored)
+    colored = np.where((semantic == BACKGROUND)[..., None], 0.5 * grey + 64, colored)
     overlay = np.rint(colored).astype(np.uint8)
     overlay[find_borders(panoptic_id)] = BORDER_COLOR
     return overlay

@@ -1,0 +1,202 @@
+"""Figures, tables and the page of the report, made from a run's summary; knows no label files."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment
+from matplotlib.figure import Figure
+
+METRIC_NAMES = {"pq": "PQ", "pq_th": "PQ things", "pq_st": "PQ stuff", "miou": "mIoU", "ap": "AP"}
+QUALITY_NAMES = {"coverage": "coverage", "precision": "precision", "miou": "mIoU"}
+SUPERVISION_NAMES = {
+    "crop_tags": "tags of fixed crops of each image",
+    "image_tags": "tags of each image",
+    "boxes": "boxes around things",
+    "full": "full labels of some images",
+}
+DPI = 110
+MODEL_COLOR, LABEL_COLOR, REFERENCE_COLOR = "#1f6fb4", "#8a8a8a", "#c0392b"
+
+# A literal, not a file of its own: the digest that decides what reruns is taken from Python sources.
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ dataset }}: weak labels to panoptic labels</title>
+<style>
+ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; color: #222 }
+ table { border-collapse: collapse; margin: 1rem 0 }
+ th, td { padding: .25rem .9rem; text-align: right; border-bottom: 1px solid #ddd }
+ th:first-child, td:first-child { text-align: left }
+ img { max-width: 100%; height: auto }
+ figure { margin: 1.5rem 0 } figcaption { color: #555; max-width: 60rem }
+</style>
+<h1>{{ dataset }}</h1>
+<p>Supervision: {{ supervision | join(" and ") }}.
+{{ rounds }} round{{ "" if rounds == 1 else "s" }} trained.</p>
+{% for table in tables %}
+<h2>{{ table.title }}</h2>
+<p>{{ table.caption }}</p>
+<table>
+<tr>{% for name in table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+{% endfor %}
+{% for figure in figures %}
+<figure>
+<h2>{{ figure.title }}</h2>
+<img src="data:image/png;base64,{{ figure.data }}" alt="{{ figure.title }}">
+<figcaption>{{ figure.caption }} (<a href="{{ figure.name }}">{{ figure.name }}</a>)</figcaption>
+</figure>
+{% endfor %}
+</html>
+"""
+
+
+def choose_evenly(values: Sequence[str], count: int) -> list[str]:
+    """At most ``count`` values, spread evenly over the sequence, first and last included."""
+    positions = np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int))
+    return [values[i] for i in positions]
+
+
+def find_worst(per_image: Mapping[str, Mapping[str, Any]], count: int) -> list[str]:
+    """Images with the lowest PQ, lowest first; images without a PQ are left out."""
+    scored = sorted((s["pq"], image_id) for image_id, s in per_image.items() if s["pq"] is not None)
+    return [image_id for _, image_id in scored[:count]]
+
+
+def describe_supervision(supervision: str) -> list[str]:
+    """Words for each part of a summary's ``supervision``; unknown parts stay as they are."""
+    return [SUPERVISION_NAMES.get(part, part) for part in supervision.split("+")]
+
+
+def draw_rounds(summary: Mapping[str, Any]) -> Figure:
+    """PQ (all, things, stuff) and mIoU by round: model on val, its labels on train, the reference as a line."""
+    rounds = [r["round"] for r in summary["rounds"]]
+    reference = summary["reference"]["val"] or {}
+    figure = Figure(figsize=(15, 3.6), layout="constrained", dpi=DPI)
+    for axis, metric in zip(figure.subplots(1, 4), ("pq", "pq_th", "pq_st", "miou"), strict=True):
+        models = _as_numbers(r["model"]["val"][metric] for r in summary["rounds"])
+        labels = _as_numbers(r["labels"]["train"][metric] for r in summary["rounds"])
+        axis.plot(rounds, models, "o-", color=MODEL_COLOR, label="model on val")
+        axis.plot(rounds, labels, "s--", color=LABEL_COLOR, label="labels on train")
+        if reference.get(metric) is not None:
+            axis.axhline(reference[metric], color=REFERENCE_COLOR, label="full labels: model on val")
+        axis.set(title=METRIC_NAMES[metric], xlabel="round", ylim=(0, 1), xticks=rounds)
+        axis.grid(axis="y", alpha=0.3)
+    figure.legend(*figure.axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def draw_stages(summary: Mapping[str, Any]) -> Figure:
+    """Bars of coverage, precision and mIoU of the labels on train after each stage."""
+    stages = list_label_stages(summary)
+    figure = Figure(figsize=(max(6.0, 1.7 * len(stages) + 2), 3.8), layout="constrained", dpi=DPI)
+    axis = figure.subplots()
+    colors = ("#8fb8de", "#f2b36b", "#6aa56a")
+    for i, ((metric, name), color) in enumerate(zip(QUALITY_NAMES.items(), colors, strict=True)):
+        heights = _as_numbers(scores[metric] for _, scores in stages)
+        bars = axis.bar(np.arange(len(stages)) + (i - 1) * 0.27, heights, 0.25, label=name, color=color)
+        axis.bar_label(bars, [f"{h:.2f}" if np.isfinite(h) else "" for h in heights], fontsize=8)
+    axis.set_xticks(np.arange(len(stages)), [name for name, _ in stages])
+    axis.set(ylim=(0, 1.08), title="Labels on train after each stage")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def list_label_stages(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Names and scores of the labels in the order they are made: stages, labels of each round, last labels."""
+    before = [(n, s) for n, s in summary["stages"].items() if not n.startswith("labels")]
+    after = [(n, s) for n, s in summary["stages"].items() if n.startswith("labels")]
+    rounds = [(f"labels-{r['round']}", r["labels"]["train"]) for r in summary["rounds"]]
+    return [
+        (name.replace("_", " ").replace("-", " ") + ("\n(things only)" if scores["pq_st"] is None else ""), scores)
+        for name, scores in [*before, *rounds, *after]
+    ]
+
+
+def _as_numbers(values: Any) -> list[float]:
+    return [float("nan") if v is None else v for v in values]
+
+
+def tabulate_ratios(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per metric: ``metric``, ``weak`` (last round), ``full`` (reference) and ``ratio``."""
+    weak = summary["rounds"][-1]["model"]["val"] if summary["rounds"] else {}
+    full = summary["reference"]["val"] or {}
+    return [
+        {"metric": name, "weak": weak.get(key), "full": full.get(key), "ratio": summary["ratio"][key]}
+        for key, name in METRIC_NAMES.items()
+    ]
+
+
+def render_page(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> str:
+    """Render the report as one HTML page that needs no other file.
+
+    Parameters
+    ----------
+    summary : mapping
+        As in ``evaluation/summary.json``.
+    figures : sequence
+        ``name`` (file), ``title``, ``caption`` and ``png`` (bytes) of each figure.
+
+    Returns
+    -------
+    str
+        Every value is escaped.
+    """
+    template = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
+    return template.render(
+        dataset=summary["dataset"],
+        supervision=describe_supervision(summary["supervision"]),
+        rounds=len(summary["rounds"]),
+        tables=[_make_ratio_table(summary), _make_class_table(summary), _make_time_table(summary)],
+        figures=[{**f, "data": base64.b64encode(f["png"]).decode("ascii")} for f in figures],
+    )
+
+
+def _make_ratio_table(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": "Weak against full labels",
+        "caption": "The model of the last round and the same network trained as long on full labels, both on val.",
+        "columns": ["", "weak labels", "full labels", "ratio"],
+        "rows": [
+            [row["metric"], *(_format_score(row[column]) for column in ("weak", "full", "ratio"))]
+            for row in tabulate_ratios(summary)
+        ],
+    }
+
+
+def _make_class_table(summary: Mapping[str, Any]) -> dict[str, Any]:
+    weak = summary["rounds"][-1]["model"]["val"]["per_class"] if summary["rounds"] else {}
+    full = (summary["reference"]["val"] or {}).get("per_class", {})
+    return {
+        "title": "Classes",
+        "caption": "The same two models by class.",
+        "columns": ["", "", "PQ weak", "PQ full", "IoU weak", "IoU full", "AP weak", "AP full"],
+        "rows": [
+            [c["name"], "thing" if c["isthing"] else "stuff"]
+            + [
+                _format_score(scores.get(c["name"], {}).get(metric))
+                for metric in ("pq", "iou", "ap")
+                for scores in (weak, full)
+            ]
+            for c in summary["categories"]
+        ],
+    }
+
+
+def _make_time_table(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": "Time",
+        "caption": "Seconds in the jobs of each stage.",
+        "columns": ["stage", "seconds"],
+        "rows": [[stage, f"{seconds:.1f}"] for stage, seconds in summary["seconds"].items()],
+    }
+
+
+def _format_score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

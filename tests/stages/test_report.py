@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pseudogt.index import ImageRecord, write_shard
+from pseudogt.io import read_image, write_json, write_png
+from pseudogt.label_files import write_labels
+from pseudogt.labels import IGNORE_LABEL, ClassTable
+from pseudogt.metrics import SCORE_KEYS
+from pseudogt.report import choose_evenly, find_worst
+from pseudogt.score_files import write_scores
+from pseudogt.stages.report import main
+
+CLASSES = ClassTable(
+    ("road", "sky", "car & <b>van</b>"),
+    (7, 23, 26),
+    (False, False, True),
+    ((128, 64, 128), (70, 130, 180), (0, 0, 142)),
+)
+BACKGROUND_ID = CLASSES.background_category_id * 1000
+
+
+def make_label(rng: np.random.Generator) -> np.ndarray:
+    panoptic_id = np.full((64, 128), 7000, np.int32)
+    panoptic_id[: rng.integers(15, 30)] = 23000
+    for k in range(1, 4):
+        x, y = int(rng.integers(5, 100)), int(rng.integers(30, 50))
+        cv2.ellipse(panoptic_id, (x, y), (14, 7), 0, 0, 360, 26000 + k, cv2.FILLED)
+    return panoptic_id
+
+
+def make_scores(**scores) -> dict:
+    row = {"pq": 0.4, "iou": 0.5, "ap": None}
+    return dict.fromkeys(SCORE_KEYS) | {"per_class": {CLASSES.names[2]: row}, "images": 9} | scores
+
+
+def make_summary() -> dict:
+    model = make_scores(pq=0.5, sq=0.7, rq=0.6, pq_th=0.4, pq_st=0.6, miou=0.62, ap=0.2, ap50=0.4)
+    labels = make_scores(pq=0.55, pq_th=0.45, pq_st=0.65, miou=0.6, coverage=0.9, precision=0.93)
+    later = labels | {"pq": 0.6, "coverage": 0.95}
+    return {
+        "dataset": "streets <script>",
+        "supervision": "crop_tags+boxes",
+        "categories": CLASSES.to_categories(),
+        "rounds": [
+            {"round": 0, "labels": {"train": labels}, "model": {"val": model}},
+            {"round": 1, "labels": {"train": later}, "model": {"val": model | {"pq": 0.53}}},
+        ],
+        "stages": {
+            "cams": make_scores(pq_st=0.5, miou=0.4, coverage=0.8, precision=0.75),
+            "box_masks": make_scores(pq_th=0.7, miou=0.7, coverage=0.12, precision=0.9),
+            "labels-2": later,
+        },
+        "reference": {"val": model | {"pq": 0.58, "pq_th": 0.5, "pq_st": 0.66, "miou": 0.7}},
+        "ratio": {"pq": 0.53 / 0.58, "pq_th": 0.8, "pq_st": 0.6 / 0.66, "miou": 0.62 / 0.7, "ap": None},
+        "seconds": {"cams": 3.25, "segmenter": 100.0},
+        "versions": {"python": "3.12"},
+    }
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """Result folders of two shards of 10 images each, with all label kinds of `train`."""
+    rng = np.random.default_rng(0)
+    kinds = ("ground_truth", "box_masks", "labels_first", "labels_last", "predictions", "reference_predictions")
+    for shard in ("train-0000", "val-0000"):
+        truth = {f"{shard}-{i}": make_label(rng) for i in range(10)}
+        records = []
+        for image_id, panoptic_id in truth.items():
+            path = tmp_path / "images" / f"{image_id}.png"
+            shade = CLASSES.palette[CLASSES.category_to_train[panoptic_id // 1000]].astype(float)
+            write_png(path, np.clip(shade + rng.normal(0, 20, shade.shape), 0, 255).astype(np.uint8))
+            records.append(ImageRecord(image_id, str(path), 64, 128, ""))
+        write_shard(tmp_path / "index" / f"{shard}.json", records, CLASSES)
+        for kind in kinds:
+            with write_labels(tmp_path / kind / shard, CLASSES) as writer:
+                for image_id, panoptic_id in truth.items():
+                    writer.add(image_id, disturb(panoptic_id, kind))
+        with write_scores(tmp_path / "cams" / f"{shard}.h5") as writer:
+            for image_id, panoptic_id in truth.items():
+                label = CLASSES.category_to_train[np.roll(panoptic_id, 4, 1) // 1000]
+                label[:, ::9] = IGNORE_LABEL
+                writer.add(image_id, np.zeros((1, 4, 8)), np.array([0]), label, label)
+    write_json(tmp_path / "summary.json", make_summary())
+    per_image = {f"val-0000-{i}": {"pq": (i * 7 % 10) / 10 if i else None} for i in range(10)}
+    write_json(tmp_path / "scores.json", {"per_image": per_image})
+    return tmp_path
+
+
+def disturb(panoptic_id: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "box_masks":
+        masks = np.where(panoptic_id < 26000, BACKGROUND_ID, panoptic_id).astype(np.int32)
+        masks[cv2.dilate((panoptic_id > 26000).astype(np.uint8), np.ones((5, 5))) > (panoptic_id > 26000)] = 0
+        return masks
+    shifts = {"ground_truth": 0, "labels_first": 3, "labels_last": 2, "predictions": 1, "reference_predictions": 1}
+    moved = np.roll(panoptic_id, shifts[kind], 0)
+    if kind == "labels_first":
+        moved[30:40, 20:60] = 0
+    return moved
+
+
+def run(folder: Path, *, splits=("train", "val"), settings=None, scores=True) -> Path:
+    def paths(kind: str, suffix: str = "", of=splits) -> list[str]:
+        return [str(folder / kind / f"{split}-0000{suffix}") for split in of]
+
+    train, val = [s for s in splits if s == "train"], [s for s in splits if s == "val"]
+    arguments = ["--summary", str(folder / "summary.json"), "--shards", *paths("index", ".json")]
+    arguments += ["--scores", str(folder / "scores.json")] if scores else []
+    arguments += ["--ground-truth", *paths("ground_truth"), "--cams", *paths("cams", ".h5", train)]
+    arguments += ["--box-masks", *paths("box_masks", of=train), "--labels-first", *paths("labels_first", of=train)]
+    arguments += ["--labels-last", *paths("labels_last", of=train), "--predictions", *paths("predictions")]
+    arguments += ["--reference-predictions", *paths("reference_predictions", of=val)]
+    main([*arguments, "--out", str(folder / "report"), "--settings", json.dumps(settings or {})])
+    return folder / "report"
+
+
+def test_report_holds_all_figures_and_tables(run_folder):
+    report = run(run_folder)
+    assert sorted(p.name for p in report.iterdir()) == [
+        "index.html", "ratios.csv", "rounds.png", "stages.png", "train_examples.png", "val_examples.png",
+        "worst_examples.png",
+    ]  # fmt: skip
+    for path in report.glob("*.png"):
+        assert read_image(path).std() > 5
+    assert read_image(report / "train_examples.png").shape[1] == 7 * 364 + 4
+    assert read_image(report / "val_examples.png").shape[1] == 4 * 364 + 4
+    with (report / "ratios.csv").open() as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    assert float(rows["PQ"]["ratio"]) == pytest.approx(0.53 / 0.58)
+    assert rows["AP"]["ratio"] == ""
+
+
+def test_page_needs_no_other_file_and_escapes_what_it_shows(run_folder):
+    page = (run(run_folder) / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 5
+    assert "<script>" not in page
+    assert "streets &lt;script&gt;" in page
+    assert "car &amp; &lt;b&gt;van&lt;/b&gt;" in page
+    assert "tags of fixed crops" in page
+    assert "boxes around things" in page
+    assert "0.914" in page
+
+
+def test_equal_input_gives_equal_bytes(run_folder):
+    first = {p.name: p.read_bytes() for p in run(run_folder).iterdir()}
+    assert {p.name: p.read_bytes() for p in run(run_folder).iterdir()} == first
+
+
+def test_no_val_images_and_no_scores_leave_figures_out(run_folder):
+    summary = make_summary() | {
+        "reference": {"val": None},
+        "ratio": dict.fromkeys(["pq", "pq_th", "pq_st", "miou", "ap"]),
+    }
+    for entry in summary["rounds"]:
+        entry["model"]["val"] = make_scores(images=0, per_class={})
+    write_json(run_folder / "summary.json", summary)
+    report = run(run_folder, splits=("train",), scores=False)
+    assert not (report / "val_examples.png").exists()
+    assert not (report / "worst_examples.png").exists()
+    assert (report / "rounds.png").is_file()
+
+
+def test_settings_choose_how_many_and_how_large(run_folder):
+    report = run(run_folder, settings={"examples": 2, "worst": 0, "panel_width_px": 100})
+    assert read_image(report / "train_examples.png").shape[1] == 7 * 104 + 4
+    assert not (report / "worst_examples.png").exists()
+
+
+def test_evenly_chosen_and_worst_images():
+    assert choose_evenly(list("abcdefghi"), 3) == ["a", "e", "i"]
+    assert choose_evenly(["a"], 8) == ["a"]
+    assert choose_evenly([], 8) == []
+    per_image = {"a": {"pq": 0.5}, "b": {"pq": None}, "c": {"pq": 0.1}}
+    assert find_worst(per_image, 8) == ["c", "a"]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pseudogt.labels import ClassTable
+from pseudogt.visualisation import (
+    BORDER_COLOR,
+    color_segments,
+    draw_grid,
+    draw_legend,
+    draw_panoptic,
+    find_borders,
+    resize_to_width,
+)
+
+CLASSES = ClassTable(("road", "car"), (7, 26), (False, True), ((128, 64, 128), (0, 0, 142)))
+ROAD, CAR = 7000, 26000
+
+
+def test_class_color_is_kept_and_instances_differ():
+    ids = np.array([[0, ROAD, CAR, *range(CAR + 1, CAR + 31)]], np.int32)
+    colors = color_segments(ids, CLASSES)
+    assert colors[0, :3].tolist() == [[0, 0, 0], [128, 64, 128], [0, 0, 142]]
+    assert len({tuple(c) for c in colors[0, 2:].tolist()}) == 31
+
+
+def test_color_of_an_instance_does_not_depend_on_the_others():
+    one = color_segments(np.array([[CAR + 5]], np.int32), CLASSES)
+    assert (color_segments(np.array([[CAR + 1, CAR + 5]], np.int32), CLASSES)[0, 1] == one[0, 0]).all()
+
+
+def test_borders_lie_between_segments():
+    ids = np.array([[1, 1, 2], [1, 1, 2], [3, 3, 3]], np.int32)
+    assert find_borders(ids).tolist() == [[False, True, False], [True, True, True], [False, False, False]]
+
+
+def test_overlay_marks_what_has_no_label_and_what_is_background():
+    image = np.full((4, 12, 3), (200, 100, 0), np.uint8)
+    ids = np.repeat([[0] * 4 + [CLASSES.background_category_id * 1000] * 4 + [ROAD] * 4], 4, axis=0).astype(np.int32)
+    overlay = draw_panoptic(image, ids, CLASSES, opacity=1.0)
+    assert overlay[0, 0].tolist() == [35, 35, 35]
+    assert overlay[0, 5].tolist() == [114, 114, 114]
+    assert overlay[0, 10].tolist() == [128, 64, 128]
+    assert overlay[0, 3].tolist() == list(BORDER_COLOR)
+    assert (draw_panoptic(image, ids, CLASSES, opacity=0.0)[0, 10] == image[0, 0]).all()
+    assert image[0, 0].tolist() == [200, 100, 0]
+    with pytest.raises(ValueError, match="differ in size"):
+        draw_panoptic(image[:2], ids, CLASSES)
+
+
+@pytest.mark.parametrize("width", [7, 40])
+def test_scaled_labels_hold_no_new_ids(width):
+    ids = np.random.default_rng(0).choice(np.array([0, ROAD, CAR + 1], np.int32), (10, 20))
+    small = resize_to_width(ids, width)
+    assert small.shape == (round(10 * width / 20), width)
+    assert small.dtype == np.int32
+    assert set(np.unique(small)) <= {0, ROAD, CAR + 1}
+    assert resize_to_width(np.zeros((10, 20, 3), np.uint8), width).shape == (*small.shape, 3)
+
+
+def test_grid_holds_panels_of_different_height_gaps_and_text_beyond_ascii():
+    panel = np.full((30, 80, 3), (7, 200, 9), np.uint8)
+    legend = draw_legend(CLASSES, [0, 1], 3 * 80)
+    grid = draw_grid([[panel, None, panel[:10]], [panel, panel, panel]], ["a", "b", "c"], ["Zürich", "x"], legend)
+    assert (grid == panel[0, 0]).all(axis=2).sum() == 80 * (30 * 4 + 10)
+    assert grid.shape[1] == 3 * 84 + 4
+
+
+def test_legend_breaks_lines_where_it_is_narrow():
+    assert draw_legend(CLASSES, [0, 1], 150).shape[0] > draw_legend(CLASSES, [0, 1], 600).shape[0]
