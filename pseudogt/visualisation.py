@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 
 import cv2
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 
 BORDER_COLOR = (255, 255, 255)
-_GOLDEN_RATIO = 0.618033988749895
+HUE_RANGE = 0.12
+LIGHTNESS_RANGE = 0.4
+_GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
 
 
 def color_segments(panoptic_id: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint8]:
@@ -32,15 +35,16 @@ def color_segments(panoptic_id: NDArray[np.int32], classes: ClassTable) -> NDArr
 
 
 def _vary_color(color: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
-    """Mix the colour of instance ``k`` with white or black; ``k = 0`` is the class colour itself.
+    """Shift hue and lightness of the colour for instance ``k``; ``k = 0`` is the class colour itself.
 
-    Multiples of the golden ratio keep neighbouring numbers apart, however many there are.
+    Multiples of irrational numbers keep neighbouring instances apart, however many there are.
     """
     if k == 0:
         return color
-    shade = 2 * (k * _GOLDEN_RATIO % 1) - 1
-    target = 255 if shade > 0 else 0
-    return np.rint(color + (target - color.astype(np.float64)) * 0.55 * abs(shade)).astype(np.uint8)
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(color / 255.0))
+    hue += HUE_RANGE * (k * np.sqrt(2) % 1 - 0.5)
+    lightness = np.clip(lightness, 0.3, 0.7) + LIGHTNESS_RANGE * (k * _GOLDEN_RATIO % 1 - 0.5)
+    return np.rint(np.array(colorsys.hls_to_rgb(hue % 1, lightness, saturation)) * 255).astype(np.uint8)
 
 
 def find_borders(panoptic_id: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _write_ratios(folder / "ratios.csv", tabulate_ratios(summary))
         note = f"Supervision: {' and '.join(describe_supervision(summary['supervision']))}."
         figures = [
-            {"name": name, "title": title, "caption": f"{CAPTIONS[name]} {note}", "png": (folder / name).read_bytes()}
+            {"name": name, "title": title, "caption": f"{CAPTIONS[name]} {note}", "image": read_image(folder / name)}
             for name, title in titles.items()
         ]
         (folder / "index.html").write_text(render_page(summary, figures), encoding="utf-8")

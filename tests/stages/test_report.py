@@ -138,7 +138,7 @@ def test_report_holds_all_figures_and_tables(run_folder):
 
 def test_page_needs_no_other_file_and_escapes_what_it_shows(run_folder):
     page = (run(run_folder) / "index.html").read_text()
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/jpeg;base64,") == 5
     assert "<script>" not in page
     assert "streets &lt;script&gt;" in page
     assert "car &amp; &lt;b&gt;van&lt;/b&gt;" in page
