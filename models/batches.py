@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_map, warp_points
-from models.targets import InstanceTargets
 from pseudogt.labels import IGNORE_LABEL
 
 
@@ -23,9 +22,10 @@ class PanopticSample:
     ----------
     image : (H, W, 3) uint8 RGB
     maps : (H, W, 3) int16
-        Train id or ``IGNORE_LABEL``; instance as in :class:`InstanceTargets`; row of ``candidates``.
-    targets : InstanceTargets
-        Centres and sizes; its map is ``maps[..., 1]``.
+        Train id or ``IGNORE_LABEL``; instance; row of ``candidates``.
+    centres_yx : (N, 2) float32
+    sizes : (N,) float32
+        As in :class:`models.targets.InstanceTargets`, like the instance map.
     candidates : (S, C) bool
         The sets of candidate classes; row 0 is the empty set, which says nothing.
     """
@@ -42,7 +42,7 @@ FILL = (IGNORE_LABEL, -1, 0)
 
 
 def index_candidates(candidates: NDArray[np.bool_], semantic: NDArray[np.uint8]) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Number the different sets of candidate classes.
+    """Give the different sets of candidate classes numbers.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from pseudogt.io import replace_atomically
 
 
 def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
-    """Write a dict of plain values and tensors, atomically."""
+    """Write a dict of plain values and tensors, atomically; equal values give equal bytes."""
+    # `torch.save` writes the name of a file into it; a buffer has none.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
     with replace_atomically(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:

@@ -89,8 +89,15 @@ def decode_panoptic(
 
 def find_centres(
     heatmap: NDArray[np.float32], *, threshold: float, nms_cells: int
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Find the peaks of a heatmap ``(h, w)``: positions ``(N, 2)`` in (y, x) px of the input, heights ``(N,)``, highest first."""
+) -> tuple[NDArray[np.floating], NDArray[np.float32]]:
+    """Find the peaks of a heatmap ``(h, w)``, highest first.
+
+    Returns
+    -------
+    centres_yx : (N, 2) float64
+        In pixels of the network's input.
+    heights : (N,) float32
+    """
     peaks = (ndimage.maximum_filter(heatmap, size=nms_cells) == heatmap) & (heatmap >= threshold)
     rows, columns = np.nonzero(peaks)
     heights = heatmap[rows, columns]
@@ -100,9 +107,23 @@ def find_centres(
 
 
 def assign_pixels(
-    things: NDArray[np.bool_], offset: NDArray[np.float32], centres_yx: NDArray[np.float64]
+    things: NDArray[np.bool_], offset: NDArray[np.float32], centres_yx: NDArray[np.floating]
 ) -> NDArray[np.intp]:
-    """Row of ``centres_yx (N, 2)`` for each true pixel of ``things (H, W)``, offsets ``(2, h, w)`` enlarged to its size."""
+    """Find the nearest of the centres ``(N, 2)`` to where each pixel's offset points.
+
+    Parameters
+    ----------
+    things : (H, W) bool
+        The P pixels to assign.
+    offset : (2, h, w)
+        In pixels of the network's input; enlarged to the size of ``things``.
+    centres_yx : (N, 2)
+
+    Returns
+    -------
+    (P,) int
+        Rows of ``centres_yx``.
+    """
     height, width = things.shape
     rows, columns = np.nonzero(things)
     input_height, input_width = (OUTPUT_STRIDE * extent for extent in offset.shape[1:])
@@ -150,7 +171,7 @@ def name_instances(
     best = sums.argmax(0)
     kept = areas >= max(min_instance_px, 1)
     segment_ids = np.full(count, VOID, np.int32)
-    scores = {}
+    scores: dict[int, float] = {}
     for row, train_id in enumerate(classes.thing_ids):
         members = np.flatnonzero(kept & (best == row))
         segment_ids[members] = classes.category_ids[train_id] * INSTANCE_DIVISOR + np.arange(1, len(members) + 1)

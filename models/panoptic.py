@@ -5,14 +5,19 @@ After Panoptic-DeepLab (Cheng et al., CVPR 2020), with one U-shaped decoder for 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbones import ConvNorm, build_backbone, normalise_images
+from models.checkpoints import load_checkpoint, save_checkpoint
+from pseudogt.labels import ClassTable
 
+MODEL_KIND = "panoptic model"
 OUTPUT_STRIDE = 4
 SIZE_MULTIPLE = 32
 """Images must be a multiple of this large, so that the features of all strides align."""
@@ -46,6 +51,56 @@ def build_panoptic_network(
         decoder_channels=decoder_channels,
         offset_unit_px=32.0,
     )
+
+
+@dataclass(frozen=True)
+class PanopticModel:
+    """A trained network and all that is needed to use it.
+
+    Attributes
+    ----------
+    network : PanopticNetwork
+    architecture : dict
+        The arguments of :func:`build_panoptic_network`, but for ``weights``.
+    classes : ClassTable
+    scale : float
+        Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.
+    settings : dict
+        The training's settings, for the record.
+    """
+
+    network: PanopticNetwork
+    architecture: dict[str, Any]
+    classes: ClassTable
+    scale: float
+    settings: dict[str, Any]
+
+    def save(self, path: Path | str) -> None:
+        """Write a file that :meth:`load` reads."""
+        state = {
+            "kind": MODEL_KIND,
+            "architecture": self.architecture,
+            "categories": self.classes.to_categories(),
+            "scale": self.scale,
+            "settings": self.settings,
+            "weights": {k: v.cpu().contiguous() for k, v in self.network.state_dict().items()},
+        }
+        save_checkpoint(path, state)
+
+    @classmethod
+    def load(cls, path: Path | str) -> PanopticModel:
+        """Read a model file onto the CPU; a ``ValueError`` names a file that is missing or of another kind."""
+        state = load_checkpoint(path, kind=MODEL_KIND)
+        network = build_panoptic_network(**state["architecture"])
+        network.load_state_dict(state["weights"])
+        classes = ClassTable.from_categories(state["categories"])
+        return cls(network, state["architecture"], classes, state["scale"], state["settings"])
+
+
+def choose_network_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return the multiple of ``SIZE_MULTIPLE`` nearest to an image's scaled size (H, W), at least one each way."""
+    height, width = (max(1, round(extent * scale / SIZE_MULTIPLE)) * SIZE_MULTIPLE for extent in size)
+    return height, width
 
 
 class PanopticNetwork(nn.Module):
