@@ -1,0 +1,29 @@
+"""Generate the street scenes of the embedded default, in Cityscapes' own layout.
+
+python -m pseudogt.stages.streets --out DIR --settings JSON
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.config.streets import StreetsSettings
+from pseudogt.datasets.streets import write_street_dataset
+from pseudogt.io import replace_atomically
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write ``--out``/leftImg8bit and ``--out``/gtFine; the folder appears only when it is complete."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write, the data_root of format streets")
+    args = parser.parse_args(argv)
+    settings = parse_settings(StreetsSettings, args.settings)
+    with replace_atomically(args.out) as temporary:
+        temporary.mkdir()
+        write_street_dataset(temporary, settings)
+
+
+if __name__ == "__main__":
+    run_stage(main)
