@@ -14,6 +14,7 @@ from pseudogt.labels import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTab
 BORDER_COLOR = (255, 255, 255)
 HUE_RANGE = 0.12
 LIGHTNESS_RANGE = 0.4
+HATCHING_LIFT = 70
 _GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
 
 
@@ -72,8 +73,8 @@ def draw_panoptic(
     Returns
     -------
     (H, W, 3) uint8
-        Segments in their colours with white borders. Pixels without label are dark grey, what box
-        masks call background is light grey.
+        Segments in their colours with white borders. Pixels without label are dark with
+        diagonal lines, what box masks call background is light grey.
 
     Raises
     ------
@@ -85,11 +86,17 @@ def draw_panoptic(
     semantic = panoptic_to_semantic(panoptic_id, classes)
     grey = image.mean(axis=2, keepdims=True)
     colored = image * (1 - opacity) + color_segments(panoptic_id, classes) * opacity
-    colored = np.where((semantic == IGNORE_LABEL)[..., None], 0.35 * grey, colored)
+    unlabelled = np.where(_draw_hatching(*semantic.shape)[..., None], 0.35 * grey + HATCHING_LIFT, 0.35 * grey)
+    colored = np.where((semantic == IGNORE_LABEL)[..., None], unlabelled, colored)
     colored = np.where((semantic == BACKGROUND)[..., None], 0.5 * grey + 64, colored)
     overlay = np.rint(colored).astype(np.uint8)
     overlay[find_borders(panoptic_id)] = BORDER_COLOR
     return overlay
+
+
+def _draw_hatching(height: int, width: int) -> NDArray[np.bool_]:
+    """Diagonal lines ``(H, W) bool``; no class colour looks like that."""
+    return np.add.outer(np.arange(height), np.arange(width)) % 8 < 2
 
 
 def resize_to_width(values: NDArray, width_px: int) -> NDArray:
@@ -104,8 +111,9 @@ def resize_to_width(values: NDArray, width_px: int) -> NDArray:
 def draw_legend(classes: ClassTable, train_ids: Sequence[int], width_px: int) -> NDArray[np.uint8]:
     """Colour patches with the names of classes ``(h, width_px, 3) uint8``, as many lines as it takes."""
     entries = [(classes.names[i], classes.palette[i], bool(classes.isthing[i])) for i in train_ids]
-    entries.append(("no label", np.array([60, 60, 60], np.uint8), False))
     line_px, patch_px, gap_px = 26, 16, 18
+    hatched = np.where(_draw_hatching(patch_px, patch_px), 40 + HATCHING_LIFT, 40)[..., None].astype(np.uint8)
+    entries.append(("no label", hatched, False))
     positions, x, y = [], gap_px, 0
     for name, _, is_thing in entries:
         wide = patch_px + 8 + _measure_text(_label_class(name, is_thing)) + gap_px
@@ -116,7 +124,7 @@ def draw_legend(classes: ClassTable, train_ids: Sequence[int], width_px: int) ->
     legend = np.full((y + line_px, width_px, 3), 255, np.uint8)
     for (name, color, is_thing), (x, y) in zip(entries, positions, strict=True):
         top = y + (line_px - patch_px) // 2
-        cv2.rectangle(legend, (x, top), (x + patch_px, top + patch_px), color.tolist(), cv2.FILLED)
+        legend[top : top + patch_px, x : x + patch_px] = color
         _write_text(legend, _label_class(name, is_thing), x + patch_px + 8, y + line_px - 9)
     return legend
 

@@ -39,8 +39,8 @@ from pseudogt.visualisation import draw_grid, draw_legend, draw_panoptic, resize
 Source = Mapping[str, LabelFolder | ScoreFile]
 
 CAPTIONS = {
-    "train_examples.png": "Images of train, from weak labels to predictions. Dark grey has no label; light grey is "
-    "what box masks call background. White lines are the borders of segments, shades of a colour are instances.",
+    "train_examples.png": "Images of train, from weak labels to predictions. Hatched parts have no label; light grey "
+    "is what box masks call background. White lines are the borders of segments, shades of a colour are instances.",
     "val_examples.png": "Images of val, which no training has seen.",
     "worst_examples.png": "The images of val with the lowest PQ in the last round.",
     "rounds.png": "Scores by round. The line is the same network trained as long on full labels.",

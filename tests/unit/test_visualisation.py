@@ -39,7 +39,8 @@ def test_overlay_marks_what_has_no_label_and_what_is_background():
     image = np.full((4, 12, 3), (200, 100, 0), np.uint8)
     ids = np.repeat([[0] * 4 + [CLASSES.background_category_id * 1000] * 4 + [ROAD] * 4], 4, axis=0).astype(np.int32)
     overlay = draw_panoptic(image, ids, CLASSES, opacity=1.0)
-    assert overlay[0, 0].tolist() == [35, 35, 35]
+    assert overlay[0, 0].tolist() == [105, 105, 105]
+    assert overlay[0, 2].tolist() == [35, 35, 35]
     assert overlay[0, 5].tolist() == [114, 114, 114]
     assert overlay[0, 10].tolist() == [128, 64, 128]
     assert overlay[0, 3].tolist() == list(BORDER_COLOR)
