@@ -1,0 +1,41 @@
+"""Section ``predictions``: how a trained model is applied."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class PredictionsSettings(Section):
+    """Inference and the grouping of pixels into segments."""
+
+    batch_size: int = Field(
+        8,
+        ge=1,
+        description="Images of equal size that the network sees at once; lower it when memory runs out. "
+        "Results may differ in the last bit between batch sizes.",
+    )
+    flip: bool = Field(False, description="Average with the mirror image: slightly better, twice the time.")
+    centre_threshold: float = Field(
+        0.1, ge=0, le=1, description="Least height of an instance centre; raise it if objects appear from nothing."
+    )
+    nms_cells: int = Field(
+        5,
+        ge=1,
+        description="A centre is the highest of this many cells each way (a cell is 4 px of the scaled image); "
+        "3 for many small objects, 7 or more if large ones fall apart.",
+    )
+    min_stuff_px: int = Field(
+        0, ge=0, description="Stuff of fewer pixels in an image becomes void; raises PQ and lowers coverage."
+    )
+    min_instance_px: int = Field(16, ge=0, description="Instances of fewer pixels become void.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Numbers in the network; auto takes bf16 where the processor computes in it."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to predict; auto takes a GPU if any.")
+    torch_threads: int = Field(
+        2, ge=1, description="Threads of torch on the CPU; results are equal only for equal values."
+    )
