@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from pseudogt.config.base import Section
@@ -20,6 +22,9 @@ class RoundsSettings(Section):
         description="A round counts as an improvement if the loss on the fixed training subset falls by this share.",
     )
     patience: int = Field(1, ge=1, description="Stop after this many rounds in a row without an improvement.")
+    init: Literal["previous", "scratch"] = Field(
+        "previous", description="Whether a round starts from the weights of the round before or from the first weights."
+    )
     merge_box_masks: int = Field(
         5,
         ge=0,
