@@ -94,7 +94,9 @@ def _spread_tiles(length: int, fraction: float) -> tuple[list[int], int]:
 
 def _place_paper_tiles(length: int, size: int) -> list[int]:
     if size < 1 or size >= length:
-        raise ValueError(f"the paper's rule needs two tiles or more on each axis; a crop of {size} px spans {length} px")
+        raise ValueError(
+            f"the paper's rule needs two tiles or more on each axis; a crop of {size} px spans {length} px"
+        )
     count = math.ceil(length / size)
     overlap = math.ceil((count * size - length) / (count - 1))
     return [i * (size - overlap) for i in range(count)]

@@ -82,7 +82,7 @@ def locate(settings: DatasetSettings, data_root: Path | str, split: str, image_i
 
 
 def class_table(settings: DatasetSettings) -> ClassTable:
-    """The class table of the settings; train ids follow the order of the entries."""
+    """Make the class table of the settings; train ids follow the order of the entries."""
     from pseudogt.labels import ClassTable
 
     return ClassTable.from_categories([entry.model_dump(exclude={"source_id"}) for entry in settings.classes])

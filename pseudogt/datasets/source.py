@@ -18,7 +18,7 @@ class SourceFiles:
 
 
 def find_image(folder: Path, stem: str) -> Path:
-    """The image ``stem`` with any known suffix; ``ValueError`` if there is none or more than one."""
+    """Return the image ``stem`` with any known suffix; ``ValueError`` if there is none or more than one."""
     found = [path for path in (folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES) if path.is_file()]
     if not found:
         raise ValueError(f"{folder / stem}: no image of that name (.jpg, .png, ...); add it or take it off the list")
@@ -28,5 +28,5 @@ def find_image(folder: Path, stem: str) -> Path:
 
 
 def path_if_there(path: Path) -> Path | None:
-    """The path, or None if no such file exists."""
+    """Return the path, or None if no such file exists."""
     return path if path.is_file() else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from pseudogt.datasets.street_labels import SKY, UNLABELED
 FAR = 400.0
 """Depth of the sky in metres."""
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Window = tuple[slice, slice]
 
@@ -47,7 +48,7 @@ class Camera:
     @cached_property
     def ground(self) -> tuple[Floats, Floats]:
         """World x and z ``(H, W)`` of the ground seen at each pixel; z is ``FAR`` above the horizon."""
-        below = np.maximum(self.rows - self.horizon, self.focal * self.eye / FAR)
+        below = np.maximum(self.rows - self.horizon, np.float32(self.focal * self.eye / FAR))
         z = self.focal * self.eye / below
         return (self.columns - self.vanishing_x) * z / self.focal, z
 
@@ -61,7 +62,7 @@ class Camera:
     def side_wall(self, x: float) -> tuple[Floats, Floats]:
         """World z and y ``(H, W)`` where the line of sight meets the plane at ``x``; z < 0: nowhere."""
         offset = self.columns - self.vanishing_x
-        z = self.focal * x / np.where(np.abs(offset) < 0.5, 0.5, offset)
+        z = self.focal * x / np.where(np.abs(offset) < 0.5, np.float32(0.5), offset)
         return z, self.eye - (self.rows - self.horizon) * z / self.focal
 
     def front_wall(self, z: float) -> tuple[Floats, Floats]:
@@ -70,22 +71,29 @@ class Camera:
         return x, self.eye - (self.rows - self.horizon) * z / self.focal
 
 
+@dataclass(frozen=True)
 class Canvas:
-    """Colours, label ids, instance numbers and depth of the picture painted so far."""
+    """The picture painted so far: colours ``(H, W, 3)`` and, ``(H, W)`` each, label ids, instance numbers, depth."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self.rgb = np.zeros((height, width, 3), np.float32)
-        self.label = np.full((height, width), SKY, np.uint8)
-        self.instance = np.zeros((height, width), np.uint16)
-        self.depth = np.full((height, width), FAR, np.float32)
+    rgb: Floats
+    label: NDArray[np.uint8]
+    instance: NDArray[np.uint16]
+    depth: Floats
+
+    @classmethod
+    def blank(cls, height: int, width: int) -> Canvas:
+        """Make a black canvas of sky."""
+        size = (height, width)
+        return cls(
+            rgb=np.zeros((*size, 3), np.float32),
+            label=np.full(size, SKY, np.uint8),
+            instance=np.zeros(size, np.uint16),
+            depth=np.full(size, FAR, np.float32),
+        )
 
     def view(self, window: Window) -> Canvas:
-        """A part of the canvas; what is painted on it shows on the whole."""
-        part = Canvas.__new__(Canvas)
-        part.rgb, part.label, part.instance, part.depth = (
-            layer[window] for layer in (self.rgb, self.label, self.instance, self.depth)
-        )
-        return part
+        """Return a part of the canvas; what is painted on it shows on the whole."""
+        return Canvas(self.rgb[window], self.label[window], self.instance[window], self.depth[window])
 
     def paint(self, mask: Mask, rgb: Floats, label: int, depth: Floats | float, alpha: Floats | None = None) -> None:
         """Paint a surface ``(H, W)`` over what is there; ``alpha`` thins its colour, not its label."""
@@ -119,11 +127,11 @@ class Canvas:
         self.depth[window][inside] = depth
 
     def darken(self, center: Floats, axes: tuple[float, float], strength: float) -> None:
-        """A soft shadow ellipse on the colours."""
+        """Darken the colours by a soft shadow ellipse."""
         shade = np.zeros(self.label.shape, np.float32)
         middle = (int(center[0]), int(center[1]))
         cv2.ellipse(shade, middle, (max(int(axes[0]), 1), max(int(axes[1]), 1)), 0, 0, 360, strength, -1)
-        self.rgb *= 1 - cv2.blur(shade, (5, 5))[..., None]
+        np.multiply(self.rgb, 1 - cv2.blur(shade, (5, 5))[..., None], out=self.rgb)
 
     def mark_void(self, mask: Mask, label: int = UNLABELED) -> None:
         """Give pixels a label that is no class; their colour stays."""
@@ -141,7 +149,7 @@ class Sprite:
 
 
 def find_window(mask: Mask) -> Window:
-    """The smallest window that holds all set pixels; empty if there is none."""
+    """Return the smallest window that holds all set pixels; empty if there is none."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return np.s_[0:0, 0:0]
@@ -149,13 +157,20 @@ def find_window(mask: Mask) -> Window:
 
 
 def make_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Floats:
-    """Smooth noise ``(H, W)`` of mean 0 and standard deviation near 1; ``cell`` is its grain in pixels."""
+    """Draw smooth noise ``(H, W)`` of mean 0 and standard deviation near 1; ``cell`` is its grain in pixels."""
+    if cell <= 1:
+        return rng.standard_normal(shape, np.float32)
     rows, columns = (int(np.ceil(n / cell)) + 2 for n in shape)
     coarse = rng.standard_normal((rows, columns), np.float32)
-    return coarse[: shape[0], : shape[1]] if cell <= 1 else cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def make_color(red: float, green: float, blue: float) -> Floats:
+    """Return a colour ``(3,)``."""
+    return np.array((red, green, blue), np.float32)
 
 
 def jitter_color(rng: np.random.Generator, color: ArrayLike, spread: float) -> Floats:
-    """A colour near ``color``: brightness and tint vary by about ``spread``."""
+    """Draw a colour near ``color``: brightness and tint vary by about ``spread``."""
     tinted = np.asarray(color, np.float32) + rng.normal(0, spread, 3) * 0.4 + rng.normal(0, spread)
     return np.clip(tinted, 0, 255).astype(np.float32)

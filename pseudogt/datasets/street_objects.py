@@ -7,13 +7,22 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pseudogt.datasets.street_canvas import Camera, Canvas, Floats, Sprite, jitter_color, make_noise
+from pseudogt.datasets.street_canvas import Camera, Canvas, Floats, Sprite, jitter_color, make_color, make_noise
 from pseudogt.datasets.street_labels import BICYCLE, CAR, PERSON
 
 Rng = np.random.Generator
 Points = Sequence[tuple[float, float]]
 
-CAR_COLORS = ((178, 30, 34), (34, 60, 130), (228, 228, 226), (40, 42, 46), (148, 152, 158), (24, 92, 84), (196, 160, 52))
+CAR_COLORS = (
+    (178, 30, 34),
+    (34, 60, 130),
+    (228, 228, 226),
+    (40, 42, 46),
+    (148, 152, 158),
+    (24, 92, 84),
+    (196, 160, 52),
+)
+BICYCLE_COLORS = ((196, 34, 40), (30, 92, 178), (28, 30, 34), (222, 186, 40), (40, 134, 80))
 GLASS, RUBBER, CHROME = (38, 46, 58), (24, 24, 26), (150, 154, 160)
 CAR_SIZE = (1.8, 1.5, 4.2)  # breadth, height, length in metres
 BICYCLE_SIZE = (1.75, 1.15)  # length, height in metres
@@ -47,14 +56,14 @@ class Drawing:
         cv2.polylines(self.alpha, [corners], False, 1.0, thickness)
 
     def finish(self, rng: Rng) -> Sprite:
-        """The drawing with grain and light from above."""
+        """Return the drawing with grain and light from above."""
         light = np.linspace(1.12, 0.82, self.size[0], dtype=np.float32)[:, None]
         light = light + 0.05 * make_noise(rng, self.size, 5)
         return Sprite((self.rgb * light[..., None]).astype(np.float32), self.alpha)
 
 
 def draw_car_end(rng: Rng, color: Floats, *, rear: bool) -> Sprite:
-    """A car from behind or from the front."""
+    """Draw a car from behind or from the front."""
     art = Drawing(80, 96)
     for x in (0.05, 0.77):
         art.polygon([(x, 0.75), (x + 0.18, 0.75), (x + 0.18, 1), (x, 1)], RUBBER)
@@ -71,10 +80,11 @@ def draw_car_end(rng: Rng, color: Floats, *, rear: bool) -> Sprite:
 
 
 def draw_car_side(rng: Rng, color: Floats) -> Sprite:
-    """A car from its left side, front to the right."""
+    """Draw a car from its left side, front to the right."""
     art = Drawing(80, 220)
     hood = rng.uniform(0.66, 0.74)
-    art.polygon([(0.14, 0.42), (0.24, 0.04), (0.3, 0), (hood - 0.12, 0), (hood - 0.04, 0.06), (hood + 0.08, 0.44)], color)
+    roof = [(0.24, 0.04), (0.3, 0), (hood - 0.12, 0), (hood - 0.04, 0.06)]
+    art.polygon([(0.14, 0.42), *roof, (hood + 0.08, 0.44)], color)
     art.polygon([(0.19, 0.4), (0.27, 0.09), (0.44, 0.09), (0.44, 0.4)], GLASS)
     art.polygon([(0.47, 0.4), (0.47, 0.09), (hood - 0.07, 0.09), (hood + 0.02, 0.4)], GLASS)
     art.polygon([(0, 0.5), (0.04, 0.42), (0.8, 0.4), (0.96, 0.5), (1, 0.62), (1, 0.84), (0, 0.84)], color)
@@ -90,10 +100,10 @@ def draw_car_side(rng: Rng, color: Floats) -> Sprite:
 
 
 def draw_person(rng: Rng) -> Sprite:
-    """A standing or walking person."""
+    """Draw a standing or walking person."""
     art = Drawing(140, 60)
-    coat, trousers = (np.float32(rng.uniform(20, 215, 3)) for _ in range(2))
-    coat, trousers = coat * rng.uniform(0.6, 1), trousers * 0.3 + np.float32((30, 32, 44))
+    coat = make_color(*rng.uniform(20, 215, 3)) * rng.uniform(0.6, 1)
+    trousers = make_color(*rng.uniform(6, 65, 3)) + make_color(30, 32, 44)
     skin, hair = jitter_color(rng, (196, 150, 122), 22), jitter_color(rng, (60, 44, 34), 20)
     stride, arm = rng.uniform(0, 0.24), rng.uniform(0.02, 0.12)
     for side in (-1, 1):
@@ -111,9 +121,9 @@ def draw_person(rng: Rng) -> Sprite:
 
 
 def draw_bicycle(rng: Rng) -> Sprite:
-    """A bicycle from the side; one sees through its wheels, its label covers them."""
+    """Draw a bicycle from the side; one sees through its wheels, its label covers them."""
     art = Drawing(100, 150)
-    paint = np.float32(((196, 34, 40), (30, 92, 178), (28, 30, 34), (222, 186, 40), (40, 134, 80))[rng.integers(5)])
+    paint = make_color(*BICYCLE_COLORS[rng.integers(len(BICYCLE_COLORS))])
     wheels, radii = ((0.22, 0.68), (0.78, 0.68)), (0.205, 0.305)
     for center in wheels:
         art.disc(center, radii, (120, 122, 124))
@@ -137,7 +147,7 @@ def draw_bicycle(rng: Rng) -> Sprite:
 
 
 def place_car(canvas: Canvas, camera: Camera, rng: Rng, instance: int, x: float, z: float, *, across: bool) -> None:
-    """A car whose near end stands at (x, z): seen from the side if ``across``, else as a box from one end."""
+    """Place a car whose near end stands at (x, z): seen from the side if ``across``, else as a box from one end."""
     breadth, height, length = (m * rng.uniform(0.92, 1.1) for m in CAR_SIZE)
     color = jitter_color(rng, CAR_COLORS[rng.integers(len(CAR_COLORS))], 10)
     side = draw_car_side(rng, color)
@@ -155,7 +165,7 @@ def place_car(canvas: Canvas, camera: Camera, rng: Rng, instance: int, x: float,
 
 
 def place_person(canvas: Canvas, camera: Camera, rng: Rng, instance: int, x: float, z: float) -> None:
-    """A person standing at (x, z)."""
+    """Place a person standing at (x, z)."""
     height = rng.uniform(1.5, 1.95)
     quad = _upright(camera, x, z, 0.43 * height, height)
     _cast_shadow(canvas, quad, 0.3)
@@ -164,7 +174,7 @@ def place_person(canvas: Canvas, camera: Camera, rng: Rng, instance: int, x: flo
 
 
 def place_bicycle(canvas: Canvas, camera: Camera, rng: Rng, instance: int, x: float, z: float) -> None:
-    """A bicycle at (x, z), seen from the side."""
+    """Place a bicycle at (x, z), seen from the side."""
     length, height = BICYCLE_SIZE
     quad = _upright(camera, x, z, length * rng.uniform(0.75, 1), height)
     _cast_shadow(canvas, quad, 0.25)

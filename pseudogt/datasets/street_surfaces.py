@@ -10,7 +10,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pseudogt.datasets.street_canvas import FAR, Camera, Canvas, Floats, Mask, find_window, jitter_color, make_noise
+from pseudogt.datasets.street_canvas import (
+    FAR,
+    Camera,
+    Canvas,
+    Floats,
+    Mask,
+    find_window,
+    jitter_color,
+    make_color,
+    make_noise,
+)
 from pseudogt.datasets.street_labels import BUILDING, FENCE, ROAD, SIDEWALK, SKY, STATIC, VEGETATION
 
 Rng = np.random.Generator
@@ -30,7 +40,7 @@ SKY_COLORS = {  # colour at the top of the image, colour at the horizon
 
 
 def paint_sky(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> None:
-    """A gradient and clouds over the whole canvas."""
+    """Paint a gradient and clouds over the whole canvas."""
     top, bottom = (jitter_color(rng, c, 8) for c in SKY_COLORS[weather])
     share = np.clip(camera.rows / camera.horizon, 0, 1)[..., None]
     rgb = top + share * (bottom - top)
@@ -39,7 +49,7 @@ def paint_sky(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> None:
     cover = np.clip(clouds * 0.5 + rng.uniform(-0.6, 0.3), 0, 0.85)[..., None]
     if weather == "fog":
         cover *= 0.2
-    canvas.paint(np.ones(shape, bool), rgb + cover * (np.float32((238, 238, 240)) * share.max() - rgb) * 0.8, SKY, FAR)
+    canvas.paint(np.ones(shape, bool), rgb + cover * (make_color(238, 238, 240) * share.max() - rgb) * 0.8, SKY, FAR)
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class Ground:
 
 
 def paint_ground(canvas: Canvas, camera: Camera, rng: Rng, ground: Ground, weather: str) -> None:
-    """Grass everywhere below the horizon, then sidewalk, then road with its markings."""
+    """Paint grass everywhere below the horizon, then sidewalk, then road with its markings."""
     x, z = camera.ground
     below = camera.rows > camera.horizon + 0.5
     canvas.paint(below, shade_leaves(rng, canvas.label.shape, jitter_color(rng, (84, 112, 50), 10)), VEGETATION, z)
@@ -101,7 +111,7 @@ def shade_asphalt(rng: Rng, x: Floats, z: Floats, ground: Ground, wet: bool) -> 
     middle = (ground.road_left + ground.road_right) / 2
     along, offset = (x, z - ground.crossing_z / 2 - 1) if ground.across else (z, x - middle)
     dash = (np.mod(along + rng.uniform(0, 4), 4.0) < 2.2) & (np.abs(offset) < 0.09)
-    solid = np.zeros_like(dash) if ground.across else np.abs(np.abs(x - middle) - (middle - ground.road_left) + 0.3) < 0.06
+    solid = (np.abs(np.abs(x - middle) - (middle - ground.road_left) + 0.3) < 0.06) & (not ground.across)
     marks = (dash & (rng.random() < 0.8)) | (solid & (rng.random() < 0.5)) | _zebra(rng, x, z, ground)
     return base + tone[..., None] + np.where(marks, 92.0, 0.0).astype(np.float32)[..., None]
 
@@ -143,11 +153,12 @@ def shade_facade(rng: Rng, along: Floats, up: Floats, weather: str, *, tall: boo
     across, upward = np.mod(along, window_m) / window_m, np.mod(up, floor_m) / floor_m
     window = (across > 0.28) & (across < 0.74) & (upward > 0.3) & (upward < 0.8)
     frame = (across > 0.23) & (across < 0.79) & (upward > 0.26) & (upward < 0.84) & ~window
-    lit = np.sin(np.floor(along / window_m) * 37.7 + np.floor(up / floor_m) * 91.3) > (0.2 if weather == "dusk" else 0.97)
-    rgb = walls[house] + 5 * make_noise(rng, along.shape, 2)[..., None] + 6 * make_noise(rng, along.shape, 25)[..., None]
-    rgb -= 8 * (np.mod(up, 0.5) < 0.08)[..., None].astype(np.float32)
+    room = np.sin(np.floor(along / window_m) * 37.7 + np.floor(up / floor_m) * 91.3)
+    lit = room > (0.2 if weather == "dusk" else 0.97)
+    grain = 5 * make_noise(rng, along.shape, 2) + 6 * make_noise(rng, along.shape, 25)
+    rgb = walls[house] + (grain - 8 * (np.mod(up, 0.5) < 0.08))[..., None]
     rgb = np.where(frame[..., None], rgb * 0.5 + 96, rgb)
-    glass = np.where(lit[..., None], np.float32((236, 204, 128)), jitter_color(rng, (62, 74, 92), 10))
+    glass = np.where(lit[..., None], make_color(236, 204, 128), jitter_color(rng, (62, 74, 92), 10))
     rgb = np.where(window[..., None], glass + 16 * upward[..., None], rgb)
     shop = (up < floor_m) & (rng.random(40) < 0.4)[house]
     rgb = np.where((shop & (across > 0.1) & (upward < 0.85))[..., None], jitter_color(rng, (70, 66, 70), 14), rgb)
@@ -197,7 +208,7 @@ def paint_wall(canvas: Canvas, rng: Rng, kind: str, plane: tuple[Floats, Floats,
 
 
 def paint_hills(canvas: Canvas, camera: Camera, rng: Rng) -> None:
-    """Distant woods along the horizon."""
+    """Paint distant woods along the horizon."""
     outline = make_noise(rng, (1, camera.width), camera.width / 5) + 0.4 * make_noise(rng, (1, camera.width), 9)
     height = camera.focal * (0.05 + 0.03 * outline) * rng.uniform(0.6, 2.0)
     woods = (camera.rows < camera.horizon + 1) & (camera.rows > camera.horizon - np.maximum(height, 2))
@@ -205,7 +216,7 @@ def paint_hills(canvas: Canvas, camera: Camera, rng: Rng) -> None:
 
 
 def paint_tree(canvas: Canvas, camera: Camera, rng: Rng, x: float, z: float) -> None:
-    """A trunk and a ragged crown of several balls; all of it is vegetation."""
+    """Paint a trunk and a ragged crown of several balls; all of it is vegetation."""
     (u, top), (_, base) = camera.project([(x, rng.uniform(4.5, 8.5), z), (x, 0, z)])
     size = float(base - top)
     window = find_window((np.abs(camera.columns - u) < 0.7 * size) & (camera.rows < base) & (camera.rows > top - size))
@@ -223,7 +234,7 @@ def paint_tree(canvas: Canvas, camera: Camera, rng: Rng, x: float, z: float) -> 
 
 
 def paint_pole(canvas: Canvas, camera: Camera, rng: Rng, x: float, z: float) -> None:
-    """A lamp post or sign: no class of ours, so void."""
+    """Paint a lamp post or sign: no class of ours, so void."""
     (u, top), (_, base) = camera.project([(x, rng.uniform(2.6, 6), z), (x, 0, z)])
     breadth = max(camera.focal * 0.06 / z, 1)
     pole = (np.abs(camera.columns - u) < breadth) & (camera.rows < base) & (camera.rows > top)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets.cityscapes import IMAGE_ENDING, IMAGE_FOLDER, LABEL_FOLDER
-from pseudogt.datasets.street_canvas import FAR, Camera, Canvas, Floats, make_noise
+from pseudogt.datasets.street_canvas import FAR, Camera, Canvas, Floats, make_color, make_noise
 from pseudogt.datasets.street_labels import EGO_VEHICLE, OUT_OF_ROI, THINGS, UNLABELED
 from pseudogt.datasets.street_names import list_street_ids
 from pseudogt.datasets.street_objects import place_bicycle, place_car, place_person
@@ -75,7 +75,17 @@ LAYOUTS = {
         0.12, ("none", "hedge"), ("hills", "hedge"), (1.5, 3.0), (3, 8), (0, 0), (1, 6), (1, 4), (0.5, 4.0), road=False
     ),
     "plaza": Layout(
-        0.1, ("houses", "none"), ("houses", "fence"), (4.0, 9.0), (0, 1), (0, 0), (2, 7), (1, 5), road=False, grass=False
+        0.1,
+        ("houses", "none"),
+        ("houses", "fence"),
+        (4.0, 9.0),
+        (0, 1),
+        (0, 0),
+        (2, 7),
+        (1, 5),
+        (-0.3, 0.4),
+        road=False,
+        grass=False,
     ),
     "highway": Layout(0.13, ("fence",), ("hills", "none"), (0.0, 0.0), (0, 3), (2, 7), (0, 0), (0, 0), (0.3, 1.5)),
     "open": Layout(0.07, ("none",), ("none", "hills"), (0.0, 2.0), (0, 2), (1, 4), (0, 2), (0, 3)),
@@ -101,7 +111,7 @@ def write_street_dataset(folder: Path, settings: StreetsSettings) -> None:
 def render_street(
     settings: StreetsSettings, key: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint16]]:
-    """One scene.
+    """Render one scene.
 
     Parameters
     ----------
@@ -122,7 +132,7 @@ def render_street(
     layout = LAYOUTS[str(rng.choice(list(LAYOUTS), p=[kind.share for kind in LAYOUTS.values()]))]
     camera = _choose_camera(rng, settings)
     ground = _choose_ground(rng, layout)
-    canvas = Canvas(camera.height, camera.width)
+    canvas = Canvas.blank(camera.height, camera.width)
     paint_sky(canvas, camera, rng, weather)
     _paint_surroundings(canvas, camera, rng, layout, ground, weather)
     _place_objects(canvas, camera, rng, layout, ground)
@@ -183,9 +193,7 @@ def _choose_crossing(rng: Rng, layout: Layout) -> float:
     return rng.uniform(5, 12) if "towers" in layout.ends else rng.uniform(16, 60)
 
 
-def _paint_surroundings(
-    canvas: Canvas, camera: Camera, rng: Rng, layout: Layout, ground: Ground, weather: str
-) -> None:
+def _paint_surroundings(canvas: Canvas, camera: Camera, rng: Rng, layout: Layout, ground: Ground, weather: str) -> None:
     end = str(rng.choice(layout.ends))
     if end == "hills" or (layout.grass and rng.random() < 0.3):
         paint_hills(canvas, camera, rng)
@@ -292,12 +300,12 @@ def _place_group(rng: Rng, layout: Layout, ground: Ground) -> list[tuple[float, 
 
 
 def _paint_void(canvas: Canvas, camera: Camera, rng: Rng) -> None:
-    """The bonnet of the camera's own car, or the black border a lens correction leaves."""
+    """Paint the bonnet of the camera's own car, or the black border a lens correction leaves."""
     rows, columns = camera.rows / camera.height, camera.columns / camera.width
     if rng.random() < 0.35:
         bonnet = rows > rng.uniform(0.9, 0.95) + 0.25 * (columns - 0.5) ** 2
         shine = np.clip(1.2 - 4 * (rows - 0.9), 0.5, 1.4)[..., None]
-        canvas.rgb[bonnet] = (shine * rng.uniform(30, 110) + np.float32((0, 2, 6)))[bonnet]
+        canvas.rgb[bonnet] = (shine * rng.uniform(30, 110) + make_color(0, 2, 6))[bonnet]
         canvas.mark_void(bonnet, EGO_VEHICLE)
     if rng.random() < 0.2:
         margin = rng.uniform(0.012, 0.03)
@@ -311,16 +319,16 @@ def _expose(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> NDArray[n
     rgb = canvas.rgb
     if weather == "sun":
         shade = np.clip(1.5 * make_noise(rng, canvas.label.shape, camera.width / 4) + 1.2, 0, 1)[..., None]
-        rgb = rgb * np.float32((1.12, 1.06, 0.96)) * np.where((canvas.depth < FAR)[..., None], 0.78 + 0.27 * shade, 1)
+        rgb = rgb * make_color(1.12, 1.06, 0.96) * np.where((canvas.depth < FAR)[..., None], 0.78 + 0.27 * shade, 1)
     elif weather == "dusk":
-        rgb = rgb * np.float32((0.72, 0.6, 0.62)) + np.float32((10, 4, 10))
+        rgb = rgb * make_color(0.72, 0.6, 0.62) + make_color(10, 4, 10)
     elif weather == "rain":
         rgb = 0.62 * rgb + 34
     elif weather == "overcast":
         rgb = 0.86 * rgb + 14
     haze = {"fog": rng.uniform(14, 30), "rain": 60.0}.get(weather, 220.0)
     thickness = (1 - np.exp(-np.minimum(canvas.depth, 90) / haze))[..., None]
-    rgb = rgb + thickness * (np.float32((204, 208, 212)) * (0.6 if weather in ("dusk", "rain") else 1) - rgb)
+    rgb = rgb + thickness * (make_color(204, 208, 212) * (0.6 if weather in ("dusk", "rain") else 1) - rgb)
     if weather == "rain":
         rgb = rgb + _draw_rain(rng, canvas.label.shape)[..., None]
     size = (camera.width // SUPERSAMPLING, camera.height // SUPERSAMPLING)
@@ -330,5 +338,6 @@ def _expose(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> NDArray[n
 
 
 def _draw_rain(rng: Rng, shape: tuple[int, int]) -> Floats:
-    drops = (rng.random(shape) > 0.995).astype(np.float32) * 90
-    return cv2.warpAffine(cv2.blur(drops, (1, 13)) * 3, np.float32([[1, 0.15, 0], [0, 1, 0]]), shape[::-1])
+    drops = (rng.random(shape) > 0.995).astype(np.float32) * 270
+    slant = np.array([[1, 0.15, 0], [0, 1, 0]], np.float32)
+    return np.asarray(cv2.warpAffine(cv2.blur(drops, (1, 13)), slant, shape[::-1]), np.float32)

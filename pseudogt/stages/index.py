@@ -49,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def read_previous_plan(path: Path) -> dict[str, list[str]] | None:
-    """The shards recorded in an ``index.json``, None if there is none."""
+    """Return the shards recorded in an ``index.json``, None if there is none."""
     return read_json(path)["shards"] if path.is_file() else None
 
 
 def find_warnings(ids_by_split: Mapping[str, Sequence[str]], shard_size: int) -> list[str]:
-    """What is legal but probably not meant."""
+    """Say what is legal but probably not meant."""
     warnings = []
     if not ids_by_split["val"]:
         warnings.append("no image in val: the model will not be scored; set dataset.val_split or dataset.val_fraction")

@@ -61,7 +61,7 @@ def warn_about_gaps(images: Iterable[ImageWeakLabels], classes: ClassTable) -> N
     found = np.zeros(len(classes), bool)
     for image in images:
         if not len(image.boxes_xyxy) and not image.tags.any():
-            print(f"warning: image {image.image_id!r} has no box and no tag; nothing is learnt from it", file=sys.stderr)
+            print(f"warning: image {image.image_id!r} has no box and no tag, so it teaches nothing", file=sys.stderr)
         found |= image.tags
         found[image.box_classes] = True
     for train_id in np.flatnonzero(~found):

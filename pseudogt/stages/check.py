@@ -1,0 +1,37 @@
+"""Go through a whole dataset, print a table of what is wrong with it and write a report.
+
+python -m pseudogt.stages.check --data-root R --out REPORT.json [--decode] [--threads N] --settings JSON
+
+Ends with exit code 1 if there are problems, after the report is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.datasets.checking import check_dataset, format_findings
+from pseudogt.io import write_json
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Check all images; a problem of one never hides those of another."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--data-root", type=Path, required=True, help="folder of the dataset")
+    parser.add_argument("--out", type=Path, required=True, help="report to write (JSON)")
+    parser.add_argument("--decode", action="store_true", help="read every pixel, not only the files' headers")
+    parser.add_argument("--threads", type=int, default=1, help="images checked at the same time")
+    args = parser.parse_args(argv)
+    settings = parse_settings(DatasetSettings, args.settings)
+    findings = check_dataset(settings, args.data_root, decode=args.decode, threads=args.threads)
+    write_json(args.out, {"decoded": args.decode, **asdict(findings)})
+    print(format_findings(findings))
+    if findings.problems:
+        raise ValueError(f"{len(findings.problems)} problems in {args.data_root}; all of them are in {args.out}")
+
+
+if __name__ == "__main__":
+    run_stage(main)
