@@ -1,0 +1,51 @@
+import pickle
+
+import pytest
+import torch
+
+from models.checkpoints import load_checkpoint, save_checkpoint
+
+
+def test_round_trip_and_equal_bytes_under_any_name(tmp_path):
+    state = {"kind": "test", "step": 3, "weights": {"a": torch.arange(6.0)}}
+    save_checkpoint(tmp_path / "one.pt", state)
+    save_checkpoint(tmp_path / "other.pt", state)
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "other.pt").read_bytes()
+    loaded = load_checkpoint(tmp_path / "one.pt", kind="test")
+    assert loaded["step"] == 3
+    assert torch.equal(loaded["weights"]["a"], torch.arange(6.0))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ValueError, match="no such model file"):
+        load_checkpoint(tmp_path / "none.pt", kind="test")
+
+
+def test_truncated_file(tmp_path):
+    save_checkpoint(tmp_path / "cut.pt", {"kind": "test", "weights": torch.zeros(1000)})
+    data = (tmp_path / "cut.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"cut\.pt: not a readable model file"):
+        load_checkpoint(tmp_path / "cut.pt", kind="test")
+
+
+def test_other_kind(tmp_path):
+    save_checkpoint(tmp_path / "a.pt", {"kind": "classifier"})
+    with pytest.raises(ValueError, match="expected a file of kind 'panoptic model', found 'classifier'"):
+        load_checkpoint(tmp_path / "a.pt", kind="panoptic model")
+
+
+class Touch:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_pickled_code_is_not_run(tmp_path):
+    victim = tmp_path / "victim"
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(Touch(str(victim)), protocol=2))
+    with pytest.raises(ValueError, match="not a readable model file"):
+        load_checkpoint(tmp_path / "evil.pt", kind="test")
+    assert not victim.exists()

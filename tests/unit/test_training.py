@@ -1,0 +1,177 @@
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.training import TrainingPlan, learning_rate_at, select_samples, train
+
+PLAN = TrainingPlan(
+    steps=12,
+    batch_size=4,
+    accumulation=2,
+    optimiser="adamw",
+    learning_rate=1e-2,
+    weight_decay=0.01,
+    momentum=0.9,
+    schedule="one_cycle",
+    warmup=0.1,
+    clip_norm=1.0,
+    precision="fp32",
+    device="cpu",
+    torch_threads=1,
+    seed=0,
+    checkpoint_every_s=1000,
+)
+IMAGES = np.random.default_rng(0).normal(size=(10, 3, 8, 8)).astype(np.float32)
+CLASSES = np.arange(10) % 3
+
+
+def build_network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(288, 3)
+    )
+
+
+def load_batch(indices, generator):
+    noise = generator.normal(size=(len(indices), 3, 8, 8)).astype(np.float32)
+    return {"images": torch.from_numpy(IMAGES[indices] + 0.1 * noise), "classes": torch.from_numpy(CLASSES[indices])}
+
+
+def compute_losses(network, batch):
+    return {"class": nn.functional.cross_entropy(network(batch["images"]), batch["classes"])}
+
+
+def run(network, *, losses=compute_losses, **changes):
+    checkpoint = changes.pop("checkpoint", None)
+    samples = changes.pop("sample_count", 10)
+    return train(
+        network,
+        sample_count=samples,
+        load_batch=load_batch,
+        compute_losses=losses,
+        plan=replace(PLAN, **changes),
+        checkpoint=checkpoint,
+    )
+
+
+def stop_in_step(step):
+    calls = 0
+
+    def losses(network, batch):
+        nonlocal calls
+        calls += 1
+        if calls == 2 * step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return compute_losses(network, batch)
+
+    return losses
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, optimiser, precision):
+    changes = {"optimiser": optimiser, "precision": precision}
+    whole = build_network()
+    expected = run(whole, **changes)
+
+    checkpoint = tmp_path / "state.pt"
+    for step in (3, 5):
+        with pytest.raises(SystemExit) as stopped:
+            run(build_network(), losses=stop_in_step(step), checkpoint=checkpoint, **changes)
+        assert stopped.value.code == 143
+    resumed = build_network()
+    record = run(resumed, checkpoint=checkpoint, **changes)
+
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert record["loss_curve"] == expected["loss_curve"]
+    assert record["steps"] == 12
+
+
+def test_sigterm_handler_is_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    run(build_network(), steps=1)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_loss_falls():
+    record = run(build_network(), steps=60)
+    assert record["loss_curve"][-1]["loss"] < 0.5 * record["loss_curve"][0]["loss"]
+    assert record["images_per_second"] > 0
+
+
+def test_accumulation_gives_the_same_step():
+    """Without normalisation and dropout, parts of a batch add up to the batch."""
+    networks = [nn.Sequential(nn.Flatten(), nn.Linear(192, 3)) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    for network, accumulation in zip(networks, (1, 2), strict=True):
+        train(
+            network,
+            sample_count=10,
+            load_batch=lambda indices, _: (
+                load_batch(indices, np.random.default_rng(0)) | {"images": torch.from_numpy(IMAGES[indices])}
+            ),
+            compute_losses=compute_losses,
+            plan=replace(PLAN, accumulation=accumulation, steps=3, optimiser="sgd"),
+        )
+    torch.testing.assert_close(networks[0][1].weight, networks[1][1].weight)
+
+
+def test_loss_that_is_not_finite_names_step_and_setting():
+    def losses(network, batch):
+        return {"class": network(batch["images"]).sum() * torch.nan}
+
+    with pytest.raises(ValueError, match=r"not finite at step 0 \(class nan\); lower learning_rate"):
+        run(build_network(), losses=losses)
+
+
+def test_out_of_memory_names_the_settings_to_change():
+    def losses(network, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ValueError, match="out of memory at batch_size 4 with accumulation 2: raise accumulation"):
+        run(build_network(), losses=losses)
+
+
+def test_error_in_loading_a_batch_is_not_swallowed():
+    def broken(indices, generator):
+        raise ValueError("image 'a' can't be read")
+
+    with pytest.raises(ValueError, match="image 'a' can't be read"):
+        train(build_network(), sample_count=3, load_batch=broken, compute_losses=compute_losses, plan=PLAN)
+
+
+def test_batch_that_cannot_be_split():
+    with pytest.raises(ValueError, match="batch_size 4 can't be split into accumulation 3"):
+        run(build_network(), accumulation=3)
+
+
+def test_no_sample():
+    with pytest.raises(ValueError, match="no image to train on"):
+        run(build_network(), sample_count=0)
+
+
+def test_one_sample_fills_every_batch():
+    assert run(build_network(), sample_count=1, steps=2)["steps"] == 2
+
+
+def test_every_epoch_draws_each_sample_once():
+    drawn = np.concatenate([select_samples(step, 4, 10, seed=5) for step in range(5)])
+    assert sorted(drawn[:10]) == list(range(10))
+    assert sorted(drawn[10:]) == list(range(10))
+    assert list(drawn[:10]) != list(drawn[10:])
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "poly"])
+def test_schedule_rises_then_falls_to_almost_nothing(schedule):
+    plan = replace(PLAN, schedule=schedule, steps=100)
+    rates = np.array([learning_rate_at(step, plan) for step in range(100)])
+    assert rates.argmax() == 10
+    assert rates.max() == plan.learning_rate
+    assert (np.diff(rates[10:]) < 0).all()
+    assert 0 < rates[-1] < 0.03 * plan.learning_rate
