@@ -19,14 +19,15 @@ def candidate_classes(
     """Classes that are possible at each pixel, by weak labels alone.
 
     A class is possible at a pixel if the image has its tag and every crop that covers the pixel
-    has it too. With ``things_in_boxes`` a thing is possible only inside a box of its class.
+    has it too. With ``things_in_boxes`` a thing of which the image has boxes is possible only
+    inside them. A thing with boxes but without the image's tag was not tagged: boxes alone decide.
 
     Parameters
     ----------
     weak : ImageWeakLabels
     classes : ClassTable
     things_in_boxes : bool
-        Switch off where boxes are missing or incomplete.
+        Switch off where boxes are incomplete.
     size : (h, w), optional
         Size of the result if it is not the image's: a pixel then has the candidates of the image
         pixel under its centre.
@@ -37,20 +38,49 @@ def candidate_classes(
         All false where the tags contradict each other or say that only void is there.
     """
     height, width = size or (weak.height, weak.width)
-    rows = _pixel_centres(height, weak.height)
-    columns = _pixel_centres(width, weak.width)
+    rows = (np.arange(height) + 0.5) * weak.height / height
+    columns = (np.arange(width) + 0.5) * weak.width / width
+    return candidates_at(weak, classes, rows, columns, things_in_boxes=things_in_boxes)
+
+
+def candidates_at(
+    weak: ImageWeakLabels,
+    classes: ClassTable,
+    rows: NDArray[np.floating],
+    columns: NDArray[np.floating],
+    *,
+    things_in_boxes: bool = True,
+) -> NDArray[np.bool_]:
+    """Candidate classes on the grid ``rows (h,)`` x ``columns (w,)`` of image coordinates.
+
+    The first pixel spans 0 to 1. Outside the image nothing is possible. Otherwise as
+    :func:`candidate_classes`, of which this is the general form.
+    """
     possible = _look_up_cells(weak, rows, columns)
+    inside_boxes = np.zeros_like(possible)
+    for box, train_id in zip(weak.boxes_xyxy, weak.box_classes, strict=True):
+        down, across = cover_span(rows, box[1], box[3]), cover_span(columns, box[0], box[2])
+        inside_boxes[train_id] |= down[:, None] & across
+    boxed = np.zeros(len(classes), bool)
+    boxed[np.intersect1d(weak.box_classes, classes.thing_ids)] = True
+    untagged = boxed & ~weak.tags
+    in_image = cover_span(rows, 0, weak.height)[:, None] & cover_span(columns, 0, weak.width)
+    possible[untagged] = in_image
     if things_in_boxes:
-        possible[classes.thing_ids] &= _box_coverage(weak, classes, rows, columns)[classes.thing_ids]
-    return possible
+        possible[boxed] &= inside_boxes[boxed]
+    return possible & in_image
 
 
-def _pixel_centres(count: int, extent: int) -> NDArray[np.intp]:
-    """Image row (or column) under the centre of each of ``count`` pixels that span ``extent``."""
-    return ((np.arange(count) + 0.5) * extent / count).astype(np.intp)
+def cover_span(
+    positions: NDArray[np.floating], start: float | NDArray[np.floating], stop: float | NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Which positions lie in the half-open span ``[start, stop)``."""
+    return (positions >= start) & (positions < stop)
 
 
-def _look_up_cells(weak: ImageWeakLabels, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _look_up_cells(
+    weak: ImageWeakLabels, rows: NDArray[np.floating], columns: NDArray[np.floating]
+) -> NDArray[np.bool_]:
     """``(C, h, w)``: the crops' edges cut the image into cells, in each of which the tags are constant."""
     x_edges = np.unique(np.append(weak.crops_xyxy[:, [0, 2]], 0))
     y_edges = np.unique(np.append(weak.crops_xyxy[:, [1, 3]], 0))
@@ -62,15 +92,3 @@ def _look_up_cells(weak: ImageWeakLabels, rows: NDArray[np.intp], columns: NDArr
     row_cell = np.searchsorted(y_edges, rows, side="right") - 1
     column_cell = np.searchsorted(x_edges, columns, side="right") - 1
     return cells[:, row_cell[:, None], column_cell[None, :]]
-
-
-def _box_coverage(
-    weak: ImageWeakLabels, classes: ClassTable, rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> NDArray[np.bool_]:
-    """``(C, h, w)``: whether a box of the class covers the pixel."""
-    covered = np.zeros((len(classes), len(rows), len(columns)), bool)
-    for (x0, y0, x1, y1), train_id in zip(weak.boxes_xyxy, weak.box_classes, strict=True):
-        across = slice(*np.searchsorted(columns, [x0, x1]))
-        down = slice(*np.searchsorted(rows, [y0, y1]))
-        covered[train_id, down, across] = True
-    return covered

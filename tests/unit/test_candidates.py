@@ -37,9 +37,12 @@ def candidates_of_pixel(weak: ImageWeakLabels, x: int, y: int, *, things_in_boxe
 
     possible = []
     for c in range(len(CLASSES)):
-        tagged = weak.tags[c] and all(t[c] for b, t in zip(weak.crops_xyxy, weak.crop_tags, strict=True) if covers(b))
-        boxed = any(covers(b) for b, k in zip(weak.boxes_xyxy, weak.box_classes, strict=True) if k == c)
-        possible.append(bool(tagged and (boxed or not things_in_boxes or not CLASSES.isthing[c])))
+        boxes = weak.boxes_xyxy[weak.box_classes == c]
+        crops = zip(weak.crops_xyxy, weak.crop_tags, strict=True)
+        tagged = weak.tags[c] and all(tags[c] for crop, tags in crops if covers(crop))
+        told_by_boxes = len(boxes) > 0 and not weak.tags[c]
+        boxed = not things_in_boxes or len(boxes) == 0 or any(map(covers, boxes))
+        possible.append(bool((tagged or told_by_boxes) and boxed))
     return possible
 
 
@@ -64,11 +67,12 @@ def test_another_size_samples_the_pixel_under_the_centre(size: tuple[int, int]) 
 
 
 def test_without_tags_nothing_is_possible() -> None:
-    weak = make_weak(np.random.default_rng(0), crops=0, boxes=2)
+    weak = make_weak(np.random.default_rng(0), crops=2, boxes=0)
     untagged = ImageWeakLabels(**{**weak.__dict__, "tags": np.zeros(4, bool)})
     assert not candidate_classes(untagged, CLASSES).any()
 
 
 def test_without_crops_and_boxes_the_image_tags_decide() -> None:
     weak = make_weak(np.random.default_rng(0), crops=0, boxes=0)
-    assert candidate_classes(weak, CLASSES).all(axis=(1, 2)).tolist() == [True, True, False, False]
+    assert candidate_classes(weak, CLASSES).all(axis=(1, 2)).tolist() == weak.tags.tolist()
+    assert weak.tags[2] and not weak.tags[3]
