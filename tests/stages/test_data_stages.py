@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pseudogt.index import read_shard
+from pseudogt.io import read_json, write_png
+from pseudogt.label_files import LabelFolder
+from pseudogt.stages import check, ground_truth, index, streets, weak_labels
+from pseudogt.weak_labels import read_weak_labels
+
+
+@pytest.fixture
+def run(tmp_path, folder_dataset, folder_settings):
+    """Run index, ground truth and weak labels on the folder dataset; returns the results folder."""
+    out = tmp_path / "out"
+    section = folder_settings.model_dump_json()
+
+    def run_stages(*, shard_size=1, until="weak_labels"):
+        root = ["--data-root", str(folder_dataset), "--settings", section]
+        to = ["--out", str(out / "index.json"), "--shards-dir", str(out / "index")]
+        index.main([*root, *to, "--shard-size", str(shard_size), "--threads", "2"])
+        for shard in sorted((out / "index").iterdir()) if until != "index" else []:
+            label_folder = str(out / "ground_truth" / shard.stem)
+            ground_truth.main(["--shard", str(shard), *root, "--out", label_folder])
+            target = ["--out", str(out / "weak_labels" / shard.name), "--settings", "{}"]
+            weak_labels.main(["--shard", str(shard), "--ground-truth", label_folder, *target])
+        return out
+
+    return run_stages
+
+
+def merge(out):
+    files = [str(path) for path in sorted((out / "weak_labels").iterdir())]
+    weak_labels.main(["--merge", *files, "--out", str(out / "weak_labels.json"), "--settings", "{}"])
+    return out / "weak_labels.json"
+
+
+def test_chain_from_files_to_weak_labels(run):
+    out = run()
+    records, classes = read_shard(out / "index" / "train-0001.json")
+    assert [(r.image_id, r.height, r.width, len(r.checksum)) for r in records] == [("b", 20, 30, 40)]
+    labels = LabelFolder(out / "ground_truth" / "train-0000")
+    assert [s["id"] for s in labels.segments("a") if s["iscrowd"]] == [3000]
+    images, table = read_weak_labels([merge(out)])
+    assert list(images) == ["a", "b", "c"] and table == classes
+    assert images["a"].boxes_xyxy.tolist() == [[24, 9, 27, 11], [2, 10, 9, 14], [12, 12, 20, 16]]
+    assert len(images["a"].crops_xyxy) == 15
+
+
+def test_shard_size_changes_no_weak_label(run):
+    documents = []
+    for shard_size in (1, 2, 64):
+        out = run(shard_size=shard_size)
+        documents.append(merge(out).read_bytes())
+        for path in out.glob("*/*"):
+            path.unlink() if path.is_file() else None
+        (out / "index.json").unlink()
+    assert documents[0] == documents[1] == documents[2]
+
+
+def test_a_new_image_touches_one_shard(run, folder_dataset):
+    out = run(until="index")
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "index").iterdir()}
+    (folder_dataset / "images" / "0.png").write_bytes((folder_dataset / "images" / "a.png").read_bytes())
+    (folder_dataset / "train.txt").write_text("0\na\nb\n")
+    run(until="index")
+    assert read_json(out / "index.json")["shards"]["train-0002"] == ["0"]
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "index").iterdir()}
+    assert set(after) - set(before) == {"train-0002.json"}
+    assert before.items() <= after.items()
+
+
+def test_a_removed_image_takes_its_shard_away(run, folder_dataset):
+    out = run(until="index")
+    (folder_dataset / "train.txt").write_text("b\n")
+    run(until="index")
+    assert sorted(path.stem for path in (out / "index").iterdir()) == ["train-0001", "val-0000"]
+
+
+def test_index_names_an_absent_and_a_truncated_image(run, folder_dataset):
+    image = folder_dataset / "images" / "b.png"
+    image.write_bytes(image.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"b\.png: truncated"):
+        run(until="index")
+    image.unlink()
+    with pytest.raises(ValueError, match="images/b: no image"):
+        run(until="index")
+
+
+def test_index_warns_and_goes_on(run, folder_dataset, capsys):
+    (folder_dataset / "train.txt").write_text("a\n")
+    (folder_dataset / "val.txt").write_text("")
+    out = run(shard_size=64)
+    warnings = capsys.readouterr().err
+    for words in ("no image in val", "only one image in train", "shard_size 64 exceeds the 1 images"):
+        assert words in warnings
+    assert read_json(out / "index.json")["shards"] == {"train-0000": ["a"]}
+
+
+def test_label_of_another_size(run, folder_dataset):
+    for folder in ("semantic", "instances"):
+        write_png(folder_dataset / folder / "b.png", np.zeros((10, 30), np.uint16))
+    with pytest.raises(ValueError, match=r"b\.png: the image is 30x20, its label 30x10"):
+        run()
+
+
+def test_images_that_say_nothing_and_absent_classes_are_reported(run, folder_dataset, capsys):
+    for image_id in "abc":
+        for folder in ("semantic", "instances"):
+            write_png(folder_dataset / folder / f"{image_id}.png", np.full((20, 30), 9, np.uint8))
+    merge(run())
+    warnings = capsys.readouterr().err
+    assert "image 'b' has no box and no tag" in warnings
+    assert "class 'car' occurs in no image" in warnings
+
+
+def run_check(folder_dataset, folder_settings, *options):
+    report = folder_dataset.parent / "check.json"
+    root = ["--data-root", str(folder_dataset), "--out", str(report)]
+    try:
+        check.main([*root, "--settings", folder_settings.model_dump_json(), *options])
+    except ValueError as error:
+        return read_json(report), str(error)
+    return read_json(report), None
+
+
+def test_check_of_a_sound_dataset(folder_dataset, folder_settings, capsys):
+    report, error = run_check(folder_dataset, folder_settings, "--decode", "--threads", "2")
+    assert error is None and report["problems"] == [] and report["images"] == {"train": 2, "val": 1}
+    assert report["images_per_class"] == {"sky": 3, "road": 3, "car": 3}
+    assert "train" in capsys.readouterr().out
+
+
+def test_check_lists_every_problem(folder_dataset, folder_settings, capsys):
+    (folder_dataset / "images" / "a.png").unlink()
+    write_png(folder_dataset / "semantic" / "b.png", np.zeros((10, 30), np.uint8))
+    (folder_dataset / "instances" / "c.png").unlink()
+    report, error = run_check(folder_dataset, folder_settings)
+    assert [p["image_id"] for p in report["problems"]] == ["a", "b", "c"]
+    assert error.startswith("3 problems")
+    assert "is 30x10, its image 30x20" in capsys.readouterr().out
+
+
+def test_check_finds_bad_pixels_only_when_it_decodes(folder_dataset, folder_settings):
+    write_png(folder_dataset / "semantic" / "b.png", np.full((20, 30), 77, np.uint8))
+    image = folder_dataset / "images" / "c.png"
+    image.write_bytes(image.read_bytes()[:-40])
+    assert run_check(folder_dataset, folder_settings)[1] is None
+    report, error = run_check(folder_dataset, folder_settings, "--decode")
+    assert error.startswith("2 problems")
+    assert [p["image_id"] for p in report["problems"]] == ["b", "c"]
+
+
+def test_check_reports_a_broken_list(folder_dataset, folder_settings):
+    (folder_dataset / "val.txt").unlink()
+    report, _ = run_check(folder_dataset, folder_settings)
+    assert "val.txt" in report["problems"][0]["problem"]
+
+
+def test_streets_are_read_by_the_ordinary_reader(tmp_path):
+    root, out = tmp_path / "streets", tmp_path / "out"
+    streets.main(["--out", str(root), "--settings", json.dumps({"train_images": 3, "val_images": 2})])
+    section = json.dumps({"classes": "configs/classes/streets.csv", "void_values": list(range(7))})
+    to = ["--out", str(out / "index.json"), "--shards-dir", str(out), "--shard-size", "8"]
+    index.main(["--data-root", str(root), *to, "--settings", section])
+    shard = ["--shard", str(out / "train-0000.json"), "--data-root", str(root)]
+    ground_truth.main([*shard, "--out", str(out / "labels"), "--settings", section])
+    assert len(LabelFolder(out / "labels").image_ids) == 3

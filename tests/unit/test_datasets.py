@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from pseudogt.config.dataset import REPOSITORY, DatasetSettings
+from pseudogt.config.streets import StreetsSettings
+from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
+from pseudogt.io import read_png, write_png
+
+
+def change(settings, **values):
+    return DatasetSettings.model_validate(settings.model_dump() | values)
+
+
+def rewrite(path, value, where):
+    pixels = read_png(path).copy()
+    pixels[where] = value
+    write_png(path, pixels)
+
+
+def test_listing_needs_neither_numpy_nor_opencv():
+    code = "import sys, pseudogt.datasets; print({'numpy', 'cv2', 'h5py', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "set()"
+
+
+def test_ids_of_a_folder(folder_dataset, folder_settings):
+    assert list_image_ids(folder_settings, folder_dataset) == {"train": ["a", "b"], "val": ["c"]}
+    assert list_image_ids(change(folder_settings, val_split=None), folder_dataset)["val"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a\nb\na\n", "'a' is listed twice"), ("a\nc\n", "'c' is listed twice"), ("\n", "no image")]
+)
+def test_bad_lists(folder_dataset, folder_settings, text, message):
+    (folder_dataset / "train.txt").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        list_image_ids(folder_settings, folder_dataset)
+
+
+def test_missing_list_and_missing_root(folder_dataset, folder_settings):
+    (folder_dataset / "val.txt").unlink()
+    with pytest.raises(ValueError, match=r"val\.txt: no such list"):
+        list_image_ids(folder_settings, folder_dataset)
+    with pytest.raises(ValueError, match="data_root"):
+        list_image_ids(folder_settings, folder_dataset / "nowhere")
+
+
+def test_split_by_seed_is_a_stable_partition(folder_dataset, folder_settings):
+    ids = [f"{n:03d}" for n in range(80)]
+    (folder_dataset / "dev.txt").write_text("\n".join(ids))
+    settings = change(folder_settings, train_split="dev", val_split=None, val_fraction=0.25)
+    first, again, other = (list_image_ids(change(settings, split_seed=seed), folder_dataset) for seed in (0, 0, 1))
+    assert first == again != other
+    assert len(first["val"]) == 20 and sorted(first["train"] + first["val"]) == ids
+    assert first["val"][:3] == ["005", "007", "011"]
+
+
+def test_locating_an_absent_or_doubtful_image(folder_dataset, folder_settings):
+    with pytest.raises(ValueError, match="take it off the list"):
+        locate(folder_settings, folder_dataset, "train", "zz")
+    write_png(folder_dataset / "images" / "a.bmp", np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match="two files"):
+        locate(folder_settings, folder_dataset, "train", "a")
+
+
+def test_ground_truth_of_a_folder(folder_dataset, folder_settings):
+    classes = class_table(folder_settings)
+    panoptic_id, crowd_ids = read_ground_truth(folder_settings, folder_dataset, "train", "a", classes)
+    assert panoptic_id.dtype == np.int32
+    assert np.unique(panoptic_id).tolist() == [0, 1000, 2000, 3000, 3001, 3002]
+    assert crowd_ids == [3000]
+    assert (panoptic_id[10:14, 2:9] == 3001).all() and (panoptic_id[0] == 1000).all() and (panoptic_id[19] == 0).all()
+
+
+def test_plain_instance_numbers(folder_dataset, folder_settings):
+    instances = np.zeros((20, 30), np.uint8)
+    instances[10:14, 2:9], instances[12:16, 12:20] = 7, 3
+    write_png(folder_dataset / "instances" / "a.png", instances)
+    settings = change(folder_settings, instance_divisor=None)
+    panoptic_id, crowd_ids = read_ground_truth(settings, folder_dataset, "train", "a", class_table(settings))
+    assert (panoptic_id[10:14, 2:9] == 3002).all() and (panoptic_id[12:16, 12:20] == 3001).all()
+    assert crowd_ids == [3000]
+
+
+@pytest.mark.parametrize(
+    ("folder", "value", "message"),
+    [("semantic", 77, r"values \[77\].*void_values"), ("instances", 1004, "instance is of class 1")],
+)
+def test_bad_label_values(folder_dataset, folder_settings, folder, value, message):
+    rewrite(folder_dataset / folder / "a.png", value, np.s_[12, 3])
+    with pytest.raises(ValueError, match=message) as error:
+        read_ground_truth(folder_settings, folder_dataset, "train", "a", class_table(folder_settings))
+    assert f"{folder}/a.png" in str(error.value)
+
+
+def test_instances_may_be_missing_only_without_things(folder_dataset, folder_settings):
+    (folder_dataset / "instances" / "a.png").unlink()
+    with pytest.raises(ValueError, match="instances file is missing"):
+        read_ground_truth(folder_settings, folder_dataset, "train", "a", class_table(folder_settings))
+    classes = [entry.model_dump() | {"isthing": False} for entry in folder_settings.classes]
+    stuff = change(folder_settings, classes=classes)
+    panoptic_id, crowd_ids = read_ground_truth(stuff, folder_dataset, "train", "a", class_table(stuff))
+    assert np.unique(panoptic_id).tolist() == [0, 1000, 2000, 3000] and crowd_ids == []
+
+
+def test_cityscapes_layout(tmp_path):
+    image_id = "aachen_000000_000019"
+    write_png(tmp_path / f"leftImg8bit/train/aachen/{image_id}_leftImg8bit.png", np.zeros((4, 6, 3), np.uint8))
+    labels = np.full((4, 6), 7, np.uint16)
+    labels[0, 0], labels[1, :3], labels[2, :2] = 1, 26, 24
+    write_png(tmp_path / f"gtFine/train/aachen/{image_id}_gtFine_labelIds.png", labels.astype(np.uint8))
+    labels[1, :3] = 26000
+    write_png(tmp_path / f"gtFine/train/aachen/{image_id}_gtFine_instanceIds.png", labels)
+    section = yaml.safe_load((REPOSITORY / "configs/cityscapes.yaml").read_text())["dataset"]
+    settings = DatasetSettings.model_validate(section | {"val_split": None})
+    assert list_image_ids(settings, tmp_path) == {"train": [image_id], "val": []}
+    panoptic_id, crowd_ids = read_ground_truth(settings, tmp_path, "train", image_id, class_table(settings))
+    assert np.unique(panoptic_id).tolist() == [0, 7000, 24000, 26001]
+    assert crowd_ids == [24000]
+
+
+def test_streets_are_named_before_they_exist(folder_settings):
+    settings = change(folder_settings, format="streets")
+    ids = list_image_ids(settings, "nowhere", StreetsSettings(train_images=5, val_images=0))
+    assert len(ids["train"]) == 5 and ids["train"] == sorted(ids["train"]) and ids["val"] == []
+
+
+@pytest.mark.parametrize("name", ["camvid", "dsb2018", "cityscapes"])
+def test_class_csv_equals_its_list(name):
+    section = yaml.safe_load((REPOSITORY / f"configs/{name}.yaml").read_text())["dataset"]
+    settings = DatasetSettings.model_validate(section)
+    assert DatasetSettings.model_validate_json(settings.model_dump_json()) == settings
+    assert min(class_table(settings).category_ids) >= 1
+
+
+def test_official_cityscapes_classes():
+    from cityscapesscripts.helpers.labels import labels
+
+    section = yaml.safe_load((REPOSITORY / "configs/cityscapes.yaml").read_text())["dataset"]
+    settings = DatasetSettings.model_validate(section)
+    ours = [(e.name, e.source_id, e.isthing, e.color) for e in settings.classes]
+    assert ours == [(x.name, x.id, x.hasInstances, x.color) for x in labels if not x.ignoreInEval]
+    assert set(settings.void_values) == {x.id % 256 for x in labels if x.ignoreInEval}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"classes": "nowhere.csv"}, "nowhere.csv: no such file"),
+        ({"classes": []}, "at least 1"),
+        ({"void_values": [2]}, r"void_values \[2\]"),
+        ({"val_fraction": 0.5}, "set val_split to null"),
+        ({"val_split": "train"}, "no image may be in both"),
+        ({"clases": []}, "Extra inputs"),
+    ],
+)
+def test_bad_settings(folder_settings, values, message):
+    with pytest.raises(ValidationError, match=message):
+        change(folder_settings, **values)
+
+
+def test_repeated_class_columns(folder_settings):
+    entries = [entry.model_dump() for entry in folder_settings.classes]
+    entries[1]["source_id"] = 0
+    with pytest.raises(ValidationError, match="source_id 0 is there more than once"):
+        change(folder_settings, classes=entries)
+
+
+def test_csv_with_other_columns(tmp_path, folder_settings):
+    (tmp_path / "classes.csv").write_text("name,id\nsky,1\n")
+    with pytest.raises(ValidationError, match="its first line must be"):
+        change(folder_settings, classes=str(tmp_path / "classes.csv"))

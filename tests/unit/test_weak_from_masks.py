@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pseudogt.config.weak_labels import WeakLabelsSettings
+from pseudogt.labels import ClassTable
+from pseudogt.weak_from_masks import derive_weak_labels
+
+CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 1), (0, 0, 2), (0, 0, 3)))
+
+
+@pytest.fixture
+def panoptic_id():
+    """Sky above road, car 1 at the left, a group of two parts, a void column."""
+    panoptic_id = np.full((10, 20), 1000, np.int32)
+    panoptic_id[5:] = 2000
+    panoptic_id[4:7, 1:4] = 3001
+    panoptic_id[8, 10] = panoptic_id[9, 15] = 3000
+    panoptic_id[:, 19] = 0
+    return panoptic_id
+
+
+def derive(panoptic_id, **settings):
+    values = {"crop_height_fraction": 0.5, "crop_width_fraction": 0.5} | settings
+    return derive_weak_labels("a", panoptic_id, {3000}, CLASSES, WeakLabelsSettings(**values))
+
+
+def test_boxes_are_tight_and_half_open(panoptic_id):
+    weak = derive(panoptic_id)
+    assert weak.boxes_xyxy.tolist() == [[10, 8, 16, 10], [1, 4, 4, 7]]
+    assert weak.box_iscrowd.tolist() == [True, False]
+    assert weak.box_classes.tolist() == [2, 2]
+
+
+def test_tags_of_image_and_crops(panoptic_id):
+    weak = derive(panoptic_id)
+    assert weak.tags.all()
+    assert weak.crops_xyxy.tolist() == [[0, 0, 10, 5], [0, 5, 10, 10], [10, 0, 20, 5], [10, 5, 20, 10]]
+    expected = [[1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 1, 1]]
+    assert weak.crop_tags.astype(int).tolist() == expected
+
+
+def test_settings_leave_things_out(panoptic_id):
+    weak = derive(panoptic_id, tags="image", group_boxes=False, thing_tags=False)
+    assert len(weak.crops_xyxy) == len(weak.crop_tags) == 0
+    assert weak.box_iscrowd.tolist() == [False]
+    assert weak.tags.tolist() == [True, True, False]
+
+
+def test_an_image_without_any_class():
+    weak = derive(np.zeros((6, 6), np.int32))
+    assert weak.boxes_xyxy.shape == (0, 4) and not weak.tags.any() and not weak.crop_tags.any()
