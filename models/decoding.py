@@ -99,11 +99,13 @@ def find_centres(
     heights : (N,) float32
     """
     peaks = (ndimage.maximum_filter(heatmap, size=nms_cells) == heatmap) & (heatmap >= threshold)
-    rows, columns = np.nonzero(peaks)
-    heights = heatmap[rows, columns]
+    # Neighbouring cells of equal height, usual in bfloat16, are one peak.
+    plateaus, count = ndimage.label(peaks, structure=np.ones((3, 3)))
+    rows = np.arange(1, count + 1)
+    cells_yx = np.array(ndimage.center_of_mass(peaks, plateaus, rows)).reshape(-1, 2)
+    heights = np.asarray(ndimage.maximum(heatmap, plateaus, rows), np.float32)
     highest = np.argsort(-heights, kind="stable")[: INSTANCE_DIVISOR - 1]
-    cells_yx = np.stack([rows, columns], axis=1)[highest]
-    return cells_yx * float(OUTPUT_STRIDE) + (OUTPUT_STRIDE - 1) / 2, heights[highest]
+    return cells_yx[highest] * float(OUTPUT_STRIDE) + (OUTPUT_STRIDE - 1) / 2, heights[highest]
 
 
 def assign_pixels(

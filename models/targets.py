@@ -120,15 +120,16 @@ def encode_targets(instance: Tensor, centres_yx: Tensor, sizes: Tensor) -> Encod
         down = down * (sizes > 0)[..., None]
         centre = (down[:, :, :, None] * across[:, :, None, :]).amax(1)
 
-    padded = torch.cat([torch.zeros_like(centres_yx[:, :1]), centres_yx], dim=1)
+    padded = torch.cat([centres_yx.new_zeros(batch, 1, 2), centres_yx], dim=1)
     rows = cells.clamp(min=0).reshape(batch, -1, 1).expand(-1, -1, 2)
     own_centre = padded.gather(1, rows).reshape(batch, height, width, 2).permute(0, 3, 1, 2)
     here = torch.stack([y[:, None].expand(height, width), x[None, :].expand(height, width)])
+    inside = (cells > 0)[:, None].float()
     return EncodedTargets(
         centre=centre[:, None],
         centre_weight=(cells >= 0)[:, None].float(),
-        offset=own_centre - here,
-        offset_weight=(cells > 0)[:, None].float(),
+        offset=(own_centre - here) * inside,
+        offset_weight=inside,
     )
 
 

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+
+from models.inference import Inference, predict_images
+from models.panoptic import PanopticModel, build_panoptic_network, choose_network_size
+from pseudogt.labels import ClassTable
+
+CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (255, 0, 0)))
+ARCHITECTURE = {"backbone": "small", "class_count": 2, "decoder_channels": 16}
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build_panoptic_network(**ARCHITECTURE).eval()
+
+
+@pytest.mark.parametrize("backbone", ["small", "resnet18"])
+def test_outputs_have_stride_4(backbone):
+    network = build_panoptic_network(backbone=backbone, class_count=5, decoder_channels=16).eval()
+    output = network(torch.zeros(2, 3, 64, 96, dtype=torch.uint8))
+    assert output.semantic.shape == (2, 5, 16, 24)
+    assert output.centre.shape == (2, 1, 16, 24)
+    assert output.offset.shape == (2, 2, 16, 24)
+
+
+def test_sizes_that_do_not_divide_are_an_error(network):
+    with pytest.raises(ValueError, match=r"\(1, 3, 60, 64\) are not a multiple of 32"):
+        network(torch.zeros(1, 3, 60, 64))
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "expected"),
+    [((360, 480), 0.5, (192, 256)), ((128, 256), 1, (128, 256)), ((9, 300), 0.5, (32, 160))],
+)
+def test_network_size(size, scale, expected):
+    assert choose_network_size(size, scale) == expected
+
+
+def test_model_file_is_self_contained_and_repeatable(network, tmp_path):
+    model = PanopticModel(network, ARCHITECTURE, CLASSES, 0.5, {"seed": 3})
+    model.save(tmp_path / "a.pt")
+    model.save(tmp_path / "b.pt")
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    loaded = PanopticModel.load(tmp_path / "a.pt")
+    assert (loaded.classes, loaded.scale, loaded.settings) == (CLASSES, 0.5, {"seed": 3})
+    images = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        for a, b in zip(network(images), loaded.network.eval()(images), strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_prediction_of_an_image_does_not_depend_on_its_shard(network, dtype, flip):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (64, 96 if i % 3 else 64, 3), dtype=np.uint8) for i in range(7)]
+    inference = Inference(scale=1.0, batch_size=4, flip=flip, device=torch.device("cpu"), dtype=dtype)
+
+    def predict(chosen):
+        sizes = [images[i].shape[:2] for i in chosen]
+        found = predict_images(network, sizes, lambda position: images[chosen[position]], inference)
+        return {chosen[position]: prediction for position, prediction in found}
+
+    whole = predict(list(range(7)))
+    for shard in ([0, 1, 2], [3, 4], [6, 5]):
+        for i, prediction in predict(shard).items():
+            for a, b in zip(prediction, whole[i], strict=True):
+                assert torch.equal(a, b)
+
+
+def test_flip_averaging_treats_an_image_and_its_mirror_image_alike(network):
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    inference = Inference(scale=1.0, batch_size=1, flip=True, device=torch.device("cpu"), dtype=torch.float32)
+    pair = [image, image[:, ::-1].copy()]
+    (_, a), (_, b) = predict_images(network, [(64, 96)] * 2, lambda i: pair[i], inference)
+    torch.testing.assert_close(a.semantic, b.semantic.flip(-1))
+    torch.testing.assert_close(a.offset[0], b.offset[0].flip(-1))
+    torch.testing.assert_close(a.offset[1], -b.offset[1].flip(-1))
