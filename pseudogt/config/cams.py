@@ -1,0 +1,50 @@
+"""Section ``cams``: class activation maps and the label made of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class CamsSettings(Section):
+    """How the classifier's maps become scores and a label."""
+
+    method: Literal["probability", "gradcam"] = Field(
+        "probability",
+        description="Softmax over the possible classes of the classifier's score map (its activation map in closed "
+        "form), or Grad-CAM of `layer`.",
+    )
+    layer: str = Field(
+        "backbone.stages.1", description="Module of the classifier that Grad-CAM explains; read by gradcam only."
+    )
+    view: Literal["image", "crops"] = Field(
+        "image",
+        description="Apply the classifier to the whole image, or to each crop and stitch the maps, as in the paper.",
+    )
+    scales: tuple[float, ...] = Field(
+        (1.0,), min_length=1, description="Further scaling of the image; the maps of several scales are averaged."
+    )
+    things_in_boxes: bool = Field(
+        True, description="Whether a thing is only possible inside its boxes; false where boxes are incomplete."
+    )
+    region_scale: float = Field(
+        50.0,
+        ge=0,
+        description="Scores are averaged over regions of even colour; larger gives larger regions, 0 switches it off.",
+    )
+    region_min_area_px: int = Field(20, ge=1, description="Smallest region, in pixels of the scaled image.")
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="Pixels whose best score is lower get no label; raise it for fewer, surer labels."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "fp32", description="Numbers in the forward pass; auto takes bf16 where the processor computes in it."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to compute; auto takes a GPU if there is."
+    )
+    torch_threads: int = Field(
+        2, ge=1, description="Threads of torch on the CPU; results are equal only for equal values."
+    )

@@ -1,0 +1,63 @@
+"""Section ``classifier``: the network that learns from tags which class is where."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pseudogt.config.training import TrainingSettings
+
+
+class ClassifierSettings(TrainingSettings):
+    """How the tag classifier is trained."""
+
+    samples: Literal["image", "crop"] = Field(
+        "image",
+        description="What one sample is: a window of an image, in which every crop is pooled from one score map, or "
+        "one crop, as in the paper; the first learns more per minute.",
+    )
+    steps: int = Field(900, ge=1, description="Optimiser steps; training time is proportional to it.")
+    levels: int = Field(
+        2,
+        ge=1,
+        le=4,
+        description="Backbone levels the scores are made of (strides 4, 8, 16, 32); fewer give better borders, more "
+        "see a larger context.",
+    )
+    decoder_channels: int = Field(64, ge=8, description="Width of the decoder; more is better and slower.")
+    sharpness: float = Field(
+        4.0,
+        ge=1,
+        le=6,
+        description="Exponent of the mean that pools a crop; 1 asks a class to fill its crops, larger values are "
+        "content with few pixels. Raise it for small classes.",
+    )
+    region_weight: float = Field(
+        1.0, ge=0, description="Weight of the loss that asks tagged classes to occur in their crops and boxes."
+    )
+    scale: float = Field(
+        1.0,
+        gt=0,
+        le=2,
+        description="Images are resized by this factor before the network sees them; large ones need less.",
+    )
+    crop_height_px: int = Field(
+        192, ge=32, multiple_of=32, description="Height of the training windows, after scaling."
+    )
+    crop_width_px: int = Field(256, ge=32, multiple_of=32, description="Width of the training windows, after scaling.")
+    zoom_min: float = Field(1.0, gt=0, description="Augmentation: the smallest random enlargement.")
+    zoom_max: float = Field(1.2, gt=0, description="Augmentation: the largest random enlargement.")
+    flip: float = Field(0.5, ge=0, le=1, description="Augmentation: probability of a mirror image; 0 if sides matter.")
+    colour: float = Field(
+        0.2, ge=0, lt=1, description="Augmentation: largest change of brightness, contrast and saturation."
+    )
+    cache_gb: float = Field(
+        4.0, ge=0, description="Memory for scaled images; what does not fit is read again in every epoch."
+    )
+
+    @model_validator(mode="after")
+    def _check_zoom(self) -> ClassifierSettings:
+        if self.zoom_min > self.zoom_max:
+            raise ValueError(f"zoom_min {self.zoom_min} is larger than zoom_max {self.zoom_max}")
+        return self
