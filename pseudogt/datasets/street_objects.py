@@ -67,8 +67,8 @@ def draw_car_end(rng: Rng, color: Floats, *, rear: bool) -> Sprite:
     art = Drawing(80, 96)
     for x in (0.05, 0.77):
         art.polygon([(x, 0.75), (x + 0.18, 0.75), (x + 0.18, 1), (x, 1)], RUBBER)
-    art.polygon([(0.14, 0.06), (0.22, 0), (0.78, 0), (0.86, 0.06), (0.94, 0.46), (0.06, 0.46)], color * 0.9)
-    art.polygon([(0.2, 0.1), (0.8, 0.1), (0.87, 0.42), (0.13, 0.42)], GLASS)
+    art.polygon([(0.05, 0.05), (0.1, 0), (0.9, 0), (0.95, 0.05), (0.99, 0.46), (0.01, 0.46)], color * 0.9)
+    art.polygon([(0.15, 0.1), (0.85, 0.1), (0.9, 0.42), (0.1, 0.42)], GLASS)
     art.polygon([(0.25, 0.12), (0.45, 0.12), (0.32, 0.4), (0.2, 0.4)], (88, 100, 116))
     art.polygon([(0.02, 0.5), (0.08, 0.42), (0.92, 0.42), (0.98, 0.5), (1, 0.88), (0, 0.88)], color)
     art.polygon([(0, 0.76), (1, 0.76), (0.98, 0.9), (0.02, 0.9)], color * 0.55)
@@ -79,13 +79,13 @@ def draw_car_end(rng: Rng, color: Floats, *, rear: bool) -> Sprite:
     return art.finish(rng)
 
 
-def draw_car_side(rng: Rng, color: Floats) -> Sprite:
-    """Draw a car from its left side, front to the right."""
+def draw_car_side(rng: Rng, color: Floats, *, tail: float) -> Sprite:
+    """Draw a car from its left side, front to the right; ``tail`` is the length of its slanted back (0: upright)."""
     art = Drawing(80, 220)
     hood = rng.uniform(0.66, 0.74)
-    roof = [(0.24, 0.04), (0.3, 0), (hood - 0.12, 0), (hood - 0.04, 0.06)]
-    art.polygon([(0.14, 0.42), *roof, (hood + 0.08, 0.44)], color)
-    art.polygon([(0.19, 0.4), (0.27, 0.09), (0.44, 0.09), (0.44, 0.4)], GLASS)
+    roof = [(tail + 0.02, 0.03), (tail + 0.08, 0), (hood - 0.12, 0), (hood - 0.04, 0.06)]
+    art.polygon([(tail * 0.6, 0.42), *roof, (hood + 0.08, 0.44)], color)
+    art.polygon([(tail * 0.7 + 0.04, 0.4), (tail + 0.06, 0.09), (0.44, 0.09), (0.44, 0.4)], GLASS)
     art.polygon([(0.47, 0.4), (0.47, 0.09), (hood - 0.07, 0.09), (hood + 0.02, 0.4)], GLASS)
     art.polygon([(0, 0.5), (0.04, 0.42), (0.8, 0.4), (0.96, 0.5), (1, 0.62), (1, 0.84), (0, 0.84)], color)
     art.polygon([(0, 0.74), (1, 0.74), (1, 0.86), (0, 0.86)], color * 0.6)
@@ -150,7 +150,7 @@ def place_car(canvas: Canvas, camera: Camera, rng: Rng, instance: int, x: float,
     """Place a car whose near end stands at (x, z): seen from the side if ``across``, else as a box from one end."""
     breadth, height, length = (m * rng.uniform(0.92, 1.1) for m in CAR_SIZE)
     color = jitter_color(rng, CAR_COLORS[rng.integers(len(CAR_COLORS))], 10)
-    side = draw_car_side(rng, color)
+    side = draw_car_side(rng, color, tail=0.22 if across else 0.0)
     span = length if across else breadth
     quad = _upright(camera, x, z, span, height)
     _cast_shadow(canvas, quad, 0.45)

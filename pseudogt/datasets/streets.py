@@ -63,34 +63,94 @@ class Layout:
 
 LAYOUTS = {
     "street": Layout(
-        0.18, ("houses",), ("houses", "none"), (1.6, 3.2), (0, 2), (1, 6), (1, 6), (0, 3), (-0.3, 0.4), grass=False
+        share=0.18,
+        sides=("houses",),
+        ends=("houses", "none"),
+        walk_m=(1.6, 3.2),
+        trees=(0, 2),
+        cars=(1, 6),
+        persons=(2, 7),
+        bicycles=(0, 4),
+        grass=False,
     ),
     "canyon": Layout(
-        0.12, ("towers",), ("towers",), (1.2, 2.2), (0, 0), (1, 5), (1, 5), (0, 2), (-0.4, -0.1), grass=False
+        share=0.12,
+        sides=("towers",),
+        ends=("towers",),
+        walk_m=(1.2, 2.2),
+        trees=(0, 0),
+        cars=(1, 5),
+        persons=(1, 6),
+        bicycles=(0, 3),
+        setback_m=(-0.4, -0.1),
+        grass=False,
     ),
     "suburb": Layout(
-        0.16, ("fence", "hedge", "houses"), ("hills", "houses"), (1.2, 2.2), (1, 5), (1, 4), (0, 3), (0, 3), (0.0, 2.0)
+        share=0.16,
+        sides=("fence", "hedge", "houses"),
+        ends=("hills", "houses"),
+        walk_m=(1.2, 2.2),
+        trees=(1, 5),
+        cars=(1, 4),
+        persons=(0, 4),
+        bicycles=(0, 4),
+        setback_m=(0.0, 2.0),
     ),
     "park": Layout(
-        0.12, ("none", "hedge"), ("hills", "hedge"), (1.5, 3.0), (3, 8), (0, 0), (1, 6), (1, 4), (0.5, 4.0), road=False
+        share=0.12,
+        sides=("none", "hedge"),
+        ends=("hills", "hedge"),
+        walk_m=(1.5, 3.0),
+        trees=(3, 8),
+        cars=(0, 0),
+        persons=(1, 7),
+        bicycles=(1, 5),
+        setback_m=(0.5, 4.0),
+        road=False,
     ),
     "plaza": Layout(
-        0.1,
-        ("houses", "none"),
-        ("houses", "fence"),
-        (4.0, 9.0),
-        (0, 1),
-        (0, 0),
-        (2, 7),
-        (1, 5),
-        (-0.3, 0.4),
+        share=0.1,
+        sides=("houses", "none"),
+        ends=("houses", "fence"),
+        walk_m=(4.0, 9.0),
+        trees=(0, 1),
+        cars=(0, 0),
+        persons=(2, 8),
+        bicycles=(1, 6),
         road=False,
         grass=False,
     ),
-    "highway": Layout(0.13, ("fence",), ("hills", "none"), (0.0, 0.0), (0, 3), (2, 7), (0, 0), (0, 0), (0.3, 1.5)),
-    "open": Layout(0.07, ("none",), ("none", "hills"), (0.0, 2.0), (0, 2), (1, 4), (0, 2), (0, 3)),
+    "highway": Layout(
+        share=0.13,
+        sides=("fence",),
+        ends=("hills", "none"),
+        walk_m=(0.0, 0.0),
+        trees=(0, 3),
+        cars=(2, 7),
+        persons=(0, 0),
+        bicycles=(0, 0),
+        setback_m=(0.3, 1.5),
+    ),
+    "open": Layout(
+        share=0.07,
+        sides=("none",),
+        ends=("none", "hills"),
+        walk_m=(0.0, 2.0),
+        trees=(0, 2),
+        cars=(1, 4),
+        persons=(0, 3),
+        bicycles=(0, 4),
+    ),
     "across": Layout(
-        0.12, ("none",), ("houses", "fence", "hedge"), (1.5, 3.5), (0, 3), (1, 4), (1, 5), (0, 3), across=True
+        share=0.12,
+        sides=("none",),
+        ends=("houses", "fence", "hedge"),
+        walk_m=(1.5, 3.5),
+        trees=(0, 3),
+        cars=(1, 4),
+        persons=(1, 6),
+        bicycles=(0, 4),
+        across=True,
     ),
 }
 
@@ -189,7 +249,7 @@ def _choose_ground(rng: Rng, layout: Layout) -> Ground:
 
 def _choose_crossing(rng: Rng, layout: Layout) -> float:
     if layout.across:
-        return rng.uniform(6.5, 10)
+        return rng.uniform(5.5, 8.5)
     return rng.uniform(5, 12) if "towers" in layout.ends else rng.uniform(16, 60)
 
 
@@ -271,7 +331,7 @@ def _place_one(
 def _car_spot(rng: Rng, ground: Ground) -> tuple[float, float]:
     if ground.across:
         return rng.uniform(-8, 8), rng.uniform(0.6, 0.95) * ground.crossing_z
-    z = rng.uniform(5, 17) if rng.random() < 0.9 else rng.uniform(17, 26)
+    z = rng.uniform(4.5, 13) if rng.random() < 0.9 else rng.uniform(13, 24)
     parked = rng.random() < 0.45
     edge = ground.road_left + 1.0 if rng.random() < 0.5 else ground.road_right - 1.0
     return (edge, z) if parked else (edge * rng.uniform(0.3, 0.75), z)
@@ -280,7 +340,7 @@ def _car_spot(rng: Rng, ground: Ground) -> tuple[float, float]:
 def _walk_spot(rng: Rng, ground: Ground) -> tuple[float, float]:
     if ground.across:
         return rng.uniform(-7, 7), ground.crossing_z + rng.uniform(-1.5, 0.8 * ground.walk_right)
-    z = rng.uniform(3.8, 10.5)
+    z = rng.uniform(3.4, 8.5)
     if rng.random() < 0.2:  # on the road
         return rng.uniform(ground.road_left, ground.road_right), z
     left = ground.road_left - rng.uniform(0.1, 0.9) * max(ground.walk_left, 0.8)
@@ -294,7 +354,7 @@ def _place_group(rng: Rng, layout: Layout, ground: Ground) -> list[tuple[float, 
         return []
     kind = str(rng.choice(["person", "bicycle"]))
     x, z = _walk_spot(rng, ground)
-    z = max(z, 8.0)
+    z = max(z, 7.0)
     step = 0.35 if kind == "person" else 0.5
     return [(z + rng.uniform(0, 0.8), x + i * step, kind, GROUP) for i in range(rng.integers(5, 9))]
 
