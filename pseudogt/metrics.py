@@ -33,7 +33,8 @@ SCORE_KEYS = (
 )
 """Keys of the scores of one subject, as :func:`summarise` returns them."""
 
-_ID_BITS = 24
+ID_LIMIT = 256**3
+"""Ids are stored in three bytes."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Counts:
 
 def count_overlaps(
     truth: NDArray[np.int32], labelled: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Joint histogram of two maps of panoptic ids.
 
     Parameters
@@ -89,9 +90,11 @@ def count_overlaps(
 
     Returns
     -------
-    truth_ids, labelled_ids : (U,) int32
-        The pairs that occur, in ascending order.
-    pixels : (U,) int64
+    truth_ids : (T,) int64
+        The ids that occur, ascending.
+    labelled_ids : (L,) int64
+    pixels : (T, L) int64
+        How many pixels each pair of segments shares.
 
     Raises
     ------
@@ -100,23 +103,32 @@ def count_overlaps(
 
     Notes
     -----
-    Label maps are piecewise constant, so the map is first cut into runs of equal pairs and only
-    the runs, a few per cent of the pixels, are sorted.
+    Label maps are piecewise constant, so they are first cut into runs of equal pairs; only the
+    runs, a few per cent of the pixels, are counted, through tables of the ids and without sorting.
     """
     if truth.shape != labelled.shape:
         raise ValueError(f"ground truth {truth.shape} and label {labelled.shape} differ in size")
-    if truth.size == 0:
-        return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64)
     a, b = truth.ravel(), labelled.ravel()
-    changes = np.flatnonzero((a[1:] != a[:-1]) | (b[1:] != b[:-1]))
-    starts = np.concatenate(([0], changes + 1))
+    starts = np.flatnonzero((a[1:] != a[:-1]) | (b[1:] != b[:-1])) + 1
+    starts = np.concatenate(([0], starts)) if a.size else starts
     lengths = np.diff(starts, append=a.size)
-    a, b = a[starts], b[starts]
-    if min(a.min(), b.min()) < 0 or max(a.max(), b.max()) >> _ID_BITS:
-        raise ValueError("panoptic ids must lie in 0..2**24-1")
-    pairs, position = np.unique(a.astype(np.int64) << _ID_BITS | b, return_inverse=True)
-    pixels = np.bincount(position, weights=lengths).astype(np.int64)
-    return (pairs >> _ID_BITS).astype(np.int32), (pairs & (1 << _ID_BITS) - 1).astype(np.int32), pixels
+    truth_ids, row = _number_ids(a[starts])
+    labelled_ids, column = _number_ids(b[starts])
+    shape = (len(truth_ids), len(labelled_ids))
+    pixels = np.bincount(row * shape[1] + column, lengths, minlength=shape[0] * shape[1])
+    return truth_ids, labelled_ids, pixels.astype(np.int64).reshape(shape)
+
+
+def _number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List the ids that occur, ascending, and the position of each id among them."""
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < ID_LIMIT:
+        raise ValueError(f"panoptic ids must lie in 0..{ID_LIMIT - 1}, got {int(ids.min())}..{int(ids.max())}")
+    occurs = np.zeros(int(ids.max(initial=0)) + 1, bool)
+    occurs[ids] = True
+    found = np.flatnonzero(occurs)
+    position = np.zeros(len(occurs), np.int64)
+    position[found] = np.arange(len(found))
+    return found, position[ids]
 
 
 def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: ClassTable) -> Counts:
@@ -159,42 +171,36 @@ def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: 
 
     is_thing = np.zeros(256, bool)
     is_thing[: len(classes)] = classes.isthing
-    void = truth_id == VOID
+    void = truth_class == IGNORE_LABEL
     crowd = is_thing[truth_class] & (truth_id % INSTANCE_DIVISOR == 0)
-    no_segment = (labelled_class >= BACKGROUND) | (is_thing[labelled_class] & (labelled_id % INSTANCE_DIVISOR == 0))
-    same_class = (truth_class == labelled_class) & ~no_segment
+    is_segment = (labelled_class < BACKGROUND) & ~(is_thing[labelled_class] & (labelled_id % INSTANCE_DIVISOR == 0))
+    same_class = (truth_class[:, None] == labelled_class) & is_segment
 
-    _, truth_first, truth_index = np.unique(truth_id, return_index=True, return_inverse=True)
-    _, first, index = np.unique(np.where(no_segment, VOID, labelled_id), return_index=True, return_inverse=True)
-    truth_area = np.bincount(truth_index, pixels)
-    area = np.bincount(index, pixels)
-    on_void = np.bincount(index, pixels * void)
-    on_crowd = np.bincount(index, pixels * (crowd & same_class))
-
-    union = truth_area[truth_index] + area[index] - pixels - on_void[index]
-    # A segment inside the void has no union; it can't match, so any value but zero will do.
+    area = pixels.sum(axis=0)
+    on_void = void @ pixels
+    on_crowd = (pixels * (same_class & crowd[:, None])).sum(axis=0)
+    union = pixels.sum(axis=1)[:, None] + area - pixels - on_void
+    # Only pairs of the void row and a segment that lies in it have no union; these never match.
     iou = pixels / np.maximum(union, 1)
-    match = same_class & ~crowd & (iou > MATCH_IOU)
-
-    missed = ~(void | crowd)[truth_first]
-    missed[truth_index[match]] = False
-    surplus = ~no_segment[first] & ((on_void + on_crowd) / np.maximum(area, 1) <= 0.5)
-    surplus[index[match]] = False
+    match = same_class & ~crowd[:, None] & (iou > MATCH_IOU)
+    missed = ~void & ~crowd & ~match.any(axis=1)
+    surplus = is_segment & ~match.any(axis=0) & ((on_void + on_crowd) / area <= 0.5)
 
     def by_class(train_ids: NDArray[np.uint8], weights: NDArray | None = None) -> NDArray:
         return np.bincount(train_ids, weights, minlength=len(classes))
 
+    matched_class = truth_class[np.nonzero(match)[0]]
     return Counts(
-        iou=by_class(truth_class[match], iou[match]).astype(np.float64),
-        tp=by_class(truth_class[match]),
-        fp=by_class(labelled_class[first][surplus]),
-        fn=by_class(truth_class[truth_first][missed]),
+        iou=by_class(matched_class, iou[match]),
+        tp=by_class(matched_class),
+        fp=by_class(labelled_class[surplus]),
+        fn=by_class(truth_class[missed]),
         confusion=_count_confusion(truth_class, labelled_class, pixels, len(classes)),
         images=1,
     )
 
 
-def _look_up_classes(panoptic_id: NDArray[np.int32], classes: ClassTable, where: str) -> NDArray[np.uint8]:
+def _look_up_classes(panoptic_id: NDArray[np.int64], classes: ClassTable, where: str) -> NDArray[np.uint8]:
     category_id = panoptic_id // INSTANCE_DIVISOR
     train_id = classes.category_to_train[np.minimum(category_id, classes.background_category_id)]
     unknown = (train_id == IGNORE_LABEL) & (panoptic_id != VOID) | (category_id > classes.background_category_id)
@@ -209,11 +215,11 @@ def _look_up_classes(panoptic_id: NDArray[np.int32], classes: ClassTable, where:
 def _count_confusion(
     truth_class: NDArray[np.uint8], labelled_class: NDArray[np.uint8], pixels: NDArray[np.int64], class_count: int
 ) -> NDArray[np.int64]:
-    known = truth_class != IGNORE_LABEL
-    column = np.minimum(labelled_class[known], class_count).astype(np.int64)
-    cell = truth_class[known].astype(np.int64) * (class_count + 1) + column
-    counted = np.bincount(cell, pixels[known], minlength=class_count * (class_count + 1))
-    return counted.astype(np.int64).reshape(class_count, class_count + 1)
+    row = np.minimum(truth_class, class_count).astype(np.int64)
+    column = np.minimum(labelled_class, class_count).astype(np.int64)
+    width = class_count + 1
+    counted = np.bincount((row[:, None] * width + column).ravel(), pixels.ravel(), minlength=width * width)
+    return counted.astype(np.int64).reshape(width, width)[:class_count]
 
 
 @dataclass(frozen=True)
