@@ -8,18 +8,44 @@ from torch import Tensor
 
 from pseudogt.labels import IGNORE_LABEL
 
+MAX_CLASS_WEIGHT = 10.0
+"""A class of a few pixels in the whole set must not rule the gradient."""
 
-def semantic_loss(logits: Tensor, semantic: Tensor) -> Tensor:
-    """Cross-entropy, mean over the labelled pixels; 0 if there is none.
+
+def compute_class_weights(pixels: Tensor, balance: float) -> Tensor:
+    """Weigh rare classes higher.
+
+    Parameters
+    ----------
+    pixels : (C,)
+        Labelled pixels of each class in the training set.
+    balance : float
+        0 weighs all pixels alike, 1 all classes alike.
+
+    Returns
+    -------
+    (C,) float32
+        ``(mean pixels / pixels) ** balance``, at most ``MAX_CLASS_WEIGHT``; means are over the classes that occur.
+    """
+    occurring = pixels[pixels > 0].float()
+    weights = (occurring.mean() / pixels.float().clamp(min=1)) ** balance
+    return weights.clamp(max=MAX_CLASS_WEIGHT)
+
+
+def semantic_loss(logits: Tensor, semantic: Tensor, class_weights: Tensor) -> Tensor:
+    """Cross-entropy, weighted mean over the labelled pixels; 0 if there is none.
 
     Parameters
     ----------
     logits : (B, C, H, W)
     semantic : (B, H, W) int64
         Train ids, ``IGNORE_LABEL`` where nothing is known.
+    class_weights : (C,)
+        Of the pixels of each class.
     """
-    total = F.cross_entropy(logits.float(), semantic, ignore_index=IGNORE_LABEL, reduction="sum")
-    return total / (semantic != IGNORE_LABEL).sum().clamp(min=1)
+    known = semantic != IGNORE_LABEL
+    total = F.cross_entropy(logits.float(), semantic, weight=class_weights, ignore_index=IGNORE_LABEL, reduction="sum")
+    return total / class_weights[semantic[known]].sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 
 def candidate_loss(logits: Tensor, semantic: Tensor, candidate_set: Tensor, candidates: Tensor) -> Tensor:

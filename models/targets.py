@@ -94,7 +94,9 @@ def find_instance_targets(
     corners = np.array(boxes, np.float32).reshape(-1, 4)
     centres_xy = (corners[:, :2] + corners[:, 2:] - 1) / 2
     sides = corners[:, 2:] - corners[:, :2]
-    return InstanceTargets(instance, centres_xy[:, ::-1].copy(), np.sqrt(sides[:, 0] * sides[:, 1]))
+    return InstanceTargets(
+        instance, centres_xy[:, ::-1].astype(np.float32), np.sqrt(sides[:, 0] * sides[:, 1]).astype(np.float32)
+    )
 
 
 def encode_targets(instance: Tensor, centres_yx: Tensor, sizes: Tensor) -> EncodedTargets:

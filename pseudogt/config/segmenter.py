@@ -28,6 +28,13 @@ class SegmenterSettings(TrainingSettings):
     colour: float = Field(
         0.3, ge=0, lt=1, description="Augmentation: largest change of brightness, contrast and saturation."
     )
+    class_balance: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="How far rare classes are weighted up: 0 treats all pixels alike, 1 all classes. Helps small "
+        "classes, at some cost in precision.",
+    )
     candidate_weight: float = Field(
         0.3,
         ge=0,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import pseudogt
 from models.augmentation import Augmentation, jitter_colours
 from models.batches import PanopticSample, index_candidates, make_batch
-from models.losses import candidate_loss, centre_loss, offset_loss, semantic_loss
+from models.losses import candidate_loss, centre_loss, compute_class_weights, offset_loss, semantic_loss
 from models.panoptic import PanopticModel, build_panoptic_network, choose_network_size
 from models.targets import encode_targets, find_instance_targets
 from models.training import TrainingPlan, is_main_process, train
@@ -93,7 +93,7 @@ def train_segmenter(
         flip=settings.flip,
         colour=settings.colour,
     )
-    compute_losses = make_loss_function(settings)
+    compute_losses = make_loss_function(settings, compute_class_weights(store.count_pixels(), settings.class_balance))
     record = train(
         model.network,
         sample_count=len(store),
@@ -130,7 +130,7 @@ def make_plan(settings: SegmenterSettings, steps: int) -> TrainingPlan:
 def build_model(classes: ClassTable, settings: SegmenterSettings, init: Path | None) -> PanopticModel:
     """Build the network with random weights, or with those of ``init``."""
     torch.manual_seed(settings.seed)
-    architecture = {
+    architecture: dict[str, Any] = {
         "backbone": settings.backbone,
         "class_count": len(classes),
         "decoder_channels": settings.decoder_channels,
@@ -144,7 +144,9 @@ def build_model(classes: ClassTable, settings: SegmenterSettings, init: Path | N
     return PanopticModel(network, architecture, classes, settings.scale, settings.model_dump(mode="json"))
 
 
-def make_loss_function(settings: SegmenterSettings) -> Callable[[nn.Module, Mapping[str, Tensor]], dict[str, Tensor]]:
+def make_loss_function(
+    settings: SegmenterSettings, class_weights: Tensor
+) -> Callable[[nn.Module, Mapping[str, Tensor]], dict[str, Tensor]]:
     """Return the function that gives a batch's weighted losses by name."""
 
     def compute_losses(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -153,7 +155,7 @@ def make_loss_function(settings: SegmenterSettings) -> Callable[[nn.Module, Mapp
         logits = F.interpolate(output.semantic.float(), size=semantic.shape[1:], mode="bilinear", align_corners=False)
         target = encode_targets(instance, batch["centres_yx"], batch["sizes"])
         losses = {
-            "semantic": semantic_loss(logits, semantic),
+            "semantic": semantic_loss(logits, semantic, class_weights.to(logits.device)),
             "centre": settings.centre_weight * centre_loss(output.centre, target.centre, target.centre_weight),
             "offset": settings.offset_weight * offset_loss(output.offset, target.offset, target.offset_weight),
         }
@@ -208,6 +210,16 @@ class SampleStore:
     def __len__(self) -> int:
         return len(self.records)
 
+    def count_pixels(self) -> Tensor:
+        """Labelled pixels ``(C,)`` of each class in all images."""
+        pixels = torch.zeros(len(self.classes), dtype=torch.int64)
+        for record in self.records:
+            for segment in self._labels[record.image_id].segments(record.image_id):
+                train_id = self.classes.category_to_train[segment["category_id"]]
+                if train_id < len(self.classes):
+                    pixels[train_id] += segment["area"]
+        return pixels
+
     def __getitem__(self, index: int) -> PanopticSample:
         if index in self._cache:
             return self._cache[index]
@@ -232,7 +244,7 @@ def prepare_sample(
             f"{labels.folder}: the label of {record.image_id!r} is {panoptic_id.shape}, its image {image.shape[:2]}"
         )
     size = choose_network_size(image.shape[:2], scale)
-    panoptic_id = cv2.resize(panoptic_id, size[::-1], interpolation=cv2.INTER_NEAREST)
+    panoptic_id = np.asarray(cv2.resize(panoptic_id, size[::-1], interpolation=cv2.INTER_NEAREST), np.int32)
     semantic = panoptic_to_semantic(panoptic_id, classes)
     semantic[semantic == BACKGROUND] = IGNORE_LABEL
 
@@ -249,7 +261,7 @@ def prepare_sample(
     possible = candidate_classes(weak, classes, things_in_boxes=boxes_are_complete, size=size)
     candidate_set, candidates = index_candidates(possible, semantic)
     return PanopticSample(
-        image=cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA),
+        image=np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8),
         maps=np.stack([semantic.astype(np.int16), instances.instance, candidate_set], axis=-1),
         centres_yx=instances.centres_yx,
         sizes=instances.sizes,

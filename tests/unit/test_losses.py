@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from models.losses import candidate_loss, centre_loss, offset_loss, semantic_loss
+from models.losses import candidate_loss, centre_loss, compute_class_weights, offset_loss, semantic_loss
 from pseudogt.labels import IGNORE_LABEL
+
+EQUAL = torch.ones(4)
 
 
 @pytest.fixture
@@ -21,11 +23,11 @@ def test_semantic_loss_is_the_mean_over_labelled_pixels(logits, semantic):
     known = semantic != IGNORE_LABEL
     rows = logits.permute(0, 2, 3, 1)[known]
     expected = torch.stack([-row.log_softmax(0)[c] for row, c in zip(rows, semantic[known], strict=True)]).mean()
-    torch.testing.assert_close(semantic_loss(logits, semantic), expected)
+    torch.testing.assert_close(semantic_loss(logits, semantic, EQUAL), expected)
 
 
 def test_ignored_pixels_give_exactly_zero_gradient(logits, semantic):
-    semantic_loss(logits, semantic).backward()
+    semantic_loss(logits, semantic, EQUAL).backward()
     assert (logits.grad[0, :, :3] == 0).all()
     assert (logits.grad[0, :, 3:] != 0).all()
 
@@ -34,17 +36,32 @@ def test_all_ignored_gives_zero_and_no_gradient(logits):
     semantic = torch.full((2, 6, 5), IGNORE_LABEL)
     nothing = torch.zeros(2, 6, 5, dtype=torch.int64)
     candidates = torch.zeros(2, 1, 4, dtype=torch.bool)
-    loss = semantic_loss(logits, semantic) + candidate_loss(logits, semantic, nothing, candidates)
+    loss = semantic_loss(logits, semantic, EQUAL) + candidate_loss(logits, semantic, nothing, candidates)
     loss.backward()
     assert loss.item() == 0
     assert (logits.grad == 0).all()
+
+
+def test_class_weights_are_those_of_cross_entropy(logits, semantic):
+    weights = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    expected = torch.nn.functional.cross_entropy(logits, semantic, weight=weights, ignore_index=IGNORE_LABEL)
+    torch.testing.assert_close(semantic_loss(logits, semantic, weights), expected)
+
+
+def test_rare_classes_weigh_more_up_to_a_limit():
+    pixels = torch.tensor([1000, 1000, 250, 0])
+    assert compute_class_weights(pixels, 0.0).tolist() == [1, 1, 1, 1]
+    torch.testing.assert_close(compute_class_weights(pixels, 1.0), torch.tensor([0.75, 0.75, 3.0, 10.0]))
+    torch.testing.assert_close(compute_class_weights(pixels, 0.5)[2], torch.tensor(3.0).sqrt())
 
 
 def test_candidate_loss_of_one_class_is_cross_entropy(logits, semantic):
     unlabelled = torch.full_like(semantic, IGNORE_LABEL)
     truth = torch.where(semantic == IGNORE_LABEL, 0, semantic)
     candidates = torch.eye(4, dtype=torch.bool).expand(2, 4, 4)
-    torch.testing.assert_close(candidate_loss(logits, unlabelled, truth, candidates), semantic_loss(logits, truth))
+    torch.testing.assert_close(
+        candidate_loss(logits, unlabelled, truth, candidates), semantic_loss(logits, truth, EQUAL)
+    )
 
 
 def test_candidate_loss_of_two_classes_is_minus_log_of_their_sum(logits):

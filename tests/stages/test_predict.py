@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from pseudogt.io import read_image, read_json, write_png
+from pseudogt.stages import predict
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "new images"
+    rng = np.random.default_rng(0)
+    for name, size in (("a", (64, 96)), ("b", (50, 70))):
+        write_png(folder / f"{name}.png", rng.integers(0, 256, (*size, 3), np.uint8))
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def run(images, model, out):
+    command = ["--images", str(images), "--model", str(model / "model.pt"), "--out", str(out)]
+    predict.main([*command, "--settings", '{"torch_threads": 1, "device": "cpu"}'])
+
+
+def test_labels_and_overlays_need_the_model_file_alone(images, panoptic_model, tmp_path):
+    run(images, panoptic_model, tmp_path / "out")
+    document = read_json(tmp_path / "out" / "panoptic.json")
+    assert {(i["id"], i["height"], i["width"]) for i in document["images"]} == {("a", 64, 96), ("b", 50, 70)}
+    assert [c["name"] for c in document["categories"]] == ["road", "sky", "car"]
+    for name in "ab":
+        picture = read_image(tmp_path / "out" / "overlays" / f"{name}.png")
+        assert picture.shape == read_image(images / f"{name}.png").shape
+
+
+def test_folder_without_images(panoptic_model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="there is no image"):
+        run(tmp_path / "empty", panoptic_model, tmp_path / "out")
+    with pytest.raises(ValueError, match="no such folder"):
+        run(tmp_path / "missing", panoptic_model, tmp_path / "out")
+
+
+def test_two_images_of_one_name(images, panoptic_model, tmp_path):
+    write_png(images / "a.bmp", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ValueError, match="would have the same results; rename one"):
+        run(images, panoptic_model, tmp_path / "out")
+
+
+def test_truncated_image_is_named_and_nothing_is_written(images, panoptic_model, tmp_path):
+    (images / "b.png").write_bytes((images / "b.png").read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"b\.png: truncated image"):
+        run(images, panoptic_model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

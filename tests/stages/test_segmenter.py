@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from panoptic_dataset import segmenter_arguments, train_segmenter, write_dataset
+
+from models.panoptic import PanopticModel
+from pseudogt.config.rounds import RoundsSettings
+from pseudogt.io import read_json, write_json, write_png
+from pseudogt.stages import reference, segmenter
+
+
+def test_record_says_what_was_done(panoptic_dataset, tmp_path):
+    record = train_segmenter(panoptic_dataset, tmp_path / "0")
+    assert record["steps"] == 4
+    assert record["linked"] is False
+    assert record["images"] == 5
+    assert np.isfinite(record["fixed_loss"])
+    assert [point["step"] for point in record["loss_curve"]] == [1, 2, 3, 4]
+    assert {"semantic", "centre", "offset", "candidates"} <= set(record["loss_curve"][0])
+    assert record["settings"]["seed"] == 0
+    assert not list((tmp_path / "scratch").glob("*"))
+
+
+def test_equal_runs_write_equal_models_and_another_seed_does_not(panoptic_dataset, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_segmenter(panoptic_dataset, tmp_path / name, seed=seed)
+    # Settings are part of the file, so compare the weights of the third.
+    assert (tmp_path / "a" / "model.pt").read_bytes() == (tmp_path / "b" / "model.pt").read_bytes()
+    a, c = (PanopticModel.load(tmp_path / n / "model.pt").network.state_dict() for n in "ac")
+    assert not torch.equal(a["semantic.2.weight"], c["semantic.2.weight"])
+
+
+def test_memory_for_the_images_changes_nothing_but_time(panoptic_dataset, tmp_path):
+    kept, read_again = (
+        train_segmenter(panoptic_dataset, tmp_path / "a"),
+        train_segmenter(panoptic_dataset, tmp_path / "b", cache_gb=0),
+    )
+    assert kept["loss_curve"] == read_again["loss_curve"]
+
+
+def test_one_image_is_enough(tmp_path):
+    assert train_segmenter(write_dataset(tmp_path / "one", 1), tmp_path / "0")["images"] == 1
+
+
+def test_init_starts_from_the_round_before(panoptic_dataset, panoptic_model, tmp_path):
+    model = str(panoptic_model / "model.pt")
+    warm = train_segmenter(panoptic_dataset, tmp_path / "1", "--init", model, learning_rate=1e-6)
+    cold = train_segmenter(panoptic_dataset, tmp_path / "0", learning_rate=1e-6)
+    assert warm["loss_curve"][0]["loss"] < 0.7 * cold["loss_curve"][0]["loss"]
+
+
+def test_init_of_another_network_is_an_error(panoptic_dataset, panoptic_model, tmp_path):
+    with pytest.raises(ValueError, match="trained with another network or class table"):
+        train_segmenter(
+            panoptic_dataset, tmp_path / "1", "--init", str(panoptic_model / "model.pt"), decoder_channels=16
+        )
+
+
+def test_round_after_the_stop_is_linked(panoptic_dataset, panoptic_model, tmp_path):
+    first, second = tmp_path / "0", tmp_path / "1"
+    for folder, loss in ((first, 1.0), (second, 0.999)):
+        folder.mkdir()
+        (folder / "model.pt").write_bytes((panoptic_model / "model.pt").read_bytes())
+        write_json(folder / "record.json", {"fixed_loss": loss, "linked": False, "round": int(folder.name)})
+    command = segmenter_arguments(panoptic_dataset, tmp_path / "2")
+    rounds = json.dumps({"max": 3, "min_improvement": 0.01})
+    earlier = ["--earlier-records", str(first / "record.json"), str(second / "record.json")]
+    segmenter.main([*command, "--round", "2", "--rounds", rounds, *earlier])
+    assert (tmp_path / "2" / "model.pt").samefile(second / "model.pt")
+    assert read_json(tmp_path / "2" / "record.json") == {"fixed_loss": 0.999, "linked": True, "round": 2}
+
+
+def test_reference_takes_as_many_steps_as_the_scored_model_has_seen(panoptic_dataset, tmp_path):
+    for name, steps, linked in (("0", 2, False), ("1", 3, False), ("2", 3, True)):
+        write_json(tmp_path / f"{name}.json", {"steps": steps, "linked": linked})
+    records = [str(tmp_path / f"{name}.json") for name in "012"]
+    reference.main([*segmenter_arguments(panoptic_dataset, tmp_path / "reference"), "--records", *records])
+    assert read_json(tmp_path / "reference" / "record.json")["steps"] == 5
+
+
+def test_reference_steps_when_every_round_starts_from_scratch():
+    records = [{"steps": 2, "linked": False}, {"steps": 3, "linked": False}, {"steps": 3, "linked": True}]
+    assert reference.count_steps(records, RoundsSettings(init="scratch")) == 3
+
+
+def test_reference_equals_a_segmenter_trained_on_the_same_labels(panoptic_dataset, tmp_path):
+    train_segmenter(panoptic_dataset, tmp_path / "0")
+    reference.main(
+        [*segmenter_arguments(panoptic_dataset, tmp_path / "r"), "--records", str(tmp_path / "0" / "record.json")]
+    )
+    assert (tmp_path / "0" / "model.pt").read_bytes() == (tmp_path / "r" / "model.pt").read_bytes()
+
+
+def test_image_without_label_is_named(panoptic_dataset, tmp_path):
+    other = write_dataset(tmp_path / "other", 1)
+    command = segmenter_arguments(panoptic_dataset, tmp_path / "0")
+    command[command.index("--labels") + 1] = str(other / "labels")
+    with pytest.raises(ValueError, match="image 'image1' has no label"):
+        segmenter.main([*command, "--round", "0"])
+
+
+def test_label_of_another_size_is_named(tmp_path):
+    data = write_dataset(tmp_path / "data", 1)
+    write_png(data / "images" / "image0.png", np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"label of 'image0' is \(64, 96\), its image \(32, 32\)"):
+        train_segmenter(data, tmp_path / "0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"zoom_min": 2.0, "zoom_max": 1.0}, "zoom_min 2.0 is larger than zoom_max 1.0"),
+        ({"crop_width_px": 100}, "crop_width_px"),
+        ({"batch_size": 3, "accumulation": 2}, "batch_size 3 is not a multiple of accumulation 2"),
+        ({"stepps": 3}, "stepps: Extra inputs are not permitted"),
+    ],
+)
+def test_wrong_settings(panoptic_dataset, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        train_segmenter(panoptic_dataset, tmp_path / "0", **settings)
