@@ -22,8 +22,8 @@ STRIDE = 4
 
 MODEL_KIND = "tag classifier"
 
-SMALLEST_PROBABILITY = 1e-6
-"""Keeps the gradient of a class that has vanished from a region finite."""
+SMALLEST_MEAN = 1e-30
+"""Keeps the logarithm of a class that has vanished from a region finite."""
 
 
 class TagClassifier(nn.Module):
@@ -43,12 +43,12 @@ class TagClassifier(nn.Module):
     def __init__(self, backbone: nn.Module, *, class_count: int, levels: int, channels: int) -> None:
         super().__init__()
         self.backbone = backbone
-        widths = backbone.channels[:levels]
+        widths: tuple[int, ...] = backbone.channels[:levels]  # type: ignore[index, assignment]
         self.lateral = nn.ModuleList(ConvNorm(width, channels, kernel_size=1) for width in widths)
         self.fuse = nn.ModuleList(ConvNorm(channels, channels, kernel_size=3) for _ in widths[1:])
         self.classify = nn.Conv2d(channels, class_count, kernel_size=1)
         nn.init.normal_(self.classify.weight, std=0.01)
-        nn.init.zeros_(self.classify.bias)
+        nn.init.constant_(self.classify.bias, 0)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(B, C, H / 4, W / 4)`` (rounded up) of images ``(B, 3, H, W)`` in 0..255."""
@@ -73,30 +73,55 @@ def build_tag_classifier(
     return TagClassifier(body, class_count=class_count, levels=levels, channels=channels)
 
 
-def pool_regions(probabilities: Tensor, rows: Tensor, columns: Tensor, sharpness: float) -> Tensor:
-    """Score of each class in each region: the generalised mean of its probabilities.
+def pool_regions(logits: Tensor, rows: Tensor, columns: Tensor, sharpness: float) -> Tensor:
+    """Pool the score of each class over each region: log-mean-exp, a smooth maximum (Pinheiro and Collobert, 2015).
 
     Parameters
     ----------
-    probabilities : (B, C, h, w)
-        In [0, 1].
+    logits : (B, C, h, w)
     rows, columns : (B, G, h) and (B, G, w) bool
         A region is their outer product.
     sharpness : float
-        Exponent, at least 1. 1 is the mean, which asks a class to fill its regions; the larger, the
+        Above 0. Near 0 it is the mean, which asks a class to fill its regions; the larger, the
         nearer to the maximum, which a single cell satisfies.
 
     Returns
     -------
     (B, G, C)
-        In [0, 1]; about 0 for an empty region.
+        Finite, meaningless for an empty region.
     """
     down, across = rows.float(), columns.float()
-    powers = probabilities.clamp(min=SMALLEST_PROBABILITY) ** sharpness
-    total = torch.einsum("bchw,bgh,bgw->bgc", powers, down, across)
-    area = down.sum(-1) * across.sum(-1)
-    mean = total / area.clamp(min=1)[..., None]
-    return mean.clamp(min=SMALLEST_PROBABILITY**sharpness) ** (1 / sharpness)
+    scaled = logits.float() * sharpness
+    largest = scaled.detach().amax((-2, -1), keepdim=True)
+    total = torch.einsum("bchw,bgh,bgw->bgc", (scaled - largest).exp(), down, across)
+    area = (down.sum(-1) * across.sum(-1)).clamp(min=1)
+    mean = (total / area[..., None]).clamp(min=SMALLEST_MEAN)
+    return (mean.log() + largest[:, None, :, 0, 0]) / sharpness
+
+
+def region_tag_loss(scores: Tensor, tags: Tensor, known: Tensor) -> Tensor:
+    """Binary cross-entropy of pooled scores, in which presence and absence of each class weigh the same.
+
+    Parameters
+    ----------
+    scores : (B, G, C)
+        Logits.
+    tags : (B, G, C) bool
+    known : (B, G, C) bool
+        Where ``tags`` says something; a box does so about its own class only, padding about none.
+
+    Returns
+    -------
+    scalar
+        Mean over classes of the mean over regions with, and that over regions without the tag; 0 if
+        nothing is known.
+    """
+    terms = []
+    for chosen, loss in ((known & tags, F.softplus(-scores)), (known & ~tags, F.softplus(scores))):
+        count = chosen.sum((0, 1))
+        mean = (loss * chosen).sum((0, 1)) / count.clamp(min=1)
+        terms.append(mean.sum() / (count > 0).sum().clamp(min=1))
+    return (terms[0] + terms[1]) / 2
 
 
 def candidate_map_loss(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
@@ -108,18 +133,9 @@ def candidate_map_loss(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
     candidates : (B, C, h, w) bool
     """
     possible = candidates.any(1)
-    together = keep_candidates(log_probabilities, candidates).logsumexp(1)
+    # Finite, so that a cell without candidates gives no NaN in the gradient.
+    together = log_probabilities.masked_fill(~candidates, -30.0).logsumexp(1)
     return -(together * possible).sum() / possible.sum().clamp(min=1)
-
-
-def keep_candidates(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
-    """Set what is no candidate to the log of (nearly) nothing; finite, so that no gradient is NaN."""
-    return log_probabilities.masked_fill(~candidates, -30.0)
-
-
-def region_tag_loss(scores: Tensor, tags: Tensor) -> Tensor:
-    """Negative log of the scores ``(B, G, C)`` of the tagged classes ``(B, G, C) bool``; 0 without tags."""
-    return -(scores.log() * tags).sum() / tags.sum().clamp(min=1)
 
 
 def resize_for_classifier(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

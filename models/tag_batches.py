@@ -43,11 +43,14 @@ class Regions:
     rows : (G, h) bool
     columns : (G, w) bool
     tags : (G, C) bool
+    known : (G, C) bool
+        Where ``tags`` says something: a crop about all classes, a box about its own.
     """
 
     rows: NDArray[np.bool_]
     columns: NDArray[np.bool_]
     tags: NDArray[np.bool_]
+    known: NDArray[np.bool_]
 
 
 def cut_out_crop(sample: TagSample, crop: int) -> TagSample:
@@ -89,7 +92,7 @@ def make_tag_batch(
     dict
         ``images (B, 3, H, W) uint8``, ``colour_factors (B, 3)``, ``candidates (B, C, h, w) bool`` at
         the network's stride, and the regions padded to G per window: ``rows (B, G, h)``,
-        ``columns (B, G, w)``, ``tags (B, G, C)``, all bool.
+        ``columns (B, G, w)``, ``tags`` and ``known (B, G, C)``, all bool.
     """
     images, candidates, regions = [], [], []
     for sample in samples:
@@ -106,6 +109,7 @@ def make_tag_batch(
         "rows": torch.from_numpy(np.stack([_pad(r.rows, most) for r in regions])),
         "columns": torch.from_numpy(np.stack([_pad(r.columns, most) for r in regions])),
         "tags": torch.from_numpy(np.stack([_pad(r.tags, most) for r in regions])),
+        "known": torch.from_numpy(np.stack([_pad(r.known, most) for r in regions])),
     }
 
 
@@ -148,11 +152,25 @@ def find_regions(weak: ImageWeakLabels, rows: NDArray[np.float64], columns: NDAr
     box_tags = np.eye(len(weak.tags), dtype=bool)[weak.box_classes]
     in_rows = cover_span(rows, rectangles[:, 1, None], rectangles[:, 3, None])
     in_columns = cover_span(columns, rectangles[:, 0, None], rectangles[:, 2, None])
-    shown_height = in_rows.sum(1) * abs(rows[-1] - rows[0]) / max(len(rows) - 1, 1)
-    shown_width = in_columns.sum(1) * abs(columns[-1] - columns[0]) / max(len(columns) - 1, 1)
-    extent = (rectangles[:, 2] - rectangles[:, 0]) * (rectangles[:, 3] - rectangles[:, 1])
-    shown = shown_height * shown_width >= REGION_INSIDE * extent
-    return Regions(in_rows[shown], in_columns[shown], np.concatenate([tags, box_tags])[shown])
+    share = _share_shown(rectangles[:, 1::2], rows) * _share_shown(rectangles[:, 0::2], columns)
+    shown = (share >= REGION_INSIDE) & in_rows.any(1) & in_columns.any(1)
+    all_tags = np.concatenate([tags, box_tags])
+    all_known = np.concatenate([np.broadcast_to(find_tagged_classes(weak), tags.shape), box_tags])
+    return Regions(in_rows[shown], in_columns[shown], all_tags[shown], all_known[shown])
+
+
+def find_tagged_classes(weak: ImageWeakLabels) -> NDArray[np.bool_]:
+    """Classes ``(C,)`` on which the tags can be relied: not those with boxes, but no tag of the image."""
+    known = np.ones(len(weak.tags), bool)
+    known[weak.box_classes] = weak.tags[weak.box_classes]
+    return known
+
+
+def _share_shown(spans: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share ``(G,)`` of each span ``(G, 2)`` that lies under the cells at evenly spaced ``positions``."""
+    half = abs(positions[-1] - positions[0]) / max(len(positions) - 1, 1) / 2
+    inside = np.clip(spans, positions.min() - half, positions.max() + half)
+    return (inside[:, 1] - inside[:, 0]) / (spans[:, 1] - spans[:, 0])
 
 
 def _pad(values: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:

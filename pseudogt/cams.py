@@ -24,10 +24,11 @@ def normalise_logits(logits: NDArray[np.float32], candidates: NDArray[np.bool_])
         In [0, 1], 0 for what is no candidate; sums to 1 where there is a candidate.
     """
     _check_shapes(logits, candidates)
-    shifted = np.where(candidates, logits, -np.inf)
+    shifted: NDArray[np.float32] = np.where(candidates, logits, -np.inf)
     largest = shifted.max(0, initial=-np.inf)
     powers = np.exp(shifted - np.where(np.isfinite(largest), largest, 0))
-    return powers / np.maximum(powers.sum(0), np.finfo(np.float32).tiny)
+    total = np.maximum(powers.sum(0), np.finfo(np.float32).tiny)
+    return (powers / total).astype(np.float32, copy=False)
 
 
 def normalise_cams(cams: NDArray[np.float32], candidates: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -45,9 +46,9 @@ def normalise_cams(cams: NDArray[np.float32], candidates: NDArray[np.bool_]) -> 
         In [0, 1], 0 for what is no candidate; a map that is 0 stays so.
     """
     _check_shapes(cams, candidates)
-    gated = np.where(candidates, cams, 0).astype(np.float32)
+    gated = np.where(candidates, cams, np.float32(0))
     largest = gated.max((1, 2), keepdims=True, initial=0)
-    return gated / np.where(largest > 0, largest, 1)
+    return (gated / np.where(largest > 0, largest, 1)).astype(np.float32, copy=False)
 
 
 def stitch_crops(

@@ -27,14 +27,16 @@ class ClassifierSettings(TrainingSettings):
     )
     decoder_channels: int = Field(64, ge=8, description="Width of the decoder; more is better and slower.")
     sharpness: float = Field(
-        4.0,
-        ge=1,
-        le=6,
-        description="Exponent of the mean that pools a crop; 1 asks a class to fill its crops, larger values are "
-        "content with few pixels. Raise it for small classes.",
+        1.0,
+        gt=0,
+        description="How much the pooled score of a crop follows its highest score instead of the mean; raise it for "
+        "small classes.",
     )
-    region_weight: float = Field(
-        1.0, ge=0, description="Weight of the loss that asks tagged classes to occur in their crops and boxes."
+    candidate_weight: float = Field(
+        0.1,
+        ge=0,
+        description="Weight of the loss that asks each pixel for any class that all its crops and boxes allow, beside "
+        "that of the crops' tags; larger values let classes compete more.",
     )
     scale: float = Field(
         1.0,

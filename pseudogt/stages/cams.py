@@ -135,11 +135,10 @@ def run_network(images: NDArray[np.uint8], tags: Tensor, model: ClassifierModel,
 
 
 def score_whole(logits: Tensor, sharpness: float) -> Tensor:
-    """Log of the pooled score ``(B, C)`` of each whole image, as the classifier is trained to score regions."""
-    probabilities = logits.float().softmax(1)
+    """Score ``(B, C)`` of each whole image, pooled as in training."""
     rows = torch.ones(len(logits), 1, logits.shape[2], device=logits.device)
     columns = torch.ones(len(logits), 1, logits.shape[3], device=logits.device)
-    return pool_regions(probabilities, rows, columns, sharpness)[:, 0].log()
+    return pool_regions(logits, rows, columns, sharpness)[:, 0]
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
@@ -147,7 +146,7 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     try:
         return network.get_submodule(name)
     except AttributeError as error:
-        names = ", ".join(n for n, m in network.named_modules() if n and n.count(".") < 3 and any(m.parameters()))
+        names = ", ".join(n for n, _ in network.named_modules() if n and n.count(".") < 3)
         raise ValueError(f"layer {name!r} is no module of the classifier; some are {names}") from error
 
 

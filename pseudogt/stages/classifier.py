@@ -22,7 +22,6 @@ from models.classifier import (
     ClassifierModel,
     build_tag_classifier,
     candidate_map_loss,
-    keep_candidates,
     pool_regions,
     region_tag_loss,
     resize_for_classifier,
@@ -96,7 +95,7 @@ def train_classifier(arguments: argparse.Namespace, settings: ClassifierSettings
 def build_model(classes: ClassTable, settings: ClassifierSettings) -> ClassifierModel:
     """Build a classifier with random weights, or with a backbone's of ``settings.weights``."""
     torch.manual_seed(settings.seed)
-    architecture = {
+    architecture: dict[str, Any] = {
         "backbone": settings.backbone,
         "class_count": len(classes),
         "levels": settings.levels,
@@ -119,13 +118,11 @@ def make_loss_function(
 
     def compute_losses(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         logits = network(jitter_colours(batch["images"], batch["colour_factors"]))
-        log_probabilities = logits.float().log_softmax(1)
-        candidates = batch["candidates"]
-        possible = keep_candidates(log_probabilities, candidates).exp()
-        scores = pool_regions(possible, batch["rows"], batch["columns"], settings.sharpness)
+        scores = pool_regions(logits, batch["rows"], batch["columns"], settings.sharpness)
+        possible = candidate_map_loss(logits.float().log_softmax(1), batch["candidates"])
         return {
-            "candidates": candidate_map_loss(log_probabilities, candidates),
-            "regions": settings.region_weight * region_tag_loss(scores, batch["tags"]),
+            "regions": region_tag_loss(scores, batch["tags"], batch["known"]),
+            "candidates": settings.candidate_weight * possible,
         }
 
     return compute_losses
@@ -145,9 +142,9 @@ def measure_tag_precision(model: ClassifierModel, store: TagStore) -> dict[str, 
         regions = find_regions(areas_only, rows, columns)
         image = torch.from_numpy(sample.image).permute(2, 0, 1)[None].to(device)
         with torch.inference_mode():
-            probabilities = model.network(image).float().softmax(1)
-            spans = (torch.from_numpy(span)[None].to(device) for span in (regions.rows, regions.columns))
-            scores.append(pool_regions(probabilities, *spans, model.sharpness)[0].cpu().numpy())
+            logits = model.network(image)
+            in_rows, in_columns = (torch.from_numpy(s)[None].to(device) for s in (regions.rows, regions.columns))
+            scores.append(pool_regions(logits, in_rows, in_columns, model.sharpness)[0].cpu().numpy())
         tags.append(regions.tags)
     precisions = average_precisions(np.concatenate(scores), np.concatenate(tags))
     per_class = {

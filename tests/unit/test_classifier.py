@@ -1,0 +1,114 @@
+"""The tag classifier: pooling, losses, sizes, model files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.classifier import (
+    ClassifierModel,
+    build_tag_classifier,
+    candidate_map_loss,
+    pool_regions,
+    region_tag_loss,
+    resize_for_classifier,
+)
+from pseudogt.labels import ClassTable
+
+CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (9, 9, 9)))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 5.0])
+def test_pooling_equals_a_loop_over_regions(sharpness: float) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 5, 7) * 4
+    rows, columns = torch.rand(2, 4, 5) < 0.6, torch.rand(2, 4, 7) < 0.6
+    rows[..., 0] = columns[..., 0] = True
+    got = pool_regions(logits, rows, columns, sharpness)
+    for b in range(2):
+        for g in range(4):
+            inside = logits[b][:, rows[b, g]][:, :, columns[b, g]].flatten(1)
+            expected = ((inside * sharpness).exp().mean(1)).log() / sharpness
+            torch.testing.assert_close(got[b, g], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_sharpness_moves_pooling_from_the_mean_to_the_maximum() -> None:
+    logits = torch.tensor([0.0, 1.0, 4.0, -2.0]).reshape(1, 1, 2, 2)
+    whole = torch.ones(1, 1, 2, dtype=torch.bool)
+    scores = [float(pool_regions(logits, whole, whole, s)) for s in (0.001, 0.1, 1, 10, 100)]
+    assert scores == sorted(scores)
+    assert scores[0] == pytest.approx(0.75, abs=0.01) and scores[-1] == pytest.approx(4, abs=0.02)
+
+
+def test_an_empty_region_is_finite_and_without_gradient() -> None:
+    logits = torch.randn(1, 2, 3, 3, requires_grad=True)
+    nowhere = torch.zeros(1, 1, 3, dtype=torch.bool)
+    scores = pool_regions(logits, nowhere, nowhere, 1.0)
+    scores.sum().backward()
+    assert torch.isfinite(scores).all() and not logits.grad.any()
+
+
+def test_tag_loss_weighs_presence_and_absence_alike() -> None:
+    scores = torch.tensor([[[2.0], [-1.0], [0.5], [0.5]]])
+    tags = torch.tensor([[[True], [False], [False], [False]]])
+    softplus = torch.nn.functional.softplus
+    absent = softplus(torch.tensor([-1.0, 0.5, 0.5])).mean()
+    expected = (softplus(torch.tensor(-2.0)) + absent) / 2
+    torch.testing.assert_close(region_tag_loss(scores, tags, torch.ones_like(tags)), expected)
+
+
+def test_what_is_not_known_about_a_region_has_no_gradient() -> None:
+    scores = torch.randn(1, 3, 2, requires_grad=True)
+    tags, known = torch.rand(1, 3, 2) < 0.5, torch.rand(1, 3, 2) < 0.5
+    region_tag_loss(scores, tags, known).backward()
+    assert not scores.grad[~known].any() and scores.grad[known].all()
+    assert float(region_tag_loss(scores, tags, torch.zeros_like(tags))) == 0
+
+
+def test_candidate_loss_is_the_negative_log_of_the_candidates_together() -> None:
+    log_probabilities = torch.randn(1, 3, 1, 2).log_softmax(1)
+    candidates = torch.tensor([[True, False], [True, False], [False, False]])[None, :, None]
+    expected = -log_probabilities[0, :2, 0, 0].exp().sum().log()
+    torch.testing.assert_close(candidate_map_loss(log_probabilities, candidates), expected)
+
+
+def test_cells_without_candidates_or_with_all_have_no_gradient() -> None:
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    candidates = torch.zeros(1, 3, 2, 2, dtype=torch.bool)
+    candidates[..., 0, 0] = True
+    candidate_map_loss(logits.log_softmax(1), candidates).backward()
+    torch.testing.assert_close(logits.grad, torch.zeros_like(logits), atol=1e-6, rtol=0)
+    assert float(candidate_map_loss(logits.log_softmax(1), torch.zeros_like(candidates))) == 0
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(32, 48), (33, 50)])
+def test_scores_have_a_quarter_of_the_image_size(levels: int, size: tuple[int, int]) -> None:
+    network = build_tag_classifier(backbone="small", class_count=3, levels=levels, channels=8).eval()
+    with torch.inference_mode():
+        logits = network(torch.rand(1, 3, *size) * 255)
+    assert logits.shape == (1, 3, -(-size[0] // 4), -(-size[1] // 4))
+
+
+@pytest.mark.parametrize(("scale", "size"), [(1.0, (24, 32)), (0.5, (12, 16)), (2.0, (44, 60))])
+def test_images_become_multiples_of_the_stride(scale: float, size: tuple[int, int]) -> None:
+    image = np.full((22, 30, 3), 7, np.uint8)
+    resized = resize_for_classifier(image, scale)
+    assert resized.shape[:2] == size and resized.dtype == np.uint8 and (resized == 7).all()
+
+
+def test_a_model_file_gives_the_same_scores_again(tmp_path: Path) -> None:
+    architecture = {"backbone": "small", "class_count": 2, "levels": 2, "channels": 8}
+    network = build_tag_classifier(**architecture).eval()
+    ClassifierModel(network, architecture, CLASSES, 0.5, 2.0, {"steps": 3}).save(tmp_path / "model.pt")
+    loaded = ClassifierModel.load(tmp_path / "model.pt")
+    images = torch.rand(1, 3, 32, 32) * 255
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.network(images), network(images), atol=0, rtol=0)
+    assert loaded.classes == CLASSES and (loaded.scale, loaded.sharpness) == (0.5, 2.0)

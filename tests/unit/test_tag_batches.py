@@ -1,0 +1,90 @@
+"""Windows of the tag classifier: cells lie where the image was cut, regions hold only where they are shown."""
+
+import cv2
+import numpy as np
+import pytest
+
+from models.augmentation import Augmentation, draw_affine, warp_image
+from models.tag_batches import TagSample, cut_out_crop, find_regions, locate_cells, make_tag_batch
+from pseudogt.candidates import candidate_classes
+from pseudogt.labels import ClassTable
+from pseudogt.weak_labels import ImageWeakLabels
+
+CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
+
+
+def make_sample(height: int = 64, width: int = 96, scale: float = 0.5) -> TagSample:
+    ramp = np.zeros((height, width, 3), np.float32)
+    ramp[..., 0], ramp[..., 1] = np.arange(width), np.arange(height)[:, None]
+    weak = ImageWeakLabels(
+        image_id="a",
+        height=height,
+        width=width,
+        boxes_xyxy=np.array([[8, 40, 40, 60]], np.int32),
+        box_classes=np.array([2], np.uint8),
+        box_iscrowd=np.array([False]),
+        tags=np.array([True, True, True]),
+        crops_xyxy=np.array([[0, 0, 48, 64], [48, 0, 96, 64]], np.int32),
+        crop_tags=np.array([[True, False, True], [True, True, False]]),
+    )
+    small = cv2.resize(ramp, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return TagSample(np.round(small).astype(np.uint8), weak)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cells_lie_on_the_pixels_the_window_shows(seed: int) -> None:
+    sample = make_sample()
+    augmentation = Augmentation(crop_size=(32, 32), zoom=(1.2, 1.5), flip=0.5, colour=0)
+    affine = draw_affine(sample.image.shape[:2], augmentation, np.random.default_rng(seed))
+    window = warp_image(sample.image, affine, (32, 32)).astype(float)
+    rows, columns = locate_cells(sample, affine, (32, 32), 4)
+    # The image holds its own coordinates; a cell's centre lies between its 2nd and 3rd pixel.
+    shown_x = window[..., 0].reshape(8, 4, 8, 4).mean((1, 3)) + 0.5
+    shown_y = window[..., 1].reshape(8, 4, 8, 4).mean((1, 3)) + 0.5
+    np.testing.assert_allclose(shown_x, np.broadcast_to(columns, (8, 8)), atol=1.5)
+    np.testing.assert_allclose(shown_y, np.broadcast_to(rows[:, None], (8, 8)), atol=1.5)
+
+
+def test_the_whole_image_shows_every_region_and_its_own_candidates() -> None:
+    sample = make_sample()
+    whole = Augmentation(crop_size=(32, 48), zoom=(1, 1), flip=0, colour=0)
+    batch = make_tag_batch([sample], CLASSES, whole, 4, np.random.default_rng(0))
+    np.testing.assert_array_equal(batch["candidates"][0], candidate_classes(sample.weak, CLASSES, size=(8, 12)))
+    assert batch["tags"][0].tolist() == [[True, False, True], [True, True, False], [False, False, True]]
+    assert batch["known"][0].tolist() == [[True] * 3, [True] * 3, [False, False, True]]
+    assert batch["columns"][0, 0].tolist() == [True] * 6 + [False] * 6
+    assert batch["images"].shape == (1, 3, 32, 48)
+
+
+def test_a_region_that_is_cut_off_is_left_out() -> None:
+    sample = make_sample()
+    rows = np.arange(2, 64, 4.0)
+    assert len(find_regions(sample.weak, rows, np.arange(2, 96, 4.0)).tags) == 3
+    left_half = find_regions(sample.weak, rows, np.arange(2, 48, 4.0))
+    assert left_half.tags.tolist() == [[True, False, True], [False, False, True]]
+    assert len(find_regions(sample.weak, rows, np.arange(20, 60, 4.0)).tags) == 0
+
+
+def test_windows_with_different_numbers_of_regions_are_padded_with_unknowns() -> None:
+    sample = make_sample()
+    plain = TagSample(sample.image, cut_out_crop(sample, 1).weak)
+    whole = Augmentation(crop_size=(32, 48), zoom=(1, 1), flip=0, colour=0)
+    batch = make_tag_batch([sample, plain], CLASSES, whole, 4, np.random.default_rng(0))
+    assert batch["known"].shape == (2, 3, 3)
+    assert batch["known"][1].tolist() == [[True] * 3, [False] * 3, [False] * 3]
+
+
+def test_a_crop_is_an_image_of_its_own() -> None:
+    sample = make_sample()
+    crop = cut_out_crop(sample, 0)
+    np.testing.assert_array_equal(crop.image, sample.image[:, :24])
+    assert (crop.weak.height, crop.weak.width) == (64, 48)
+    assert crop.weak.tags.tolist() == [True, False, True] and len(crop.weak.crops_xyxy) == 0
+    assert crop.weak.boxes_xyxy.tolist() == [[8, 40, 40, 60]]
+    assert len(cut_out_crop(sample, 1).weak.boxes_xyxy) == 0
+
+
+def test_tags_that_leave_out_things_say_nothing_about_them() -> None:
+    weak = ImageWeakLabels(**{**vars(make_sample().weak), "tags": np.array([True, True, False])})
+    regions = find_regions(weak, np.arange(2, 64, 4.0), np.arange(2, 96, 4.0))
+    assert regions.known.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
