@@ -1,0 +1,57 @@
+"""Section ``labels``: how scores, box masks and weak labels become the labels a round trains on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class LabelsSettings(Section):
+    """The cleaning steps and the instance step."""
+
+    gate: Literal["crops", "tags", "none"] = Field(
+        "crops",
+        description="Which classes a pixel may take: those tagged in every crop that covers it (and, for things, with "
+        "a box there); those tagged anywhere in the image; or all that have scores.",
+    )
+    region_scale: float = Field(
+        0.0,
+        ge=0,
+        description="Scores of a model are averaged over regions of even colour before the best class is taken; the "
+        "larger, the larger the regions, 0 = off. CAM labels have their own setting.",
+    )
+    min_confidence_cams: float = Field(
+        0.0, ge=0, le=1, description="Round 0: pixels whose CAM label is less sure are ignored."
+    )
+    min_confidence: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="Later rounds: pixels whose class has a lower share of the probability are ignored; 0.99 in the "
+        "paper, whose labels leave more out.",
+    )
+    check_crop_tags: bool = Field(
+        True, description="Ignore pixels whose class lacks a tag in a crop that covers them; matters for `gate: tags`."
+    )
+    merge_box_masks: bool = Field(
+        True,
+        description="Let box masks decide where things are, in the rounds that `rounds.merge_box_masks` names; later "
+        "the scores decide.",
+    )
+    box_prior: bool = Field(True, description="Ignore thing pixels outside the boxes of their class.")
+    fill_below: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="A box whose class covers less than this share of it is filled with its class; 0.5 in the paper, "
+        "0 = never.",
+    )
+    fill_keeps_things: bool = Field(True, description="Filling a box spares the pixels of other things.")
+    instances: Literal["nearest", "ignore"] = Field(
+        "nearest",
+        description="A pixel in several boxes of its class belongs to the box whose middle is nearest, measured in "
+        "box sizes, or to none as in the paper.",
+    )

@@ -1,0 +1,202 @@
+"""From class scores, box masks and weak labels to a panoptic label: the paper's steps in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.boxes import box_slices, fill_class_masks
+from pseudogt.candidates import candidate_classes
+from pseudogt.cleaning import (
+    apply_box_prior,
+    check_crop_tags,
+    fill_low_coverage,
+    merge_box_masks,
+    threshold_scores,
+)
+from pseudogt.config.labels import LabelsSettings
+from pseudogt.instances import assign_instances
+from pseudogt.labels import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, combine_semantic_and_instances
+from pseudogt.weak_labels import ImageWeakLabels
+
+
+@dataclass(frozen=True)
+class BoxMasks:
+    """The agreed masks of one image's boxes.
+
+    Attributes
+    ----------
+    semantic : (H, W) uint8
+        Train ids of things, ``BACKGROUND`` where no thing is, ``IGNORE_LABEL`` where unknown.
+    """
+
+    semantic: NDArray[np.uint8]
+
+
+def find_allowed_classes(weak: ImageWeakLabels, classes: ClassTable, gate: str) -> NDArray[np.bool_]:
+    """Classes ``(C, H, W) bool`` that the weak labels allow at each pixel, see ``LabelsSettings.gate``."""
+    if gate == "crops":
+        return candidate_classes(weak, classes)
+    allowed = weak.tags if gate == "tags" else np.ones(len(classes), bool)
+    return np.broadcast_to(allowed[:, None, None], (len(classes), weak.height, weak.width))
+
+
+def choose_classes(
+    scores: NDArray[np.float32], train_ids: NDArray[np.uint8], allowed: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Best allowed class of each pixel and its share of the allowed classes' scores.
+
+    Parameters
+    ----------
+    scores : (T, H, W) float32
+        In [0, 1].
+    train_ids : (T,) uint8
+    allowed : (C, H, W) bool
+
+    Returns
+    -------
+    label : (H, W) uint8
+        ``IGNORE_LABEL`` where no class with a score is allowed.
+    confidence : (H, W) float32
+        In [0, 1]; 0 where the label is ``IGNORE_LABEL``.
+    """
+    if scores.shape[1:] != allowed.shape[1:]:
+        raise ValueError(f"scores {scores.shape} and allowed classes {allowed.shape} differ in size")
+    if not len(train_ids):
+        return np.full(allowed.shape[1:], IGNORE_LABEL, np.uint8), np.zeros(allowed.shape[1:], np.float32)
+    gated = np.where(allowed[train_ids], scores, np.float32(0))
+    best = gated.argmax(0)
+    top = np.take_along_axis(gated, best[None], 0)[0]
+    confidence = top / np.maximum(gated.sum(0), np.finfo(np.float32).tiny)
+    label = np.where(top > 0, train_ids[best], np.uint8(IGNORE_LABEL)).astype(np.uint8)
+    return label, confidence.astype(np.float32)
+
+
+def clean_label(
+    label: NDArray[np.uint8],
+    confidence: NDArray[np.float32],
+    weak: ImageWeakLabels,
+    classes: ClassTable,
+    box_masks: BoxMasks | None,
+    settings: LabelsSettings,
+    *,
+    min_confidence: float,
+) -> NDArray[np.uint8]:
+    """The five cleaning steps of WSPS ``clean_label``, each as far as the settings ask for it.
+
+    Parameters
+    ----------
+    label : (H, W) uint8
+    confidence : (H, W) float32
+        In [0, 1].
+    weak : ImageWeakLabels
+    classes : ClassTable
+    box_masks : BoxMasks or None
+        None leaves the merge out.
+    settings : LabelsSettings
+    min_confidence : float
+
+    Returns
+    -------
+    (H, W) uint8
+        Train ids and ``IGNORE_LABEL``.
+    """
+    cleaned = threshold_scores(label, confidence, threshold=min_confidence)
+    if settings.check_crop_tags and len(weak.crops_xyxy):
+        cleaned = check_crop_tags(cleaned, weak.crops_xyxy, weak.crop_tags)
+    if settings.merge_box_masks and box_masks is not None:
+        cleaned = merge_box_masks(
+            box_masks.semantic,
+            cleaned,
+            stuff_ids=classes.stuff_ids,
+            thing_ids=classes.thing_ids,
+            background=BACKGROUND,
+        )
+    if settings.box_prior:
+        masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, label.shape)  # type: ignore[arg-type]
+        cleaned = apply_box_prior(cleaned, masks, thing_ids=classes.thing_ids)
+    if settings.fill_below:
+        cleaned = fill_low_coverage(
+            cleaned,
+            weak.boxes_xyxy,
+            weak.box_classes,
+            weak.box_iscrowd,
+            threshold=settings.fill_below,
+            keep_things=settings.fill_keeps_things,
+            stuff_ids=classes.stuff_ids.tolist(),
+            whole_box=True,
+        )
+    return cleaned
+
+
+def assign_nearest_box(
+    semantic: NDArray[np.uint8],
+    boxes_xyxy: NDArray[np.int32],
+    box_classes: NDArray[np.uint8],
+    box_iscrowd: NDArray[np.bool_],
+) -> NDArray[np.int32]:
+    """Instance numbers from boxes; where boxes of a class overlap, the box with the nearest middle wins.
+
+    Parameters
+    ----------
+    semantic : (H, W) uint8
+    boxes_xyxy : (N, 4) int32
+    box_classes : (N,) uint8
+    box_iscrowd : (N,) bool
+        Groups make no instance.
+
+    Returns
+    -------
+    (H, W) int32
+        1 + position of the box; 0 in no box of the pixel's class.
+
+    Notes
+    -----
+    The distance is elliptic: 1 at the middle of each side of a box, whatever its shape. Differs
+    from the paper, which ignores such pixels (:func:`pseudogt.instances.assign_instances`).
+    """
+    instances = np.zeros(semantic.shape, np.int32)
+    nearest = np.full(semantic.shape, np.inf, np.float32)
+    for number in np.flatnonzero(~box_iscrowd):
+        x0, y0, x1, y1 = boxes_xyxy[number]
+        window = box_slices(boxes_xyxy[number])
+        down = ((np.arange(y0, y1) + 0.5 - (y0 + y1) / 2) / ((y1 - y0) / 2)) ** 2
+        across = ((np.arange(x0, x1) + 0.5 - (x0 + x1) / 2) / ((x1 - x0) / 2)) ** 2
+        distance = (down[:, None] + across).astype(np.float32)
+        wins = (semantic[window] == box_classes[number]) & (distance < nearest[window])
+        instances[window][wins] = number + 1
+        nearest[window][wins] = distance[wins]
+    return instances
+
+
+def make_panoptic(
+    semantic: NDArray[np.uint8], weak: ImageWeakLabels, classes: ClassTable, instances: str
+) -> tuple[NDArray[np.int32], set[int]]:
+    """The instance step: panoptic ids ``(H, W) int32`` and those of them that are crowds.
+
+    Parameters
+    ----------
+    semantic : (H, W) uint8
+    weak : ImageWeakLabels
+    classes : ClassTable
+    instances : {"nearest", "ignore"}
+        What becomes of pixels in several boxes of their class.
+
+    Returns
+    -------
+    panoptic_id : (H, W) int32
+    crowd_ids : set of int
+        Thing pixels that belong to no single box: groups.
+    """
+    if instances == "nearest":
+        numbers = assign_nearest_box(semantic, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd)
+        labelled = semantic
+    else:
+        step = assign_instances(semantic, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd)
+        numbers = np.maximum(step.instances, 0)
+        labelled = np.where(step.instances < 0, np.uint8(IGNORE_LABEL), semantic)
+    panoptic_id = combine_semantic_and_instances(labelled, numbers, classes)
+    without_instance = {classes.category_ids[t] * INSTANCE_DIVISOR for t in classes.thing_ids}
+    return panoptic_id, without_instance & set(np.unique(panoptic_id).tolist())

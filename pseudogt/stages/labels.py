@@ -1,0 +1,100 @@
+"""Make the labels of a round: CAMs and box masks at first, the last model's scores later."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pseudogt.cams import find_regions, pool_over_regions, resize_maps
+from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.config.labels import LabelsSettings
+from pseudogt.index import ImageRecord, read_shard
+from pseudogt.io import read_image, read_json
+from pseudogt.label_files import LabelFolder, write_labels
+from pseudogt.labels import ClassTable, panoptic_to_semantic
+from pseudogt.refinement import BoxMasks, choose_classes, clean_label, find_allowed_classes, make_panoptic
+from pseudogt.rounds import link_previous
+from pseudogt.score_files import ScoreFile
+from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Label a shard, or link the labels of the round before if no model was trained since."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--shard", type=Path, required=True)
+    parser.add_argument("--weak-labels", type=Path, required=True)
+    parser.add_argument("--scores", type=Path, required=True, help="CAMs in round 0, then the model's score file")
+    parser.add_argument("--box-masks", type=Path, help="label folder; leave out to trust the scores alone")
+    parser.add_argument("--round", type=int, required=True)
+    parser.add_argument("--record", type=Path, help="record.json of the model that gave the scores")
+    parser.add_argument("--previous", type=Path, help="--out of the round before")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    settings = parse_settings(LabelsSettings, arguments.settings)
+    if arguments.record and read_json(arguments.record)["linked"]:
+        link_previous(arguments.previous, arguments.out)
+        return
+    label_shard(arguments, settings)
+
+
+def label_shard(arguments: argparse.Namespace, settings: LabelsSettings) -> None:
+    """Write the label folder of a shard."""
+    records, classes = read_shard(arguments.shard)
+    weak, weak_classes = read_weak_labels([arguments.weak_labels])
+    if weak_classes != classes:
+        raise ValueError(f"{arguments.weak_labels}: its categories differ from those of {arguments.shard}")
+    scores = ScoreFile(arguments.scores)
+    box_masks = LabelFolder(arguments.box_masks) if arguments.box_masks else None
+    from_cams = arguments.round == 0
+    with write_labels(arguments.out, classes) as writer:
+        for record in tqdm(records, desc=f"labels {arguments.round} {arguments.shard.stem}", mininterval=5):
+            if record.image_id not in weak:
+                raise ValueError(f"{arguments.weak_labels}: no weak labels of image {record.image_id!r}")
+            image = weak[record.image_id]
+            choose = choose_from_cams if from_cams else choose_from_scores
+            label, confidence = choose(scores, record, image, classes, settings)
+            semantic = clean_label(
+                label,
+                confidence,
+                image,
+                classes,
+                read_box_masks(box_masks, record.image_id, classes),
+                settings,
+                min_confidence=settings.min_confidence_cams if from_cams else settings.min_confidence,
+            )
+            panoptic_id, crowd_ids = make_panoptic(semantic, image, classes, settings.instances)
+            writer.add(record.image_id, panoptic_id, crowd_ids=crowd_ids)
+
+
+def choose_from_cams(
+    scores: ScoreFile, record: ImageRecord, weak: ImageWeakLabels, classes: ClassTable, settings: LabelsSettings
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The CAM stage's own label and confidence."""
+    label, confidence = scores.read_label(record.image_id)
+    return label, confidence.astype(np.float32) / 255
+
+
+def choose_from_scores(
+    scores: ScoreFile, record: ImageRecord, weak: ImageWeakLabels, classes: ClassTable, settings: LabelsSettings
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Best class by a model's scores, at the size of the image."""
+    values, train_ids = scores.read(record.image_id)
+    full_size = resize_maps(values, (record.height, record.width))
+    if settings.region_scale:
+        regions = find_regions(read_image(record.image), scale=settings.region_scale, min_area_px=16)
+        full_size = pool_over_regions(full_size, regions)
+    return choose_classes(full_size, train_ids, find_allowed_classes(weak, classes, settings.gate))
+
+
+def read_box_masks(folder: LabelFolder | None, image_id: str, classes: ClassTable) -> BoxMasks | None:
+    """The box masks of an image, if they take part."""
+    return None if folder is None else BoxMasks(panoptic_to_semantic(folder.read(image_id), classes))
+
+
+if __name__ == "__main__":
+    run_stage(main)
