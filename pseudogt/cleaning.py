@@ -229,7 +229,7 @@ def fill_low_coverage(
     order = np.argsort(-box_areas(boxes), kind="stable")
     for index in order[fillable[order]]:
         box = clip_boxes(boxes[index], label.shape)[0]
-        window = box_slices(box if whole_box else box + [1, 1, 0, 0])
+        window = box_slices(box if whole_box else np.add(box, [1, 1, 0, 0]))
         own = label[window] == classes[index]
         if own.size == 0 or own.mean() >= threshold:
             continue

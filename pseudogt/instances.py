@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.boxes import box_slices, clip_boxes
-from pseudogt.labels import IGNORE_LABEL
+from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable
 
 
 class InstanceStep(NamedTuple):
@@ -95,3 +95,46 @@ def _first_occurrences(boxes: NDArray[np.int32], classes: NDArray) -> NDArray[np
     """Positions, ascending, of the first box of each distinct (class, corners)."""
     keys = np.column_stack([boxes, classes]).astype(np.int64)
     return np.sort(np.unique(keys, axis=0, return_index=True)[1])
+
+
+def number_boxes(classes: ArrayLike, iscrowd: ArrayLike) -> NDArray[np.int32]:
+    """Instance number ``(N,) int32`` of each box: 1, 2, ... within its class in file order, 0 for a group.
+
+    Box masks and the labels of every round use these numbers, so a number means the same box in all
+    of them.
+    """
+    classes, single = np.asarray(classes), ~np.asarray(iscrowd, bool)
+    numbers = np.zeros(len(classes), np.int32)
+    for train_id in np.unique(classes):
+        of_class = single & (classes == train_id)
+        numbers[of_class] = np.arange(1, of_class.sum() + 1)
+    return numbers
+
+
+def compose_panoptic(
+    semantic: NDArray[np.uint8], owner: NDArray[np.int32], numbers: NDArray[np.int32], classes: ClassTable
+) -> NDArray[np.int32]:
+    """Panoptic ids ``(H, W) int32`` from train ids and the box that owns each pixel.
+
+    Parameters
+    ----------
+    semantic : (H, W) uint8
+        Train ids, ``IGNORE_LABEL`` and ``BACKGROUND`` allowed.
+    owner : (H, W) int32
+        Position of a box, -1 for none.
+    numbers : (N,) int32
+        See :func:`number_boxes`.
+    classes : ClassTable
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or a number is beyond 999.
+    """
+    if semantic.shape != owner.shape:
+        raise ValueError(f"semantic {semantic.shape} and owner {owner.shape} differ in shape")
+    if numbers.max(initial=0) >= INSTANCE_DIVISOR:
+        raise ValueError(f"{numbers.max()} boxes of one class in one image; a label file holds {INSTANCE_DIVISOR - 1}")
+    k = np.append(numbers, np.int32(0))[owner]  # owner -1 finds the zero at the end
+    k[~np.isin(semantic, classes.thing_ids)] = 0
+    return classes.train_to_category[semantic] * np.int32(INSTANCE_DIVISOR) + k

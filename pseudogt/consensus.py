@@ -1,0 +1,159 @@
+"""Consensus of independent box segmenters: one box, then the whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pseudogt.boxes import box_slices, check_boxes, measure_box_radius
+from pseudogt.labels import BACKGROUND, IGNORE_LABEL
+
+NO_OWNER = -1
+"""Owner of pixels that belong to no instance."""
+
+Overlap = Literal["nearest", "smaller", "none"]
+
+
+class BoxLabels(NamedTuple):
+    """What the boxes of an image say about its pixels.
+
+    Attributes
+    ----------
+    semantic : (H, W) uint8
+        Train ids of things, ``BACKGROUND`` where no thing is, ``IGNORE_LABEL`` where unknown.
+    owner : (H, W) int32
+        Position of the box whose instance the pixel belongs to; ``NO_OWNER`` elsewhere.
+    """
+
+    semantic: NDArray[np.uint8]
+    owner: NDArray[np.int32]
+
+
+def fuse_masks(masks: Sequence[NDArray[np.bool_]], train_id: int) -> NDArray[np.uint8]:
+    """Fuse the masks of two or more segmenters for one box.
+
+    =====================  ================
+    segmenters             outcome
+    =====================  ================
+    all say thing          ``train_id``
+    all say not            ``BACKGROUND``
+    they disagree          ``IGNORE_LABEL``
+    =====================  ================
+
+    Parameters
+    ----------
+    masks : sequence of (h, w) bool
+    train_id : int
+        Class of the box.
+
+    Returns
+    -------
+    (h, w) uint8
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two masks or their shapes differ.
+    """
+    if len(masks) < 2:
+        raise ValueError(f"a consensus needs two masks or more, got {len(masks)}")
+    if len({mask.shape for mask in masks}) > 1:
+        raise ValueError(f"masks differ in shape: {[mask.shape for mask in masks]}")
+    fused = np.full(masks[0].shape, IGNORE_LABEL, np.uint8)
+    fused[np.logical_and.reduce(masks)] = train_id
+    fused[~np.logical_or.reduce(masks)] = BACKGROUND
+    return fused
+
+
+def combine_boxes(
+    verdicts: Sequence[NDArray[np.uint8]],
+    boxes_xyxy: ArrayLike,
+    classes: ArrayLike,
+    iscrowd: ArrayLike,
+    shape: tuple[int, int],
+    *,
+    overlap: Overlap = "nearest",
+) -> BoxLabels:
+    """Combine the fused labels of all boxes of an image.
+
+    ==========================================  ================  ==========================
+    boxes that cover the pixel                  semantic          owner
+    ==========================================  ================  ==========================
+    none, or all say ``BACKGROUND``             ``BACKGROUND``    ``NO_OWNER``
+    none claims it, some are unsure             ``IGNORE_LABEL``  ``NO_OWNER``
+    claimed by one                              its class         this box
+    claimed by several of one class             this class        by ``overlap``
+    claimed by several of different classes     ``IGNORE_LABEL``  ``NO_OWNER``
+    claimed by groups of one class only         this class        ``NO_OWNER``
+    ==========================================  ================  ==========================
+
+    Parameters
+    ----------
+    verdicts : sequence of (h, w) uint8
+        For each box the result of :func:`fuse_masks`.
+    boxes_xyxy : (N, 4) int
+    classes : (N,) int
+    iscrowd : (N,) bool
+        A group claims its class, but owns nothing.
+    shape : (H, W)
+    overlap
+        Who owns what several boxes of a class claim: the box relative to whose size its centre is
+        "nearest", the "smaller" box (as if in front), or "none". Ties go to the earlier box.
+
+    Returns
+    -------
+    BoxLabels
+
+    Raises
+    ------
+    ValueError
+        For a box outside the image, or a verdict that does not fit its box.
+    """
+    boxes, crowd = check_boxes(boxes_xyxy, shape), np.asarray(iscrowd, bool)
+    semantic = np.full(shape, BACKGROUND, np.uint8)
+    unsure, conflict = np.zeros(shape, bool), np.zeros(shape, bool)
+    for verdict, box, train_id in zip(verdicts, boxes, np.asarray(classes), strict=True):
+        window = box_slices(box)
+        if verdict.shape != semantic[window].shape:
+            raise ValueError(f"verdict {verdict.shape} does not fit box {box.tolist()}")
+        claimed, view = verdict == train_id, semantic[window]
+        unsure[window] |= verdict == IGNORE_LABEL
+        conflict[window] |= claimed & (view != BACKGROUND) & (view != train_id)
+        view[claimed] = train_id
+
+    claims = [
+        np.zeros_like(v, bool) if c else v == t for v, t, c in zip(verdicts, np.asarray(classes), crowd, strict=True)
+    ]
+    owner = find_owners(claims, boxes, shape, overlap)
+    semantic[conflict | (unsure & (semantic == BACKGROUND))] = IGNORE_LABEL
+    owner[conflict] = NO_OWNER
+    return BoxLabels(semantic, owner)
+
+
+def find_owners(
+    claims: Sequence[NDArray[np.bool_]], boxes: NDArray[np.int32], shape: tuple[int, int], overlap: Overlap
+) -> NDArray[np.int32]:
+    """Box ``(H, W) int32`` that each claimed pixel belongs to; ``NO_OWNER`` where there is none.
+
+    ``claims`` holds for each box ``(N, 4)`` the pixels ``(h, w)`` bool in it that it claims;
+    ``overlap`` as in :func:`combine_boxes`.
+    """
+    owner = np.full(shape, NO_OWNER, np.int32)
+    lowest_cost = np.full(shape, np.inf, np.float32)
+    contested = np.zeros(shape, bool)
+    for index, (claimed, box) in enumerate(zip(claims, boxes, strict=True)):
+        window = box_slices(box)
+        height, width = claimed.shape
+        cost = (
+            measure_box_radius(height, width) if overlap == "nearest" else np.full_like(claimed, height * width, float)
+        )
+        contested[window] |= claimed & (owner[window] != NO_OWNER)
+        wins = claimed & (cost < lowest_cost[window])
+        owner[window][wins] = index
+        lowest_cost[window][wins] = cost[wins]
+    if overlap == "none":
+        owner[contested] = NO_OWNER
+    return owner

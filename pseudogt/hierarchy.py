@@ -1,0 +1,132 @@
+"""Boxes segmented by the regions of a contour hierarchy, which is built once per image."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cv2
+import higra as hg
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from pseudogt.boxes import box_slices, check_boxes, measure_box_radius
+
+LEAK_TOLERANCE = 0.1
+"""Share of a region's pixels that may lie outside the box."""
+
+PRIOR_STEEPNESS = 5.0
+"""Slope of the position prior, fitted to the figures of :func:`pseudogt.boxes.measure_box_radius`."""
+
+
+class RegionHierarchy(NamedTuple):
+    """A tree of regions over an image.
+
+    Attributes
+    ----------
+    tree
+        higra tree; its leaves are the finest regions.
+    altitudes : (V,) float
+        Mean contour strength at which each node's children merge.
+    regions : (H, W) intp
+        Leaf of each pixel.
+    areas : (V,) float
+        Pixels of each node.
+    """
+
+    tree: Any
+    altitudes: NDArray[np.float64]
+    regions: NDArray[np.intp]
+    areas: NDArray[np.float64]
+
+
+def build_hierarchy(image: NDArray[np.uint8], *, sigma_px: float = 1.5) -> RegionHierarchy:
+    """Hierarchy of an image by mean contour strength (Arbelaez et al., PAMI 2011).
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+        At least 2x2.
+    sigma_px : float
+        Smoothing before the gradient; larger gives fewer and smoother regions. 1.5 takes 0.12 s at
+        360x480, plain differences between pixels seven times as long.
+    """
+    smooth = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), sigma_px)
+    gradients = [cv2.Scharr(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 32) for dx in (0, 1)]
+    strength = np.sqrt(sum((g**2).sum(2) for g in gradients)).ravel()
+
+    graph = hg.get_4_adjacency_graph(image.shape[:2])
+    sources, targets = graph.edge_list()
+    tree, altitudes = hg.mean_pb_hierarchy(graph, (strength[sources] + strength[targets]) / 2, image.shape[:2])
+    leaf_graph = hg.CptHierarchy.get_leaf_graph(tree)
+    regions = hg.CptRegionAdjacencyGraph.get_vertex_map(leaf_graph).reshape(image.shape[:2]).astype(np.intp)
+    areas = _sum_over_nodes(tree, np.bincount(regions.ravel(), minlength=tree.num_leaves()))
+    return RegionHierarchy(tree, np.asarray(altitudes, np.float64), regions, areas)
+
+
+def segment_by_hierarchy(
+    hierarchy: RegionHierarchy, box_xyxy: ArrayLike, *, core_radius: float = 0.5
+) -> NDArray[np.bool_]:
+    """Segment the thing in a box by the union of regions that fits it best.
+
+    A region's barrier is the contour strength at which it first merges with what lies outside the
+    box; a region that itself sticks out has none. Of all thresholds on the barrier the one is
+    taken whose regions overlap most (soft IoU) with the prior of a pixel's position in the box.
+
+    Parameters
+    ----------
+    hierarchy : RegionHierarchy
+    box_xyxy : (4,) int
+        Half-open, inside the image.
+    core_radius : float
+        Size of the inner ellipse that always belongs to the mask; 1 touches the sides.
+
+    Returns
+    -------
+    (h, w) bool
+        In the box, without holes.
+
+    Raises
+    ------
+    ValueError
+        For a box that is inverted, empty or outside the image.
+    """
+    box = check_boxes(box_xyxy, hierarchy.regions.shape)[0]
+    radius = measure_box_radius(box[3] - box[1], box[2] - box[0])
+    leaves, leaf_of_pixel = np.unique(hierarchy.regions[box_slices(box)], return_inverse=True)
+    leaf_of_pixel = leaf_of_pixel.ravel()
+    pixels = np.bincount(leaf_of_pixel).astype(np.float64)
+
+    prior = 1 / (1 + np.exp(PRIOR_STEEPNESS * (radius.ravel() - 1)))
+    overlap = np.bincount(leaf_of_pixel, prior).astype(np.float64)
+    chosen = _choose_regions(_find_barriers(hierarchy, leaves, pixels), pixels, overlap)
+    mask = chosen[leaf_of_pixel].reshape(radius.shape) | (radius <= core_radius)
+    return ndimage.binary_fill_holes(mask)
+
+
+def _find_barriers(
+    hierarchy: RegionHierarchy, leaves: NDArray[np.intp], pixels_inside: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    tree = hierarchy.tree
+    inside = np.zeros(tree.num_leaves())
+    inside[leaves] = pixels_inside
+    leaks = _sum_over_nodes(tree, inside) < (1 - LEAK_TOLERANCE) * hierarchy.areas
+    # a node that stays inside takes the altitude of its lowest ancestor that leaks
+    barriers = hg.propagate_sequential(tree, np.where(leaks, hierarchy.altitudes, 0), ~leaks)
+    return np.where(leaks[leaves], 0, barriers[leaves])
+
+
+def _choose_regions(
+    barriers: NDArray[np.float64], pixels: NDArray[np.float64], prior: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Regions over the threshold with the best soft IoU; equal barriers stand or fall together."""
+    order = np.argsort(-barriers, kind="stable")
+    ordered = barriers[order]
+    area, overlap = np.cumsum(pixels[order]), np.cumsum(prior[order])
+    score = overlap / (area + prior.sum() - overlap)
+    score[:-1][ordered[1:] == ordered[:-1]] = -1
+    return barriers >= ordered[score.argmax()]
+
+
+def _sum_over_nodes(tree: Any, leaf_values: NDArray[Any]) -> NDArray[np.float64]:
+    return hg.accumulate_sequential(tree, np.asarray(leaf_values, np.float64), hg.Accumulators.sum)
