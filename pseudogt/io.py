@@ -49,7 +49,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
         If the file is missing, truncated or no image; the message names it.
     """
     image = _decode(path, cv2.IMREAD_COLOR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
 def read_png(path: Path | str) -> NDArray[Any]:
@@ -93,7 +93,7 @@ def _decode(path: Path | str, flags: int) -> NDArray[np.uint8]:
     image = None if truncated or not data else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise ValueError(f"{path}: {'truncated image' if truncated else 'not a readable image'}; replace the file")
-    return image
+    return image  # type: ignore[return-value]
 
 
 def _is_truncated(data: bytes) -> bool:

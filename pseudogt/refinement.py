@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,22 +15,10 @@ from pseudogt.cleaning import (
     threshold_scores,
 )
 from pseudogt.config.labels import LabelsSettings
+from pseudogt.consensus import find_owners
 from pseudogt.instances import assign_instances
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, combine_semantic_and_instances
 from pseudogt.weak_labels import ImageWeakLabels
-
-
-@dataclass(frozen=True)
-class BoxMasks:
-    """The agreed masks of one image's boxes.
-
-    Attributes
-    ----------
-    semantic : (H, W) uint8
-        Train ids of things, ``BACKGROUND`` where no thing is, ``IGNORE_LABEL`` where unknown.
-    """
-
-    semantic: NDArray[np.uint8]
 
 
 def find_allowed_classes(weak: ImageWeakLabels, classes: ClassTable, gate: str) -> NDArray[np.bool_]:
@@ -79,7 +65,7 @@ def clean_label(
     confidence: NDArray[np.float32],
     weak: ImageWeakLabels,
     classes: ClassTable,
-    box_masks: BoxMasks | None,
+    box_masks: NDArray[np.uint8] | None,
     settings: LabelsSettings,
     *,
     min_confidence: float,
@@ -93,8 +79,8 @@ def clean_label(
         In [0, 1].
     weak : ImageWeakLabels
     classes : ClassTable
-    box_masks : BoxMasks or None
-        None leaves the merge out.
+    box_masks : (H, W) uint8 or None
+        Train ids of things, ``BACKGROUND`` or ``IGNORE_LABEL``; None leaves the merge out.
     settings : LabelsSettings
     min_confidence : float
 
@@ -108,14 +94,14 @@ def clean_label(
         cleaned = check_crop_tags(cleaned, weak.crops_xyxy, weak.crop_tags)
     if settings.merge_box_masks and box_masks is not None:
         cleaned = merge_box_masks(
-            box_masks.semantic,
+            box_masks,
             cleaned,
             stuff_ids=classes.stuff_ids,
             thing_ids=classes.thing_ids,
             background=BACKGROUND,
         )
     if settings.box_prior:
-        masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, label.shape)  # type: ignore[arg-type]
+        masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, label.shape)
         cleaned = apply_box_prior(cleaned, masks, thing_ids=classes.thing_ids)
     if settings.fill_below:
         cleaned = fill_low_coverage(
@@ -131,44 +117,17 @@ def clean_label(
     return cleaned
 
 
-def assign_nearest_box(
-    semantic: NDArray[np.uint8],
-    boxes_xyxy: NDArray[np.int32],
-    box_classes: NDArray[np.uint8],
-    box_iscrowd: NDArray[np.bool_],
-) -> NDArray[np.int32]:
-    """Instance numbers from boxes; where boxes of a class overlap, the box with the nearest middle wins.
+def assign_nearest_box(semantic: NDArray[np.uint8], weak: ImageWeakLabels) -> NDArray[np.int32]:
+    """Instance numbers ``(H, W) int32``: 1 + position of the box that owns a pixel, 0 in no box of its class.
 
-    Parameters
-    ----------
-    semantic : (H, W) uint8
-    boxes_xyxy : (N, 4) int32
-    box_classes : (N,) uint8
-    box_iscrowd : (N,) bool
-        Groups make no instance.
-
-    Returns
-    -------
-    (H, W) int32
-        1 + position of the box; 0 in no box of the pixel's class.
-
-    Notes
-    -----
-    The distance is elliptic: 1 at the middle of each side of a box, whatever its shape. Differs
-    from the paper, which ignores such pixels (:func:`pseudogt.instances.assign_instances`).
+    Where boxes of a class overlap, the one with the nearest middle wins. Differs from the paper,
+    which ignores such pixels (:func:`pseudogt.instances.assign_instances`).
     """
-    instances = np.zeros(semantic.shape, np.int32)
-    nearest = np.full(semantic.shape, np.inf, np.float32)
-    for number in np.flatnonzero(~box_iscrowd):
-        x0, y0, x1, y1 = boxes_xyxy[number]
-        window = box_slices(boxes_xyxy[number])
-        down = ((np.arange(y0, y1) + 0.5 - (y0 + y1) / 2) / ((y1 - y0) / 2)) ** 2
-        across = ((np.arange(x0, x1) + 0.5 - (x0 + x1) / 2) / ((x1 - x0) / 2)) ** 2
-        distance = (down[:, None] + across).astype(np.float32)
-        wins = (semantic[window] == box_classes[number]) & (distance < nearest[window])
-        instances[window][wins] = number + 1
-        nearest[window][wins] = distance[wins]
-    return instances
+    claims = [
+        (semantic[box_slices(box)] == train_id) & ~crowd
+        for box, train_id, crowd in zip(weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd, strict=True)
+    ]
+    return find_owners(claims, weak.boxes_xyxy, semantic.shape, "nearest") + 1
 
 
 def make_panoptic(
@@ -191,7 +150,7 @@ def make_panoptic(
         Thing pixels that belong to no single box: groups.
     """
     if instances == "nearest":
-        numbers = assign_nearest_box(semantic, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd)
+        numbers = assign_nearest_box(semantic, weak)
         labelled = semantic
     else:
         step = assign_instances(semantic, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd)

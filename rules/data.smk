@@ -24,7 +24,7 @@ rule index:
         streets=rules.streets.output.folder if CONFIG.dataset.format == "streets" else [],
     output:
         index=update(f"{RESULTS}/index.json"),
-        shards=[f"{RESULTS}/index/{shard}.json" for shard in SHARDS],
+        shards=[update(f"{RESULTS}/index/{shard}.json") for shard in SHARDS],
     log:
         f"{LOGS}/index.log",
     benchmark:
@@ -140,4 +140,5 @@ rule check:
         "check: read the dataset and list its problems"
     shell:
         "python -m pseudogt.stages.check --data-root {params.data_root:q} --out {params.out:q} "
+        "--threads {threads} --decode "
         "--settings {params.settings:q} 2>&1 | tee {log:q}"

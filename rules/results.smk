@@ -164,6 +164,7 @@ rule report:
         predictions=for_train(f"predictions/{LAST_ROUND}/{{shard}}")
         + for_val(f"predictions/{LAST_ROUND}/{{shard}}"),
         reference_predictions=for_val("reference_predictions/{shard}"),
+        scores=f"{RESULTS}/evaluation/model-{LAST_ROUND}.json",
     output:
         folder=report(
             directory(f"{RESULTS}/report"),
@@ -189,7 +190,7 @@ rule report:
         "--ground-truth {input.ground_truth:q} --cams {input.cams:q} --box-masks {input.box_masks:q} "
         "--labels-first {input.labels_first:q} --labels-last {input.labels_last:q} "
         "--predictions {input.predictions:q} --reference-predictions {input.reference_predictions:q} "
-        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "--scores {input.scores:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule export:

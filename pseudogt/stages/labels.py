@@ -17,7 +17,7 @@ from pseudogt.index import ImageRecord, read_shard
 from pseudogt.io import read_image, read_json
 from pseudogt.label_files import LabelFolder, write_labels
 from pseudogt.labels import ClassTable, panoptic_to_semantic
-from pseudogt.refinement import BoxMasks, choose_classes, clean_label, find_allowed_classes, make_panoptic
+from pseudogt.refinement import choose_classes, clean_label, find_allowed_classes, make_panoptic
 from pseudogt.rounds import link_previous
 from pseudogt.score_files import ScoreFile
 from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
@@ -76,7 +76,7 @@ def choose_from_cams(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The CAM stage's own label and confidence."""
     label, confidence = scores.read_label(record.image_id)
-    return label, confidence.astype(np.float32) / 255
+    return label, confidence.astype(np.float32) / np.float32(255)
 
 
 def choose_from_scores(
@@ -91,9 +91,9 @@ def choose_from_scores(
     return choose_classes(full_size, train_ids, find_allowed_classes(weak, classes, settings.gate))
 
 
-def read_box_masks(folder: LabelFolder | None, image_id: str, classes: ClassTable) -> BoxMasks | None:
-    """The box masks of an image, if they take part."""
-    return None if folder is None else BoxMasks(panoptic_to_semantic(folder.read(image_id), classes))
+def read_box_masks(folder: LabelFolder | None, image_id: str, classes: ClassTable) -> NDArray[np.uint8] | None:
+    """The box masks of an image as train ids, if they take part."""
+    return None if folder is None else panoptic_to_semantic(folder.read(image_id), classes)
 
 
 if __name__ == "__main__":

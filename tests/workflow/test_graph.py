@@ -84,7 +84,7 @@ def test_comments_rerun_nothing(workspace):
 
 
 def test_setting_reruns_its_stage_and_what_follows(workspace):
-    jobs = workspace.planned_jobs("--config", "report={train_examples: 1}")
+    jobs = workspace.planned_jobs("--config", "report={opacity: 0.5}")
     assert set(jobs) == {"report", "all"}
 
 

@@ -1,0 +1,68 @@
+"""What a run will take, said before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pseudogt.config.run import RunConfig
+from pseudogt.config.training import TrainingSettings
+
+SECONDS_PER_MEGAPIXEL = {"small": 1.1, "resnet18": 3.0, "resnet50": 9.0, "resnet101": 14.0}
+"""Seconds of a training step per million pixels of its batch on two cores without a GPU, measured."""
+
+GPU_SPEEDUP = 60
+"""How much faster a GPU of this decade is than two cores, roughly."""
+
+SECONDS_PER_IMAGE = 0.5
+"""Seconds per training image for everything else, all rounds together, on two cores."""
+
+BYTES_PER_PIXEL = {"labels": 0.1, "scores": 0.8}
+"""Bytes on disk per image pixel: label PNGs, and score files of about six tagged classes at stride 4."""
+
+ASSUMED_PIXELS = 500_000
+"""Pixels of an image whose size is not known before the index is made."""
+
+
+def describe_estimate(config: RunConfig, shards: Mapping[str, Sequence[str]], pixels: int = ASSUMED_PIXELS) -> str:
+    """One paragraph: images, jobs' time on this kind of machine, disk needed and free.
+
+    Parameters
+    ----------
+    config : RunConfig
+    shards : mapping
+        Shard -> image ids.
+    pixels : int
+        Pixels of an average image.
+    """
+    train, val = (sum(len(i) for s, i in shards.items() if s.startswith(split)) for split in ("train", "val"))
+    minutes = estimate_seconds(config, train) / 60
+    needed = estimate_bytes(config, train, val, pixels) / 1e9
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    where = f"{config.gpus} GPU" if config.gpus else f"{config.threads} cores"
+    warning = "  There may not be enough space." if needed > 0.9 * free else ""
+    return (
+        f"{config.name}: {train} training and {val} validation images, {config.rounds.max} rounds at most. A whole run "
+        f"takes about {max(minutes, 1):.0f} minutes on {where} and {max(needed, 0.01):.2g} GB ({free:.0f} GB free).{warning}"
+    )
+
+
+def estimate_seconds(config: RunConfig, train_images: int) -> float:
+    """Seconds of a whole run: classifier, all rounds, and a reference as long as they are together."""
+    rounds = 2 * config.rounds.max if config.rounds.init == "previous" else config.rounds.max + 1
+    training = _training_seconds(config.classifier) + rounds * _training_seconds(config.segmenter)
+    return training / (GPU_SPEEDUP * config.gpus if config.gpus else 1) + SECONDS_PER_IMAGE * train_images
+
+
+def _training_seconds(settings: TrainingSettings) -> float:
+    pixels = settings.batch_size * settings.crop_height_px * settings.crop_width_px  # type: ignore[attr-defined]
+    return settings.steps * pixels / 1e6 * SECONDS_PER_MEGAPIXEL[settings.backbone]
+
+
+def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels: int) -> float:
+    """Bytes of a whole run's results."""
+    rounds = config.rounds.max
+    labels = (2 * rounds + 4) * train_images + (rounds + 2) * val_images
+    scores = (rounds + 1) * train_images
+    return pixels * (labels * BYTES_PER_PIXEL["labels"] + scores * BYTES_PER_PIXEL["scores"])
