@@ -36,7 +36,7 @@ def decode_panoptic(
     *,
     centre_threshold: float,
     nms_cells: int,
-    min_stuff_px: int,
+    min_stuff_fraction: float,
     min_instance_px: int,
 ) -> Decoded:
     """Group thing pixels around centres and give every segment its class.
@@ -54,8 +54,10 @@ def decode_panoptic(
         Least height of a centre.
     nms_cells : int
         A centre is the highest cell in a square of this side.
-    min_stuff_px, min_instance_px : int
-        Smaller stuff classes and instances become ``VOID``.
+    min_stuff_fraction : float
+        A stuff class that covers less of the image becomes ``VOID``.
+    min_instance_px : int
+        Smaller instances become ``VOID``.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def decode_panoptic(
     areas = np.bincount(semantic[~things], minlength=len(classes))
     for train_id in np.flatnonzero(areas):
         inside = ~things & (semantic == train_id)
-        if areas[train_id] < min_stuff_px:
+        if areas[train_id] < min_stuff_fraction * semantic.size:
             panoptic_id[inside] = VOID
         else:
             stuff_id = classes.category_ids[train_id] * INSTANCE_DIVISOR

@@ -21,7 +21,7 @@ from pseudogt.labels import ClassTable
 
 
 class RawPrediction(NamedTuple):
-    """The network's outputs for one image, float32 on the CPU at stride 4, without the batch axis of the network's."""
+    """A :class:`PanopticOutput` of one image, without the batch axis, float32 on the CPU."""
 
     semantic: Tensor
     centre: Tensor
@@ -97,7 +97,7 @@ def decode_prediction(
     *,
     centre_threshold: float,
     nms_cells: int,
-    min_stuff_px: int,
+    min_stuff_fraction: float,
     min_instance_px: int,
 ) -> Decoded:
     """Enlarge the logits to the image's ``size`` (H, W), then group pixels as :func:`decode_panoptic` does."""
@@ -109,7 +109,7 @@ def decode_prediction(
         classes,
         centre_threshold=centre_threshold,
         nms_cells=nms_cells,
-        min_stuff_px=min_stuff_px,
+        min_stuff_fraction=min_stuff_fraction,
         min_instance_px=min_instance_px,
     )
 

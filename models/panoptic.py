@@ -19,16 +19,18 @@ from pseudogt.labels import ClassTable
 
 MODEL_KIND = "panoptic model"
 OUTPUT_STRIDE = 4
+"""Of centres and offsets; that of the classes is half of it."""
+
 SIZE_MULTIPLE = 32
 """Images must be a multiple of this large, so that the features of all strides align."""
 
 
 class PanopticOutput(NamedTuple):
-    """What the network says, at stride 4.
+    """What the network says, with (h, w) at stride 4.
 
     Attributes
     ----------
-    semantic : (B, C, h, w)
+    semantic : (B, C, 2 h, 2 w)
         Logits of the classes.
     centre : (B, 1, h, w)
         Heatmap of instance centres, about 0 to 1.
@@ -121,7 +123,7 @@ class PanopticNetwork(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.decoder = Decoder(backbone.channels, decoder_channels)  # type: ignore[arg-type]
-        self.semantic = Head(decoder_channels, decoder_channels, class_count)
+        self.semantic = FineHead(decoder_channels, decoder_channels // 2, class_count)
         self.instance = Head(decoder_channels, decoder_channels // 2, 3)
         self.offset_unit_px = offset_unit_px
 
@@ -133,7 +135,7 @@ class PanopticNetwork(nn.Module):
         feature = self.decoder(self.backbone(normalised))
         instance = self.instance(feature)
         return PanopticOutput(
-            semantic=self.semantic(feature),
+            semantic=self.semantic(feature, normalised),
             centre=instance[:, :1],
             offset=instance[:, 1:] * self.offset_unit_px,
         )
@@ -171,6 +173,20 @@ class Head(nn.Sequential):
         predict = nn.Conv2d(width, channels_out, kernel_size=1)
         nn.init.normal_(predict.weight, std=0.01)
         super().__init__(ConvNorm(channels_in, width, kernel_size=3), nn.ReLU(inplace=True), predict)
+
+
+class FineHead(nn.Module):
+    """A head at stride 2 that sees the image once more: a pole or a walker is no wider than a cell of stride 4."""
+
+    def __init__(self, channels_in: int, width: int, channels_out: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels_in, width, kernel_size=1)
+        self.detail = ConvNorm(3, width, kernel_size=3, stride=2)
+        self.predict = nn.Conv2d(width, channels_out, kernel_size=3, padding=1)
+
+    def forward(self, feature: Tensor, images: Tensor) -> Tensor:
+        """``(B, channels_out, H / 2, W / 2)`` of features at stride 4 and normalised images ``(B, 3, H, W)``."""
+        return self.predict(torch.relu(_double(self.reduce(feature)) + self.detail(images)))
 
 
 def _double(feature: Tensor) -> Tensor:

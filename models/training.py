@@ -320,7 +320,7 @@ def _build_optimiser(network: nn.Module, plan: TrainingPlan) -> torch.optim.Opti
     ]
     if plan.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=plan.momentum > 0)
-    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+    return torch.optim.AdamW(groups, lr=plan.learning_rate, fused=True)
 
 
 def _prefetch_batches(

@@ -28,8 +28,12 @@ class PredictionsSettings(Section):
         description="A centre is the highest of this many cells each way (a cell is 4 px of the scaled image); "
         "3 for many small objects, 7 or more if large ones fall apart.",
     )
-    min_stuff_px: int = Field(
-        0, ge=0, description="Stuff of fewer pixels in an image becomes void; raises PQ and lowers coverage."
+    min_stuff_fraction: float = Field(
+        0.002,
+        ge=0,
+        lt=1,
+        description="A stuff class that covers less of an image than this becomes void there; raises PQ and lowers "
+        "mIoU a little.",
     )
     min_instance_px: int = Field(16, ge=0, description="Instances of fewer pixels become void.")
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -23,7 +23,7 @@ from pseudogt.rounds import link_previous
 from pseudogt.score_files import write_scores
 from pseudogt.weak_labels import read_weak_labels
 
-DECODING = ("centre_threshold", "nms_cells", "min_stuff_px", "min_instance_px")
+DECODING = ("centre_threshold", "nms_cells", "min_stuff_fraction", "min_instance_px")
 """Settings that :func:`models.inference.decode_prediction` takes."""
 
 

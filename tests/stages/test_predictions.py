@@ -36,7 +36,7 @@ def test_scores_are_probabilities_of_the_tagged_classes(panoptic_dataset, panopt
     extra = ["--weak-labels", str(tmp_path / "weak.json"), "--scores", str(tmp_path / "scores.h5")]
     predict_shard(panoptic_dataset, panoptic_model, tmp_path / "out", *extra)
     scores, train_ids = ScoreFile(tmp_path / "scores.h5").read("image1")
-    assert scores.shape == (2, 16, 24)
+    assert scores.shape == (2, 32, 48)
     assert train_ids.tolist() == [0, 2]
     every_class, _ = ScoreFile(tmp_path / "scores.h5").read("image0")
     np.testing.assert_allclose(every_class.sum(0), 1, atol=2e-3)

@@ -28,7 +28,7 @@ def encode(panoptic_id, classes=CLASSES):
 
 
 def decode(probabilities, centre, offset, classes=CLASSES, **changes):
-    settings = {"centre_threshold": 0.1, "nms_cells": 3, "min_stuff_px": 0, "min_instance_px": 0} | changes
+    settings = {"centre_threshold": 0.1, "nms_cells": 3, "min_stuff_fraction": 0, "min_instance_px": 0} | changes
     return decode_panoptic(probabilities, centre, offset, classes, **settings)
 
 
@@ -96,8 +96,8 @@ def test_small_segments_become_void(panoptic_id):
     decoded = decode(*outputs, min_instance_px=320)
     assert (decoded.panoptic_id[30:60, 80:90] == VOID).all()
     assert PERSON + 1 not in decoded.scores
-    assert (decode(*outputs, min_stuff_px=20 * 96 + 9).panoptic_id[:20] == VOID).all()
-    assert (decode(*outputs, min_stuff_px=20 * 96 + 8).panoptic_id[:20] == SKY).all()
+    assert (decode(*outputs, min_stuff_fraction=(20 * 96 + 9) / (64 * 96)).panoptic_id[:20] == VOID).all()
+    assert (decode(*outputs, min_stuff_fraction=(20 * 96 + 8) / (64 * 96)).panoptic_id[:20] == SKY).all()
 
 
 def test_labels_larger_than_the_networks_input(panoptic_id):

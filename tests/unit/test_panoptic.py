@@ -17,10 +17,10 @@ def network():
 
 
 @pytest.mark.parametrize("backbone", ["small", "resnet18"])
-def test_outputs_have_stride_4(backbone):
+def test_outputs_have_strides_2_and_4(backbone):
     network = build_panoptic_network(backbone=backbone, class_count=5, decoder_channels=16).eval()
     output = network(torch.zeros(2, 3, 64, 96, dtype=torch.uint8))
-    assert output.semantic.shape == (2, 5, 16, 24)
+    assert output.semantic.shape == (2, 5, 32, 48)
     assert output.centre.shape == (2, 1, 16, 24)
     assert output.offset.shape == (2, 2, 16, 24)
 
