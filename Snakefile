@@ -3,7 +3,8 @@ from snakemake.utils import min_version
 min_version("9.11")
 
 
-configfile: "config.yaml"
+# Of this folder, wherever Snakemake is started.
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"

@@ -16,7 +16,7 @@ from pseudogt.shards import plan_shards
 
 # Jobs find the package wherever Snakemake was started.
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}${{PYTHONPATH:+:$PYTHONPATH}}; "
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
 
 try:
@@ -148,7 +148,7 @@ def grow(base):
 
 
 wildcard_constraints:
-    shard=r"(train|val)-\d{4,}",
+    shard=r"(train|val)-\d+",
     round=r"\d+",
 
 

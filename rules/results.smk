@@ -48,7 +48,7 @@ rule evaluation_box_masks:
 rule evaluation_labels:
     input:
         ground_truth=for_train("ground_truth/{shard}"),
-        labels=for_train("labels/{{round}}/{shard}"),
+        labels=for_train("labels/{round}/{shard}"),
     output:
         scores=f"{RESULTS}/evaluation/labels-{{round}}.json",
     log:
@@ -72,7 +72,7 @@ rule evaluation_labels:
 rule evaluation_model:
     input:
         ground_truth=for_val("ground_truth/{shard}"),
-        predictions=for_val("predictions/{{round}}/{shard}"),
+        predictions=for_val("predictions/{round}/{shard}"),
     output:
         scores=f"{RESULTS}/evaluation/model-{{round}}.json",
     log:

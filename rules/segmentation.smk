@@ -2,7 +2,7 @@ rule segmenter_round:
     input:
         shards=for_train("index/{shard}.json"),
         weak_labels=for_train("weak_labels/{shard}.json"),
-        labels=for_train("labels/{{round}}/{shard}"),
+        labels=for_train("labels/{round}/{shard}"),
         init=get_initial_model,
         earlier=get_earlier_records,
     output:
@@ -58,7 +58,7 @@ rule predictions_shard:
     benchmark:
         f"{BENCHMARKS}/predictions/{{round}}/{{shard}}.tsv"
     wildcard_constraints:
-        shard=r"train-\d{4,}",
+        shard=r"train-\d+",
     conda:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
@@ -92,7 +92,7 @@ rule predictions_val_shard:
     benchmark:
         f"{BENCHMARKS}/predictions/{{round}}/{{shard}}.tsv"
     wildcard_constraints:
-        shard=r"val-\d{4,}",
+        shard=r"val-\d+",
     conda:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
