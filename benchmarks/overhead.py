@@ -65,7 +65,8 @@ def read_benchmarks(folder: Path) -> dict[tuple[str, ...], float]:
     seconds = {}
     for path in folder.rglob("*.tsv"):
         with path.open(newline="") as file:
-            seconds[path.relative_to(folder).with_suffix("").parts] = float(next(csv.DictReader(file, delimiter="\t"))["s"])
+            row = next(csv.DictReader(file, delimiter="\t"))
+        seconds[path.relative_to(folder).with_suffix("").parts] = float(row["s"])
     return seconds
 
 

@@ -44,7 +44,8 @@ def describe_estimate(config: RunConfig, shards: Mapping[str, Sequence[str]], pi
     warning = "  There may not be enough space." if needed > 0.9 * free else ""
     return (
         f"{config.name}: {train} training and {val} validation images, {config.rounds.max} rounds at most. A whole run "
-        f"takes about {max(minutes, 1):.0f} minutes on {where} and {max(needed, 0.01):.2g} GB ({free:.0f} GB free).{warning}"
+        f"takes about {max(minutes, 1):.0f} minutes on {where} and {max(needed, 0.01):.2g} GB "
+        f"({free:.0f} GB are free).{warning}"
     )
 
 

@@ -78,6 +78,11 @@ def for_val(pattern):
     return [f"{RESULTS}/{pattern}".replace("{shard}", shard) for shard in VAL_SHARDS]
 
 
+def get_data_root(wildcards, input):
+    """The dataset's folder: the user's, or that of the street scenes."""
+    return input.get("streets") or DATA_ROOT
+
+
 def get_scores(wildcards):
     """What the labels of a round are made from: CAMs at first, then the last model's scores."""
     round = int(wildcards.round)

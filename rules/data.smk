@@ -36,8 +36,8 @@ rule index:
         mem_mb=grow(2000),
         runtime=grow(60),
     params:
-        data_root=DATA_ROOT,
-        folder=f"{RESULTS}/index",
+        data_root=get_data_root,
+        folder=lambda wildcards, output: os.path.dirname(output.shards[0]),
         shard_size=CONFIG.shard_size,
         settings=settings("dataset"),
         plan=digest(SHARDS),
@@ -133,7 +133,7 @@ rule check:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     params:
-        data_root=DATA_ROOT,
+        data_root=get_data_root,
         out=f"{RESULTS}/check.json",
         settings=settings("dataset"),
     message:

@@ -19,7 +19,7 @@ rule classifier:
         runtime=grow(240),
         gpus=CONFIG.gpus,
     params:
-        out=f"{RESULTS}/classifier",
+        out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/classifier",
         val=lambda wildcards, input: flag("val-shards", input.val_shards)
         + " "

@@ -23,7 +23,7 @@ rule segmenter_round:
         launcher=LAUNCHER,
         init=lambda wildcards, input: flag("init", input.init),
         earlier=lambda wildcards, input: flag("earlier-records", input.earlier),
-        out=lambda wildcards: f"{RESULTS}/segmenter/{wildcards.round}",
+        out=subpath(output.model, parent=True),
         scratch=lambda wildcards: f"{RESULTS}/scratch/segmenter-{wildcards.round}",
         rounds=settings("rounds"),
         settings=settings("segmenter"),
@@ -140,7 +140,7 @@ rule reference:
         gpus=CONFIG.gpus,
     params:
         launcher=LAUNCHER,
-        out=f"{RESULTS}/reference",
+        out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/reference",
         rounds=settings("rounds"),
         settings=settings("segmenter"),

@@ -1,0 +1,1 @@
+"""One module per section of the configuration; ``run`` puts them together."""

@@ -57,7 +57,7 @@ def test_image_in_two_folders_is_an_error(tmp_path, panoptic_id):
     for name in ("one", "two"):
         with write_labels(tmp_path / name, CLASSES) as writer:
             writer.add("a", panoptic_id)
-    with pytest.raises(ValueError, match="'a' is in .*one and in .*two"):
+    with pytest.raises(ValueError, match=r"'a' is in .*one and in .*two"):
         read_label_folders([tmp_path / "one", tmp_path / "two"])
 
 
