@@ -22,6 +22,9 @@ STRIDE = 4
 
 MODEL_KIND = "tag classifier"
 
+PRESENCE_SHARPNESS = 4.0
+"""Exponent of the generalised mean over a region that measures whether a class wins pixels there."""
+
 SMALLEST_MEAN = 1e-30
 """Keeps the logarithm of a class that has vanished from a region finite."""
 
@@ -133,9 +136,18 @@ def candidate_map_loss(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
     candidates : (B, C, h, w) bool
     """
     possible = candidates.any(1)
-    # Finite, so that a cell without candidates gives no NaN in the gradient.
-    together = log_probabilities.masked_fill(~candidates, -30.0).logsumexp(1)
+    together = keep_candidates(log_probabilities, candidates).logsumexp(1)
     return -(together * possible).sum() / possible.sum().clamp(min=1)
+
+
+def keep_candidates(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
+    """Set what is no candidate to the log of almost nothing: finite, so that no gradient is NaN."""
+    return log_probabilities.masked_fill(~candidates, -30.0)
+
+
+def presence_loss(log_presence: Tensor, tags: Tensor) -> Tensor:
+    """Negative log of the pooled probabilities ``(B, G, C)`` of the tagged classes, their mean; 0 without tags."""
+    return -(log_presence * tags).sum() / tags.sum().clamp(min=1)
 
 
 def resize_for_classifier(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

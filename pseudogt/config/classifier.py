@@ -32,11 +32,17 @@ class ClassifierSettings(TrainingSettings):
         description="How much the pooled score of a crop follows its highest score instead of the mean; raise it for "
         "small classes.",
     )
-    candidate_weight: float = Field(
-        0.1,
+    region_weight: float = Field(1.0, ge=0, description="Weight of the loss of the crops' tags, each class by itself.")
+    presence_weight: float = Field(
+        0.5,
         ge=0,
-        description="Weight of the loss that asks each pixel for any class that all its crops and boxes allow, beside "
-        "that of the crops' tags; larger values let classes compete more.",
+        description="Weight of the loss that asks each tagged class to win some pixels of its crop or box; it "
+        "helps small classes.",
+    )
+    candidate_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the loss that asks each pixel for any class that all its crops and boxes allow.",
     )
     scale: float = Field(
         1.0,

@@ -18,11 +18,14 @@ from torch import Tensor, nn
 import pseudogt
 from models.augmentation import Augmentation, jitter_colours
 from models.classifier import (
+    PRESENCE_SHARPNESS,
     STRIDE,
     ClassifierModel,
     build_tag_classifier,
     candidate_map_loss,
+    keep_candidates,
     pool_regions,
+    presence_loss,
     region_tag_loss,
     resize_for_classifier,
 )
@@ -119,10 +122,15 @@ def make_loss_function(
     def compute_losses(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         logits = network(jitter_colours(batch["images"], batch["colour_factors"]))
         scores = pool_regions(logits, batch["rows"], batch["columns"], settings.sharpness)
-        possible = candidate_map_loss(logits.float().log_softmax(1), batch["candidates"])
+        log_probabilities = logits.float().log_softmax(1)
+        candidates = batch["candidates"]
+        presence = pool_regions(
+            keep_candidates(log_probabilities, candidates), batch["rows"], batch["columns"], PRESENCE_SHARPNESS
+        )
         return {
-            "regions": region_tag_loss(scores, batch["tags"], batch["known"]),
-            "candidates": settings.candidate_weight * possible,
+            "regions": settings.region_weight * region_tag_loss(scores, batch["tags"], batch["known"]),
+            "candidates": settings.candidate_weight * candidate_map_loss(log_probabilities, candidates),
+            "presence": settings.presence_weight * presence_loss(presence, batch["tags"]),
         }
 
     return compute_losses

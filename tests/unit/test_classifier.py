@@ -10,7 +10,9 @@ from models.classifier import (
     ClassifierModel,
     build_tag_classifier,
     candidate_map_loss,
+    keep_candidates,
     pool_regions,
+    presence_loss,
     region_tag_loss,
     resize_for_classifier,
 )
@@ -68,7 +70,7 @@ def test_what_is_not_known_about_a_region_has_no_gradient() -> None:
     tags, known = torch.rand(1, 3, 2) < 0.5, torch.rand(1, 3, 2) < 0.5
     region_tag_loss(scores, tags, known).backward()
     assert not scores.grad[~known].any() and scores.grad[known].all()
-    assert float(region_tag_loss(scores, tags, torch.zeros_like(tags))) == 0
+    assert region_tag_loss(scores, tags, torch.zeros_like(tags)).item() == 0
 
 
 def test_candidate_loss_is_the_negative_log_of_the_candidates_together() -> None:
@@ -78,13 +80,26 @@ def test_candidate_loss_is_the_negative_log_of_the_candidates_together() -> None
     torch.testing.assert_close(candidate_map_loss(log_probabilities, candidates), expected)
 
 
+def test_presence_is_the_generalised_mean_of_the_candidates_probabilities() -> None:
+    log_probabilities = torch.randn(1, 2, 4, 4).log_softmax(1)
+    candidates = torch.ones(1, 2, 4, 4, dtype=torch.bool)
+    candidates[:, 0, :2] = False
+    whole = torch.ones(1, 1, 4, dtype=torch.bool)
+    pooled = pool_regions(keep_candidates(log_probabilities, candidates), whole, whole, 4.0)
+    mean = (log_probabilities.exp() * candidates).pow(4).mean((-2, -1)) ** 0.25
+    torch.testing.assert_close(pooled[0].exp(), mean, atol=1e-5, rtol=1e-4)
+    tags = torch.tensor([[[True, False]]])
+    torch.testing.assert_close(presence_loss(pooled, tags), -mean[0, 0].log(), atol=1e-5, rtol=1e-4)
+    assert float(presence_loss(pooled, torch.zeros_like(tags))) == 0
+
+
 def test_cells_without_candidates_or_with_all_have_no_gradient() -> None:
     logits = torch.randn(1, 3, 2, 2, requires_grad=True)
     candidates = torch.zeros(1, 3, 2, 2, dtype=torch.bool)
     candidates[..., 0, 0] = True
     candidate_map_loss(logits.log_softmax(1), candidates).backward()
     torch.testing.assert_close(logits.grad, torch.zeros_like(logits), atol=1e-6, rtol=0)
-    assert float(candidate_map_loss(logits.log_softmax(1), torch.zeros_like(candidates))) == 0
+    assert candidate_map_loss(logits.log_softmax(1), torch.zeros_like(candidates)).item() == 0
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3, 4])
