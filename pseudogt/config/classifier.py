@@ -51,7 +51,7 @@ class ClassifierSettings(TrainingSettings):
         description="Images are resized by this factor before the network sees them; large ones need less.",
     )
     crop_height_px: int = Field(
-        192, ge=32, multiple_of=32, description="Height of the training windows, after scaling."
+        128, ge=32, multiple_of=32, description="Height of the training windows, after scaling."
     )
     crop_width_px: int = Field(256, ge=32, multiple_of=32, description="Width of the training windows, after scaling.")
     zoom_min: float = Field(1.0, gt=0, description="Augmentation: the smallest random enlargement.")
