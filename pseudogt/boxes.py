@@ -219,12 +219,3 @@ def measure_box_radius(height: int, width: int) -> NDArray[np.float32]:
     y = (np.arange(height, dtype=np.float32) + 0.5) * 2 / height - 1
     x = (np.arange(width, dtype=np.float32) + 0.5) * 2 / width - 1
     return np.hypot(y[:, None], x[None])
-
-
-def fill_ellipses(boxes_xyxy: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Union ``(H, W)`` of the ellipses that touch the sides of the boxes, clipped to the image."""
-    mask = np.zeros(shape, bool)
-    for box in clip_boxes(boxes_xyxy, shape):
-        window = box_slices(box)
-        mask[window] |= measure_box_radius(*mask[window].shape) <= 1
-    return mask

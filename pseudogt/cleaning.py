@@ -144,13 +144,13 @@ def merge_box_masks(
     _check_same_shape(box_masks, label, "box masks", "label")
     stuff, things = np.asarray(stuff_ids, np.intp), np.asarray(thing_ids, np.intp)
     known = np.concatenate([stuff, things, [ignore_label]])
-    no_thing = [background, ignore_label]
+    no_thing = np.array([background, ignore_label])
 
     table = np.full((256, 256), _UNMERGED, np.uint8)
     table[np.ix_(things, known)] = things[:, None]
     table[np.ix_(no_thing, things)] = ignore_label
     table[np.ix_(no_thing, stuff)] = stuff
-    table[np.ix_(no_thing, [ignore_label])] = ignore_label
+    table[np.ix_(no_thing, np.array([ignore_label]))] = ignore_label
     return table[box_masks, label]
 
 

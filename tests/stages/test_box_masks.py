@@ -1,0 +1,108 @@
+"""The box-mask stage through its command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from panoptic_dataset import CLASSES
+
+from pseudogt.index import read_shard, write_shard
+from pseudogt.io import read_json, write_json
+from pseudogt.label_files import LabelFolder
+from pseudogt.stages import box_masks
+
+CAR = 3
+
+
+def make_box_masks(dataset, out, weak="weak.json", shard="shard.json", **settings):
+    files = ["--shard", str(dataset / shard), "--weak-labels", str(dataset / weak)]
+    box_masks.main([*files, "--out", str(out), "--settings", json.dumps(settings)])
+    return LabelFolder(out)
+
+
+@pytest.fixture(scope="module")
+def masks(panoptic_dataset, tmp_path_factory):
+    return make_box_masks(panoptic_dataset, tmp_path_factory.mktemp("masks") / "out")
+
+
+def test_things_lie_in_boxes_and_all_else_is_background(panoptic_dataset, masks):
+    truth = LabelFolder(panoptic_dataset / "labels")
+    background = CLASSES.background_category_id * 1000
+    for image_id in masks.image_ids:
+        found, expected = masks.read(image_id), truth.read(image_id)
+        in_box = expected // 1000 == CAR
+        assert (found[~in_box] == background).all()
+        claimed = found // 1000 == CAR
+        assert claimed.sum() > 0.5 * in_box.sum()
+        assert (found[claimed] == expected[claimed]).all()
+
+
+def test_background_is_listed_as_a_category(masks):
+    categories = read_json(masks.folder / "panoptic.json")["categories"]
+    assert categories[-1]["id"] == CLASSES.background_category_id
+    assert categories[-1]["name"] == "background"
+
+
+def test_bytes_do_not_depend_on_the_shard(panoptic_dataset, masks, tmp_path):
+    records, classes = read_shard(panoptic_dataset / "shard.json")
+    write_shard(panoptic_dataset / "one.json", records[3:4], classes)
+    alone = make_box_masks(panoptic_dataset, tmp_path / "out", shard="one.json")
+    name = f"{records[3].image_id}.png"
+    assert (alone.folder / name).read_bytes() == (masks.folder / name).read_bytes()
+
+
+def test_a_third_segmenter_claims_less(panoptic_dataset, masks, tmp_path):
+    three = make_box_masks(panoptic_dataset, tmp_path / "out", segmenters=["grabcut", "hierarchy", "ellipse"])
+    image_id = masks.image_ids[0]
+    of_two, of_three = (folder.read(image_id) // 1000 == CAR for folder in (masks, three))
+    assert of_three.sum() < of_two.sum()
+    assert (of_two | ~of_three).all()
+
+
+def edit_weak_labels(dataset, name, edit):
+    document = read_json(dataset / "weak.json")
+    edit(document)
+    write_json(dataset / name, document)
+    return name
+
+
+def test_image_without_boxes_is_background(panoptic_dataset, tmp_path):
+    name = edit_weak_labels(panoptic_dataset, "bare.json", lambda document: document["annotations"].clear())
+    bare = make_box_masks(panoptic_dataset, tmp_path / "out", weak=name)
+    assert np.unique(bare.read("image0")).tolist() == [CLASSES.background_category_id * 1000]
+
+
+def test_groups_have_no_instance(panoptic_dataset, tmp_path):
+    def make_groups(document):
+        for annotation in document["annotations"]:
+            annotation["iscrowd"] = 1
+
+    name = edit_weak_labels(panoptic_dataset, "groups.json", make_groups)
+    groups = make_box_masks(panoptic_dataset, tmp_path / "out", weak=name).read("image0")
+    assert set(np.unique(groups)) - {0} == {CAR * 1000, CLASSES.background_category_id * 1000}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"segmenters": ["grabcut"]}, "at least 2"),
+        ({"segmenters": ["grabcut", "grabcut"]}, "counts once"),
+        ({"segmenters": ["grabcut", "magic"]}, "magic"),
+        ({"sead": 1}, "sead"),
+    ],
+)
+def test_bad_settings(panoptic_dataset, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_box_masks(panoptic_dataset, tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_image_without_weak_labels_is_named(panoptic_dataset, tmp_path):
+    name = edit_weak_labels(
+        panoptic_dataset, "empty.json", lambda d: d.update(images=[], annotations=[], image_tags={})
+    )
+    with pytest.raises(ValueError, match="image0"):
+        make_box_masks(panoptic_dataset, tmp_path / "out", weak=name)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,101 @@
+"""The labels stage through its command line: round 0 from CAMs, later rounds from scores."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from panoptic_dataset import CLASSES
+
+from pseudogt.io import write_json
+from pseudogt.label_files import LabelFolder, write_labels
+from pseudogt.labels import IGNORE_LABEL, panoptic_to_semantic
+from pseudogt.score_files import write_scores
+from pseudogt.stages import labels
+
+ROAD, SKY, CAR = 0, 1, 2
+
+
+def write_truth_as_scores(dataset, path, *, confidence=255):
+    """Scores and CAM label that equal the ground truth, void left out."""
+    truth = LabelFolder(dataset / "labels")
+    with write_scores(path) as scores:
+        for image_id in truth.image_ids:
+            semantic = panoptic_to_semantic(truth.read(image_id), CLASSES)
+            maps = (semantic[None, ::4, ::4] == np.arange(3)[:, None, None]).astype(np.float32)
+            sure = np.full(semantic.shape, confidence, np.uint8)
+            scores.add(image_id, maps, np.arange(3), semantic, sure)
+    return path
+
+
+def write_box_masks(dataset, path, panoptic_id):
+    with write_labels(path, CLASSES) as writer:
+        for image_id in LabelFolder(dataset / "labels").image_ids:
+            writer.add(image_id, panoptic_id)
+    return path
+
+
+def make_labels(dataset, out, scores, round_number=0, extra=(), **settings):
+    files = ["--shard", str(dataset / "shard.json"), "--weak-labels", str(dataset / "weak.json")]
+    more = ["--scores", str(scores), "--round", str(round_number), "--out", str(out), *map(str, extra)]
+    labels.main([*files, *more, "--settings", json.dumps(settings)])
+    return LabelFolder(out)
+
+
+@pytest.fixture(scope="module")
+def scores(panoptic_dataset, tmp_path_factory):
+    return write_truth_as_scores(panoptic_dataset, tmp_path_factory.mktemp("scores") / "scores.h5")
+
+
+def test_round_0_of_perfect_cams_is_the_ground_truth(panoptic_dataset, scores, tmp_path):
+    truth, found = LabelFolder(panoptic_dataset / "labels"), make_labels(panoptic_dataset, tmp_path / "0", scores)
+    for image_id in truth.image_ids:
+        expected = panoptic_to_semantic(truth.read(image_id), CLASSES)
+        np.testing.assert_array_equal(panoptic_to_semantic(found.read(image_id), CLASSES), expected)
+    assert set(np.unique(found.read("image0"))) == {0, 1000, 2000, 3001, 3002}
+
+
+def test_later_rounds_use_the_scores(panoptic_dataset, scores, tmp_path):
+    truth, found = LabelFolder(panoptic_dataset / "labels"), make_labels(panoptic_dataset, tmp_path / "1", scores, 1)
+    expected, semantic = (panoptic_to_semantic(folder.read("image0"), CLASSES) for folder in (truth, found))
+    known = (semantic != IGNORE_LABEL) & (expected != IGNORE_LABEL)
+    assert (semantic == expected)[known].mean() > 0.95
+    assert known.mean() > 0.8
+
+
+def test_unsure_pixels_are_ignored_but_empty_boxes_filled(panoptic_dataset, tmp_path):
+    unsure = write_truth_as_scores(panoptic_dataset, tmp_path / "unsure.h5", confidence=100)
+    found = make_labels(panoptic_dataset, tmp_path / "0", unsure, min_confidence_cams=0.5)
+    assert set(np.unique(found.read("image0"))) == {0, 3001, 3002}
+
+
+def test_box_masks_decide_where_things_are(panoptic_dataset, scores, tmp_path):
+    nothing = np.full((64, 96), CLASSES.background_category_id * 1000, np.int32)
+    masks = write_box_masks(panoptic_dataset, tmp_path / "masks", nothing)
+    extra = ("--box-masks", masks)
+    found = make_labels(panoptic_dataset, tmp_path / "0", scores, extra=extra, fill_below=0)
+    assert not (found.read("image0") // 1000 == 3).any()
+    without = make_labels(panoptic_dataset, tmp_path / "1", scores, extra=extra, fill_below=0, merge_box_masks=False)
+    assert (without.read("image0") // 1000 == 3).any()
+
+
+def test_linked_round_repeats_the_one_before(panoptic_dataset, scores, tmp_path):
+    previous = make_labels(panoptic_dataset, tmp_path / "0", scores)
+    write_json(tmp_path / "record.json", {"linked": True})
+    extra = ("--record", tmp_path / "record.json", "--previous", tmp_path / "0")
+    linked = make_labels(panoptic_dataset, tmp_path / "1", scores, 1, extra)
+    assert (linked.folder / "image0.png").samefile(previous.folder / "image0.png")
+
+
+def test_image_without_scores_is_named(panoptic_dataset, tmp_path):
+    with write_scores(tmp_path / "none.h5"):
+        pass
+    with pytest.raises(ValueError, match="image0"):
+        make_labels(panoptic_dataset, tmp_path / "0", tmp_path / "none.h5")
+    assert not (tmp_path / "0").exists()
+
+
+def test_unknown_setting(panoptic_dataset, scores, tmp_path):
+    with pytest.raises(ValueError, match="min_confidense"):
+        make_labels(panoptic_dataset, tmp_path / "0", scores, min_confidense=0.5)

@@ -1,0 +1,62 @@
+"""GrabCut in a box: a clear object, degenerate boxes, determinism."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pseudogt.boxes import measure_box_radius
+from pseudogt.grabcut import segment_by_grabcut
+
+
+@pytest.fixture
+def scene():
+    """A noisy red rectangle of 40x30 with a corner missing, on noisy green."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((80, 100), bool)
+    mask[20:50, 30:70] = True
+    mask[20:32, 30:44] = False
+    image = np.where(mask[..., None], [200, 40, 40], [40, 160, 40]) + rng.integers(-20, 20, (80, 100, 3))
+    return image.astype(np.uint8), mask, [30, 20, 70, 50]
+
+
+def test_finds_the_object_better_than_box_or_ellipse(scene):
+    image, mask, box = scene
+    truth = mask[20:50, 30:70]
+    found = segment_by_grabcut(image, box)
+    iou = (found & truth).sum() / (found | truth).sum()
+    assert iou > 0.95
+    assert iou > truth.mean()
+
+
+def test_equal_input_gives_equal_output(scene):
+    image, _, box = scene
+    first = segment_by_grabcut(image, box)
+    segment_by_grabcut(image[::-1].copy(), box)
+    np.testing.assert_array_equal(segment_by_grabcut(image, box), first)
+
+
+def test_large_boxes_are_cut_at_a_smaller_scale(scene):
+    image, mask, box = scene
+    large = np.repeat(np.repeat(image, 5, 0), 5, 1)
+    found = segment_by_grabcut(large, [5 * v for v in box])
+    truth = np.repeat(np.repeat(mask[20:50, 30:70], 5, 0), 5, 1)
+    assert found.shape == truth.shape
+    assert (found == truth).mean() > 0.95
+
+
+@pytest.mark.parametrize("box", [[0, 0, 100, 80], [10, 10, 17, 60], [10, 10, 11, 11]])
+def test_ellipse_where_there_is_nothing_to_learn(scene, box):
+    width, height = box[2] - box[0], box[3] - box[1]
+    np.testing.assert_array_equal(segment_by_grabcut(scene[0], box), measure_box_radius(height, width) <= 1)
+
+
+def test_uniform_image_gives_something_with_the_core():
+    found = segment_by_grabcut(np.full((60, 60, 3), 90, np.uint8), [10, 10, 40, 50])
+    assert found[measure_box_radius(40, 30) <= 0.5].all()
+
+
+@pytest.mark.parametrize("box", [[5, 5, 5, 9], [9, 5, 5, 9], [-1, 0, 5, 5], [90, 0, 101, 5]])
+def test_bad_boxes(scene, box):
+    with pytest.raises(ValueError, match="inverted, empty or outside"):
+        segment_by_grabcut(scene[0], box)

@@ -1,0 +1,112 @@
+"""Refinement: candidate gate, order of the steps, instances by box."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pseudogt.config.labels import LabelsSettings
+from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable
+from pseudogt.refinement import choose_classes, clean_label, find_allowed_classes, make_panoptic
+from pseudogt.weak_labels import ImageWeakLabels
+
+SKY, ROAD, CAR = 0, 1, 2
+CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
+PLAIN = LabelsSettings(check_crop_tags=False, merge_box_masks=False, box_prior=False, fill_below=0)
+
+
+def weak_labels(boxes=(), crowd=None, tags=(True, True, True), crops=(), crop_tags=(), size=(2, 6)):
+    return ImageWeakLabels(
+        image_id="a",
+        height=size[0],
+        width=size[1],
+        boxes_xyxy=np.array(boxes, np.int32).reshape(-1, 4),
+        box_classes=np.full(len(boxes), CAR, np.uint8),
+        box_iscrowd=np.array(crowd or [False] * len(boxes), bool),
+        tags=np.array(tags),
+        crops_xyxy=np.array(crops, np.int32).reshape(-1, 4),
+        crop_tags=np.array(crop_tags, bool).reshape(-1, 3),
+    )
+
+
+def clean(label, weak, settings, box_masks=None, confidence=1.0, min_confidence=0.0):
+    label = np.array(label, np.uint8)
+    sure = np.full(label.shape, confidence, np.float32)
+    return clean_label(label, sure, weak, CLASSES, box_masks, settings, min_confidence=min_confidence)
+
+
+def test_best_allowed_class_and_its_share():
+    scores = np.array([[[0.2, 0.2, 0.0]], [[0.2, 0.6, 0.0]], [[0.6, 0.2, 1.0]]], np.float32)
+    allowed = np.array([[[1, 1, 1]], [[1, 1, 1]], [[0, 1, 0]]], bool)
+    label, confidence = choose_classes(scores, np.array([SKY, ROAD, CAR], np.uint8), allowed)
+    assert label.tolist() == [[SKY, ROAD, IGNORE_LABEL]]
+    np.testing.assert_allclose(confidence, [[0.5, 0.6, 0]], rtol=1e-6)
+
+
+def test_maps_of_tagged_classes_only_and_of_none():
+    allowed = np.ones((3, 1, 1), bool)
+    assert choose_classes(np.full((1, 1, 1), 0.3, np.float32), np.array([CAR], np.uint8), allowed)[0].item() == CAR
+    none = choose_classes(np.zeros((0, 1, 1), np.float32), np.zeros(0, np.uint8), allowed)
+    assert [array.item() for array in none] == [IGNORE_LABEL, 0]
+
+
+def test_sizes_must_agree():
+    with pytest.raises(ValueError, match="differ in size"):
+        choose_classes(np.zeros((1, 2, 2), np.float32), np.zeros(1, np.uint8), np.ones((3, 1, 1), bool))
+
+
+def test_gates():
+    weak = weak_labels([[0, 0, 2, 2]], tags=(True, False, True), crops=[[0, 0, 3, 2]], crop_tags=[[False, False, True]])
+    by_crop = find_allowed_classes(weak, CLASSES, "crops")
+    assert by_crop[:, 0, 0].tolist() == [False, False, True]
+    assert by_crop[:, 0, 5].tolist() == [True, False, False]
+    assert find_allowed_classes(weak, CLASSES, "tags")[:, 0, 0].tolist() == [True, False, True]
+    assert find_allowed_classes(weak, CLASSES, "none").all()
+
+
+def test_steps_switched_off_change_nothing():
+    label = [[CAR, SKY, ROAD, CAR, IGNORE_LABEL, SKY]]
+    masks = np.full((1, 6), CAR, np.uint8)
+    assert clean(label, weak_labels(size=(1, 6)), PLAIN, masks).tolist() == label
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"check_crop_tags": True}, [CAR, IGNORE_LABEL, CAR, CAR, SKY, SKY]),
+        ({"merge_box_masks": True}, [CAR, CAR, IGNORE_LABEL, IGNORE_LABEL, SKY, SKY]),
+        ({"box_prior": True}, [CAR, SKY, CAR, IGNORE_LABEL, SKY, SKY]),
+        ({"fill_below": 1.0}, [CAR, CAR, CAR, CAR, SKY, SKY]),
+    ],
+)
+def test_each_step_by_itself(change, expected):
+    weak = weak_labels([[0, 0, 3, 1]], crops=[[0, 0, 3, 1]], crop_tags=[[False, True, True]], size=(1, 6))
+    masks = np.array([[CAR, CAR, IGNORE_LABEL, BACKGROUND, BACKGROUND, IGNORE_LABEL]], np.uint8)
+    label = [[CAR, SKY, CAR, CAR, SKY, SKY]]
+    assert clean(label, weak, PLAIN.model_copy(update=change), masks).tolist() == [expected]
+
+
+def test_unsure_pixels_are_ignored_before_boxes_are_filled():
+    weak = weak_labels([[0, 0, 2, 1]], size=(1, 3))
+    settings = PLAIN.model_copy(update={"fill_below": 0.5})
+    cleaned = clean([[CAR, CAR, SKY]], weak, settings, confidence=0.4, min_confidence=0.5)
+    assert cleaned.tolist() == [[CAR, CAR, IGNORE_LABEL]]
+
+
+def panoptic(semantic, weak, instances):
+    return make_panoptic(np.array(semantic, np.uint8), weak, CLASSES, instances)
+
+
+def test_overlap_goes_to_the_nearest_box_or_to_none():
+    weak = weak_labels([[0, 0, 4, 1], [2, 0, 6, 1]], size=(1, 6))
+    nearest, _ = panoptic([[CAR] * 6], weak, "nearest")
+    assert nearest.tolist() == [[3001, 3001, 3001, 3002, 3002, 3002]]
+    ignored, _ = panoptic([[CAR] * 6], weak, "ignore")
+    assert ignored.tolist() == [[3001, 3001, 0, 0, 3002, 3002]]
+
+
+def test_groups_have_a_class_but_no_instance():
+    weak = weak_labels([[0, 0, 4, 1], [3, 0, 5, 1]], crowd=[True, False], size=(1, 6))
+    panoptic_id, crowd_ids = panoptic([[CAR, CAR, CAR, CAR, CAR, SKY]], weak, "nearest")
+    assert panoptic_id.tolist() == [[3000, 3000, 3000, 3001, 3001, 1000]]
+    assert crowd_ids == {3000}
