@@ -180,7 +180,7 @@ class FineHead(nn.Module):
 
     def __init__(self, channels_in: int, width: int, channels_out: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(channels_in, width, kernel_size=1)
+        self.reduce = ConvNorm(channels_in, width, kernel_size=3)
         self.detail = ConvNorm(3, width, kernel_size=3, stride=2)
         self.predict = nn.Conv2d(width, channels_out, kernel_size=3, padding=1)
 
