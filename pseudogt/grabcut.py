@@ -43,7 +43,9 @@ def segment_by_grabcut(
     margin : float
         Surroundings looked at, as a share of the box's sides.
     core_radius : float
-        Size of the ellipse that is taken for granted; 1 touches the sides.
+        Size of the ellipse that is taken for granted; 1 touches the sides. Of 0.3, 0.4, 0.5 and 0.6
+        the value with the surest consensus with :mod:`pseudogt.hierarchy` on 41 CamVid train images
+        (0.87 of the claimed pixels are right; 0.90 on 51 val images, which were not tuned on).
     iterations : int
     max_side_px : int
         A larger box is cut at a smaller scale.

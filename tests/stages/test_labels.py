@@ -64,6 +64,19 @@ def test_later_rounds_use_the_scores(panoptic_dataset, scores, tmp_path):
     assert known.mean() > 0.8
 
 
+def test_later_rounds_do_not_look_at_a_stored_label(panoptic_dataset, tmp_path):
+    path, size = tmp_path / "scores.h5", (64, 96)
+    with write_scores(path) as scores:
+        for image_id in LabelFolder(panoptic_dataset / "labels").image_ids:
+            road = np.stack([np.ones(size), np.zeros(size)])
+            scores.add(
+                image_id, road, np.array([ROAD, SKY]), np.full(size, SKY, np.uint8), np.full(size, 255, np.uint8)
+            )
+    first = make_labels(panoptic_dataset, tmp_path / "0", path, 0, fill_below=0).read("image0")
+    later = make_labels(panoptic_dataset, tmp_path / "1", path, 1, fill_below=0).read("image0")
+    assert (np.unique(first).tolist(), np.unique(later).tolist()) == ([2000], [1000])
+
+
 def test_unsure_pixels_are_ignored_but_empty_boxes_filled(panoptic_dataset, tmp_path):
     unsure = write_truth_as_scores(panoptic_dataset, tmp_path / "unsure.h5", confidence=100)
     found = make_labels(panoptic_dataset, tmp_path / "0", unsure, min_confidence_cams=0.5)
