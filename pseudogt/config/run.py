@@ -68,4 +68,4 @@ def parse_run_config(config: dict) -> RunConfig:
     try:
         return RunConfig.model_validate(config)
     except ValidationError as error:
-        raise ValueError(f"the configuration has problems:\n{describe_validation_error(error)}") from error
+        raise ValueError(f"the configuration has problems:\n{describe_validation_error(error, RunConfig)}") from error

@@ -10,16 +10,16 @@ from pseudogt.config.training import TrainingSettings
 class SegmenterSettings(TrainingSettings):
     """How the panoptic network is trained; the reference uses the same values."""
 
-    decoder_channels: int = Field(64, ge=8, description="Width of the decoder; more is better and slower.")
+    decoder_channels: int = Field(48, ge=8, description="Width of the decoder; more is better and slower.")
     scale: float = Field(
-        0.5,
+        1.0,
         gt=0,
         le=2,
         description="Images are resized by this factor before the network sees them; small objects need 1, "
         "large images take 0.5 or less to be affordable.",
     )
     crop_height_px: int = Field(
-        192, ge=32, multiple_of=32, description="Height of the training crops, after scaling, in pixels."
+        128, ge=32, multiple_of=32, description="Height of the training crops, after scaling, in pixels."
     )
     crop_width_px: int = Field(256, ge=32, multiple_of=32, description="Width of the training crops in pixels.")
     zoom_min: float = Field(0.75, gt=0, description="Augmentation: the smallest random enlargement.")
@@ -41,7 +41,7 @@ class SegmenterSettings(TrainingSettings):
         description="Weight of the loss that asks unlabelled pixels for any class their tags and boxes allow; 0 = off.",
     )
     centre_weight: float = Field(50.0, ge=0, description="Weight of the squared error of the centre heatmap.")
-    offset_weight: float = Field(0.02, ge=0, description="Weight of the offsets' absolute error in pixels.")
+    offset_weight: float = Field(0.01, ge=0, description="Weight of the offsets' absolute error in pixels.")
     cache_gb: float = Field(
         4.0, ge=0, description="Memory for scaled images and labels; what does not fit is read again in every epoch."
     )

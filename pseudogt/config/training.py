@@ -20,7 +20,7 @@ class TrainingSettings(Section):
         description="Initial weights of the backbone: a torchvision name such as IMAGENET1K_V1 (downloaded once), "
         "the path of a local state dict, or null for random ones.",
     )
-    steps: int = Field(1500, ge=1, description="Optimiser steps; training time is proportional to it.")
+    steps: int = Field(600, ge=1, description="Optimiser steps; training time is proportional to it.")
     batch_size: int = Field(8, ge=1, description="Images (or crops) per optimiser step, over all devices.")
     accumulation: int = Field(
         1,

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from pseudogt.config.run import RunConfig
+from pseudogt.estimate import describe_estimate, estimate_bytes, estimate_seconds
+
+DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
+
+
+def configure(**sections):
+    return RunConfig.model_validate({"name": "x", "dataset": DATASET, **sections})
+
+
+def test_text_names_images_time_and_space():
+    text = describe_estimate(configure(), {"train-0000": ["a", "b"], "val-0000": ["c"]})
+    assert "2 training and 1 validation images" in text
+    assert "minutes on 2 cores" in text
+    assert "GB are free" in text
+
+
+def test_warns_where_the_disk_is_too_small():
+    shards = {"train-0000": ["a"] * 10}
+    assert "not be enough space" in describe_estimate(configure(), shards, pixels=10**13)
+    assert "not be enough space" not in describe_estimate(configure(), shards)
+
+
+def test_reference_takes_as_long_as_all_rounds():
+    one, three = (estimate_seconds(configure(rounds={"max": n}), 0) for n in (1, 3))
+    classifier = estimate_seconds(configure(rounds={"max": 1}, segmenter={"steps": 1}), 0)
+    assert three - classifier == pytest.approx(3 * (one - classifier), rel=1e-2)
+
+
+def test_bytes_grow_with_images_and_rounds():
+    assert estimate_bytes(configure(), 20, 0, 1000) == 2 * estimate_bytes(configure(), 10, 0, 1000)
+    assert estimate_bytes(configure(rounds={"max": 4}), 10, 0, 1000) > estimate_bytes(configure(), 10, 0, 1000)
