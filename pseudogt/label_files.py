@@ -74,9 +74,7 @@ class LabelWriter:
         write_json(self._folder / PANOPTIC_JSON, document)
 
 
-def describe_segments(
-    panoptic_id: NDArray[np.int32], crowd_ids: set[int], scores: Mapping[int, float]
-) -> list[dict]:
+def describe_segments(panoptic_id: NDArray[np.int32], crowd_ids: set[int], scores: Mapping[int, float]) -> list[dict]:
     """COCO ``segments_info`` of panoptic ids ``(H, W) int32``, ascending by id, ``VOID`` left out."""
     ids, inverse, areas = np.unique(panoptic_id, return_inverse=True, return_counts=True)
     inverse = inverse.reshape(panoptic_id.shape)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_PARTY = ("pseudogt", "models")
@@ -34,6 +37,23 @@ def compute_code_digest(module: str) -> str:
     for name in sorted(find_first_party_modules(module)):
         digest.update(name.encode())
         digest.update(ast.dump(_parse(name)).encode())
+    return digest.hexdigest()[:16]
+
+
+def compute_input_digest(facts: Any, inputs: Iterable[Path]) -> str:
+    """Digest (16 hexadecimal digits) of what determines a computation.
+
+    Parameters
+    ----------
+    facts
+        Settings and other plain values.
+    inputs : iterable of Path
+        Files, and folders of files, whose bytes count and whose names don't.
+    """
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for path in inputs:
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -36,6 +34,7 @@ from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.index import read_shards
 from pseudogt.io import read_image, write_json
 from pseudogt.labels import ClassTable
+from pseudogt.provenance import compute_input_digest
 from pseudogt.tag_precision import average_precisions
 from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
 
@@ -64,7 +63,8 @@ def train_classifier(arguments: argparse.Namespace, settings: ClassifierSettings
         flip=settings.flip,
         colour=settings.colour,
     )
-    checkpoint = arguments.scratch / f"{compute_digest(settings, [*arguments.shards, *arguments.weak_labels])}.pt"
+    inputs = [*arguments.shards, *arguments.weak_labels]
+    checkpoint = arguments.scratch / f"{compute_input_digest(settings.model_dump(mode='json'), inputs)}.pt"
 
     def load_batch(indices: np.ndarray, generator: np.random.Generator) -> dict[str, Tensor]:
         chosen = [store.get(*samples[i]) for i in indices]
@@ -224,14 +224,6 @@ def list_crops(store: TagStore) -> list[tuple[int, int | None]]:
         count = len(store.weak(i).crops_xyxy)
         crops.extend((i, crop) for crop in (range(count) if count else [None]))
     return crops
-
-
-def compute_digest(settings: ClassifierSettings, inputs: Iterable[Path]) -> str:
-    """Digest of everything that determines the training: the settings and the inputs' bytes."""
-    digest = hashlib.sha256(json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode())
-    for path in inputs:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -33,6 +31,7 @@ from pseudogt.index import ImageRecord, read_shards
 from pseudogt.io import read_image, read_json, write_json
 from pseudogt.label_files import LabelFolder, read_label_folders
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
+from pseudogt.provenance import compute_input_digest
 from pseudogt.rounds import is_worth_another_round, link_previous
 from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
 
@@ -86,7 +85,8 @@ def train_segmenter(
     store = SampleStore(arguments.shards, arguments.weak_labels, arguments.labels, settings)
     model = build_model(store.classes, settings, init)
     inputs = [*arguments.shards, *arguments.weak_labels, *arguments.labels, *([init] if init else [])]
-    checkpoint = arguments.scratch / f"{compute_digest(settings, steps, inputs)}.pt"
+    digest = compute_input_digest([settings.model_dump(mode="json"), steps], inputs)
+    checkpoint = arguments.scratch / f"{digest}.pt"
     augmentation = Augmentation(
         crop_size=(settings.crop_height_px, settings.crop_width_px),
         zoom=(settings.zoom_min, settings.zoom_max),
@@ -274,15 +274,6 @@ def scale_boxes(boxes_xyxy: NDArray[np.int32], size: tuple[int, int], to: tuple[
     factor = np.array([to[1] / size[1], to[0] / size[0]])
     low, high = np.floor(boxes_xyxy[:, :2] * factor), np.ceil(boxes_xyxy[:, 2:] * factor)
     return np.hstack([low, high]).astype(np.int32)
-
-
-def compute_digest(settings: SegmenterSettings, steps: int, inputs: Iterable[Path]) -> str:
-    """Digest of everything that determines the training: settings, steps, and the inputs' bytes."""
-    digest = hashlib.sha256(json.dumps([settings.model_dump(mode="json"), steps], sort_keys=True).encode())
-    for path in inputs:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
 
 
 if __name__ == "__main__":
