@@ -18,6 +18,7 @@ class ClassifierSettings(TrainingSettings):
         "one crop, as in the paper; the first learns more per minute.",
     )
     steps: int = Field(900, ge=1, description="Optimiser steps; training time is proportional to it.")
+    batch_size: int = Field(8, ge=1, description="Images (or crops) per optimiser step, over all devices.")
     levels: int = Field(
         2,
         ge=1,

@@ -20,8 +20,8 @@ class TrainingSettings(Section):
         description="Initial weights of the backbone: a torchvision name such as IMAGENET1K_V1 (downloaded once), "
         "the path of a local state dict, or null for random ones.",
     )
-    steps: int = Field(600, ge=1, description="Optimiser steps; training time is proportional to it.")
-    batch_size: int = Field(8, ge=1, description="Images (or crops) per optimiser step, over all devices.")
+    steps: int = Field(1200, ge=1, description="Optimiser steps; training time is proportional to it.")
+    batch_size: int = Field(4, ge=1, description="Images (or crops) per optimiser step, over all devices.")
     accumulation: int = Field(
         1,
         ge=1,
