@@ -111,6 +111,7 @@ def merge_box_masks(
     thing_ids: ArrayLike,
     ignore_label: int = IGNORE_LABEL,
     background: int = PAPER_BACKGROUND,
+    keep_unsure_things: bool = False,
 ) -> NDArray[np.uint8]:
     """Merge a label with the masks of box segmenters: WSPS ``merge_mag_and_pred``.
 
@@ -132,6 +133,9 @@ def merge_box_masks(
     ignore_label : int
     background : int
         The authors use a literal 0; the workflow uses ``BACKGROUND``, as 0 is a class there.
+    keep_unsure_things : bool
+        Where the box masks are ``ignore_label``, things of the label stay, where the authors ignore
+        them: what two segmenters disagree about is then left to the label.
 
     Raises
     ------
@@ -149,6 +153,8 @@ def merge_box_masks(
     table = np.full((256, 256), _UNMERGED, np.uint8)
     table[np.ix_(things, known)] = things[:, None]
     table[np.ix_(no_thing, things)] = ignore_label
+    if keep_unsure_things:
+        table[ignore_label, things] = things
     table[np.ix_(no_thing, stuff)] = stuff
     table[np.ix_(no_thing, np.array([ignore_label]))] = ignore_label
     return table[box_masks, label]

@@ -99,6 +99,7 @@ def clean_label(
             stuff_ids=classes.stuff_ids,
             thing_ids=classes.thing_ids,
             background=BACKGROUND,
+            keep_unsure_things=settings.keep_unsure_things,
         )
     if settings.box_prior:
         masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, label.shape)

@@ -27,7 +27,7 @@ class LabelsSettings(Section):
         0.0, ge=0, le=1, description="Round 0: pixels whose CAM label is less sure are ignored."
     )
     min_confidence: float = Field(
-        0.6,
+        0.5,
         ge=0,
         le=1,
         description="Later rounds: pixels whose class has a lower share of the probability are ignored; 0.99 in the "
@@ -40,6 +40,10 @@ class LabelsSettings(Section):
         True,
         description="Let box masks decide where things are, in the rounds that `rounds.merge_box_masks` names; later "
         "the scores decide.",
+    )
+    keep_unsure_things: bool = Field(
+        True,
+        description="Where the box segmenters disagree, keep the things that the scores see; the paper ignores them.",
     )
     box_prior: bool = Field(True, description="Ignore thing pixels outside the boxes of their class.")
     fill_below: float = Field(

@@ -18,7 +18,7 @@ class PredictionsSettings(Section):
         description="Images of equal size that the network sees at once; lower it when memory runs out. "
         "Results may differ in the last bit between batch sizes.",
     )
-    flip: bool = Field(False, description="Average with the mirror image: slightly better, twice the time.")
+    flip: bool = Field(True, description="Average with the mirror image: slightly better, twice the time.")
     centre_threshold: float = Field(
         0.1, ge=0, le=1, description="Least height of an instance centre; raise it if objects appear from nothing."
     )

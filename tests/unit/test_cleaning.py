@@ -78,6 +78,22 @@ def test_merge_quirk_zero_is_background_in_the_paper_and_a_class_in_the_workflow
     assert merge_box_masks(one(0), one(STUFF), **IDS, background=BACKGROUND).item() == 255
 
 
+@pytest.mark.parametrize(
+    ("value", "label", "expected"),
+    [
+        (IGNORE_LABEL, THING, THING),
+        (IGNORE_LABEL, STUFF, STUFF),
+        (IGNORE_LABEL, IGNORE_LABEL, IGNORE_LABEL),
+        (BACKGROUND, THING, IGNORE_LABEL),
+        (BACKGROUND, STUFF, STUFF),
+        (THING, STUFF, THING),
+    ],
+)
+def test_merge_may_keep_things_where_the_box_masks_are_unsure(value, label, expected):
+    merged = merge_box_masks(one(value), one(label), **IDS, background=BACKGROUND, keep_unsure_things=True)
+    assert merged.item() == expected
+
+
 def test_merge_quirk_unmerged_pixels_are_255_whatever_the_ignore_label():
     assert merge_box_masks(one(UNKNOWN), one(STUFF), **IDS, ignore_label=254).item() == 255
 

@@ -74,7 +74,11 @@ def test_steps_switched_off_change_nothing():
     ("change", "expected"),
     [
         ({"check_crop_tags": True}, [CAR, IGNORE_LABEL, CAR, CAR, SKY, SKY]),
-        ({"merge_box_masks": True}, [CAR, CAR, IGNORE_LABEL, IGNORE_LABEL, SKY, SKY]),
+        ({"merge_box_masks": True}, [CAR, CAR, CAR, IGNORE_LABEL, SKY, SKY]),
+        (
+            {"merge_box_masks": True, "keep_unsure_things": False},
+            [CAR, CAR, IGNORE_LABEL, IGNORE_LABEL, SKY, SKY],
+        ),
         ({"box_prior": True}, [CAR, SKY, CAR, IGNORE_LABEL, SKY, SKY]),
         ({"fill_below": 1.0}, [CAR, CAR, CAR, CAR, SKY, SKY]),
     ],
