@@ -15,9 +15,9 @@ from pseudogt.cleaning import (
     threshold_scores,
 )
 from pseudogt.config.labels import LabelsSettings
-from pseudogt.consensus import find_owners
-from pseudogt.instances import assign_instances
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, combine_semantic_and_instances
+from pseudogt.consensus import NO_OWNER, find_owners
+from pseudogt.instances import assign_instances, compose_panoptic, number_boxes
+from pseudogt.labels import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable
 from pseudogt.weak_labels import ImageWeakLabels
 
 
@@ -118,17 +118,35 @@ def clean_label(
     return cleaned
 
 
-def assign_nearest_box(semantic: NDArray[np.uint8], weak: ImageWeakLabels) -> NDArray[np.int32]:
-    """Instance numbers ``(H, W) int32``: 1 + position of the box that owns a pixel, 0 in no box of its class.
+def assign_boxes(
+    semantic: NDArray[np.uint8], weak: ImageWeakLabels, overlap: str
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Which box each thing pixel belongs to.
 
-    Where boxes of a class overlap, the one with the nearest middle wins. Differs from the paper,
-    which ignores such pixels (:func:`pseudogt.instances.assign_instances`).
+    Parameters
+    ----------
+    semantic : (H, W) uint8
+    weak : ImageWeakLabels
+    overlap : {"nearest", "ignore"}
+        Pixels in several boxes of their class belong to the box whose middle is nearest, measured in
+        box sizes, or are ignored as in the paper.
+
+    Returns
+    -------
+    semantic : (H, W) uint8
+        As given, less what is ignored.
+    owner : (H, W) int32
+        Position of a box; ``NO_OWNER`` in no box of the pixel's class, but for groups.
     """
-    claims = [
-        (semantic[box_slices(box)] == train_id) & ~crowd
-        for box, train_id, crowd in zip(weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd, strict=True)
-    ]
-    return find_owners(claims, weak.boxes_xyxy, semantic.shape, "nearest") + 1
+    if overlap == "nearest":
+        claims = [
+            (semantic[box_slices(box)] == train_id) & ~crowd
+            for box, train_id, crowd in zip(weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd, strict=True)
+        ]
+        return semantic, find_owners(claims, weak.boxes_xyxy, semantic.shape, "nearest")
+    step = assign_instances(semantic, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd)
+    owners = np.append(NO_OWNER, step.box_indices).astype(np.int32)
+    return np.where(step.instances < 0, np.uint8(IGNORE_LABEL), semantic), owners[np.maximum(step.instances, 0)]
 
 
 def make_panoptic(
@@ -150,13 +168,8 @@ def make_panoptic(
     crowd_ids : set of int
         Thing pixels that belong to no single box: groups.
     """
-    if instances == "nearest":
-        numbers = assign_nearest_box(semantic, weak)
-        labelled = semantic
-    else:
-        step = assign_instances(semantic, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd)
-        numbers = np.maximum(step.instances, 0)
-        labelled = np.where(step.instances < 0, np.uint8(IGNORE_LABEL), semantic)
-    panoptic_id = combine_semantic_and_instances(labelled, numbers, classes)
+    labelled, owner = assign_boxes(semantic, weak, instances)
+    numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
+    panoptic_id = compose_panoptic(labelled, owner, numbers, classes)
     without_instance = {classes.category_ids[t] * INSTANCE_DIVISOR for t in classes.thing_ids}
     return panoptic_id, without_instance & set(np.unique(panoptic_id).tolist())
