@@ -15,7 +15,7 @@ class ClassifierSettings(TrainingSettings):
     samples: Literal["image", "crop"] = Field(
         "image",
         description="What one sample is: a window of an image, in which every crop is pooled from one score map, or "
-        "one crop, as in the paper; the first learns more per minute.",
+        "one crop, as in the paper; the first computes what overlapping crops share only once.",
     )
     steps: int = Field(900, ge=1, description="Optimiser steps; training time is proportional to it.")
     batch_size: int = Field(8, ge=1, description="Images (or crops) per optimiser step, over all devices.")
