@@ -220,10 +220,16 @@ def fill_low_coverage(
         filled. True: all pixels of the box.
     ignore_label : int
 
+    Returns
+    -------
+    (H, W) uint8
+
     Differs from what you may expect: the share is a coverage, not an IoU. All decisions look at the
     label given, only writing goes to the result; boxes go from large to small (equal areas in file
     order), so a small box paints over the fill of a large one, also of another class, but a pixel
-    that had the small box's class from the start and was painted over by a large box stays so.
+    that had the small box's class from the start and was painted over by a large box stays so. Unless
+    ``whole_box``, the top row and the left column of a box are left out, and an inverted box, which a
+    box outside the image becomes when it is clipped, is taken with its corners in order.
     """
     boxes, classes = np.asarray(boxes_xyxy, np.int32).reshape(-1, 4), np.asarray(classes)
     crowd = np.zeros(len(boxes), bool) if iscrowd is None else np.asarray(iscrowd, bool)
@@ -234,14 +240,21 @@ def fill_low_coverage(
     fillable = ~crowd & ~np.isin(classes, stuff)
     order = np.argsort(-box_areas(boxes), kind="stable")
     for index in order[fillable[order]]:
-        box = clip_boxes(boxes[index], label.shape)[0]
-        window = box_slices(box if whole_box else np.add(box, [1, 1, 0, 0]))
+        box = boxes[index] if whole_box else _leave_out_first_row_and_column(boxes[index])
+        window = box_slices(clip_boxes(box, label.shape)[0])
         own = label[window] == classes[index]
         if own.size == 0 or own.mean() >= threshold:
             continue
         region = ~own & free[window] if keep_things else ~own
         filled[window][region] = classes[index]
     return filled
+
+
+def _leave_out_first_row_and_column(box_xyxy: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The pixels that MATLAB's ``poly2mask`` finds in the polygon through the centres of the corner pixels."""
+    x0, y0, x1, y1 = box_xyxy
+    (left, right), (top, bottom) = sorted((x0, x1 - 1)), sorted((y0, y1 - 1))
+    return np.array([left + 1, top + 1, right + 1, bottom + 1], np.int32)
 
 
 def _check_same_shape(a: NDArray[Any], b: NDArray[Any], name_a: str, name_b: str) -> None:

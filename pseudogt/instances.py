@@ -73,7 +73,8 @@ def assign_instances(
 
     Differs from what you may expect: boxes equal in class and corners count once, and the first of
     them decides, so a group before an equal instance hides it. Stuff boxes count as objects, so
-    with them stuff segments get numbers too. A box without a pixel still uses up its number.
+    with them stuff segments get numbers too. A box without a pixel still uses up its number. With
+    ``max_id`` numbers saturate, and where ``max_id`` is ``ignore_id`` the last boxes are lost.
     """
     boxes, classes = np.asarray(boxes_xyxy, np.int32).reshape(-1, 4), np.asarray(classes)
     keep = _first_occurrences(boxes, classes)
