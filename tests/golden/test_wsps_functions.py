@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Any
+import re
 
 import numpy as np
 import pytest
-from scipy.io import loadmat
+from golden_files import GOLDEN, needs_golden, read_golden_json
 
 from pseudogt.boxes import (
+    InstanceBoxes,
     box_areas,
     clip_boxes,
     fill_class_masks,
@@ -25,20 +23,22 @@ from pseudogt.cleaning import (
     fill_low_coverage,
     find_crop_values,
     merge_box_masks,
-    threshold_scores,
 )
 from pseudogt.crops import paper_crop_grid
 from pseudogt.instances import assign_instances
-from pseudogt.io import read_png
+from pseudogt.wsps.clean_labels import is_done
+from pseudogt.wsps.drawing import LINE_WIDTH_PX, draw_boxes, plan_box_labels
+from pseudogt.wsps.label_generation import ImageInputs, clean_label, cut_instances
+from pseudogt.wsps.mat_files import read_boxes, read_scores
+from pseudogt.wsps.options import Options, make_defaults
+from pseudogt.wsps.palette import make_palette, read_label
 
-SHARED = Path(os.environ.get("PSEUDOGT_SHARED", Path(__file__).parents[3] / "shared"))
-CASES_FOLDER = SHARED / "golden" / "wsps" / "cases"
-INDEX = json.loads((CASES_FOLDER / "index.json").read_text()) if CASES_FOLDER.is_dir() else {"cases": []}
+CASES_FOLDER = GOLDEN / "cases"
+INDEX = read_golden_json("cases/index.json") or {"cases": []}
 NAMES = INDEX.get("class_names", [])
-STUFF, THINGS = range(11), range(11, 19)
-ELSEWHERE = {"get_opts", "visualise_bboxes", "save_results_skip"}  # belong to the file-level commands
+OPTIONS_OF_THE_BOX_SCRIPT = {"is_panoptic", "incl_grps", "visualise"}  # no part of get_opts
 
-pytestmark = pytest.mark.skipif(not CASES_FOLDER.is_dir(), reason=f"{CASES_FOLDER} is absent; set PSEUDOGT_SHARED")
+pytestmark = needs_golden
 
 
 def parse_boxes(objects: list[dict] | None) -> dict[str, np.ndarray]:
@@ -141,36 +141,69 @@ def run_assign_instances(case: dict, arrays: dict) -> None:
     assert (len(step.missing) > 0) == case["expected"]["sanity_warning"]
 
 
+def make_options(overrides: dict) -> Options:
+    return Options.model_validate({**make_defaults("train"), **overrides})
+
+
 def run_clean_label(case: dict, arrays: dict) -> None:
-    options, boxes = case["options"], parse_boxes(case["options"]["dets"])
-    ignore, label, stages = options["ignore_label"], arrays["in_pred"], {}
-    ids: dict[str, Any] = {"stuff_ids": options["stuff_classes"], "thing_ids": options["thing_classes"]}
-    if options["run_score_thresh"]:
-        label = threshold_scores(label, arrays["in_pred_scores"], options["score_thresh"], ignore_label=ignore)
-        stages["out_pred_threshed"] = label
-    if options["run_check_image_level_tags"]:
-        label = check_tags(label, arrays["in_gt_label"], options["schk_crop_size"], options)
-        stages["out_pred_schk"] = label
-    if options["run_merge_with_mcg_and_grabcut"]:
-        label = merge_box_masks(arrays["in_mandg_pred"], label, ignore_label=ignore, **ids)
-        stages["out_pred_merge_w_mandg"] = label
-    if options["run_apply_bbox_prior"]:
-        masks = fill_class_masks(boxes["boxes_xyxy"], boxes["classes"], label.shape)
-        label = apply_box_prior(label, masks, thing_ids=ids["thing_ids"], ignore_label=ignore)
-        stages["out_pred_bbox_prior"] = label
-    if options["run_check_low_iou"]:
-        label = fill_low_coverage(
-            label,
-            **boxes,
-            threshold=options["ichk_thresh"],
-            keep_things=options["ichk_do_not_alter_existing_things"],
-            ignore_label=ignore,
-        )
-        stages["out_pred_ichk"] = label
-    stages["out_final_pred"] = label
-    assert sorted(stages) == sorted(case["outputs"])
+    overrides = {name: value for name, value in case["options"].items() if name != "dets"}
+    inputs = ImageInputs(
+        arrays["in_pred"],
+        arrays["in_pred_scores"],
+        arrays["in_gt_label"],
+        arrays["in_mandg_pred"],
+        make_instance_boxes(case["options"]["dets"]),
+    )
+    stages = clean_label(inputs, make_options(overrides))
+    assert sorted(f"out_{name}" for name in stages) == sorted(case["outputs"])
     for name, result in stages.items():
-        np.testing.assert_array_equal(result, arrays[name], err_msg=name)
+        np.testing.assert_array_equal(result, arrays[f"out_{name}"], err_msg=name)
+        assert result.dtype == np.uint8
+
+
+def make_instance_boxes(objects: list[dict] | None) -> InstanceBoxes:
+    return InstanceBoxes(**parse_boxes(objects), isstuff=np.array([o["is_stuff"] == "1" for o in objects or []], bool))
+
+
+def run_make_defaults(case: dict, arrays: dict) -> None:
+    defaults = make_defaults(case["options"]["split"], case["options"]["dataset"])
+    options = Options.model_validate(defaults).model_dump(mode="json", exclude=OPTIONS_OF_THE_BOX_SCRIPT)
+    assert options == case["expected"]["opts"]
+
+
+def run_is_done(case: dict, arrays: dict) -> None:
+    columns = case["expected"]["table_columns"]
+    assert len(case["expected"]["table"]) == 32
+    for row in case["expected"]["table"]:
+        *switches, skip = map(bool, row)
+        assert is_done(**dict(zip(columns, switches, strict=False))) == skip, row
+
+
+def run_plan_box_labels(case: dict, arrays: dict) -> None:
+    boxes, palette = make_instance_boxes(case["options"]["dets"]), make_palette()
+    calls = case["expected"]["drawing_calls"]
+    image = np.full((64, 96, 3), 7, np.uint8)
+    if calls is None:
+        np.testing.assert_array_equal(draw_boxes(image, boxes, NAMES, palette), image)
+        return
+    labels = plan_box_labels(boxes, NAMES, palette)
+    shapes, texts = calls[0], calls[1:]
+    assert shapes["line_width"] == LINE_WIDTH_PX
+    assert [label.color.tolist() for label in labels] == shapes["color"]
+    assert [to_matlab_rectangle(label.box_xyxy) for label in labels] == shapes["positions"]
+    assert sorted({label.font_size for label in labels}, reverse=True) == [call["font"] for call in texts]
+    for call in texts:
+        group = [label for label in labels if label.font_size == call["font"]]
+        assert [label.text for label in group] == call["texts"]
+        assert [label.color.tolist() for label in group] == call["color"]
+        assert [to_matlab_rectangle(label.box_xyxy)[:2] for label in group] == call["positions"]
+    assert (draw_boxes(image, boxes, NAMES, palette) != image).any()
+
+
+def to_matlab_rectangle(box_xyxy: np.ndarray) -> list[int]:
+    """Position from 1, width and height."""
+    x0, y0, x1, y1 = box_xyxy.tolist()
+    return [x0 + 1, y0 + 1, x1 - x0, y1 - y0]
 
 
 RUNNERS = {
@@ -182,16 +215,22 @@ RUNNERS = {
     "check_low_iou": run_fill_low_coverage,
     "ins_box_process": run_assign_instances,
     "clean_label": run_clean_label,
+    "get_opts": run_make_defaults,
+    "save_results_skip": run_is_done,
+    "visualise_bboxes": run_plan_box_labels,
 }
-CASES = [c for c in INDEX["cases"] if c["function"] not in ELSEWHERE]
+ERRORS = {"merge_mag_and_pred": "differ in shape", "check_image_level_tags": "two tiles"}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['id']:03d}-{c['function']}")
+@pytest.mark.parametrize("case", INDEX["cases"], ids=lambda c: f"{c['id']:03d}-{c['function']}")
 def test_equals_the_authors_code(case: dict) -> None:
-    with np.load(CASES_FOLDER / case["file"]) as file:
-        arrays = dict(file)
+    arrays = {}
+    if "file" in case:
+        with np.load(CASES_FOLDER / case["file"]) as file:
+            arrays = dict(file)
     if "error" in case["expected"]:
-        with pytest.raises(ValueError, match=r"differ in shape|two tiles"):
+        words = ERRORS.get(case["function"]) or re.escape(case["expected"]["error"].rstrip("."))
+        with pytest.raises(ValueError, match=words):
             RUNNERS[case["function"]](case, arrays)
         return
     RUNNERS[case["function"]](case, arrays)
@@ -199,30 +238,35 @@ def test_equals_the_authors_code(case: dict) -> None:
 
 def test_every_case_is_accounted_for() -> None:
     assert len(INDEX["cases"]) == 66
-    assert {c["function"] for c in CASES} == set(RUNNERS)
+    assert {c["function"] for c in INDEX["cases"]} == set(RUNNERS)
 
 
-def read_mat_boxes(path: Path) -> dict[str, np.ndarray]:
-    objects = loadmat(path, simplify_cells=True)["dets"]["annotation"]["object"]
-    return parse_boxes([{**o, **o["bndbox"]} for o in objects])
+@pytest.mark.parametrize("demo", ["merge", "iterative"])
+def test_every_stage_of_the_full_size_demos(demo: str) -> None:
+    """Every stage, the instances and the pixel counts at 1024x2048."""
+    inputs, outputs = (GOLDEN / demo / name for name in ("inputs", "outputs"))
+    expected = read_golden_json(f"{demo}/expected.json")
+    options = make_options(expected["options_overrides"])
+    image = ImageInputs(
+        pred=read_label(inputs / "pred.png"),
+        scores=read_scores(inputs / "pred_flat_feat.mat") if options.run_score_thresh else None,
+        gt_label=read_label(inputs / "aachen_000000_000019_gtFine_labelTrainIds.png"),
+        box_masks=read_label(inputs / "mcg_and_grabcut.png"),
+        boxes=read_boxes(inputs / "bboxes.mat", NAMES),
+    )
+    stages = clean_label(image, options)
+    files = {path.stem: path for path in outputs.glob("pred_*.png")}
+    assert set(files) == set(stages) - {"final_pred"}
+    for name, path in files.items():
+        np.testing.assert_array_equal(stages[name], read_label(path), err_msg=name)
+    np.testing.assert_array_equal(stages["final_pred"], read_label(outputs / "sem.png"))
+    instances = cut_instances(stages["final_pred"], image.boxes, options)
+    np.testing.assert_array_equal(instances.ins_pred, read_label(outputs / "ins.png"))
+    assert instances.classes.tolist() == [info["class"] for info in expected["ins_info"]]
+    assert count_values(stages["final_pred"]) == expected["counts_final"]
+    assert count_values(instances.ins_pred) == expected["counts_ins"]
 
 
-def test_full_size_merge_demo() -> None:
-    """The authors' first-round demo at 1024x2048: every stage and the instances."""
-    inputs, outputs = (CASES_FOLDER.parent / "merge" / name for name in ("inputs", "outputs"))
-    gt = read_png(inputs / "aachen_000000_000019_gtFine_labelTrainIds.png")
-    boxes = read_mat_boxes(inputs / "bboxes.mat")
-    options = {"canvas_size": gt.shape, "ignore_label": 255}
-
-    label = check_tags(read_png(inputs / "pred.png"), gt, [400, 500], options)
-    np.testing.assert_array_equal(label, read_png(outputs / "pred_schk.png"))
-    label = merge_box_masks(read_png(inputs / "mcg_and_grabcut.png"), label, stuff_ids=STUFF, thing_ids=THINGS)
-    np.testing.assert_array_equal(label, read_png(outputs / "pred_merge_w_mandg.png"))
-    masks = fill_class_masks(boxes["boxes_xyxy"], boxes["classes"], label.shape)
-    label = apply_box_prior(label, masks, thing_ids=THINGS)
-    np.testing.assert_array_equal(label, read_png(outputs / "pred_bbox_prior.png"))
-    label = fill_low_coverage(label, **boxes)
-    np.testing.assert_array_equal(label, read_png(outputs / "sem.png"))
-    step = assign_instances(label, **boxes, ignore_id=255, max_id=255)
-    np.testing.assert_array_equal(step.instances, read_png(outputs / "ins.png"))
-    assert len(step.box_indices) == 21
+def count_values(label: np.ndarray) -> dict[str, int]:
+    values, counts = np.unique(label, return_counts=True)
+    return dict(zip(map(str, values), counts.tolist(), strict=True))
