@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pseudogt.boxes import clip_boxes
 from pseudogt.cleaning import (
     apply_box_prior,
     check_crop_tags,
@@ -126,6 +127,17 @@ def test_box_of_one_pixel_is_filled_only_as_a_whole():
     label = np.full((3, 3), 255, np.uint8)
     assert (fill(label, [1, 1, 2, 2]) == 255).all()
     assert (fill(label, [1, 1, 2, 2], whole_box=True) == 11).sum() == 1
+
+
+def test_quirk_a_box_left_of_the_image_fills_its_first_column_unless_taken_whole():
+    """Clipping inverts the box, and MATLAB's polygon takes corners in any order."""
+    outside = [-9, 1, -2, 4]
+    clipped = clip_boxes(outside, (6, 6))[0]
+    filled = fill(np.full((6, 6), 255, np.uint8), clipped) == 11
+    assert np.argwhere(filled).tolist() == [[2, 0], [3, 0]]
+    assert not (fill(np.full((6, 6), 255, np.uint8), clipped, whole_box=True) == 11).any()
+    right = clip_boxes([8, 1, 12, 4], (6, 6))[0]
+    assert not (fill(np.full((6, 6), 255, np.uint8), right) == 11).any()
 
 
 def test_share_at_the_threshold_is_not_filled():
