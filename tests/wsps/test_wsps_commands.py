@@ -15,7 +15,7 @@ from small_tree import DATA, HEIGHT, IDS, WIDTH, clean_slowly, cut_slowly, find_
 
 from pseudogt.io import read_png, write_png
 from pseudogt.wsps.mat_files import read_boxes
-from pseudogt.wsps.options import make_defaults, read_options
+from pseudogt.wsps.options import Options, make_defaults, read_options
 from pseudogt.wsps.palette import CLASS_NAMES, make_palette
 
 NAMES = [f"{image_id}_leftImg8bit.png" for image_id in IDS]
@@ -278,3 +278,8 @@ def test_options_file_and_defaults(tmp_path):
         make_defaults("test")
     with pytest.raises(ValueError, match="Unknown dataset option"):
         make_defaults("train", "voc")
+
+
+def test_documentation_lists_every_option():
+    page = (Path(__file__).parents[2] / "docs" / "wsps.md").read_text(encoding="utf-8")
+    assert [name for name in Options.model_fields if f"`{name}`" not in page] == []
