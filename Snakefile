@@ -8,6 +8,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/provided.smk"
 include: "rules/data.smk"
 include: "rules/pseudo_labels.smk"
 include: "rules/segmentation.smk"

@@ -63,6 +63,11 @@ def settings(section):
     return json.dumps(getattr(CONFIG, section).model_dump(mode="json"), sort_keys=True)
 
 
+def provided(kind):
+    """The part of section `provided` that names the files of one stage, as JSON."""
+    return json.dumps({kind: getattr(CONFIG.provided, kind)})
+
+
 def code(stage):
     """Digest of the code behind a stage."""
     return compute_code_digest(f"pseudogt.stages.{stage}")

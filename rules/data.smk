@@ -76,30 +76,32 @@ rule ground_truth_shard:
         "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
-rule weak_labels_shard:
-    input:
-        shard=f"{RESULTS}/index/{{shard}}.json",
-        ground_truth=f"{RESULTS}/ground_truth/{{shard}}",
-    output:
-        weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
-    log:
-        f"{LOGS}/weak_labels/{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/weak_labels/{{shard}}.tsv"
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: 1
-    resources:
-        mem_mb=grow(2000),
-        runtime=grow(30),
-    params:
-        settings=settings("weak_labels"),
-        code=code("weak_labels"),
-    message:
-        "weak_labels: {wildcards.shard}"
-    shell:
-        "python -m pseudogt.stages.weak_labels --shard {input.shard:q} --ground-truth {input.ground_truth:q} "
-        "--out {output.weak_labels:q} --settings {params.settings:q} 2> {log:q}"
+if not CONFIG.provided.weak_labels:
+
+    rule weak_labels_shard:
+        input:
+            shard=f"{RESULTS}/index/{{shard}}.json",
+            ground_truth=f"{RESULTS}/ground_truth/{{shard}}",
+        output:
+            weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+        log:
+            f"{LOGS}/weak_labels/{{shard}}.log",
+        benchmark:
+            f"{BENCHMARKS}/weak_labels/{{shard}}.tsv"
+        conda:
+            "../envs/pseudogt.yaml"
+        threads: 1
+        resources:
+            mem_mb=grow(2000),
+            runtime=grow(30),
+        params:
+            settings=settings("weak_labels"),
+            code=code("weak_labels"),
+        message:
+            "weak_labels: {wildcards.shard}"
+        shell:
+            "python -m pseudogt.stages.weak_labels --shard {input.shard:q} --ground-truth {input.ground_truth:q} "
+            "--out {output.weak_labels:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule weak_labels:

@@ -2,8 +2,9 @@ rule classifier:
     input:
         shards=for_train("index/{shard}.json"),
         weak_labels=for_train("weak_labels/{shard}.json"),
-        val_shards=for_val("index/{shard}.json"),
-        val_weak_labels=for_val("weak_labels/{shard}.json"),
+        # Provided weak labels are of training images only.
+        val_shards=[] if CONFIG.provided.weak_labels else for_val("index/{shard}.json"),
+        val_weak_labels=[] if CONFIG.provided.weak_labels else for_val("weak_labels/{shard}.json"),
     output:
         model=f"{RESULTS}/classifier/model.pt",
         record=f"{RESULTS}/classifier/record.json",
@@ -33,32 +34,34 @@ rule classifier:
         "{params.val} --out {params.out:q} --scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
 
 
-rule cams_shard:
-    input:
-        shard=f"{RESULTS}/index/{{shard}}.json",
-        weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
-        model=rules.classifier.output.model,
-    output:
-        scores=f"{RESULTS}/cams/{{shard}}.h5",
-    log:
-        f"{LOGS}/cams/{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/cams/{{shard}}.tsv"
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
-    resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
-        gpus=min(CONFIG.gpus, 1),
-    params:
-        settings=settings("cams"),
-        code=code("cams"),
-    message:
-        "cams: {wildcards.shard}"
-    shell:
-        "python -m pseudogt.stages.cams --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--model {input.model:q} --out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+if not CONFIG.provided.cams:
+
+    rule cams_shard:
+        input:
+            shard=f"{RESULTS}/index/{{shard}}.json",
+            weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+            model=rules.classifier.output.model,
+        output:
+            scores=f"{RESULTS}/cams/{{shard}}.h5",
+        log:
+            f"{LOGS}/cams/{{shard}}.log",
+        benchmark:
+            f"{BENCHMARKS}/cams/{{shard}}.tsv"
+        conda:
+            "../envs/pseudogt.yaml"
+        threads: CONFIG.threads
+        resources:
+            mem_mb=grow(4000),
+            runtime=grow(60),
+            gpus=min(CONFIG.gpus, 1),
+        params:
+            settings=settings("cams"),
+            code=code("cams"),
+        message:
+            "cams: {wildcards.shard}"
+        shell:
+            "python -m pseudogt.stages.cams --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
+            "--model {input.model:q} --out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule cams:
@@ -66,30 +69,32 @@ rule cams:
         for_train("cams/{shard}.h5"),
 
 
-rule box_masks_shard:
-    input:
-        shard=f"{RESULTS}/index/{{shard}}.json",
-        weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
-    output:
-        folder=directory(f"{RESULTS}/box_masks/{{shard}}"),
-    log:
-        f"{LOGS}/box_masks/{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/box_masks/{{shard}}.tsv"
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: 1
-    resources:
-        mem_mb=grow(3000),
-        runtime=grow(60),
-    params:
-        settings=settings("box_masks"),
-        code=code("box_masks"),
-    message:
-        "box_masks: {wildcards.shard}"
-    shell:
-        "python -m pseudogt.stages.box_masks --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+if not CONFIG.provided.box_masks:
+
+    rule box_masks_shard:
+        input:
+            shard=f"{RESULTS}/index/{{shard}}.json",
+            weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+        output:
+            folder=directory(f"{RESULTS}/box_masks/{{shard}}"),
+        log:
+            f"{LOGS}/box_masks/{{shard}}.log",
+        benchmark:
+            f"{BENCHMARKS}/box_masks/{{shard}}.tsv"
+        conda:
+            "../envs/pseudogt.yaml"
+        threads: 1
+        resources:
+            mem_mb=grow(3000),
+            runtime=grow(60),
+        params:
+            settings=settings("box_masks"),
+            code=code("box_masks"),
+        message:
+            "box_masks: {wildcards.shard}"
+        shell:
+            "python -m pseudogt.stages.box_masks --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
+            "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule box_masks:

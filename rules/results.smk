@@ -139,7 +139,7 @@ rule evaluation:
     threads: 1
     params:
         dataset=CONFIG.name,
-        supervision=f"{CONFIG.weak_labels.tags}_tags+boxes",
+        supervision="provided" if CONFIG.provided.weak_labels else f"{CONFIG.weak_labels.tags}_tags+boxes",
         benchmarks=BENCHMARKS,
         code=code("evaluation"),
     message:

@@ -17,6 +17,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.evaluation import EvaluationSettings
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.config.predictions import PredictionsSettings
+from pseudogt.config.provided import ProvidedSettings
 from pseudogt.config.report import ReportSettings
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
@@ -40,6 +41,7 @@ class RunConfig(Section):
     dataset: DatasetSettings
     streets: StreetsSettings = StreetsSettings()
     weak_labels: WeakLabelsSettings = WeakLabelsSettings()
+    provided: ProvidedSettings = ProvidedSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     cams: CamsSettings = CamsSettings()
     box_masks: BoxMasksSettings = BoxMasksSettings()

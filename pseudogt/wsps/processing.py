@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +14,11 @@ from tqdm import tqdm
 Result = TypeVar("Result")
 
 _MAX_CHUNK = 16  # images handed to a process at once: few enough to share the last ones evenly
+
+
+def add_workers_argument(parser: argparse.ArgumentParser) -> None:
+    """Argument of the commands that share images among processes."""
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the images; default: 1")
 
 
 def process_images(

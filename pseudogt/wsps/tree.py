@@ -123,7 +123,6 @@ def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", required=True, help="train, train_extra or val")
     parser.add_argument("--list", type=Path, help="image ids, one a line; default: the option list_path")
     parser.add_argument("--options", type=Path, help="JSON object of options that differ from the defaults")
-    parser.add_argument("--workers", type=int, default=1, help="processes that share the images; default: 1")
 
 
 def open_tree(arguments: argparse.Namespace) -> tuple[Tree, list[str]]:

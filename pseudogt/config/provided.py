@@ -1,0 +1,26 @@
+"""Section ``provided``: results you bring along, in place of a stage that would compute them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class ProvidedSettings(Section):
+    """Files in place of stages; `python -m pseudogt.wsps import` makes all three from the WSPS authors' downloads."""
+
+    weak_labels: str | None = Field(
+        None,
+        description="Boxes and tags of the training images, one COCO-style JSON as `weak_labels.json` of a run; null "
+        "derives them from the ground truth.",
+    )
+    cams: str | None = Field(
+        None,
+        description="Score file (HDF5) with a label and a confidence of each training image, what round 0 starts from; "
+        "null trains the tag classifier.",
+    )
+    box_masks: str | None = Field(
+        None,
+        description="COCO panoptic folder with the box masks of the training images; null segments the boxes.",
+    )

@@ -1,0 +1,121 @@
+"""Results that were brought along, cut to a shard."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from panoptic_dataset import CLASSES, write_dataset
+
+from pseudogt.index import ImageRecord, read_shard, write_shard
+from pseudogt.label_files import LabelFolder, write_labels
+from pseudogt.labels import ClassTable
+from pseudogt.score_files import ScoreFile, write_scores
+from pseudogt.stages import provided
+from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+
+CAR, BACKGROUND = 3000, CLASSES.background_category_id * 1000
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Five images, of which the shard holds two."""
+    folder = write_dataset(tmp_path_factory.mktemp("whole"), 5)
+    records, _ = read_shard(folder / "shard.json")
+    write_shard(folder / "part.json", records[1:3], CLASSES)
+    with write_scores(folder / "cams.h5") as scores, write_labels(folder / "masks", CLASSES) as masks:
+        for number, record in enumerate(records):
+            label = np.full((64, 96), number % 3, np.uint8)
+            scores.add(record.image_id, np.zeros((1, 4, 6)), np.array([0]), label, np.full_like(label, 200))
+            masks.add(record.image_id, np.where(label == 2, CAR + 1, BACKGROUND).astype(np.int32))
+    return folder
+
+
+def provide(kind, path, dataset, out, shard="part.json"):
+    settings = json.dumps({kind: str(path)})
+    provided.main(["--kind", kind, "--shard", str(dataset / shard), "--out", str(out), "--settings", settings])
+
+
+def test_weak_labels_of_the_shard(dataset, tmp_path):
+    provide("weak_labels", dataset / "weak.json", dataset, tmp_path / "part.json")
+    whole, _ = read_weak_labels([dataset / "weak.json"])
+    part, _ = read_weak_labels([tmp_path / "part.json"])
+    assert list(part) == ["image1", "image2"]
+    np.testing.assert_array_equal(part["image1"].boxes_xyxy, whole["image1"].boxes_xyxy)
+
+
+def test_scores_of_the_shard(dataset, tmp_path):
+    provide("cams", dataset / "cams.h5", dataset, tmp_path / "part.h5")
+    whole, part = ScoreFile(dataset / "cams.h5"), ScoreFile(tmp_path / "part.h5")
+    assert part.image_ids == ["image1", "image2"]
+    for ours, theirs in zip(part.read_label("image2"), whole.read_label("image2"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_box_masks_of_the_shard(dataset, tmp_path):
+    provide("box_masks", dataset / "masks", dataset, tmp_path / "part")
+    part = LabelFolder(tmp_path / "part")
+    assert part.image_ids == ["image1", "image2"]
+    assert np.unique(part.read("image2")).tolist() == [CAR + 1]
+    assert np.unique(part.read("image1")).tolist() == [BACKGROUND]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("weak_labels", "weak.json"), ("cams", "cams.h5"), ("box_masks", "masks")])
+class TestRefuses:
+    """Every kind names the file and what is wrong, and writes nothing."""
+
+    def refused(self, kind, path, dataset, out, shard, match):
+        with pytest.raises(ValueError, match=match) as caught:
+            provide(kind, path, dataset, out, shard)
+        assert str(path) in str(caught.value)
+        assert not out.exists()
+
+    def test_image_that_is_not_there(self, kind, name, dataset, tmp_path):
+        records, _ = read_shard(dataset / "part.json")
+        stranger = ImageRecord("stranger", "stranger.png", 64, 96, "")
+        write_shard(tmp_path / "shard.json", [*records, stranger], CLASSES)
+        self.refused(kind, dataset / name, dataset, tmp_path / "out", tmp_path / "shard.json", "'stranger'")
+
+    def test_another_size(self, kind, name, dataset, tmp_path):
+        write_shard(tmp_path / "shard.json", [ImageRecord("image1", "image1.png", 32, 96, "")], CLASSES)
+        self.refused(kind, dataset / name, dataset, tmp_path / "out", tmp_path / "shard.json", "96x64 .* 96x32")
+
+    def test_missing_file(self, kind, name, dataset, tmp_path):
+        self.refused(kind, tmp_path / name, dataset, tmp_path / "out", "part.json", "no such")
+
+
+def test_other_classes_are_refused(dataset, tmp_path):
+    other = ClassTable(("road", "sky", "bus"), (1, 2, 3), (False, False, True), CLASSES.colors)
+    write_shard(tmp_path / "shard.json", read_shard(dataset / "part.json")[0], other)
+    for kind, name in (("weak_labels", "weak.json"), ("box_masks", "masks")):
+        with pytest.raises(ValueError, match="categories differ"):
+            provide(kind, dataset / name, dataset, tmp_path / "out", tmp_path / "shard.json")
+
+
+def test_class_beyond_the_table_is_refused(dataset, tmp_path):
+    with write_scores(tmp_path / "cams.h5") as scores:
+        for image_id in ("image1", "image2"):
+            label = np.full((64, 96), 3, np.uint8)
+            scores.add(image_id, np.zeros((0, 1, 1)), np.zeros(0, int), label, label)
+    with pytest.raises(ValueError, match="train id 3, the class table 3 classes"):
+        provide("cams", tmp_path / "cams.h5", dataset, tmp_path / "out.h5")
+
+
+def test_box_masks_of_stuff_are_refused(dataset, tmp_path):
+    with pytest.raises(ValueError, match="hold the stuff class 'road'"):
+        provide("box_masks", dataset / "labels", dataset, tmp_path / "out")
+
+
+def test_kind_without_a_file_is_refused(dataset, tmp_path):
+    with pytest.raises(ValueError, match=r"provided\.cams is not set"):
+        provided.main(
+            ["--kind", "cams", "--shard", str(dataset / "part.json"), "--out", str(tmp_path / "x"), "--settings", "{}"]
+        )
+
+
+def test_weak_labels_without_images_are_written_empty(dataset, tmp_path):
+    write_weak_labels(tmp_path / "weak.json", [], CLASSES)
+    write_shard(tmp_path / "shard.json", [], CLASSES)
+    provide("weak_labels", tmp_path / "weak.json", dataset, tmp_path / "out.json", tmp_path / "shard.json")
+    assert read_weak_labels([tmp_path / "out.json"])[0] == {}
