@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.boxes import box_areas, box_slices, clip_boxes
-from pseudogt.labels import IGNORE_LABEL
+from pseudogt.labels import IGNORE_LABEL, look_up
 
 PAPER_STUFF_IDS = tuple(range(11))
 """Cityscapes stuff train ids, which the authors' ``check_low_iou`` holds as a literal."""
@@ -57,7 +58,9 @@ def find_crop_values(label: NDArray[np.uint8], crops_xyxy: ArrayLike) -> NDArray
     crops = np.asarray(crops_xyxy, np.int32).reshape(-1, 4)
     values = np.zeros((len(crops), 256), bool)
     for row, crop in zip(values, crops, strict=True):
-        row[label[box_slices(crop)]] = True
+        window = label[box_slices(crop)]
+        if window.size:
+            row[:] = cv2.calcHist([window], [0], None, [256], [0, 256]).ravel() > 0
     return values
 
 
@@ -94,12 +97,13 @@ def check_crop_tags(
     crops = np.asarray(crops_xyxy, np.int32).reshape(-1, 4)
     if len(crops) != len(crop_tags):
         raise ValueError(f"{len(crops)} crops but tags {crop_tags.shape}; each crop needs a row of tags")
-    allowed = np.zeros((len(crops), 256), bool)
-    allowed[:, : crop_tags.shape[1]] = crop_tags
+    kept = np.full((len(crops), 256), ignore_label, np.uint8)
+    tagged = np.nonzero(crop_tags)
+    kept[tagged] = tagged[1]
     checked = label.copy()
-    for crop, values in zip(crops, allowed, strict=True):
+    for crop, table in zip(crops, kept, strict=True):
         window = box_slices(crop)
-        checked[window][~values[label[window]]] = ignore_label
+        checked[window] = look_up(table, checked[window])
     return checked
 
 
@@ -157,7 +161,7 @@ def merge_box_masks(
         table[ignore_label, things] = things
     table[np.ix_(no_thing, stuff)] = stuff
     table[np.ix_(no_thing, np.array([ignore_label]))] = ignore_label
-    return table[box_masks, label]
+    return table.ravel().take(box_masks.astype(np.uint16) << 8 | label)
 
 
 def apply_box_prior(
@@ -178,11 +182,13 @@ def apply_box_prior(
     thing_ids : int sequence
     ignore_label : int
     """
-    nowhere = np.zeros(label.shape, bool)
-    outside = np.zeros(label.shape, bool)
-    for thing in np.asarray(thing_ids).tolist():
-        outside |= (label == thing) & ~class_masks.get(thing, nowhere)
-    return np.where(outside, np.uint8(ignore_label), label)
+    things = set(np.asarray(thing_ids).tolist())
+    table = np.arange(256, dtype=np.uint8)
+    table[list(things - class_masks.keys())] = ignore_label
+    allowed = look_up(table, label)
+    for thing in things & class_masks.keys():
+        allowed[(label == thing) & ~class_masks[thing]] = ignore_label
+    return allowed
 
 
 def fill_low_coverage(
@@ -234,7 +240,7 @@ def fill_low_coverage(
     boxes, classes = np.asarray(boxes_xyxy, np.int32).reshape(-1, 4), np.asarray(classes)
     crowd = np.zeros(len(boxes), bool) if iscrowd is None else np.asarray(iscrowd, bool)
     stuff = np.fromiter(stuff_ids, np.int64, len(stuff_ids))
-    free = np.isin(label, np.append(stuff, ignore_label))
+    is_free = np.isin(np.arange(256), np.append(stuff, ignore_label))
 
     filled = label.copy()
     fillable = ~crowd & ~np.isin(classes, stuff)
@@ -243,9 +249,9 @@ def fill_low_coverage(
         box = boxes[index] if whole_box else _leave_out_first_row_and_column(boxes[index])
         window = box_slices(clip_boxes(box, label.shape)[0])
         own = label[window] == classes[index]
-        if own.size == 0 or own.mean() >= threshold:
+        if own.size == 0 or np.count_nonzero(own) / own.size >= threshold:
             continue
-        region = ~own & free[window] if keep_things else ~own
+        region = ~own & is_free[label[window]] if keep_things else ~own
         filled[window][region] = classes[index]
     return filled
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.boxes import box_slices, clip_boxes
-from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable
+from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, look_up
 
 
 class InstanceStep(NamedTuple):
@@ -80,16 +80,38 @@ def assign_instances(
     keep = _first_occurrences(boxes, classes)
     indices = keep[~np.asarray(iscrowd, bool)[keep]]
 
-    instances = np.zeros(semantic.shape, np.int32)
-    instances[semantic == ignore_label] = ignore_id
-    for number, index in enumerate(indices, start=1):
-        written = number if max_id is None else min(number, max_id)
-        window = box_slices(clip_boxes(boxes[index], semantic.shape)[0])
-        view, hit = instances[window], semantic[window] == classes[index]
-        view[...] = np.where(hit, np.where(view != 0, ignore_id, written), view)
-    numbers = np.arange(1, len(indices) + 1, dtype=np.int32)
-    missing = np.setdiff1d(numbers, instances[instances != ignore_id])
+    # A box of the whole image, as stuff has, is a matter of the class alone: it is written to a table
+    # of the 256 values, before the boxes that need a look at their pixels.
+    values, table = np.arange(256, dtype=np.uint8), np.zeros(256, np.int32)
+    table[ignore_label] = ignore_id
+    written = np.arange(1, len(indices) + 1, dtype=np.int32)
+    if max_id is not None:
+        written = np.minimum(written, max_id)
+    windows = [box_slices(box) for box in clip_boxes(boxes[indices], semantic.shape)]
+    is_whole = [semantic[window].shape == semantic.shape for window in windows]
+    for position in np.flatnonzero(is_whole):
+        _write_number(table, values == classes[indices[position]], written[position], ignore_id)
+    instances = look_up(table, semantic)
+    for position in np.flatnonzero(np.logical_not(is_whole)):
+        window = windows[position]
+        _write_number(instances[window], semantic[window] == classes[indices[position]], written[position], ignore_id)
+    missing = _find_missing(instances, len(indices), ignore_id)
     return InstanceStep(instances, indices, missing)
+
+
+def _write_number(instances: NDArray[np.int32], hit: NDArray[np.bool_], number: int, ignore_id: int) -> None:
+    """Write a number to the pixels that are hit, ``ignore_id`` to those that already have one."""
+    taken = hit & (instances != 0)
+    instances[hit] = number
+    instances[taken] = ignore_id
+
+
+def _find_missing(instances: NDArray[np.int32], count: int, ignore_id: int) -> NDArray[np.int32]:
+    """Which of the numbers 1..count occur in no pixel that is not ``ignore_id``."""
+    occurs = np.zeros(count + abs(ignore_id) + 2, bool)  # a negative ignore_id lands behind the numbers
+    occurs[instances] = True
+    occurs[ignore_id] = False
+    return np.flatnonzero(~occurs[1 : count + 1]).astype(np.int32) + np.int32(1)
 
 
 def _first_occurrences(boxes: NDArray[np.int32], classes: NDArray) -> NDArray[np.intp]:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.io import PNG_FAST, _decode, read_json, replace_atomically
+from pseudogt.io import PNG_FAST, read_image, read_json, replace_atomically
 from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_rgb, rgb_to_panoptic
 
 PANOPTIC_JSON = "panoptic.json"
@@ -138,7 +138,7 @@ class LabelFolder:
         if image_id not in self._annotations:
             raise ValueError(f"{self.folder / PANOPTIC_JSON}: no annotation of image {image_id!r}")
         path = self.folder / self._annotations[image_id]["file_name"]
-        return rgb_to_panoptic(_decode(path, cv2.IMREAD_COLOR)[..., ::-1])
+        return rgb_to_panoptic(read_image(path))
 
     def segments(self, image_id: str) -> list[dict]:
         """``segments_info`` of one image."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import TypeVar
 
+import cv2
 from tqdm import tqdm
 
 Result = TypeVar("Result")
@@ -50,10 +52,20 @@ def process_images(
         return list(bar(map(named, image_ids)))
     chunk = max(1, min(_MAX_CHUNK, len(image_ids) // (4 * workers)))
     try:
-        with ProcessPoolExecutor(min(workers, len(image_ids))) as executor:
+        with _start_processes(min(workers, len(image_ids))) as executor:
             return list(bar(executor.map(named, image_ids, chunksize=chunk)))
     except BrokenProcessPool as error:
         raise ValueError("a process died, probably for lack of memory; use fewer --workers") from error
+
+
+def _start_processes(count: int) -> ProcessPoolExecutor:
+    """Fresh processes: one forked from a process that has used OpenCV's threads waits for them for ever.
+
+    Each uses one thread; threads of OpenCV in all of them would fight over the cores.
+    """
+    return ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    )
 
 
 def _name_failure(work: Callable[[str], Result], image_id: str) -> Result:

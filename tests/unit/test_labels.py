@@ -12,6 +12,7 @@ from pseudogt.labels import (
     VOID,
     ClassTable,
     combine_semantic_and_instances,
+    look_up,
     panoptic_to_rgb,
     panoptic_to_semantic,
     rgb_to_panoptic,
@@ -65,6 +66,17 @@ def test_ids_round_trip(semantic, instances):
     things = np.isin(semantic, CLASSES.thing_ids)
     assert (panoptic_id[~things] % 1000 == 0).all()
     assert ((panoptic_id[things] % 1000 > 0) == (instances[things] > 0)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+@pytest.mark.parametrize("window", [np.s_[:, :], np.s_[1:4, 2:5], np.s_[::-1, ::2], np.s_[:0, :]])
+def test_look_up_is_indexing(dtype, window):
+    rng = np.random.default_rng(0)
+    table, label = rng.integers(0, 256, 256).astype(dtype), rng.integers(0, 256, SHAPE).astype(np.uint8)[window]
+    found = look_up(table, label)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, table[label])
+    assert not np.shares_memory(found, table)
 
 
 def test_instances_are_numbered_per_class():
