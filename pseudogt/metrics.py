@@ -109,26 +109,28 @@ def count_overlaps(
     if truth.shape != labelled.shape:
         raise ValueError(f"ground truth {truth.shape} and label {labelled.shape} differ in size")
     a, b = truth.ravel(), labelled.ravel()
-    starts = np.flatnonzero((a[1:] != a[:-1]) | (b[1:] != b[:-1])) + 1
+    changes = a[1:] != a[:-1]
+    changes |= b[1:] != b[:-1]
+    starts = np.flatnonzero(changes) + 1
     starts = np.concatenate(([0], starts)) if a.size else starts
     lengths = np.diff(starts, append=a.size)
-    truth_ids, row = _number_ids(a[starts])
-    labelled_ids, column = _number_ids(b[starts])
+    truth_ids, row = _number_ids(a.take(starts).astype(np.intp))
+    labelled_ids, column = _number_ids(b.take(starts).astype(np.intp))
     shape = (len(truth_ids), len(labelled_ids))
     pixels = np.bincount(row * shape[1] + column, lengths, minlength=shape[0] * shape[1])
     return truth_ids, labelled_ids, pixels.astype(np.int64).reshape(shape)
 
 
-def _number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _number_ids(ids: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """List the ids that occur, ascending, and the position of each id among them."""
     if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < ID_LIMIT:
         raise ValueError(f"panoptic ids must lie in 0..{ID_LIMIT - 1}, got {int(ids.min())}..{int(ids.max())}")
     occurs = np.zeros(int(ids.max(initial=0)) + 1, bool)
     occurs[ids] = True
     found = np.flatnonzero(occurs)
-    position = np.zeros(len(occurs), np.int64)
+    position = np.empty(len(occurs), np.intp)  # only what is found is looked up
     position[found] = np.arange(len(found))
-    return found, position[ids]
+    return found, position.take(ids)
 
 
 def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: ClassTable) -> Counts:
