@@ -29,6 +29,44 @@ def find_allowed_classes(weak: ImageWeakLabels, classes: ClassTable, gate: str) 
     return np.broadcast_to(allowed[:, None, None], (len(classes), weak.height, weak.width))
 
 
+def mix_scores(
+    scores: NDArray[np.float32],
+    train_ids: NDArray[np.uint8],
+    cams: NDArray[np.float32],
+    cam_ids: NDArray[np.uint8],
+    cam_weight: float,
+) -> NDArray[np.float32]:
+    """Weighted mean of a model's scores and the CAMs', which hold back what the rounds would amplify.
+
+    A model trained on its own labels enlarges their mistakes from round to round; the CAMs come
+    from the tags, which do not change.
+
+    Parameters
+    ----------
+    scores : (T, H, W) float32
+        In [0, 1].
+    train_ids : (T,) uint8
+    cams : (S, H, W) float32
+        In [0, 1].
+    cam_ids : (S,) uint8
+    cam_weight : float
+        Weight of ``cams`` in [0, 1].
+
+    Returns
+    -------
+    (T, H, W) float32
+        Classes without a CAM keep their share of the model's scores; CAMs of other classes are left out.
+    """
+    if scores.shape[1:] != cams.shape[1:]:
+        raise ValueError(f"scores {scores.shape} and CAMs {cams.shape} differ in size")
+    mixed = scores * np.float32(1 - cam_weight)
+    positions = {int(train_id): row for row, train_id in enumerate(train_ids)}
+    for cam, train_id in zip(cams, cam_ids.tolist(), strict=True):
+        if train_id in positions:
+            mixed[positions[train_id]] += np.float32(cam_weight) * cam
+    return mixed
+
+
 def choose_classes(
     scores: NDArray[np.float32], train_ids: NDArray[np.uint8], allowed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -96,6 +96,11 @@ def get_scores(wildcards):
     return f"{RESULTS}/predictions/{round - 1}/{wildcards.shard}.h5"
 
 
+def get_cams(wildcards):
+    """CAMs take part in the labels of later rounds if they have a weight there."""
+    return f"{RESULTS}/cams/{wildcards.shard}.h5" if int(wildcards.round) and CONFIG.labels.cam_weight else []
+
+
 def get_box_masks(wildcards):
     """Box masks take part in the labels of the first rounds only."""
     if int(wildcards.round) >= CONFIG.rounds.merge_box_masks:

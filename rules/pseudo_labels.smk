@@ -107,6 +107,7 @@ rule labels_shard:
         shard=f"{RESULTS}/index/{{shard}}.json",
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
         scores=get_scores,
+        cams=get_cams,
         box_masks=get_box_masks,
         record=get_previous_record,
         previous=get_previous("labels/{round}/{shard}"),
@@ -123,6 +124,7 @@ rule labels_shard:
         mem_mb=grow(3000),
         runtime=grow(60),
     params:
+        cams=lambda wildcards, input: flag("cams", input.cams),
         box_masks=lambda wildcards, input: flag("box-masks", input.box_masks),
         previous=lambda wildcards, input: " ".join(
             [flag("record", input.record), flag("previous", input.previous)]
@@ -133,7 +135,7 @@ rule labels_shard:
         "labels: round {wildcards.round}, {wildcards.shard}"
     shell:
         "python -m pseudogt.stages.labels --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--scores {input.scores:q} {params.box_masks} {params.previous} --round {wildcards.round} --out {output.folder:q} "
+        "--scores {input.scores:q} {params.cams} {params.box_masks} {params.previous} --round {wildcards.round} --out {output.folder:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

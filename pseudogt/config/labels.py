@@ -23,6 +23,13 @@ class LabelsSettings(Section):
         description="Scores of a model are averaged over regions of even colour before the best class is taken; the "
         "larger, the larger the regions, 0 = off. CAM labels have their own setting.",
     )
+    cam_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Later rounds: weight of the CAMs' scores in a mean with the model's. The rounds amplify what the "
+        "model gets wrong, the CAMs hold it back.",
+    )
     min_confidence_cams: float = Field(
         0.0, ge=0, le=1, description="Round 0: pixels whose CAM label is less sure are ignored."
     )

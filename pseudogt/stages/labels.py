@@ -17,7 +17,7 @@ from pseudogt.index import ImageRecord, read_shard
 from pseudogt.io import read_image, read_json
 from pseudogt.label_files import LabelFolder, write_labels
 from pseudogt.labels import ClassTable, panoptic_to_semantic
-from pseudogt.refinement import choose_classes, clean_label, find_allowed_classes, make_panoptic
+from pseudogt.refinement import choose_classes, clean_label, find_allowed_classes, make_panoptic, mix_scores
 from pseudogt.rounds import link_previous
 from pseudogt.score_files import ScoreFile
 from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--shard", type=Path, required=True)
     parser.add_argument("--weak-labels", type=Path, required=True)
     parser.add_argument("--scores", type=Path, required=True, help="CAMs in round 0, then the model's score file")
+    parser.add_argument("--cams", type=Path, help="score file of the CAMs, for `cam_weight` in later rounds")
     parser.add_argument("--box-masks", type=Path, help="label folder; leave out to trust the scores alone")
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--record", type=Path, help="record.json of the model that gave the scores")
@@ -51,13 +52,18 @@ def label_shard(arguments: argparse.Namespace, settings: LabelsSettings) -> None
     scores = ScoreFile(arguments.scores)
     box_masks = LabelFolder(arguments.box_masks) if arguments.box_masks else None
     from_cams = arguments.round == 0
+    if settings.cam_weight and not from_cams and arguments.cams is None:
+        raise ValueError("cam_weight needs the scores of the CAMs; give --cams, or set cam_weight to 0")
+    cams = ScoreFile(arguments.cams) if settings.cam_weight and arguments.cams else None
     with write_labels(arguments.out, classes) as writer:
         for record in tqdm(records, desc=f"labels {arguments.round} {arguments.shard.stem}", mininterval=5):
             if record.image_id not in weak:
                 raise ValueError(f"{arguments.weak_labels}: no weak labels of image {record.image_id!r}")
             image = weak[record.image_id]
-            choose = choose_from_cams if from_cams else choose_from_scores
-            label, confidence = choose(scores, record, image, classes, settings)
+            if from_cams:
+                label, confidence = read_cam_label(scores, record.image_id)
+            else:
+                label, confidence = choose_from_scores(scores, cams, record, image, classes, settings)
             semantic = clean_label(
                 label,
                 confidence,
@@ -71,20 +77,27 @@ def label_shard(arguments: argparse.Namespace, settings: LabelsSettings) -> None
             writer.add(record.image_id, panoptic_id, crowd_ids=crowd_ids)
 
 
-def choose_from_cams(
-    scores: ScoreFile, record: ImageRecord, weak: ImageWeakLabels, classes: ClassTable, settings: LabelsSettings
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def read_cam_label(scores: ScoreFile, image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The CAM stage's own label and confidence."""
-    label, confidence = scores.read_label(record.image_id)
+    label, confidence = scores.read_label(image_id)
     return label, confidence.astype(np.float32) / np.float32(255)
 
 
 def choose_from_scores(
-    scores: ScoreFile, record: ImageRecord, weak: ImageWeakLabels, classes: ClassTable, settings: LabelsSettings
+    scores: ScoreFile,
+    cams: ScoreFile | None,
+    record: ImageRecord,
+    weak: ImageWeakLabels,
+    classes: ClassTable,
+    settings: LabelsSettings,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Best class by a model's scores, at the size of the image."""
+    """Best class by a model's scores, and the CAMs' as far as they count, at the size of the image."""
+    size = (record.height, record.width)
     values, train_ids = scores.read(record.image_id)
-    full_size = resize_maps(values, (record.height, record.width))
+    full_size = resize_maps(values, size)
+    if cams is not None:
+        cam_values, cam_ids = cams.read(record.image_id)
+        full_size = mix_scores(full_size, train_ids, resize_maps(cam_values, size), cam_ids, settings.cam_weight)
     if settings.region_scale:
         regions = find_regions(read_image(record.image), scale=settings.region_scale, min_area_px=16)
         full_size = pool_over_regions(full_size, regions)

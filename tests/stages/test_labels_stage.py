@@ -77,6 +77,20 @@ def test_later_rounds_do_not_look_at_a_stored_label(panoptic_dataset, tmp_path):
     assert (np.unique(first).tolist(), np.unique(later).tolist()) == ([2000], [1000])
 
 
+def test_cams_may_take_part_in_later_rounds(panoptic_dataset, scores, tmp_path):
+    """The model sees sky everywhere; the CAMs, which are right, decide where they weigh more."""
+    with write_scores(tmp_path / "sky.h5") as model:
+        for image_id in LabelFolder(panoptic_dataset / "labels").image_ids:
+            model.add(image_id, np.stack([np.zeros((16, 24)), np.ones((16, 24))]), np.array([ROAD, SKY]))
+    arguments = (panoptic_dataset, tmp_path / "0", tmp_path / "sky.h5", 1)
+    model_only = make_labels(*arguments, fill_below=0).read("image0")
+    mixed = make_labels(*arguments, ("--cams", scores), fill_below=0, cam_weight=0.6).read("image0")
+    assert np.unique(model_only).tolist() == [2000]
+    assert (mixed[34, 0], mixed[4, 4]) == (1000, 2000)
+    with pytest.raises(ValueError, match="give --cams"):
+        make_labels(*arguments, cam_weight=0.6)
+
+
 def test_unsure_pixels_are_ignored_but_empty_boxes_filled(panoptic_dataset, tmp_path):
     unsure = write_truth_as_scores(panoptic_dataset, tmp_path / "unsure.h5", confidence=100)
     found = make_labels(panoptic_dataset, tmp_path / "0", unsure, min_confidence_cams=0.5)

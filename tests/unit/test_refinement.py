@@ -7,7 +7,7 @@ import pytest
 
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable
-from pseudogt.refinement import choose_classes, clean_label, find_allowed_classes, make_panoptic
+from pseudogt.refinement import choose_classes, clean_label, find_allowed_classes, make_panoptic, mix_scores
 from pseudogt.weak_labels import ImageWeakLabels
 
 SKY, ROAD, CAR = 0, 1, 2
@@ -33,6 +33,39 @@ def clean(label, weak, settings, box_masks=None, confidence=1.0, min_confidence=
     label = np.array(label, np.uint8)
     sure = np.full(label.shape, confidence, np.float32)
     return clean_label(label, sure, weak, CLASSES, box_masks, settings, min_confidence=min_confidence)
+
+
+def test_mixed_scores_are_the_weighted_mean_of_the_same_class():
+    scores = np.array([[[0.8, 0.0]], [[0.2, 1.0]]], np.float32)
+    cams = np.array([[[1.0, 1.0]], [[0.4, 0.0]], [[0.6, 0.0]]], np.float32)
+    mixed = mix_scores(scores, np.array([CAR, SKY], np.uint8), cams, np.array([ROAD, SKY, CAR], np.uint8), 0.25)
+    np.testing.assert_allclose(mixed, [[[0.75, 0.0]], [[0.25, 0.75]]])
+    np.testing.assert_array_equal(scores[0], [[np.float32(0.8), 0]])
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(0.0, 0), (1.0, 1)])
+def test_weights_at_the_ends_leave_one_of_the_two(weight, expected):
+    rng = np.random.default_rng(0)
+    both = rng.random((2, 3, 4, 5)).astype(np.float32)
+    ids = np.arange(3, dtype=np.uint8)
+    np.testing.assert_array_equal(mix_scores(both[0], ids, both[1], ids, weight), both[expected])
+
+
+def test_classes_without_a_cam_keep_their_share():
+    scores, none = np.full((2, 1, 1), 0.5, np.float32), np.zeros((0, 1, 1), np.float32)
+    mixed = mix_scores(scores, np.array([0, 1], np.uint8), none, np.zeros(0, np.uint8), 0.5)
+    assert mixed.tolist() == [[[0.25]], [[0.25]]]
+
+
+def test_mixed_scores_must_have_one_size():
+    with pytest.raises(ValueError, match="differ in size"):
+        mix_scores(
+            np.zeros((1, 2, 2), np.float32),
+            np.zeros(1, np.uint8),
+            np.zeros((1, 2, 3), np.float32),
+            np.zeros(1, np.uint8),
+            0.5,
+        )
 
 
 def test_best_allowed_class_and_its_share():
