@@ -1,16 +1,38 @@
-"""What the benchmarks share: the table they print and the JSON they write."""
+"""What the benchmarks share: timing, the table they print and the JSON they write."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import statistics
 import subprocess
+import time
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("numpy", "opencv-python-headless", "torch", "torchvision", "snakemake")
+
+
+def measure_in_turns(
+    functions: Mapping[str, Callable[[], Any]], repeats: int = 5
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Median seconds and last result of each function.
+
+    They take turns, after a first call of each that warms up, so that what else happens on the
+    machine meets all of them and ratios hold on a busy one.
+    """
+    results = {name: function() for name, function in functions.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            results[name] = function()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}, results
 
 
 def print_table(figures: dict[str, float | None]) -> None:

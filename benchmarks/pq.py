@@ -3,10 +3,18 @@
     python benchmarks/pq.py [--data DIR] [--quick] --json OUT
 
 All three start from decoded arrays in one thread: what cityscapesScripts would read and decode is
-handed to it. A second figure includes reading the PNG files and takes our label files against its
-own reader. Without ``--data`` the maps are generated, 1024x2048 with about 60 segments. ``--data``
+handed to it. Without ``--data`` the maps are generated, 1024x2048 with about 60 segments. ``--data``
 is a folder with ``instances/*.png`` (16 bit, ``class * 1000 + k``, a bare class for stuff and
 groups); the prediction is the ground truth, shifted, with some segments removed or renamed.
+
+    pq_speedup                          time of the faster peer over ours
+    pq_difference_to_cityscapesscripts  how far the PQ of both is apart
+    pq_files_over_decoding              time of ours from PNG files over that of decoding them with OpenCV alone
+    pq_cost_growth                      cost per image of the evaluation stage, 500 images over 50
+    pq_memory_growth_mb                 its peak memory, 500 images less 50; null where /proc does not tell
+
+For the last two the few maps are repeated by hard links, at half their size if they were generated,
+in folders of 64 images. ``--quick`` takes one map, and 100 images over 20.
 """
 
 from __future__ import annotations
@@ -16,17 +24,18 @@ import contextlib
 import io
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import cv2
 import numpy as np
 import torch
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import REPOSITORY, measure_in_turns, print_table, write_figures
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torchmetrics.detection import PanopticQuality
@@ -37,12 +46,23 @@ os.environ.setdefault("CITYSCAPES_DATASET", os.curdir)
 
 import cityscapesscripts.evaluation.evalPanopticSemanticLabeling as cityscapes  # noqa: N813
 
-from pseudogt.io import read_png
-from pseudogt.label_files import LabelFolder, describe_segments, write_labels
+from pseudogt.io import read_json, read_png, write_json
+from pseudogt.label_files import PANOPTIC_JSON, LabelFolder, describe_segments, write_labels
 from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.metrics import Counts, count_image, summarise
 
-REPEATS = 5
+FAST_REPEATS = 15  # of what takes milliseconds
+SHARD = 64
+TIMED_EVALUATION = """
+import sys, time
+from pathlib import Path
+from pseudogt.stages.evaluation import main
+start = time.perf_counter()
+main(sys.argv[1:])
+seconds, status = time.perf_counter() - start, Path("/proc/self/status")
+lines = status.read_text().splitlines() if status.exists() else []
+print(seconds, *[line.split()[1] for line in lines if line.startswith("VmHWM")])
+"""
 Pair = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
@@ -50,17 +70,31 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with instances/*.png")
-    parser.add_argument("--quick", action="store_true", help="one image")
+    parser.add_argument("--quick", action="store_true", help="one map, fewer images")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    count = 1 if arguments.quick else 3
-    truths = read_maps(arguments.data, count) if arguments.data else [make_map(seed) for seed in range(count)]
-    classes = find_classes(truths)
-    pairs = [(truth, disturb(truth, seed)) for seed, truth in enumerate(truths)]
-    figures = compare(pairs, classes)
+    figures = measure_pq(find_maps(arguments.data), quick=arguments.quick)
     print_table(figures)
     write_figures(arguments.json, figures)
+
+
+def find_maps(data: Path | None) -> list[Path]:
+    """Instance maps of a folder; none without a folder, which means made ones."""
+    paths = sorted((data / "instances").glob("*.png")) if data else []
+    if data and not paths:
+        raise SystemExit(f"{data / 'instances'}: no PNG files")
+    return paths
+
+
+def measure_pq(maps: Sequence[Path], *, quick: bool) -> dict[str, float | None]:
+    """All figures, on the first of the instance maps or on made ones; one thread from here on."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    count = 1 if quick else 3
+    truths = [read_map(path) for path in maps[:count]] or [make_map(seed) for seed in range(count)]
+    figures = compare(*disturb_all(truths))
+    smaller = truths if maps else [truth[::2, ::2].copy() for truth in truths]
+    return figures | measure_growth(*disturb_all(smaller), counts=(20, 100) if quick else (50, 500))
 
 
 def make_map(seed: int) -> NDArray[np.int32]:
@@ -74,22 +108,15 @@ def make_map(seed: int) -> NDArray[np.int32]:
     return ids[cKDTree(points).query(pixels)[1]]
 
 
-def read_maps(data: Path, count: int) -> list[NDArray[np.int32]]:
-    """Panoptic ids of the first images of a folder; class 0 becomes category 1, and so on."""
-    maps = []
-    for path in sorted((data / "instances").glob("*.png"))[:count]:
-        ids = read_png(path).astype(np.int32)
-        has_instance = ids >= INSTANCE_DIVISOR
-        category_id = np.where(has_instance, ids // INSTANCE_DIVISOR, ids) + 1
-        maps.append(
-            (category_id * INSTANCE_DIVISOR + np.where(has_instance, ids % INSTANCE_DIVISOR + 1, 0)).astype(np.int32)
-        )
-    if not maps:
-        raise SystemExit(f"{data / 'instances'}: no PNG files")
-    return maps
+def read_map(path: Path) -> NDArray[np.int32]:
+    """Panoptic ids ``(H, W) int32`` of an instance map; class 0 becomes category 1, and so on."""
+    ids = read_png(path).astype(np.int32)
+    has_instance = ids >= INSTANCE_DIVISOR
+    category_id = np.where(has_instance, ids // INSTANCE_DIVISOR, ids) + 1
+    return (category_id * INSTANCE_DIVISOR + np.where(has_instance, ids % INSTANCE_DIVISOR + 1, 0)).astype(np.int32)
 
 
-def find_classes(truths: list[NDArray[np.int32]]) -> ClassTable:
+def find_classes(truths: Sequence[NDArray[np.int32]]) -> ClassTable:
     """Make a class table of the categories that occur; things are those with instances."""
     ids = np.unique(np.concatenate([np.unique(truth) for truth in truths]))
     ids = ids[ids != VOID]
@@ -114,59 +141,64 @@ def disturb(truth: NDArray[np.int32], seed: int) -> NDArray[np.int32]:
     return np.roll(changed[position.reshape(truth.shape)], rng.integers(-4, 5, 2), axis=(0, 1))
 
 
+def disturb_all(truths: Sequence[NDArray[np.int32]]) -> tuple[list[Pair], ClassTable]:
+    """Pairs of ground truth and prediction that all three accept, and their classes."""
+    classes = find_classes(truths)
+    # cityscapesScripts knows no thing without instance in a prediction; to it such pixels must be void.
+    crowds = sorted(find_thing_crowds(classes))
+    predicted = [disturb(truth, seed) for seed, truth in enumerate(truths)]
+    predicted = [np.where(np.isin(p, crowds), VOID, p).astype(np.int32) for p in predicted]
+    return list(zip(truths, predicted, strict=True)), classes
+
+
+def find_thing_crowds(classes: ClassTable) -> set[int]:
+    """Panoptic ids of things without instance."""
+    return {classes.category_ids[i] * INSTANCE_DIVISOR for i in classes.thing_ids}
+
+
 def compare(pairs: list[Pair], classes: ClassTable) -> dict[str, float | None]:
     """Milliseconds per image of each, their ratios, and by how much the PQ differs."""
-    thing_crowds = {classes.category_ids[i] * INSTANCE_DIVISOR for i in classes.thing_ids}
-    # cityscapesScripts knows no thing without instance in a prediction; to it such pixels must be void.
-    predicted = [np.where(np.isin(p, list(thing_crowds)), VOID, p).astype(np.int32) for _, p in pairs]
-    pairs = [(truth, p) for (truth, _), p in zip(pairs, predicted, strict=True)]
-    with tempfile.TemporaryDirectory() as folder:
-        annotations = write_both(Path(folder), pairs, classes, thing_crowds)
-        ours, counts = measure(lambda: sum((count_image(t, p, classes) for t, p in pairs), Counts.zeros(len(classes))))
-        theirs, counted = measure(lambda: run_cityscapes_on_arrays(annotations, pairs, classes))
-        metric = PanopticQuality(
-            things={classes.category_ids[i] for i in classes.thing_ids},
-            stuffs={classes.category_ids[i] for i in classes.stuff_ids},
-            allow_unknown_preds_category=True,
+    metric = PanopticQuality(
+        things={classes.category_ids[i] for i in classes.thing_ids},
+        stuffs={classes.category_ids[i] for i in classes.stuff_ids},
+        allow_unknown_preds_category=True,
+    )
+    tensors = [tuple(map(split_ids, pair)) for pair in pairs]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        annotations = write_both(folder, pairs, classes)
+        seconds, results = measure_in_turns(
+            {
+                "ours": lambda: sum((count_image(t, p, classes) for t, p in pairs), Counts.zeros(len(classes))),
+                "cityscapesscripts": lambda: run_cityscapes_on_arrays(annotations, pairs, classes),
+                "ours_from_files": lambda: run_ours_on_files(folder, classes),
+                "decoding": lambda: [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in folder.glob("*/*.png")],
+                "cityscapesscripts_from_files": lambda: run_cityscapes(annotations, folder, classes),
+            },
+            FAST_REPEATS,
         )
-        tensors = [tuple(map(split_ids, pair)) for pair in pairs]
-        torch_seconds, _ = measure(lambda: run_torchmetrics(metric, tensors))
-        ours_files, _ = measure(lambda: run_ours_on_files(Path(folder), classes))
-        theirs_files, _ = measure(lambda: run_cityscapes(annotations, Path(folder), classes))
+    slow, _ = measure_in_turns({"torchmetrics": lambda: run_torchmetrics(metric, tensors)})
+    seconds |= slow
     categories = {c["id"]: c for c in classes.to_categories()}
-    pq = summarise(counts, classes)["pq"]
-    expected = cityscapes.PQStat.pq_average(counted, categories, isthing=None)[0]["pq"]
-    per_image = 1000 / len(pairs)
+    pq = summarise(results["ours"], classes)["pq"]
+    expected = cityscapes.PQStat.pq_average(results["cityscapesscripts"], categories, isthing=None)[0]["pq"]
+    from_files = seconds["ours_from_files"]
     return {
-        "images": len(pairs),
-        "ours_ms": ours * per_image,
-        "cityscapesscripts_ms": theirs * per_image,
-        "torchmetrics_ms": torch_seconds * per_image,
-        "cityscapesscripts_over_ours": theirs / ours,
-        "torchmetrics_over_ours": torch_seconds / ours,
-        "faster_peer_over_ours": min(theirs, torch_seconds) / ours,
-        "ours_from_files_ms": ours_files * per_image,
-        "cityscapesscripts_from_files_ms": theirs_files * per_image,
-        "cityscapesscripts_from_files_over_ours": theirs_files / ours_files,
+        "pq_images": len(pairs),
+        **{f"pq_{name}_ms": value * 1000 / len(pairs) for name, value in seconds.items()},
+        "pq_cityscapesscripts_over_ours": seconds["cityscapesscripts"] / seconds["ours"],
+        "pq_torchmetrics_over_ours": seconds["torchmetrics"] / seconds["ours"],
+        "pq_speedup": min(seconds["cityscapesscripts"], seconds["torchmetrics"]) / seconds["ours"],
+        "pq_files_over_decoding": from_files / seconds["decoding"],
+        "pq_cityscapesscripts_from_files_over_ours": seconds["cityscapesscripts_from_files"] / from_files,
         "pq": pq,
         "pq_difference_to_cityscapesscripts": abs(pq - expected),
     }
 
 
-def measure(function: Callable) -> tuple[float, object]:
-    """Median seconds of several calls after one that warms up, and the last result."""
-    result = function()
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        result = function()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), result
-
-
-def write_both(folder: Path, pairs: list[Pair], classes: ClassTable, thing_crowds: set[int]) -> list[tuple[dict, dict]]:
+def write_both(folder: Path, pairs: list[Pair], classes: ClassTable) -> list[tuple[dict, dict]]:
     """Write the maps as COCO panoptic; return the annotations of each pair."""
-    annotations = []
+    annotations, thing_crowds = [], find_thing_crowds(classes)
     with write_labels(folder / "truth", classes) as truths, write_labels(folder / "predicted", classes) as predictions:
         for i, (truth, predicted) in enumerate(pairs):
             truths.add(str(i), truth, crowd_ids=thing_crowds)
@@ -217,6 +249,55 @@ def run_ours_on_files(folder: Path, classes: ClassTable) -> Counts:
     truths, predictions = LabelFolder(folder / "truth"), LabelFolder(folder / "predicted")
     images = (count_image(truths.read(i), predictions.read(i), classes) for i in truths.image_ids)
     return sum(images, Counts.zeros(len(classes)))
+
+
+def measure_growth(pairs: list[Pair], classes: ClassTable, counts: tuple[int, int]) -> dict[str, float | None]:
+    """How cost per image and peak memory of the evaluation stage grow from few images to many."""
+    few, many = counts
+    measured: dict[int, list[tuple[float, float | None]]] = {few: [], many: []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_both(folder, pairs, classes)
+        for count in counts:
+            for kind in ("truth", "predicted"):
+                link_shards(folder / kind, folder / str(count) / kind, count)
+        for _ in range(5):
+            for count in counts:
+                measured[count].append(run_evaluation(folder / str(count)))
+    seconds = {count: statistics.median(s for s, _ in measured[count]) for count in counts}
+    peaks = {count: [peak for _, peak in measured[count] if peak is not None] for count in counts}
+    known = all(peaks.values())
+    return {
+        "pq_evaluation_ms": seconds[many] * 1000 / many,
+        "pq_cost_growth": (seconds[many] / many) / (seconds[few] / few),
+        "pq_memory_growth_mb": statistics.median(peaks[many]) - statistics.median(peaks[few]) if known else None,
+    }
+
+
+def link_shards(source: Path, target: Path, count: int) -> None:
+    """Make shards of ``count`` images in all, whose files are hard links to the few of ``source``."""
+    document = read_json(source / PANOPTIC_JSON)
+    for start in range(0, count, SHARD):
+        shard, annotations = target / str(start), []
+        shard.mkdir(parents=True)
+        for i in range(start, min(start + SHARD, count)):
+            annotation = document["annotations"][i % len(document["annotations"])]
+            os.link(source / annotation["file_name"], shard / f"{i}.png")
+            annotations.append(annotation | {"image_id": str(i), "file_name": f"{i}.png"})
+        write_json(shard / PANOPTIC_JSON, document | {"annotations": annotations})
+
+
+def run_evaluation(folder: Path) -> tuple[float, float | None]:
+    """Seconds and peak memory in MB of the stage in a process of its own; its start does not count."""
+    shards = {kind: [str(path) for path in sorted((folder / kind).iterdir())] for kind in ("truth", "predicted")}
+    arguments = ["--subject", "made", "--ground-truth", *shards["truth"], "--labels", *shards["predicted"]]
+    arguments += ["--out", str(folder / "scores.json")]
+    command = [sys.executable, "-c", TIMED_EVALUATION, *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"the evaluation stage failed:\n{done.stderr}")
+    seconds, *peak = map(float, done.stdout.split())
+    return seconds, peak[0] / 1024 if peak else None
 
 
 if __name__ == "__main__":
