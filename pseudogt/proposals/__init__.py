@@ -1,0 +1,1 @@
+"""Segment proposals: contours, hierarchies of regions, and unions of neighbouring regions, ranked."""

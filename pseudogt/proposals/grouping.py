@@ -1,0 +1,246 @@
+"""Unions of one to four neighbouring regions, and the cheap features by which they are ranked.
+
+A union is written as up to four nodes of one hierarchy, ascending, none inside another and no two
+of one parent (these would be the parent): each set of pixels has one such form.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pseudogt.proposals.regions import ImageFacts, RegionTable
+
+MAX_PARTS = 4
+MIN_PART = 0.06
+"""Smallest part's share of a union; a smaller one would make a duplicate of the rest."""
+
+NODE_BITS = 15
+"""Nodes of a hierarchy are below 2 ** 15, so that a union fits into a 64-bit key."""
+
+FEATURE_NAMES = (
+    "log_area",
+    "width",
+    "height",
+    "log_aspect",
+    "extent",
+    "log_roundness",
+    "frame_share",
+    "frame_sides",
+    "outer_strength",
+    "outer_weak",
+    "inner_altitude",
+    "joint_strength",
+    "joint_share",
+    "next_altitude",
+    "outer_over_inner",
+    "parts",
+    "smallest_part",
+    "surround_contrast",
+    "lightness_spread",
+    "colour_spread",
+    "centre_x",
+    "centre_y",
+    "part_contrast",
+    "outer_over_image",
+    "box_share",
+    "scale",
+)
+
+
+def list_singles(table: RegionTable) -> NDArray[np.int32]:
+    """All nodes but the root as unions ``(N, 4) int32``, -1 where there is no part; the root if it is alone."""
+    count = max(len(table.parents) - 1, 1)
+    unions = np.full((count, MAX_PARTS), -1, np.int32)
+    unions[:, 0] = np.arange(count)
+    return unions
+
+
+def add_neighbours(unions: NDArray[np.int32], table: RegionTable) -> NDArray[np.int32]:
+    """Unions ``(M, 4)`` with one more part that touches them, each once, ordered by their nodes.
+
+    No part is so small that the union would be a duplicate of what it is without.
+
+    Parameters
+    ----------
+    unions : (N, 4) int32
+        All of the same number of parts, 1 to 3.
+    table : RegionTable
+    """
+    if not len(unions):
+        return unions
+    parts = int((unions[0] >= 0).sum())
+    areas = np.ascontiguousarray(table.sums[:, 0])
+    keys = np.unique(_list_extensions(unions, parts, areas, table.neighbours, table.starts, table.parents, table.spans))
+    shifts = NODE_BITS * np.arange(MAX_PARTS)
+    nodes = ((keys[:, None] >> shifts[::-1]) & (2**NODE_BITS - 1)).astype(np.int32)
+    grown = np.full((len(keys), MAX_PARTS), -1, np.int32)
+    grown[:, : parts + 1] = nodes[:, MAX_PARTS - parts - 1 :]
+    return grown
+
+
+def compute_features(
+    unions: NDArray[np.int32], table: RegionTable, facts: ImageFacts, *, scale: int
+) -> NDArray[np.float32]:
+    """Features ``(N, F) float32`` of unions ``(N, 4)``, in the order of ``FEATURE_NAMES``.
+
+    Parameters
+    ----------
+    unions, table, facts
+    scale : int
+        Number of the hierarchy; 0 is the combined one.
+    """
+    features = np.zeros((len(unions), len(FEATURE_NAMES)), np.float32)
+    leaves = (len(table.parents) + 1) // 2
+    lengths, strengths = table.outlines[:leaves, 0].sum(), table.outlines[:leaves, 1].sum()
+    mean_strength = strengths / max(lengths, 1)
+    _fill_features(
+        features,
+        unions,
+        table.sums,
+        table.boxes,
+        table.outlines,
+        table.shared,
+        table.parents,
+        table.altitudes,
+        facts.integral,
+        mean_strength,
+    )
+    features[:, FEATURE_NAMES.index("scale")] = scale
+    return features
+
+
+@njit(cache=True)
+def _list_extensions(unions, parts, areas, neighbours, starts, parents, spans):
+    """Keys of all unions with one more part; some come several times."""
+    total = 0
+    for row in range(len(unions)):
+        for p in range(parts):
+            total += starts[unions[row, p] + 1] - starts[unions[row, p]]
+    keys = np.empty(total, np.int64)
+    count = 0
+    nodes = np.empty(parts + 1, np.int64)
+    for row in range(len(unions)):
+        for p in range(parts):
+            for position in range(starts[unions[row, p]], starts[unions[row, p] + 1]):
+                new = neighbours[position]
+                fits = True
+                for q in range(parts):
+                    old = unions[row, q]
+                    inside = spans[old, 0] <= spans[new, 0] and spans[new, 1] <= spans[old, 1]
+                    around = spans[new, 0] <= spans[old, 0] and spans[old, 1] <= spans[new, 1]
+                    if inside or around or parents[old] == parents[new]:
+                        fits = False
+                        break
+                area = areas[new]
+                smallest = areas[new]
+                for q in range(parts):
+                    area += areas[unions[row, q]]
+                    smallest = min(smallest, areas[unions[row, q]])
+                if not fits or smallest < MIN_PART * area:
+                    continue
+                place = parts
+                while place > 0 and unions[row, place - 1] > new:
+                    nodes[place] = unions[row, place - 1]
+                    place -= 1
+                nodes[place] = new
+                for q in range(place):
+                    nodes[q] = unions[row, q]
+                key = 0
+                for q in range(parts + 1):
+                    key = (key << NODE_BITS) | nodes[q]
+                keys[count] = key
+                count += 1
+    return keys[:count]
+
+
+@njit(cache=True)
+def _fill_features(features, unions, sums, boxes, outlines, shared, parents, altitudes, integral, mean_strength):
+    height, width = integral.shape[0] - 1, integral.shape[1] - 1
+    total = np.empty(sums.shape[1])
+    for row in range(len(unions)):
+        parts = 0
+        total[:] = 0
+        length = strength = weak = 0.0
+        joint_length = joint_strength = 0.0
+        x0, y0, x1, y1 = 1e9, 1e9, -1.0, -1.0
+        inner, following, smallest = 0.0, 1.0, 1e18
+        shortest = 1e18
+        contrast = 0.0
+        for p in range(MAX_PARTS):
+            node = unions[row, p]
+            if node < 0:
+                break
+            parts += 1
+            total += sums[node]
+            length += outlines[node, 0]
+            strength += outlines[node, 1]
+            weak += outlines[node, 2]
+            x0, y0 = min(x0, boxes[node, 0]), min(y0, boxes[node, 1])
+            x1, y1 = max(x1, boxes[node, 2]), max(y1, boxes[node, 3])
+            inner = max(inner, altitudes[node])
+            following = min(following, altitudes[parents[node]])
+            smallest = min(smallest, sums[node, 0])
+            shortest = min(shortest, outlines[node, 0])
+            for q in range(p):
+                other = unions[row, q]
+                length -= 2 * shared[node, other, 0]
+                strength -= 2 * shared[node, other, 1]
+                weak -= 2 * shared[node, other, 2]
+                joint_length += shared[node, other, 0]
+                joint_strength += shared[node, other, 1]
+                distance = 0.0
+                for k in range(5, 8):
+                    distance += (sums[node, k] / sums[node, 0] - sums[other, k] / sums[other, 0]) ** 2
+                contrast = max(contrast, distance)
+        area = total[0]
+        box_width, box_height = x1 - x0, y1 - y0
+        frame = total[1] + total[2] + total[3] + total[4]
+        sides = 0
+        for k in range(1, 5):
+            sides += total[k] > 0
+        outer = strength / max(length, 1.0)
+
+        # Mean colour of what surrounds the union in a box a quarter larger on each side.
+        left, right = int(max(0, x0 - box_width / 4)), int(min(width, x1 + box_width / 4 + 1))
+        upper, lower = int(max(0, y0 - box_height / 4)), int(min(height, y1 + box_height / 4 + 1))
+        around = (right - left) * (lower - upper) - area
+        surround = spread_light = spread_colour = 0.0
+        for k in range(3):
+            window = integral[lower, right, k] - integral[upper, right, k] - integral[lower, left, k]
+            window += integral[upper, left, k]
+            mean = total[5 + k] / area
+            if around > 0:
+                surround += ((window - total[5 + k]) / around - mean) ** 2
+            variance = max(0.0, total[8 + k] / area - mean * mean)
+            if k == 0:
+                spread_light = variance
+            else:
+                spread_colour += variance
+
+        features[row, 0] = np.log(area / (height * width))
+        features[row, 1] = box_width / width
+        features[row, 2] = box_height / height
+        features[row, 3] = np.log(box_width / box_height)
+        features[row, 4] = area / (box_width * box_height)
+        features[row, 5] = np.log(area / (length + frame) ** 2)
+        features[row, 6] = frame / (length + frame)
+        features[row, 7] = sides
+        features[row, 8] = outer
+        features[row, 9] = weak / max(length, 1.0)
+        features[row, 10] = inner
+        features[row, 11] = joint_strength / max(joint_length, 1.0)
+        features[row, 12] = joint_length / max(shortest, 1.0) if parts > 1 else 0.0
+        features[row, 13] = following
+        features[row, 14] = outer - max(inner, features[row, 11])
+        features[row, 15] = parts
+        features[row, 16] = smallest / area
+        features[row, 17] = np.sqrt(surround)
+        features[row, 18] = np.sqrt(spread_light)
+        features[row, 19] = np.sqrt(spread_colour)
+        features[row, 20] = abs((x0 + x1) / 2 / width - 0.5)
+        features[row, 21] = (y0 + y1) / 2 / height
+        features[row, 22] = np.sqrt(contrast)
+        features[row, 23] = outer / max(mean_strength, 1e-6)
+        features[row, 24] = box_width * box_height / (height * width)
