@@ -17,6 +17,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.evaluation import EvaluationSettings
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.config.predictions import PredictionsSettings
+from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.config.provided import ProvidedSettings
 from pseudogt.config.report import ReportSettings
 from pseudogt.config.rounds import RoundsSettings
@@ -44,6 +45,7 @@ class RunConfig(Section):
     provided: ProvidedSettings = ProvidedSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     cams: CamsSettings = CamsSettings()
+    proposals: ProposalsSettings = ProposalsSettings()
     box_masks: BoxMasksSettings = BoxMasksSettings()
     labels: LabelsSettings = LabelsSettings()
     segmenter: SegmenterSettings = SegmenterSettings()

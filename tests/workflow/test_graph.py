@@ -47,6 +47,13 @@ def test_fresh_graph_has_a_known_number_of_jobs(fresh):
     assert jobs["reference"] == jobs["classifier"] == jobs["index"] == 1
 
 
+def test_proposals_are_made_when_asked_for_only(fresh):
+    assert "proposals_shard" not in fresh.planned_jobs()
+    jobs = fresh.planned_jobs("--", "proposals")
+    assert jobs["proposals_shard"] == 2
+    assert not {"weak_labels_shard", "ground_truth_shard", "cams_shard"} & set(jobs)
+
+
 def test_parsing_needs_no_torch(fresh, tmp_path):
     for heavy in ("torch", "torchvision", "higra", "h5py", "skimage"):
         (tmp_path / f"{heavy}.py").write_text("raise ImportError('not while the workflow is parsed')")

@@ -1,0 +1,32 @@
+"""Config section ``proposals``: ranked segments that may be things."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class ProposalsSettings(Section):
+    """Which regions, and unions of regions, are proposed as segments."""
+
+    mode: Literal["single", "multi"] = Field(
+        "single",
+        description="Contours and regions of one scale, or of three scales and their mean: better, and three times as "
+        "slow.",
+    )
+    max_proposals: int = Field(2100, ge=1, description="Proposals of an image at most, best first; 5200 suit multi.")
+    max_superpixels: int = Field(
+        1200, ge=1, description="Smallest regions of an image at most; more give finer borders, and larger files."
+    )
+    max_regions: int = Field(
+        120, ge=1, le=2000, description="Regions of a hierarchy whose unions are looked at; more find smaller things."
+    )
+    grown_unions: int = Field(
+        2000, ge=0, description="Unions of two and of three regions, of each hierarchy, that get one more region."
+    )
+    kept_unions: int = Field(
+        3000, ge=0, description="Unions of each number of regions, of each hierarchy, that are compared and listed."
+    )

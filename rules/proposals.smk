@@ -1,0 +1,28 @@
+rule proposals_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+    output:
+        proposals=f"{RESULTS}/proposals/{{shard}}.h5",
+    log:
+        f"{LOGS}/proposals/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/proposals/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(3000),
+        runtime=grow(60),
+    params:
+        settings=settings("proposals"),
+        code=code("proposals"),
+    message:
+        "proposals: {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.proposals --shard {input.shard:q} --out {output.proposals:q} "
+        "--settings {params.settings:q} 2> {log:q}"
+
+
+rule proposals:
+    input:
+        for_train("proposals/{shard}.h5"),

@@ -1,0 +1,80 @@
+"""The proposal stage through its command line."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from pseudogt.index import read_shard, write_shard
+from pseudogt.proposal_files import ProposalFile
+from pseudogt.stages import proposals
+
+FAST = {"max_proposals": 100, "max_regions": 30, "grown_unions": 50, "kept_unions": 100}
+
+
+def make_proposals(dataset, out, shard="shard.json", **settings):
+    files = ["--shard", str(dataset / shard), "--out", str(out)]
+    proposals.main([*files, "--settings", json.dumps(FAST | settings)])
+    return ProposalFile(out)
+
+
+@pytest.fixture(scope="module")
+def file(panoptic_dataset, tmp_path_factory):
+    return make_proposals(panoptic_dataset, tmp_path_factory.mktemp("proposals") / "out.h5")
+
+
+def test_every_image_has_proposals_up_to_the_limit(panoptic_dataset, file, tmp_path):
+    records, _ = read_shard(panoptic_dataset / "shard.json")
+    assert file.image_ids == sorted(record.image_id for record in records)
+    for record in records:
+        found = file.read(record.image_id)
+        assert found.superpixels.shape == (record.height, record.width)
+        assert 1 <= len(found.scores) <= 100
+    few = make_proposals(panoptic_dataset, tmp_path / "few.h5", max_proposals=5)
+    assert len(few.read(records[0].image_id).scores) == 5
+
+
+def test_results_do_not_depend_on_shard_and_threads(panoptic_dataset, file, tmp_path):
+    records, classes = read_shard(panoptic_dataset / "shard.json")
+    write_shard(panoptic_dataset / "one.json", records[2:3], classes)
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        first = make_proposals(panoptic_dataset, tmp_path / "a.h5", shard="one.json")
+        cv2.setNumThreads(1)
+        second = make_proposals(panoptic_dataset, tmp_path / "b.h5", shard="one.json")
+    finally:
+        cv2.setNumThreads(before)
+    assert first.path.read_bytes() == second.path.read_bytes()
+    image_id = records[2].image_id
+    for a, b in zip(first.read(image_id), file.read(image_id), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_several_scales_find_other_segments(panoptic_dataset, file, tmp_path):
+    multi = make_proposals(panoptic_dataset, tmp_path / "multi.h5", mode="multi")
+    assert any(
+        multi.read(i).members.shape != file.read(i).members.shape
+        or (multi.read(i).members != file.read(i).members).any()
+        for i in file.image_ids
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_rgba_files(panoptic_dataset, tmp_path, channels):
+    records, classes = read_shard(panoptic_dataset / "shard.json")
+    image = cv2.imread(records[0].image)
+    code = cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2BGRA
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), cv2.cvtColor(image, code))
+    record = type(records[0])("odd", str(path), *image.shape[:2], "")
+    write_shard(tmp_path / "shard.json", [record], classes)
+    assert len(make_proposals(tmp_path, tmp_path / "out.h5").read("odd").scores) >= 1
+
+
+def test_an_unknown_setting_is_named(panoptic_dataset, tmp_path):
+    with pytest.raises(ValueError, match="did you mean max_proposals"):
+        make_proposals(panoptic_dataset, tmp_path / "x.h5", max_proposal=3)
