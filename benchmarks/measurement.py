@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+TURN_S, MAX_CALLS = 0.05, 100
 PACKAGES = ("numpy", "opencv-python-headless", "torch", "torchvision", "snakemake")
 
 
@@ -22,16 +24,22 @@ def measure_in_turns(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Median seconds and last result of each function.
 
-    They take turns, after a first call of each that warms up, so that what else happens on the
-    machine meets all of them and ratios hold on a busy one.
+    They take turns, so that what else happens on the machine meets all of them and ratios hold on a
+    busy one. A first call of each warms up; what it takes tells how often a short function is
+    called in a turn, so that what the one before left in the caches matters little.
     """
-    results = {name: function() for name, function in functions.items()}
+    results, calls = {}, {}
+    for name, function in functions.items():
+        start = time.perf_counter()
+        results[name] = function()
+        calls[name] = math.ceil(min(MAX_CALLS, TURN_S / (time.perf_counter() - start)))
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
             start = time.perf_counter()
-            results[name] = function()
-            seconds[name].append(time.perf_counter() - start)
+            for _ in range(calls[name]):
+                results[name] = function()
+            seconds[name].append((time.perf_counter() - start) / calls[name])
     return {name: statistics.median(values) for name, values in seconds.items()}, results
 
 

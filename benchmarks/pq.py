@@ -14,7 +14,7 @@ groups); the prediction is the ground truth, shifted, with some segments removed
     pq_memory_growth_mb                 its peak memory, 500 images less 50; null where /proc does not tell
 
 For the last two the few maps are repeated by hard links, at half their size if they were generated,
-in folders of 64 images. ``--quick`` takes one map, and 100 images over 20.
+in folders of 64 images. ``--quick`` takes one map, and 50 images over 10.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def measure_pq(maps: Sequence[Path], *, quick: bool) -> dict[str, float | None]:
     truths = [read_map(path) for path in maps[:count]] or [make_map(seed) for seed in range(count)]
     figures = compare(*disturb_all(truths))
     smaller = truths if maps else [truth[::2, ::2].copy() for truth in truths]
-    return figures | measure_growth(*disturb_all(smaller), counts=(20, 100) if quick else (50, 500))
+    return figures | measure_growth(*disturb_all(smaller), counts=(10, 50) if quick else (50, 500))
 
 
 def make_map(seed: int) -> NDArray[np.int32]:

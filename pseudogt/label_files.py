@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.io import PNG_FAST, read_image, read_json, replace_atomically
-from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_rgb, rgb_to_panoptic
+from pseudogt.io import PNG_FAST, _decode, read_json, replace_atomically
+from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable, bgr_to_panoptic, panoptic_to_rgb
 
 PANOPTIC_JSON = "panoptic.json"
 
@@ -143,7 +143,7 @@ class LabelFolder:
         if image_id not in self._file_names:
             raise ValueError(f"{self.folder / PANOPTIC_JSON}: no annotation of image {image_id!r}")
         path = self.folder / self._file_names[image_id]
-        return rgb_to_panoptic(read_image(path))
+        return bgr_to_panoptic(_decode(path, cv2.IMREAD_COLOR))
 
     def segments(self, image_id: str) -> list[dict]:
         """``segments_info`` of one image."""

@@ -194,5 +194,16 @@ def panoptic_to_rgb(panoptic_id: NDArray[np.int32]) -> NDArray[np.uint8]:
 
 def rgb_to_panoptic(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Inverse of :func:`panoptic_to_rgb`."""
-    with_alpha = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
-    return with_alpha.view("<i4")[..., 0] & 0xFFFFFF
+    return _join_bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA))
+
+
+def bgr_to_panoptic(bgr: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Do the same with channels in the order in which OpenCV reads them."""
+    return _join_bytes(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA))
+
+
+def _join_bytes(rgba: NDArray[Any]) -> NDArray[np.int32]:
+    """Read four bytes as one number and drop the last, in place: large arrays cost more to get than to fill."""
+    panoptic_id = rgba.view("<i4")[..., 0]
+    panoptic_id &= 0xFFFFFF
+    return panoptic_id
