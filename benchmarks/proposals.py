@@ -35,7 +35,7 @@ sys.path.insert(0, str(REPOSITORY))
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.io import read_image, read_png
 from pseudogt.proposals.generation import Proposals
-from pseudogt.stages.proposals import propose_segments
+from pseudogt.segmentation import prepare_segmentation
 
 COUNTS = (100, 500, 2000, 5000)
 SETTINGS = {
@@ -118,12 +118,13 @@ def draw_image(seed: int) -> Image:
 
 def measure(images: list[Image], settings: ProposalsSettings) -> dict[str, float | None]:
     """Overlaps at each number of proposals, and seconds, of one mode."""
-    propose_segments(images[0][0], settings)  # compiles
+    segment = prepare_segmentation(settings)
+    segment(images[0][0])  # compiles
     best: list[list[float]] = []
     seconds, counts = [], []
     for image, masks, void in images:
         start = time.perf_counter()
-        proposals = propose_segments(image, settings).proposals
+        proposals = segment(image).proposals
         seconds.append(time.perf_counter() - start)
         counts.append(len(proposals.scores))
         best += find_best_overlaps(proposals, masks, void).tolist()
@@ -155,8 +156,9 @@ def find_best_overlaps(
 def measure_large() -> dict[str, float]:
     """Seconds of mode multi on an image of 1024x2048."""
     image = cv2.resize(draw_image(0)[0], (2048, 1024), interpolation=cv2.INTER_CUBIC)
+    segment = prepare_segmentation(SETTINGS["multi"])
     start = time.perf_counter()
-    propose_segments(image, SETTINGS["multi"])
+    segment(image)
     seconds = time.perf_counter() - start
     return {"multi_seconds_1024x2048": seconds, "memory_gb_1024x2048": read_peak_memory()}
 

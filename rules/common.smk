@@ -11,8 +11,9 @@ sys.path.insert(0, workflow.basedir)
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import list_image_ids
 from pseudogt.estimate import describe_estimate
-from pseudogt.provenance import compute_code_digest
+from pseudogt.provenance import compute_code_digest, compute_input_digest
 from pseudogt.shards import plan_shards
+from pseudogt.weights import list_weights
 
 # Jobs find the package wherever Snakemake was started.
 shell.prefix(
@@ -71,6 +72,14 @@ def provided(kind):
 def code(stage):
     """Digest of the code behind a stage."""
     return compute_code_digest(f"pseudogt.stages.{stage}")
+
+
+def segmentation_weights():
+    """Digest of the weight files that proposals need: a replaced file is a new result."""
+    missing = [path for path in list_weights(CONFIG.proposals) if not path.is_file()]
+    if missing:
+        raise WorkflowError(f"{missing[0]}: no such file; the settings in section proposals need it")
+    return compute_input_digest([], list_weights(CONFIG.proposals))
 
 
 def for_train(pattern):

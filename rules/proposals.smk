@@ -16,6 +16,7 @@ rule proposals_shard:
     params:
         settings=settings("proposals"),
         code=code("proposals"),
+        weights=segmentation_weights(),
     message:
         "proposals: {wildcards.shard}"
     shell:

@@ -17,6 +17,16 @@ class ProposalsSettings(Section):
         description="Contours and regions of one scale, or of three scales and their mean: better, and three times as "
         "slow.",
     )
+    contours: Literal["learned", "gradient"] = Field(
+        "gradient",
+        description="Contours by a network that was trained on borders that people drew (BSDS500, no classes), or by "
+        "differences of colour and texture, for which nothing was learnt.",
+    )
+    ranking: Literal["learned", "rule"] = Field(
+        "rule",
+        description="Order by trees that were trained on masks of 100 images of COCO train, or by a fixed rule, for "
+        "which nothing was learnt.",
+    )
     max_proposals: int = Field(2100, ge=1, description="Proposals of an image at most, best first; 5200 suit multi.")
     max_superpixels: int = Field(
         1200, ge=1, description="Smallest regions of an image at most; more give finer borders, and larger files."

@@ -1,0 +1,23 @@
+"""Files of trained weights that come with the package, and which of them the settings need.
+
+A digest of the code does not see these files; a rule that uses one carries a digest of its bytes.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from pseudogt.config.proposals import ProposalsSettings
+
+CONTOURS = Path(str(files("models") / "contours.pt"))
+"""Made by :mod:`models.train_contours`."""
+
+RANKER = Path(str(files("models") / "ranker.npz"))
+"""Made by :mod:`models.train_ranker`."""
+
+
+def list_weights(settings: ProposalsSettings) -> list[Path]:
+    """Weight files that proposals with these settings need; none if nothing in them is learnt."""
+    needed = [(CONTOURS, settings.contours == "learned"), (RANKER, settings.ranking == "learned")]
+    return [path for path, is_needed in needed if is_needed]
