@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pseudogt import weights
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.proposals.contours import Contours, find_contour_directions, find_gradient_contours
+from pseudogt.proposals.contours import Contours, add_local_contours, find_contour_directions, find_gradient_contours
 from pseudogt.proposals.generation import MULTI_SCALES, SINGLE_SCALE, ImageSegments, Quotas, segment_image
 from pseudogt.proposals.ranking import read_ranker
 
@@ -61,4 +61,4 @@ def _load_contours() -> FindContours:
 
     torch.set_num_threads(1)
     model = ContourModel.load(weights.CONTOURS)
-    return lambda image: find_contour_directions(model.find_contours(image))
+    return lambda image: add_local_contours(find_contour_directions(model.find_contours(image)), image)

@@ -1,0 +1,35 @@
+"""How well proposals fit given masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def find_overlaps(
+    members: NDArray[np.bool_],
+    superpixels: NDArray[np.int32],
+    masks: Sequence[NDArray[np.bool_]],
+    void: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """IoU ``(N, K) float32`` of proposals with masks; void pixels count for nobody.
+
+    Parameters
+    ----------
+    members : (N, S) bool
+        Superpixels of each proposal.
+    superpixels : (H, W) int32
+    masks : sequence of K (H, W) bool
+    void : (H, W) bool
+    """
+    count = members.shape[1]
+    of_masks = np.zeros((count, len(masks)), np.float32)
+    for column, mask in enumerate(masks):
+        of_masks[:, column] = np.bincount(superpixels[mask & ~void], minlength=count)
+    chosen = members.astype(np.float32)
+    intersection = chosen @ of_masks
+    areas = chosen @ np.bincount(superpixels[~void], minlength=count).astype(np.float32)
+    union = areas[:, None] + of_masks.sum(0) - intersection
+    return intersection / np.maximum(union, 1)
