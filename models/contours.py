@@ -33,11 +33,13 @@ class ContourNetwork(nn.Module):
     ----------
     widths
         Channels at strides 2, 4, 8, 16 and 32.
+    channels_in : int
+        Channels of the input.
     """
 
-    def __init__(self, *, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, *, widths: Sequence[int] = WIDTHS, channels_in: int = 3) -> None:
         super().__init__()
-        self.stem = nn.Sequential(ConvNorm(3, widths[0], kernel_size=3, stride=2), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(ConvNorm(channels_in, widths[0], kernel_size=3, stride=2), nn.ReLU(inplace=True))
         self.first = ResidualBlock(widths[0], widths[0], stride=1)
         self.stages = nn.ModuleList(
             nn.Sequential(ResidualBlock(a, b, stride=2), ResidualBlock(b, b, stride=1)) for a, b in pairwise(widths)

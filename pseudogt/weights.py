@@ -17,6 +17,10 @@ RANKER = Path(str(files("models") / "ranker.npz"))
 """Made by :mod:`models.train_ranker`."""
 
 
+BOX_MASKS = Path(str(files("models") / "box_masks.pt"))
+"""Made by :mod:`models.train_box_masks`."""
+
+
 def list_weights(settings: ProposalsSettings) -> list[Path]:
     """Weight files that proposals with these settings need; none if nothing in them is learnt."""
     needed = [(CONTOURS, settings.contours == "learned"), (RANKER, settings.ranking == "learned")]
