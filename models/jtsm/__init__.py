@@ -1,0 +1,1 @@
+"""JTSM: things and stuff mined jointly from tags and segment proposals (Shen et al., CVPR 2021)."""
