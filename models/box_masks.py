@@ -147,7 +147,7 @@ def cut_map(values: NDArray, window: Window) -> NDArray:
     x0, y0 = np.clip(np.floor(origin).astype(int) - 1, 0, [width - 1, height - 1])
     x1, y1 = np.clip(np.ceil(origin + WINDOW_PX / scale).astype(int) + 1, 1, [width, height])
     part = np.ascontiguousarray(values[y0:y1, x0:x1])
-    ratio_x = ratio_y = scale
+    ratio_x = ratio_y = 1.0
     if scale < 1:
         size = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
         ratio_x, ratio_y = size[0] / (x1 - x0), size[1] / (y1 - y0)

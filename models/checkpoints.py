@@ -39,7 +39,7 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
         raise ValueError(f"{path}: no such model file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, IndexError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: not a readable model file ({str(error).splitlines()[0]})") from error
     found = state.get("kind") if isinstance(state, dict) else None
     if found != kind:

@@ -1,0 +1,121 @@
+"""The network from a box to its mask: where its window lies, what it sees, what its loss counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.box_masks import (
+    BOX_PX,
+    WINDOW_PX,
+    BoxMaskModel,
+    build_from_contours,
+    compute_box_mask_loss,
+    cut_inputs,
+    cut_map,
+    place_window,
+    save_box_masks,
+)
+from models.contours import ContourNetwork
+from models.train_box_masks import Sample, list_samples, load_batch
+
+WIDTHS = (8, 8, 8, 8, 8)
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    network = build_from_contours(ContourNetwork(widths=WIDTHS), WIDTHS)
+    save_box_masks(tmp_path / "model.pt", network, WIDTHS)
+    return BoxMaskModel.load(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("side", [13, 52, 104, 260])
+@pytest.mark.parametrize("left", [0, 37])
+def test_a_map_lies_in_the_window_where_the_box_does(side, left):
+    box = np.array([left, 20, left + side, 20 + side // 2], np.int32)
+    filled = np.zeros((320, 340), np.float32)
+    filled[box[1] : box[3], box[0] : box[2]] = 1
+    window = place_window(box)
+    inputs = cut_inputs(np.zeros((320, 340, 3), np.uint8), box, np.zeros((0, 4), np.int32), window)
+    differs = ((cut_map(filled, window) > 0.5) != (inputs[3] > 0)) & (inputs[5] == 0)
+    # One window pixel, or less than half an image pixel that was enlarged, along the outline.
+    assert differs.sum() <= 2 * (2 * BOX_PX + 2 * BOX_PX // 2)
+    assert differs.mean() < 0.02
+    assert inputs[3].any(0).sum() == pytest.approx(BOX_PX, abs=1)
+
+
+def test_what_lies_outside_the_image_and_in_other_boxes_is_marked():
+    box, other = np.array([0, 0, 52, 52], np.int32), np.array([[26, 0, 52, 52]], np.int32)
+    inputs = cut_inputs(np.full((60, 70, 3), 9, np.uint8), box, other, place_window(box))
+    margin = (WINDOW_PX - BOX_PX) // 2
+    assert (inputs[5, :margin] == 255).all() and (inputs[5, margin + 1 : -margin, margin + 1 : -margin] == 0).all()
+    assert (inputs[4] > 0).sum() == pytest.approx((inputs[3] > 0).sum() / 2, rel=0.03)
+    assert (inputs[:3] == 9).all()
+
+
+@pytest.mark.parametrize("box", [[0, 0, 1, 1], [5, 3, 6, 30], [0, 0, 70, 60], [30, 20, 45, 29]])
+def test_any_box_has_a_probability_at_each_of_its_pixels(model, box):
+    image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    found = model.segment_box(image, box)
+    assert found.shape == (box[3] - box[1], box[2] - box[0]) and found.dtype == np.float32
+    assert ((found >= 0) & (found <= 1)).all()
+    np.testing.assert_array_equal(found, model.segment_box(image, box))
+
+
+def test_a_mirrored_image_has_a_mirrored_mask(model):
+    image = np.random.default_rng(1).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    found = model.segment_box(image, [10, 8, 50, 40], [[0, 0, 20, 20]])
+    mirrored = model.segment_box(image[:, ::-1], [20, 8, 60, 40], [[50, 0, 70, 20]])
+    np.testing.assert_allclose(mirrored[:, ::-1], found, atol=1e-4)
+
+
+def test_a_box_outside_the_image_is_refused(model):
+    with pytest.raises(ValueError, match="outside the 70x60 image"):
+        model.segment_box(np.zeros((60, 70, 3), np.uint8), [60, 0, 71, 5])
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"model\.pt"):
+        BoxMaskModel.load(tmp_path / "model.pt")
+
+
+def test_further_channels_count_nothing_at_first():
+    torch.manual_seed(0)
+    contours = ContourNetwork(widths=WIDTHS).eval()
+    network = build_from_contours(contours, WIDTHS).eval()
+    colours, rest = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(network(torch.cat([colours, rest], 1)), contours(colours))
+
+
+def test_losses_count_known_pixels_only():
+    logits = torch.zeros(1, 1, 4, requires_grad=True)
+    losses = compute_box_mask_loss(logits, torch.tensor([[[1.0, 0.0, 0.0, -1.0]]]))
+    assert losses["pixels"].item() == pytest.approx(np.log(2))
+    # Soft intersection 0.5, union 1.5 + 1 - 0.5 = 2.
+    assert losses["overlap"].item() == pytest.approx(1 - (0.5 + 1) / (2 + 1))
+    sum(losses.values()).backward()
+    assert logits.grad[0, 0, 3] == 0 and (logits.grad[0, 0, :3] != 0).all()
+
+
+def test_targets_are_unknown_outside_the_box_and_where_labels_are():
+    labels = np.zeros((80, 90), np.int32)
+    labels[10:50, 20:60] = 300
+    labels[10:20, 20:60] = 7
+    image = np.full((80, 90, 3), 50, np.uint8)
+    box = np.array([20, 10, 60, 50], np.int32)
+    sample = Sample(image, labels, 300, 7, box, np.zeros((0, 4), np.int32))
+    batch = load_batch([sample] * 4, np.random.default_rng(0))
+    targets, inside = batch["targets"], batch["inputs"][:, 3] > 0
+    assert (targets[~inside] == -1).all()
+    assert ((targets < 0) & inside).sum() == pytest.approx(inside.sum().item() / 4, rel=0.05)
+    assert (targets[targets >= 0] > 0.4).all()
+
+
+def test_things_have_their_share_of_the_samples():
+    one = Sample(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.int32), 0, -1, np.zeros(4), np.zeros((0, 4)))
+    assert len(list_samples([one], [one] * 10)) == 25
+    with pytest.raises(ValueError, match="0 things"):
+        list_samples([], [one])
