@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pseudogt.config.base import Section
 
@@ -18,14 +18,14 @@ class ProposalsSettings(Section):
         "slow.",
     )
     contours: Literal["learned", "gradient"] = Field(
-        "gradient",
+        "learned",
         description="Contours by a network that was trained on borders that people drew (BSDS500, no classes), or by "
         "differences of colour and texture, for which nothing was learnt.",
     )
     ranking: Literal["learned", "rule"] = Field(
-        "rule",
-        description="Order by trees that were trained on masks of 100 images of COCO train, or by a fixed rule, for "
-        "which nothing was learnt.",
+        "learned",
+        description="Order by trees that were trained on the masks of 100 images of COCO train and on learned "
+        "contours, or by a fixed rule, for which nothing was learnt.",
     )
     max_proposals: int = Field(2100, ge=1, description="Proposals of an image at most, best first; 5200 suit multi.")
     max_superpixels: int = Field(
@@ -40,3 +40,10 @@ class ProposalsSettings(Section):
     kept_unions: int = Field(
         3000, ge=0, description="Unions of each number of regions, of each hierarchy, that are compared and listed."
     )
+
+    @model_validator(mode="after")
+    def check_ranking(self) -> Self:
+        """Trees that know learned contours only can't judge others, and whoever wants nothing learnt says so twice."""
+        if self.contours == "gradient" and self.ranking == "learned":
+            raise ValueError("contours: gradient needs ranking: rule; the learned ranking knows learned contours only")
+        return self

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from pseudogt.proposals.contours import Contours, find_contours_at_scales, find_gradient_contours
 from pseudogt.proposals.grouping import FEATURE_NAMES, MAX_PARTS, add_neighbours, compute_features, list_singles
 from pseudogt.proposals.hierarchies import Hierarchy, Partition, build_partition
-from pseudogt.proposals.ranking import Ranker, predict_overlaps
+from pseudogt.proposals.ranking import Ranker, score_by_trees
 from pseudogt.proposals.regions import ImageFacts, RegionTable, find_member_boxes, measure_image, measure_regions
 from pseudogt.proposals.selection import fill_holes, find_members, select_distinct, spread_out
 
 DUPLICATE_OVERLAP = 0.95
 """IoU from which the lower of two proposals is dropped."""
 
-SPREAD_OVERLAPS = (0.7, 0.85)
-"""Proposals that overlap no better one by more come first."""
+RULE_SPREAD, LEARNED_SPREAD = (0.7, 0.85), (0.5, 0.7, 0.85)
+"""Proposals that overlap no better one by more come first, for either ranking; chosen on coco_panoptic train."""
 
 SINGLE_SCALE = (1.0,)
 MULTI_SCALES = (0.5, 1.0, 2.0)
@@ -107,7 +107,7 @@ def segment_image(
     scales : sequence of float
         Factors by which the image is resized before, ascending.
     ranker : Ranker or None
-        None ranks by a fixed rule that nothing was learnt for.
+        None ranks by a fixed rule, for which nothing was learnt.
     quotas : Quotas
     max_superpixels, max_regions
         As of :func:`pseudogt.proposals.hierarchies.build_partition`.
@@ -145,7 +145,7 @@ def make_proposals(
     boxes = find_member_boxes(members, facts.boxes)
     kept = select_distinct(members, boxes, facts.areas, max_overlap=DUPLICATE_OVERLAP, limit=max_proposals)
     members, scores, boxes = members[kept], scores[kept], boxes[kept]
-    order = spread_out(members, boxes, facts.areas, max_overlaps=SPREAD_OVERLAPS)
+    order = spread_out(members, boxes, facts.areas, max_overlaps=LEARNED_SPREAD if ranker else RULE_SPREAD)
     return Proposals(partition.superpixels, members[order], scores[order], boxes[order].astype(np.int32))
 
 
@@ -162,7 +162,7 @@ def find_candidates(
     found: list[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]] = []
     for parts in range(1, MAX_PARTS + 1):
         features = compute_features(unions, table, facts, scale=scale)
-        scores = predict_overlaps(ranker, features) if ranker else score_by_rule(features)
+        scores = score_by_trees(ranker, features) if ranker else score_by_rule(features)
         order = order_by_size_and_score(features[:, FEATURE_NAMES.index("log_area")], scores)
         best = order[: quotas.kept[parts - 1]]
         found.append((unions[best], features[best], scores[best]))

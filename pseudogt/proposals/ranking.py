@@ -26,7 +26,7 @@ DTYPES = {
 
 
 class Ranker(NamedTuple):
-    """Regression trees whose sum predicts how well a proposal fits an object.
+    """Regression trees whose sum says how likely a proposal is the best one of a segment.
 
     Attributes
     ----------
@@ -89,10 +89,10 @@ def read_ranker(path: Path | str) -> Ranker:
     return ranker
 
 
-def predict_overlaps(ranker: Ranker, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Predicted IoU ``(N,)`` with the best-fitting object, from features ``(N, F) float32``."""
-    ranker_arrays = ranker[1:]
-    return (ranker.base + _sum_trees(*ranker_arrays, np.ascontiguousarray(features, np.float32))).astype(np.float32)
+def score_by_trees(ranker: Ranker, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Score ``(N,)`` of unions from their features ``(N, F) float32``; the higher, the likelier a segment."""
+    sums = _sum_trees(*ranker[1:], np.ascontiguousarray(features, np.float32))
+    return (ranker.base + sums).astype(np.float32)
 
 
 def _check_trees(path: Path | str, ranker: Ranker) -> None:

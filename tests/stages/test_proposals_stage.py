@@ -7,12 +7,14 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from pseudogt.index import read_shard, write_shard
 from pseudogt.proposal_files import ProposalFile
 from pseudogt.stages import proposals
 
 FAST = {"max_proposals": 100, "max_regions": 30, "grown_unions": 50, "kept_unions": 100}
+VARIANTS = [{"contours": "learned", "ranking": "learned"}, {"contours": "gradient", "ranking": "rule"}]
 
 
 def make_proposals(dataset, out, shard="shard.json", **settings):
@@ -37,20 +39,25 @@ def test_every_image_has_proposals_up_to_the_limit(panoptic_dataset, file, tmp_p
     assert len(few.read(records[0].image_id).scores) == 5
 
 
-def test_results_do_not_depend_on_shard_and_threads(panoptic_dataset, file, tmp_path):
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant["contours"])
+def test_results_do_not_depend_on_shard_and_threads(panoptic_dataset, tmp_path, variant):
     records, classes = read_shard(panoptic_dataset / "shard.json")
     write_shard(panoptic_dataset / "one.json", records[2:3], classes)
-    before = cv2.getNumThreads()
+    together = make_proposals(panoptic_dataset, tmp_path / "all.h5", **variant)
+    before = cv2.getNumThreads(), torch.get_num_threads()
     try:
         cv2.setNumThreads(3)
-        first = make_proposals(panoptic_dataset, tmp_path / "a.h5", shard="one.json")
+        torch.set_num_threads(2)
+        first = make_proposals(panoptic_dataset, tmp_path / "a.h5", shard="one.json", **variant)
         cv2.setNumThreads(1)
-        second = make_proposals(panoptic_dataset, tmp_path / "b.h5", shard="one.json")
+        torch.set_num_threads(1)
+        second = make_proposals(panoptic_dataset, tmp_path / "b.h5", shard="one.json", **variant)
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
     assert first.path.read_bytes() == second.path.read_bytes()
     image_id = records[2].image_id
-    for a, b in zip(first.read(image_id), file.read(image_id), strict=True):
+    for a, b in zip(first.read(image_id), together.read(image_id), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

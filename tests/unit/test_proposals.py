@@ -9,7 +9,6 @@ from pseudogt.proposals.contours import Contours, find_contour_directions, find_
 from pseudogt.proposals.generation import MULTI_SCALES, Quotas, segment_image
 from pseudogt.proposals.grouping import FEATURE_NAMES, add_neighbours, compute_features, list_singles
 from pseudogt.proposals.hierarchies import Adjacency, build_partition
-from pseudogt.proposals.ranking import Ranker, predict_overlaps
 from pseudogt.proposals.regions import measure_image, measure_regions
 from pseudogt.proposals.selection import fill_holes, find_members, select_distinct, spread_out
 
@@ -175,19 +174,6 @@ def test_features_of_a_union_equal_those_of_its_pixels(scene, partition, table):
         assert column["frame_share"][row] == pytest.approx(frame / (edges + frame), abs=1e-5)
     assert (column["parts"] == 2).all() and (column["scale"] == 2).all()
     assert np.isfinite(features).all()
-
-
-def test_trees_are_evaluated():
-    ranker = Ranker(
-        0.5,
-        np.array([0, 3], np.int32),
-        np.array([0, -1, -1, -1], np.int16),
-        np.array([1.5, 0, 0, 0], np.float32),
-        np.array([1, 0, 0, 0], np.int32),
-        np.array([2, 0, 0, 0], np.int32),
-        np.array([0, 0.25, -0.25, 0.125], np.float32),
-    )
-    np.testing.assert_array_equal(predict_overlaps(ranker, np.array([[1.0], [1.5], [2.0]])), [0.875, 0.875, 0.375])
 
 
 def test_holes_are_filled_but_not_bays():

@@ -54,6 +54,24 @@ def test_proposals_are_made_when_asked_for_only(fresh):
     assert not {"weak_labels_shard", "ground_truth_shard", "cams_shard"} & set(jobs)
 
 
+def test_replaced_weights_rerun_the_proposals(workspace):
+    """A digest of the code does not see them."""
+    settings = ("--config", "proposals={contours: learned, ranking: learned, max_regions: 20, kept_unions: 50}")
+    workspace.run(*settings, "--", "proposals")
+    assert not workspace.planned_jobs(*settings, "--", "proposals")
+    weights = workspace.folder / "models" / "ranker.npz"
+    weights.write_bytes(weights.read_bytes() + b"0")
+    assert workspace.planned_jobs(*settings, "--", "proposals")["proposals_shard"] == 2
+
+
+def test_missing_weights_stop_before_the_graph(fresh):
+    (fresh.folder / "models" / "contours.pt").unlink()
+    done = fresh.snakemake("--dry-run", "--config", "proposals={contours: learned}")
+    assert done.returncode != 0
+    assert "contours.pt: no such file; the settings in section proposals need it" in done.stdout + done.stderr
+    fresh.planned_jobs("--config", "proposals={contours: gradient, ranking: rule}")
+
+
 def test_parsing_needs_no_torch(fresh, tmp_path):
     for heavy in ("torch", "torchvision", "higra", "h5py", "skimage"):
         (tmp_path / f"{heavy}.py").write_text("raise ImportError('not while the workflow is parsed')")
