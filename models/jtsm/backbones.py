@@ -1,0 +1,347 @@
+"""Backbones of JTSM: one feature map at stride 8, because proposals are small (Shen et al., CVPR 2021).
+
+The authors use ResNet-WS (Shen et al., ECCV 2020): a stem of three 3x3 convolutions, and max-pooling
+wherever a ResNet has a stride. As alternatives there are the backbones of :mod:`models.backbones`,
+with strides replaced by dilation, which leaves their weights valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.backbones import BACKBONE_NAMES, ResNetBackbone, SmallBackbone, build_backbone, normalise_images
+from models.classifier import ClassifierModel
+from models.jtsm.foreign_weights import read_resnet_ws_weights
+
+STRIDE = 8
+"""Pixels per cell of the feature map."""
+
+RESNET_WS_NAMES = ("resnet_ws18", "resnet_ws50", "resnet_ws101")
+JTSM_BACKBONE_NAMES = (*RESNET_WS_NAMES, *BACKBONE_NAMES)
+
+INITS = ("weights", "classifier", "scratch")
+FREEZES = ("all", "norm", "none")
+
+BGR_MEAN = (102.9801, 115.9465, 122.7717)
+"""What ResNet-WS weights expect to be subtracted from blue, green and red in 0..255."""
+
+WS_BLOCKS = {"resnet_ws18": (2, 2, 2, 2), "resnet_ws50": (3, 4, 6, 3), "resnet_ws101": (3, 4, 23, 3)}
+"""Residual blocks of res2, res3, res4 and res5."""
+
+
+class JtsmBackbone(nn.Module):
+    """What all backbones here share.
+
+    Parameters
+    ----------
+    channels : int
+        Width of the feature map.
+    architecture : dict
+        Keywords of :func:`build_jtsm_backbone` that build the same network once more.
+    """
+
+    stride = STRIDE
+
+    def __init__(self, *, channels: int, architecture: dict[str, Any]) -> None:
+        super().__init__()
+        self.channels = channels
+        self.architecture = architecture
+        self.freeze = "none"
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """RGB images ``(B, 3, H, W)`` in 0..255 as the float32 input of :meth:`forward`; pad it afterwards, with 0."""
+        raise NotImplementedError
+
+    def compute_features(self, images: Tensor) -> Tensor:
+        """Feature map of images whose size is known to be a multiple of ``stride``."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features ``(B, channels, H / 8, W / 8)`` of normalised images ``(B, 3, H, W)``.
+
+        Raises
+        ------
+        ValueError
+            If H or W is no multiple of 8.
+        """
+        height, width = images.shape[-2:]
+        if height % STRIDE or width % STRIDE:
+            raise ValueError(f"images of {width}x{height}: pad them to multiples of {STRIDE} after normalising")
+        return self.compute_features(images)
+
+    def set_freeze(self, freeze: str) -> None:
+        """Choose what training changes.
+
+        ``all``: nothing, as in the paper. ``norm``: all but the normalisation layers, whose statistics
+        stay too, which small batches need. ``none``: everything.
+        """
+        if freeze not in FREEZES:
+            raise ValueError(f"unknown freeze {freeze!r}; choose one of {', '.join(FREEZES)}")
+        self.freeze = freeze
+        self.requires_grad_(freeze != "all")
+        for norm in self._norms():
+            norm.requires_grad_(freeze == "none")
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> JtsmBackbone:
+        """Set the training mode; frozen normalisation layers keep to their statistics in either."""
+        super().train(mode)
+        if self.freeze != "none":
+            for norm in self._norms():
+                norm.eval()
+        return self
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def build_jtsm_backbone(
+    name: str, *, init: str, weights: str | Path | None = None, levels: int = 4, freeze: str = "all"
+) -> JtsmBackbone:
+    """Build a backbone with a feature map at stride 8.
+
+    Parameters
+    ----------
+    name : str
+        One of ``JTSM_BACKBONE_NAMES``.
+    init : str
+        Where its weights come from: ``weights``, a file (ResNet-WS: a pickle of its authors; others: see
+        :func:`models.backbones.build_backbone`); ``classifier``, the model file of this workflow's tag
+        classifier with the same backbone; ``scratch``, nowhere.
+    weights : path or str, optional
+        The file. Needed unless ``init`` is ``scratch``, an error if it is.
+    levels : int
+        Stages of the network up to the one whose output is the feature map, 2 to 4; the stages after
+        it are left out. With ``classifier`` it is the number that the classifier used, whatever is given:
+        the others were never trained. ResNet-WS always has 4.
+    freeze : str
+        See :meth:`JtsmBackbone.set_freeze`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, init or freeze, and for weights that are missing or do not fit.
+    """
+    if name not in JTSM_BACKBONE_NAMES:
+        raise ValueError(f"unknown backbone {name!r}; choose one of {', '.join(JTSM_BACKBONE_NAMES)}")
+    if init not in INITS:
+        raise ValueError(f"unknown init {init!r} of the backbone; choose one of {', '.join(INITS)}")
+    if (init == "scratch") != (weights is None):
+        raise ValueError(
+            f"backbone {name!r} with init {init!r} and weights {weights!r}: "
+            "weights name a file, and only init 'scratch' goes without"
+        )
+    build = _build_resnet_ws if name in RESNET_WS_NAMES else _build_dilated
+    backbone = build(name, init, None if weights is None else str(weights), levels)
+    backbone.set_freeze(freeze)
+    return backbone
+
+
+def _build_resnet_ws(name: str, init: str, weights: str | None, levels: int) -> ResNetWS:
+    if init == "classifier":
+        raise ValueError(f"the tag classifier has no backbone {name!r}; choose one of {', '.join(BACKBONE_NAMES)}")
+    if levels != 4:
+        raise ValueError(f"backbone {name!r} has 4 levels, not {levels}")
+    backbone = ResNetWS(name)
+    if weights is not None:
+        state, _ = read_resnet_ws_weights(weights, backbone.state_dict())
+        backbone.load_state_dict(state)
+    return backbone
+
+
+def _build_dilated(name: str, init: str, weights: str | None, levels: int) -> DilatedBackbone:
+    if init == "classifier" and weights is not None:
+        return _take_from_classifier(name, Path(weights))
+    return DilatedBackbone(build_backbone(name, weights=weights), name=name, levels=levels)
+
+
+def _take_from_classifier(name: str, path: Path) -> DilatedBackbone:
+    model = ClassifierModel.load(path)
+    found = model.architecture["backbone"]
+    if found != name:
+        raise ValueError(
+            f"{path}: a tag classifier with backbone {found!r}; set the backbone of JTSM to it, not {name!r}"
+        )
+    return DilatedBackbone(model.network.backbone, name=name, levels=model.architecture["levels"])
+
+
+class ResNetWS(JtsmBackbone):
+    """ResNet-WS with dilation in its last two stages (Shen et al., ECCV 2020; the "v2" of the JTSM code).
+
+    Its keys are those of the authors' weight files in Detectron2's layout.
+
+    Parameters
+    ----------
+    name : str
+        One of ``RESNET_WS_NAMES``.
+    """
+
+    def __init__(self, name: str) -> None:
+        block: Callable[..., nn.Module] = BasicBlock if name == "resnet_ws18" else Bottleneck
+        width = 64 if name == "resnet_ws18" else 256
+        super().__init__(channels=8 * width, architecture={"name": name, "levels": 4})
+        counts = WS_BLOCKS[name]
+        self.stem = Stem()
+        self.res2 = _make_stage(block, 64, width, counts[0], dilation=1, pool=None)
+        self.res3 = _make_stage(block, width, 2 * width, counts[1], dilation=1, pool=2)
+        self.res4 = _make_stage(block, 2 * width, 4 * width, counts[2], dilation=2, pool=1)
+        self.res5 = _make_stage(block, 4 * width, 8 * width, counts[3], dilation=2, pool=None)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """RGB images ``(B, 3, H, W)`` in 0..255 as BGR without its mean."""
+        mean = torch.tensor(BGR_MEAN, device=images.device).view(1, 3, 1, 1)
+        return images.flip(1).float() - mean
+
+    def compute_features(self, images: Tensor) -> Tensor:
+        """Output of res5 ``(B, 512 or 2048, H / 8, W / 8)``."""
+        return self.res5(self.res4(self.res3(self.res2(self.stem(images)))))
+
+
+def _make_stage(
+    block: Callable[..., nn.Module], channels_in: int, channels_out: int, count: int, *, dilation: int, pool: int | None
+) -> nn.Sequential:
+    """Blocks of a stage; the first one pools with stride ``pool`` before both of its paths."""
+    first = block(channels_in, channels_out, dilation=dilation, pool=pool)
+    rest = (block(channels_out, channels_out, dilation=dilation, pool=None) for _ in range(count - 1))
+    return nn.Sequential(first, *rest)
+
+
+class NormedConv(nn.Conv2d):
+    """A convolution without bias that keeps the size (up to its stride), and its normalisation."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, *, stride: int = 1, dilation: int = 1):
+        padding = dilation * (kernel_size // 2)
+        super().__init__(channels_in, channels_out, kernel_size, stride, padding, dilation, bias=False)
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        self.norm = nn.BatchNorm2d(channels_out)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        return self.norm(super().forward(feature))
+
+
+class Stem(nn.Module):
+    """Three 3x3 convolutions and a max-pooling, to stride 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = NormedConv(3, 64, 3, stride=2)
+        self.conv2 = NormedConv(64, 64, 3)
+        self.conv3 = NormedConv(64, 64, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` to ``(B, 64, H / 4, W / 4)``."""
+        feature = F.relu(self.conv1(images))
+        feature = F.relu(self.conv2(feature))
+        return F.max_pool2d(F.relu(self.conv3(feature)), 2)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, dilation: int, pool: int | None) -> None:
+        super().__init__()
+        self.pool = pool
+        self.conv1 = NormedConv(channels_in, channels_out, 3, dilation=dilation)
+        self.conv2 = NormedConv(channels_out, channels_out, 3, dilation=dilation)
+        if channels_in != channels_out:
+            self.shortcut = NormedConv(channels_in, channels_out, 1)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """``(B, C_in, H, W)`` to ``(B, C_out, H / pool, W / pool)``."""
+        feature = _pool(feature, self.pool)
+        residual = self.conv2(F.relu(self.conv1(feature)))
+        return F.relu(residual + _cross(self, feature))
+
+
+class Bottleneck(nn.Module):
+    """A 3x3 convolution between two 1x1, at a quarter of the width, around a shortcut."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, dilation: int, pool: int | None) -> None:
+        super().__init__()
+        self.pool = pool
+        inner = channels_out // 4
+        self.conv1 = NormedConv(channels_in, inner, 1)
+        self.conv2 = NormedConv(inner, inner, 3, dilation=dilation)
+        self.conv3 = NormedConv(inner, channels_out, 1)
+        if channels_in != channels_out:
+            self.shortcut = NormedConv(channels_in, channels_out, 1)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """``(B, C_in, H, W)`` to ``(B, C_out, H / pool, W / pool)``."""
+        feature = _pool(feature, self.pool)
+        residual = self.conv3(F.relu(self.conv2(F.relu(self.conv1(feature)))))
+        return F.relu(residual + _cross(self, feature))
+
+
+def _pool(feature: Tensor, stride: int | None) -> Tensor:
+    """2x2 max-pooling; with stride 1 it keeps the size by a row and a column of zeros at the bottom and right."""
+    if stride is None:
+        return feature
+    return F.max_pool2d(F.pad(feature, (0, 1, 0, 1)) if stride == 1 else feature, 2, stride)
+
+
+def _cross(block: nn.Module, feature: Tensor) -> Tensor:
+    return block.shortcut(feature) if hasattr(block, "shortcut") else feature  # type: ignore[operator]
+
+
+class DilatedBackbone(JtsmBackbone):
+    """A backbone of :mod:`models.backbones` whose strides after the eighth are replaced by dilation (à trous).
+
+    Its feature map holds the cells of the original one and those between them.
+
+    Parameters
+    ----------
+    body : SmallBackbone or ResNetBackbone
+        Its stages are taken over and changed in place.
+    name : str
+    levels : int
+        Stages to keep, 2 to 4.
+    """
+
+    def __init__(self, body: nn.Module, *, name: str, levels: int) -> None:
+        if not 2 <= levels <= 4:
+            raise ValueError(
+                f"backbone {name!r} with {levels} levels: a map at stride 8 needs 2 to 4; "
+                "those of a tag classifier are set by classifier.levels"
+            )
+        channels: int = body.channels[levels - 1]  # type: ignore[index, assignment]
+        super().__init__(channels=channels, architecture={"name": name, "levels": levels})
+        self.stem, stages = _split(body)
+        self.stages = nn.Sequential(*stages[:levels])
+        for before, stage in zip((1, 2), self.stages[2:], strict=False):
+            _dilate(stage, before)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """RGB images ``(B, 3, H, W)`` in 0..255 with ImageNet's mean and deviation removed."""
+        return normalise_images(images)
+
+    def compute_features(self, images: Tensor) -> Tensor:
+        """Output of the last stage kept."""
+        return self.stages(self.stem(images))
+
+
+def _split(body: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
+    """Layers to stride 4, and the four stages after them."""
+    if isinstance(body, SmallBackbone):
+        return body.stem, list(body.stages)
+    assert isinstance(body, ResNetBackbone)
+    stem = nn.Sequential(body.conv1, body.bn1, nn.ReLU(inplace=True), nn.MaxPool2d(3, stride=2, padding=1))
+    return stem, [body.layer1, body.layer2, body.layer3, body.layer4]
+
+
+def _dilate(stage: nn.Module, before: int) -> None:
+    """Remove the strides of a stage whose input is ``before`` times denser than its weights expect."""
+    dilation = before
+    for conv in (module for module in stage.modules() if isinstance(module, nn.Conv2d)):
+        if conv.kernel_size == (3, 3):
+            conv.dilation = conv.padding = (dilation, dilation)
+            if conv.stride == (2, 2):
+                dilation *= 2
+        conv.stride = (1, 1)
