@@ -120,7 +120,10 @@ def read_mcg(path: Path | str) -> Proposals:
     starts = np.concatenate([[0], np.cumsum([len(each) for each in lists])]).astype(np.int64)
     indices = np.concatenate([*lists, np.zeros(0, np.int64)])
     if len(indices) and not 0 <= indices.min() <= indices.max() < count:
-        raise ValueError(f"{path}: labels name superpixel {int(indices.max()) + 1} of {count}")
+        wrong = indices[(indices < 0) | (indices >= count)][0] + 1
+        raise ValueError(
+            f"{path}: labels name superpixel {wrong} of {count}; the file is damaged, unpack the archive again"
+        )
     members = _to_dense(starts, indices, count)
     from_zero = (superpixels - 1).astype(np.int32)
     boxes = find_member_boxes(members, find_superpixel_boxes(from_zero)).astype(np.int32)

@@ -36,12 +36,12 @@ def derive_weak_labels(
     Returns
     -------
     ImageWeakLabels
-        A tight box per thing instance and, if wanted, one around all pixels of each group, ordered by
+        If wanted, a tight box per thing instance and one around all pixels of each group, ordered by
         panoptic id; tags of the image; tags of each crop unless ``tags`` is ``image``.
     """
     height, width = panoptic_id.shape
     boxes, box_classes, iscrowd = find_boxes(panoptic_id, crowd_ids, classes)
-    kept = np.full(len(iscrowd), True) if settings.group_boxes else ~iscrowd
+    kept = (~iscrowd | settings.group_boxes) & settings.boxes
     semantic = panoptic_to_semantic(panoptic_id, classes)
     crops = np.zeros((0, 4), np.int32)
     if settings.tags == "crop":

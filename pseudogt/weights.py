@@ -22,6 +22,8 @@ BOX_MASKS = Path(str(files("models") / "box_masks.pt"))
 
 
 def list_weights(settings: ProposalsSettings) -> list[Path]:
-    """Weight files that proposals with these settings need; none if nothing in them is learnt."""
+    """Weight files that proposals with these settings need; none if nothing in them is learnt here."""
+    if settings.source != "engine":
+        return []
     needed = [(CONTOURS, settings.contours == "learned"), (RANKER, settings.ranking == "learned")]
     return [path for path, is_needed in needed if is_needed]

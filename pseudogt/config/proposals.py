@@ -12,6 +12,14 @@ from pseudogt.config.base import Section
 class ProposalsSettings(Section):
     """Which regions, and unions of regions, are proposed as segments."""
 
+    source: Literal["engine", "mcg", "converted"] = Field(
+        "engine",
+        description="Where proposals come from: our own engine, MCG's files of segments (superpixels, labels, scores), "
+        "or the JTSM authors' conversion of these. Of the settings below, only max_proposals holds for the latter two.",
+    )
+    folder: str | None = Field(
+        None, description="For mcg and converted: folder with one file <image>.mat or <image>.pkl of each image."
+    )
     mode: Literal["single", "multi"] = Field(
         "single",
         description="Contours and regions of one scale, or of three scales and their mean: better, and three times as "
@@ -40,6 +48,14 @@ class ProposalsSettings(Section):
     kept_unions: int = Field(
         3000, ge=0, description="Unions of each number of regions, of each hierarchy, that are compared and listed."
     )
+
+    @model_validator(mode="after")
+    def check_folder(self) -> Self:
+        """Foreign proposals lie somewhere; our own don't."""
+        if (self.source == "engine") != (self.folder is None):
+            remedy = "takes no folder" if self.source == "engine" else "needs the folder of its files; set folder"
+            raise ValueError(f"source: {self.source} {remedy} (got {self.folder!r})")
+        return self
 
     @model_validator(mode="after")
     def check_ranking(self) -> Self:

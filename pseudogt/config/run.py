@@ -6,6 +6,8 @@ that a new field in one section reruns that section's stage only.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, ValidationError, model_validator
 
 from pseudogt.cli import describe_validation_error
@@ -31,6 +33,11 @@ class RunConfig(Section):
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its results lie in results/<name>/."
+    )
+    method: Literal["wsps", "jtsm"] = Field(
+        "wsps",
+        description="How weak labels become the labels of round 0: `wsps` takes boxes and tags (classifier, CAMs, box "
+        "masks), `jtsm` tags alone (segment proposals, mining).",
     )
     data_root: str | None = Field(None, description="Folder of the dataset; not needed for `dataset.format: streets`.")
     shard_size: int = Field(64, ge=1, description="Images per job.")
@@ -58,6 +65,28 @@ class RunConfig(Section):
     def _check_data_root(self) -> RunConfig:
         if self.images is None and self.dataset.format != "streets" and not self.data_root:
             raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_method(self) -> RunConfig:
+        """Say what a method can't use, so that nobody takes a tags-only result for one that had boxes."""
+        if self.method == "wsps":
+            if not self.weak_labels.boxes:
+                raise ValueError("method: wsps needs boxes; set weak_labels.boxes to true, or method to jtsm")
+            return self
+        wrong = [
+            f"{key} to {remedy}"
+            for key, remedy, is_wrong in (
+                ("weak_labels.boxes", "false", self.weak_labels.boxes),
+                ("weak_labels.thing_tags", "true", not self.weak_labels.thing_tags),
+                ("labels.box_prior", "false", self.labels.box_prior),
+                ("provided.cams", "null", self.provided.cams is not None),
+                ("provided.box_masks", "null", self.provided.box_masks is not None),
+            )
+            if is_wrong
+        ]
+        if wrong:
+            raise ValueError(f"method: jtsm learns from tags alone; set {', '.join(wrong)}")
         return self
 
 

@@ -31,6 +31,10 @@ class WeakLabelsSettings(Section):
     group_boxes: bool = Field(
         True, description="Whether groups of a thing class (crowds) get one box around all of them, marked iscrowd."
     )
+    boxes: bool = Field(
+        True,
+        description="Whether each thing gets a box; false for tags alone, which is what `method: jtsm` learns from.",
+    )
     thing_tags: bool = Field(
         True, description="Whether thing classes are tagged too; false if your labellers tag stuff only."
     )

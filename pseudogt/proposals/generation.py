@@ -68,6 +68,10 @@ class Proposals(NamedTuple):
         """Pixels ``(H, W)`` of one proposal."""
         return self.members[index][self.superpixels]
 
+    def take(self, count: int) -> Proposals:
+        """Return the first ``count`` proposals."""
+        return Proposals(self.superpixels, self.members[:count], self.scores[:count], self.boxes_xyxy[:count])
+
 
 class ImageSegments(NamedTuple):
     """What is known of an image before anybody says what to look for: its hierarchies and its proposals."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pseudogt.index import read_shard, write_shard
-from pseudogt.proposal_files import ProposalFile
+from pseudogt.proposal_files import ProposalFile, write_mcg
 from pseudogt.stages import proposals
 
 FAST = {"max_proposals": 100, "max_regions": 30, "grown_unions": 50, "kept_unions": 100}
@@ -85,3 +85,37 @@ def test_grey_and_rgba_files(panoptic_dataset, tmp_path, channels):
 def test_an_unknown_setting_is_named(panoptic_dataset, tmp_path):
     with pytest.raises(ValueError, match="did you mean max_proposals"):
         make_proposals(panoptic_dataset, tmp_path / "x.h5", max_proposal=3)
+
+
+@pytest.fixture
+def mcg_folder(file, tmp_path):
+    for image_id in file.image_ids:
+        write_mcg(tmp_path / "mcg" / f"{image_id}.mat", file.read(image_id))
+    return tmp_path / "mcg"
+
+
+def test_mcg_files_are_converted_as_they_are(panoptic_dataset, file, mcg_folder, tmp_path):
+    converted = make_proposals(panoptic_dataset, tmp_path / "out.h5", source="mcg", folder=str(mcg_folder))
+    assert converted.image_ids == file.image_ids
+    for image_id in file.image_ids:
+        for a, b in zip(converted.read(image_id), file.read(image_id), strict=True):
+            np.testing.assert_array_equal(a, b)
+    few = make_proposals(
+        panoptic_dataset, tmp_path / "few.h5", source="mcg", folder=str(mcg_folder), max_proposals=3
+    ).read("image0")
+    assert len(few.members) == len(few.scores) == len(few.boxes_xyxy) == 3
+
+
+def test_an_archive_cut_short_leaves_no_file(panoptic_dataset, mcg_folder, tmp_path):
+    path = mcg_folder / "image3.mat"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"image3\.mat: can't be read"):
+        make_proposals(panoptic_dataset, tmp_path / "out.h5", source="mcg", folder=str(mcg_folder))
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_an_archive_of_another_image_is_refused(panoptic_dataset, file, mcg_folder, tmp_path):
+    other = file.read("image1")
+    write_mcg(mcg_folder / "image1.mat", other._replace(superpixels=other.superpixels[:, :-1]))
+    with pytest.raises(ValueError, match=r"image1\.mat: superpixels of 95x64, but .*image1\.png has 96x64"):
+        make_proposals(panoptic_dataset, tmp_path / "out.h5", source="mcg", folder=str(mcg_folder))
