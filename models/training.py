@@ -51,8 +51,9 @@ class TrainingPlan:
     learning_rate, weight_decay, momentum : float
         ``learning_rate`` is the highest; ``momentum`` is used by SGD only. Biases and
         normalisation weights are not decayed.
-    schedule : {"one_cycle", "poly"}
-        Cosine fall to zero, or ``(1 - step / steps) ** 0.9``; both after a linear rise.
+    schedule : {"one_cycle", "poly", "step"}
+        Cosine fall to zero, ``(1 - step / steps) ** 0.9``, or a tenth after each of ``drops``; all after
+        a linear rise.
     warmup : float
         Share of the steps in which the learning rate rises.
     clip_norm : float
@@ -64,6 +65,10 @@ class TrainingPlan:
     seed : int
     checkpoint_every_s : float
         Seconds between checkpoints.
+    drops : tuple of float
+        Shares of the steps after which the schedule ``step`` divides the learning rate by ten.
+    bias_rate : float
+        Learning rate of biases over that of all other weights.
     """
 
     steps: int
@@ -81,6 +86,8 @@ class TrainingPlan:
     torch_threads: int
     seed: int
     checkpoint_every_s: float
+    drops: tuple[float, ...] = ()
+    bias_rate: float = 1.0
 
 
 def train(
@@ -161,6 +168,8 @@ def learning_rate_at(step: int, plan: TrainingPlan) -> float:
     warmup_steps = plan.warmup * plan.steps
     if step < warmup_steps:
         return plan.learning_rate * (step + 1) / (warmup_steps + 1)
+    if plan.schedule == "step":
+        return plan.learning_rate * 0.1 ** sum(step >= drop * plan.steps for drop in plan.drops)
     share = (step - warmup_steps) / (plan.steps - warmup_steps)
     factor = (1 - share) ** 0.9 if plan.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * share))
     return plan.learning_rate * factor
@@ -235,7 +244,7 @@ class _Run:
         start = time.monotonic()
         rate = learning_rate_at(self.step, self.plan)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         torch.manual_seed(int(np.random.SeedSequence([self.plan.seed, self.step, self.rank]).generate_state(1)[0]))
         try:
             for part, batch in enumerate(batches):
@@ -313,10 +322,12 @@ class _Run:
 
 
 def _build_optimiser(network: nn.Module, plan: TrainingPlan) -> torch.optim.Optimizer:
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    vectors = [(name.endswith("bias"), p) for name, p in named if p.ndim <= 1]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": plan.weight_decay, "rate": 1.0},
+        {"params": [p for is_bias, p in vectors if not is_bias], "weight_decay": 0.0, "rate": 1.0},
+        {"params": [p for is_bias, p in vectors if is_bias], "weight_decay": 0.0, "rate": plan.bias_rate},
     ]
     if plan.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=plan.momentum > 0)

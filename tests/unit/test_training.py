@@ -175,3 +175,24 @@ def test_schedule_rises_then_falls_to_almost_nothing(schedule):
     assert rates.max() == plan.learning_rate
     assert (np.diff(rates[10:]) < 0).all()
     assert 0 < rates[-1] < 0.03 * plan.learning_rate
+
+
+def test_steps_of_the_schedule_divide_the_rate_by_ten():
+    plan = replace(PLAN, schedule="step", steps=100, warmup=0.05, drops=(0.7, 0.9, 1.0), learning_rate=0.5)
+    rates = [learning_rate_at(step, plan) for step in (0, 5, 69, 70, 89, 90, 99)]
+    np.testing.assert_allclose(rates, [0.5 / 6, 0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
+
+
+def test_biases_learn_at_their_own_rate():
+    """One step of plain SGD: the bias moves `bias_rate` times as far, the weight as before."""
+    moves = []
+    for bias_rate in (1.0, 2.0):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+        nn.init.zeros_(network[1].weight)
+        nn.init.zeros_(network[1].bias)
+        plan = replace(PLAN, steps=1, optimiser="sgd", momentum=0, weight_decay=0, clip_norm=1e9, bias_rate=bias_rate)
+        train(network, sample_count=10, load_batch=load_batch, compute_losses=compute_losses, plan=plan)
+        moves.append((network[1].weight.detach(), network[1].bias.detach()))
+    torch.testing.assert_close(moves[1][0], moves[0][0])
+    torch.testing.assert_close(moves[1][1], 2 * moves[0][1])
+    assert moves[0][1].abs().max() > 0
