@@ -17,7 +17,14 @@ from pseudogt.cleaning import (
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.consensus import NO_OWNER, find_owners
 from pseudogt.instances import assign_instances, compose_panoptic, number_boxes
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable
+from pseudogt.labels import (
+    BACKGROUND,
+    IGNORE_LABEL,
+    INSTANCE_DIVISOR,
+    ClassTable,
+    combine_semantic_and_instances,
+    panoptic_to_semantic,
+)
 from pseudogt.weak_labels import ImageWeakLabels
 
 
@@ -209,5 +216,35 @@ def make_panoptic(
     labelled, owner = assign_boxes(semantic, weak, instances)
     numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
     panoptic_id = compose_panoptic(labelled, owner, numbers, classes)
+    return panoptic_id, _find_crowds(panoptic_id, classes)
+
+
+def adopt_instances(
+    semantic: NDArray[np.uint8], proposed: NDArray[np.int32], classes: ClassTable
+) -> tuple[NDArray[np.int32], set[int]]:
+    """The instance step without boxes: things keep the instances that a model found.
+
+    Parameters
+    ----------
+    semantic : (H, W) uint8
+        Train ids and ``IGNORE_LABEL``.
+    proposed : (H, W) int32
+        Panoptic ids of the model.
+    classes : ClassTable
+
+    Returns
+    -------
+    panoptic_id : (H, W) int32
+        The instance of a thing pixel is the model's there if it has the pixel's class, else none.
+    crowd_ids : set of int
+        Thing pixels without instance.
+    """
+    agree = panoptic_to_semantic(proposed, classes) == semantic
+    instances = np.where(agree, proposed % INSTANCE_DIVISOR, 0).astype(np.int32)
+    panoptic_id = combine_semantic_and_instances(semantic, instances, classes)
+    return panoptic_id, _find_crowds(panoptic_id, classes)
+
+
+def _find_crowds(panoptic_id: NDArray[np.int32], classes: ClassTable) -> set[int]:
     without_instance = {classes.category_ids[t] * INSTANCE_DIVISOR for t in classes.thing_ids}
-    return panoptic_id, without_instance & set(np.unique(panoptic_id).tolist())
+    return without_instance & set(np.unique(panoptic_id).tolist())

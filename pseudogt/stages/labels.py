@@ -1,4 +1,4 @@
-"""Make the labels of a round: CAMs and box masks at first, the last model's scores later."""
+"""Make the labels of a round: CAMs and box masks (or mined labels) at first, the last model's scores later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from pseudogt.index import ImageRecord, read_shard
 from pseudogt.io import read_image, read_json
 from pseudogt.label_files import LabelFolder, write_labels
 from pseudogt.labels import ClassTable, panoptic_to_semantic
-from pseudogt.refinement import choose_classes, clean_label, find_allowed_classes, make_panoptic, mix_scores
+from pseudogt.refinement import (
+    adopt_instances,
+    choose_classes,
+    clean_label,
+    find_allowed_classes,
+    make_panoptic,
+    mix_scores,
+)
 from pseudogt.rounds import link_previous
 from pseudogt.score_files import ScoreFile
 from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
@@ -28,9 +35,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--shard", type=Path, required=True)
     parser.add_argument("--weak-labels", type=Path, required=True)
-    parser.add_argument("--scores", type=Path, required=True, help="CAMs in round 0, then the model's score file")
-    parser.add_argument("--cams", type=Path, help="score file of the CAMs, for `cam_weight` in later rounds")
+    parser.add_argument("--scores", type=Path, required=True, help="CAMs (or mined) in round 0, then the model's")
+    parser.add_argument("--cams", type=Path, help="the scores of round 0, for `cam_weight` in later rounds")
     parser.add_argument("--box-masks", type=Path, help="label folder; leave out to trust the scores alone")
+    parser.add_argument(
+        "--instances", type=Path, help="label folder of a model whose instances take the place of boxes"
+    )
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--record", type=Path, help="record.json of the model that gave the scores")
     parser.add_argument("--previous", type=Path, help="--out of the round before")
@@ -51,6 +61,7 @@ def label_shard(arguments: argparse.Namespace, settings: LabelsSettings) -> None
         raise ValueError(f"{arguments.weak_labels}: its categories differ from those of {arguments.shard}")
     scores = ScoreFile(arguments.scores)
     box_masks = LabelFolder(arguments.box_masks) if arguments.box_masks else None
+    instances = LabelFolder(arguments.instances) if arguments.instances else None
     from_cams = arguments.round == 0
     if settings.cam_weight and not from_cams and arguments.cams is None:
         raise ValueError("cam_weight needs the scores of the CAMs; give --cams, or set cam_weight to 0")
@@ -73,7 +84,10 @@ def label_shard(arguments: argparse.Namespace, settings: LabelsSettings) -> None
                 settings,
                 min_confidence=settings.min_confidence_cams if from_cams else settings.min_confidence,
             )
-            panoptic_id, crowd_ids = make_panoptic(semantic, image, classes, settings.instances)
+            if instances is None:
+                panoptic_id, crowd_ids = make_panoptic(semantic, image, classes, settings.instances)
+            else:
+                panoptic_id, crowd_ids = adopt_instances(semantic, instances.read(record.image_id), classes)
             writer.add(record.image_id, panoptic_id, crowd_ids=crowd_ids)
 
 

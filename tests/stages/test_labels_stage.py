@@ -126,3 +126,16 @@ def test_image_without_scores_is_named(panoptic_dataset, tmp_path):
 def test_unknown_setting(panoptic_dataset, scores, tmp_path):
     with pytest.raises(ValueError, match="min_confidense"):
         make_labels(panoptic_dataset, tmp_path / "0", scores, min_confidense=0.5)
+
+
+def test_instances_of_a_model_take_the_place_of_boxes(panoptic_dataset, scores, tmp_path):
+    shifted = np.full((64, 96), 1000, np.int32)
+    shifted[36:50, :14], shifted[36:50, 14:24] = 3005, 3004
+    instances = write_box_masks(panoptic_dataset, tmp_path / "instances", shifted)
+    arguments = (panoptic_dataset, tmp_path / "0", scores, 0, ("--instances", instances))
+    found = make_labels(*arguments, box_prior=False, fill_below=0)
+    panoptic_id = found.read("image0")
+    assert np.unique(panoptic_id[36:50, 4:14]).tolist() == [3002]
+    assert np.unique(panoptic_id[36:50, 14:24]).tolist() == [3001]
+    assert np.unique(panoptic_id[40:60, 60:84]).tolist() == [3000]
+    assert [s["iscrowd"] for s in found.segments("image0") if s["id"] == 3000] == [1]

@@ -7,7 +7,14 @@ import pytest
 
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable
-from pseudogt.refinement import choose_classes, clean_label, find_allowed_classes, make_panoptic, mix_scores
+from pseudogt.refinement import (
+    adopt_instances,
+    choose_classes,
+    clean_label,
+    find_allowed_classes,
+    make_panoptic,
+    mix_scores,
+)
 from pseudogt.weak_labels import ImageWeakLabels
 
 SKY, ROAD, CAR = 0, 1, 2
@@ -147,3 +154,13 @@ def test_groups_have_a_class_but_no_instance():
     panoptic_id, crowd_ids = panoptic([[CAR, CAR, CAR, CAR, CAR, SKY]], weak, "nearest")
     assert panoptic_id.tolist() == [[3000, 3000, 3000, 3001, 3001, 1000]]
     assert crowd_ids == {3000}
+
+
+def test_things_keep_the_instances_of_their_class():
+    """Same class: its number; another class, stuff or nothing in the model's label: no instance."""
+    semantic = np.array([[CAR, CAR, CAR, CAR, CAR, ROAD, SKY, IGNORE_LABEL]], np.uint8)
+    proposed = np.array([[3002, 3002, 3007, 3000, 2000, 3002, 1000, 3002]], np.int32)
+    panoptic_id, crowd_ids = adopt_instances(semantic, proposed, CLASSES)
+    assert panoptic_id.tolist() == [[3001, 3001, 3002, 3000, 3000, 2000, 1000, 0]]
+    assert crowd_ids == {3000}
+    assert adopt_instances(semantic[:, :3], proposed[:, :3], CLASSES)[1] == set()

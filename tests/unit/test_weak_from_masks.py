@@ -48,6 +48,12 @@ def test_settings_leave_things_out(panoptic_id):
     assert weak.tags.tolist() == [True, True, False]
 
 
+def test_tags_alone(panoptic_id):
+    weak = derive(panoptic_id, boxes=False)
+    assert not len(weak.boxes_xyxy) and not len(weak.box_classes) and not len(weak.box_iscrowd)
+    assert weak.tags.all()
+
+
 def test_an_image_without_any_class():
     weak = derive(np.zeros((6, 6), np.int32))
     assert weak.boxes_xyxy.shape == (0, 4) and not weak.tags.any() and not weak.crop_tags.any()
