@@ -137,4 +137,4 @@ def _check_neck(path: Path | str, neck: Mapping[str, np.ndarray[Any, Any]]) -> N
 
 
 def _to_tensors(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
-    return {key: torch.from_numpy(value.astype(np.float32)) for key, value in arrays.items()}
+    return {key: torch.from_numpy(value.astype(np.float32, copy=False)) for key, value in arrays.items()}
