@@ -3,9 +3,9 @@
     python -m models.train_box_masks --segments DIR --things DIR --out FILE.pt [--steps 3000] [--scratch DIR]
 
 ``--segments`` is a folder as made from BSDS500 (see :mod:`models.train_contours`): segments that
-people drew, of no class. ``--things`` is a folder as made from COCO: ``images/``, ``train.txt`` and
-``instances/<id>.png`` (16 bit, ``category * 256 + k`` for instance k, 0 for what is not known). Only
-the images of ``train.txt`` are read. An interrupted training goes on from ``--scratch``.
+people drew, of no class; of ``train.txt`` and ``val.txt``. ``--things`` is a folder as made from
+COCO: ``images/``, ``train.txt`` and ``instances/<id>.png`` (16 bit, ``category * 256 + k`` for
+instance k, 0 for what is not known). Only the images of ``train.txt`` are read. An interrupted training goes on from ``--scratch``.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ def read_things(data: Path) -> Iterator[Sample]:
 
 
 def read_segments(data: Path) -> Iterator[Sample]:
-    """The segments of the training images of a BSDS-like folder, of all who drew them."""
+    """The segments of all images of a BSDS-like folder, of all who drew them."""
     nobody = np.zeros((0, 4), np.int32)
-    for image_id in read_ids(data, "train"):
+    for image_id in read_ids(data, "train") + read_ids(data, "val"):
         image = read_image(data / "images" / f"{image_id}.jpg")
         for labels in read_segmentations(data, image_id):
             shifted = labels.astype(np.int32) + 1

@@ -1,4 +1,4 @@
-"""Consensus of independent box segmenters: one box, then the whole image."""
+"""Consensus of box segmenters: one box, then the whole image."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pseudogt.boxes import box_slices, check_boxes, measure_box_radius
+from pseudogt.boxes import box_areas, box_slices, check_boxes, measure_box_radius
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL
 
 NO_OWNER = -1
 """Owner of pixels that belong to no instance."""
+
+INSIDE_SHARE, INSIDE_SIZE = 0.9, 0.5
+"""A box of which this share lies in another, and that has at most this share of its size, is inside it."""
 
 Overlap = Literal["nearest", "smaller", "none"]
 
@@ -32,8 +35,10 @@ class BoxLabels(NamedTuple):
     owner: NDArray[np.int32]
 
 
-def fuse_masks(masks: Sequence[NDArray[np.bool_]], train_id: int) -> NDArray[np.uint8]:
-    """Fuse the masks of two or more segmenters for one box.
+def fuse_masks(
+    masks: Sequence[NDArray[np.bool_] | NDArray[np.floating]], train_id: int, *, sure: float = 0.5
+) -> NDArray[np.uint8]:
+    """Fuse what one segmenter, or several independent ones, say of one box.
 
     =====================  ================
     segmenters             outcome
@@ -41,13 +46,17 @@ def fuse_masks(masks: Sequence[NDArray[np.bool_]], train_id: int) -> NDArray[np.
     all say thing          ``train_id``
     all say not            ``BACKGROUND``
     they disagree          ``IGNORE_LABEL``
+    one is unsure          ``IGNORE_LABEL``
     =====================  ================
 
     Parameters
     ----------
-    masks : sequence of (h, w) bool
+    masks : sequence of (h, w) bool or floating
+        Masks or probabilities.
     train_id : int
         Class of the box.
+    sure : float
+        In [0.5, 1). A probability above it says thing, one of ``1 - sure`` or less says not.
 
     Returns
     -------
@@ -56,16 +65,25 @@ def fuse_masks(masks: Sequence[NDArray[np.bool_]], train_id: int) -> NDArray[np.
     Raises
     ------
     ValueError
-        If there are fewer than two masks or their shapes differ.
+        If there is no mask or their shapes differ.
     """
-    if len(masks) < 2:
-        raise ValueError(f"a consensus needs two masks or more, got {len(masks)}")
+    if not masks:
+        raise ValueError("a consensus needs a mask")
     if len({mask.shape for mask in masks}) > 1:
         raise ValueError(f"masks differ in shape: {[mask.shape for mask in masks]}")
     fused = np.full(masks[0].shape, IGNORE_LABEL, np.uint8)
-    fused[np.logical_and.reduce(masks)] = train_id
-    fused[~np.logical_or.reduce(masks)] = BACKGROUND
+    fused[np.minimum.reduce(masks) > sure] = train_id
+    fused[np.maximum.reduce(masks) <= 1 - sure] = BACKGROUND
     return fused
+
+
+def measure_agreement(verdict: NDArray[np.uint8], train_id: int) -> float:
+    """Of the pixels of a box that are not surely no thing, the share that surely is; 0 if there are none.
+
+    For two masks this is their IoU. A box of low agreement wants a second look.
+    """
+    claimed, unsure = (int(np.count_nonzero(verdict == value)) for value in (train_id, IGNORE_LABEL))
+    return claimed / max(claimed + unsure, 1)
 
 
 def combine_boxes(
@@ -87,8 +105,12 @@ def combine_boxes(
     claimed by one                              its class         this box
     claimed by several of one class             this class        by ``overlap``
     claimed by several of different classes     ``IGNORE_LABEL``  ``NO_OWNER``
+    the same, one box lies inside the others    its class         this box
     claimed by groups of one class only         this class        ``NO_OWNER``
     ==========================================  ================  ==========================
+
+    A box lies inside another if 0.9 of it do and it has half its size or less: what it holds is
+    taken to be in front (the rider's bag, the cup on the table).
 
     Parameters
     ----------
@@ -113,6 +135,7 @@ def combine_boxes(
         For a box outside the image, or a verdict that does not fit its box.
     """
     boxes, crowd = check_boxes(boxes_xyxy, shape), np.asarray(iscrowd, bool)
+    verdicts = _yield_to_inner_boxes(verdicts, boxes, np.asarray(classes))
     semantic = np.full(shape, BACKGROUND, np.uint8)
     unsure, conflict = np.zeros(shape, bool), np.zeros(shape, bool)
     for verdict, box, train_id in zip(verdicts, boxes, np.asarray(classes), strict=True):
@@ -157,3 +180,24 @@ def find_owners(
     if overlap == "none":
         owner[contested] = NO_OWNER
     return owner
+
+
+def _yield_to_inner_boxes(
+    verdicts: Sequence[NDArray[np.uint8]], boxes: NDArray[np.int32], classes: NDArray
+) -> list[NDArray[np.uint8]]:
+    """Verdicts that say "no thing" where a box of another class that lies inside claims the pixel."""
+    areas = np.maximum(box_areas(boxes), 1)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    inside = (shared >= INSIDE_SHARE * areas[:, None]) & (areas[:, None] <= INSIDE_SIZE * areas[None])
+    inside &= classes[:, None] != classes[None]
+    yielding = [verdict.copy() if inside[:, outer].any() else verdict for outer, verdict in enumerate(verdicts)]
+    for inner, outer in np.argwhere(inside):
+        (x0, y0), (x1, y1) = low[inner, outer], high[inner, outer]
+        of_inner, of_outer = (
+            (slice(y0 - boxes[k, 1], y1 - boxes[k, 1]), slice(x0 - boxes[k, 0], x1 - boxes[k, 0]))
+            for k in (inner, outer)
+        )
+        yielding[outer][of_outer][verdicts[inner][of_inner] == classes[inner]] = BACKGROUND
+    return yielding

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from pseudogt.boxes import box_slices, check_boxes, measure_box_radius
+from pseudogt.boxes import box_slices, check_boxes, measure_thing_radius
 
 LEAK_TOLERANCE = 0.1
 """Share of a region's pixels that may lie outside the box."""
@@ -92,7 +92,7 @@ def segment_by_hierarchy(
         For a box that is inverted, empty or outside the image.
     """
     box = check_boxes(box_xyxy, hierarchy.regions.shape)[0]
-    radius = measure_box_radius(box[3] - box[1], box[2] - box[0])
+    radius = measure_thing_radius(box, hierarchy.regions.shape)
     leaves, leaf_of_pixel = np.unique(hierarchy.regions[box_slices(box)], return_inverse=True)
     leaf_of_pixel = leaf_of_pixel.ravel()
     pixels = np.bincount(leaf_of_pixel).astype(np.float64)

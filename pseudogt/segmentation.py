@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from pseudogt import weights
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.proposals.contours import Contours, add_local_contours, find_contour_directions, find_gradient_contours
 from pseudogt.proposals.generation import MULTI_SCALES, SINGLE_SCALE, ImageSegments, Quotas, segment_image
+from pseudogt.proposals.hierarchies import build_partition
 from pseudogt.proposals.ranking import read_ranker
 
 FindContours = Callable[[NDArray[np.uint8]], Contours]
@@ -51,6 +53,18 @@ def prepare_segmentation(settings: ProposalsSettings) -> Callable[[NDArray[np.ui
         )
 
     return segment
+
+
+def prepare_regions(
+    contours: Literal["learned", "gradient"], *, max_regions: int = 1200
+) -> Callable[[NDArray[np.uint8]], NDArray[np.int32]]:
+    """Read the weights, if any are needed, and return what cuts an image into regions ``(H, W) int32``, from 0."""
+    find_contours = _load_contours() if contours == "learned" else find_gradient_contours
+
+    def find_regions(image: NDArray[np.uint8]) -> NDArray[np.int32]:
+        return build_partition([find_contours(image)], max_superpixels=max_regions, max_regions=1).superpixels
+
+    return find_regions
 
 
 def _load_contours() -> FindContours:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
 
 CONTOURS = Path(str(files("models") / "contours.pt"))
@@ -16,14 +17,15 @@ CONTOURS = Path(str(files("models") / "contours.pt"))
 RANKER = Path(str(files("models") / "ranker.npz"))
 """Made by :mod:`models.train_ranker`."""
 
-
 BOX_MASKS = Path(str(files("models") / "box_masks.pt"))
 """Made by :mod:`models.train_box_masks`."""
 
 
-def list_weights(settings: ProposalsSettings) -> list[Path]:
-    """Weight files that proposals with these settings need; none if nothing in them is learnt here."""
-    if settings.source != "engine":
-        return []
-    needed = [(CONTOURS, settings.contours == "learned"), (RANKER, settings.ranking == "learned")]
+def list_weights(settings: ProposalsSettings | BoxMasksSettings) -> list[Path]:
+    """Weight files that a stage with these settings reads; none if nothing in them is learnt."""
+    if isinstance(settings, ProposalsSettings):
+        needed = [(CONTOURS, settings.contours == "learned"), (RANKER, settings.ranking == "learned")]
+    else:
+        by_contours = "grabcut" in settings.segmenters and settings.smoothness == "learned"
+        needed = [(CONTOURS, by_contours), (BOX_MASKS, "network" in settings.segmenters)]
     return [path for path, is_needed in needed if is_needed]

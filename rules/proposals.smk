@@ -16,7 +16,7 @@ rule proposals_shard:
     params:
         settings=settings("proposals"),
         code=code("proposals"),
-        weights=segmentation_weights(),
+        weights=weights("proposals"),
     message:
         "proposals: {wildcards.shard}"
     shell:

@@ -75,6 +75,8 @@ if not CONFIG.provided.box_masks:
         input:
             shard=f"{RESULTS}/index/{{shard}}.json",
             weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+            proposals=get_box_proposals,
+            cams=get_box_cams,
         output:
             folder=directory(f"{RESULTS}/box_masks/{{shard}}"),
         log:
@@ -88,13 +90,16 @@ if not CONFIG.provided.box_masks:
             mem_mb=grow(3000),
             runtime=grow(60),
         params:
+            proposals=lambda wildcards, input: flag("proposals", input.proposals),
+            cams=lambda wildcards, input: flag("cams", input.cams),
             settings=settings("box_masks"),
             code=code("box_masks"),
+            weights=weights("box_masks"),
         message:
             "box_masks: {wildcards.shard}"
         shell:
             "python -m pseudogt.stages.box_masks --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-            "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+            "{params.proposals} {params.cams} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule box_masks:
@@ -109,6 +114,7 @@ rule labels_shard:
         scores=get_scores,
         cams=get_cams,
         box_masks=get_box_masks,
+        instances=get_instances,
         record=get_previous_record,
         previous=get_previous("labels/{round}/{shard}"),
     output:
@@ -126,6 +132,7 @@ rule labels_shard:
     params:
         cams=lambda wildcards, input: flag("cams", input.cams),
         box_masks=lambda wildcards, input: flag("box-masks", input.box_masks),
+        instances=lambda wildcards, input: flag("instances", input.instances),
         previous=lambda wildcards, input: " ".join(
             [flag("record", input.record), flag("previous", input.previous)]
         ),
@@ -135,8 +142,8 @@ rule labels_shard:
         "labels: round {wildcards.round}, {wildcards.shard}"
     shell:
         "python -m pseudogt.stages.labels --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--scores {input.scores:q} {params.cams} {params.box_masks} {params.previous} --round {wildcards.round} --out {output.folder:q} "
-        "--settings {params.settings:q} 2> {log:q}"
+        "--scores {input.scores:q} {params.cams} {params.box_masks} {params.instances} {params.previous} "
+        "--round {wildcards.round} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule labels:

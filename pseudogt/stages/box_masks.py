@@ -1,9 +1,10 @@
-"""Segment the thing in each box of one shard by the consensus of independent segmenters.
+"""Segment the thing in each box of one shard by the consensus of segmenters.
 
-python -m pseudogt.stages.box_masks --shard S.json --weak-labels F.json --out DIR --settings JSON
+python -m pseudogt.stages.box_masks --shard S.json --weak-labels F.json [--proposals F.h5] [--cams F.h5]
+--out DIR --settings JSON
 
 The label folder holds thing segments, the category "background" where no thing is, and no label
-where the segmenters disagree.
+where the segmenters disagree. The ``score`` of an instance is their agreement on its box.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pseudogt.box_segmenters import BOX_SEGMENTERS
+from pseudogt.box_segmenters import BoxScene, PrepareScene, load_segmenters
 from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.box_masks import BoxMasksSettings
-from pseudogt.consensus import BoxLabels, combine_boxes, fuse_masks
+from pseudogt.consensus import combine_boxes, fuse_masks, measure_agreement
 from pseudogt.index import read_shard
 from pseudogt.instances import compose_panoptic, number_boxes
 from pseudogt.io import read_image
 from pseudogt.label_files import write_labels
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+from pseudogt.labels import INSTANCE_DIVISOR, ClassTable
+from pseudogt.proposal_files import ProposalFile
+from pseudogt.score_files import ScoreFile
+from pseudogt.weak_labels import read_weak_labels
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,31 +35,72 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
     parser.add_argument("--weak-labels", type=Path, required=True, help="of the shard")
+    parser.add_argument("--proposals", type=Path, help="of the shard; read by the segmenter `proposal`")
+    parser.add_argument("--cams", type=Path, help="score file of the shard; read with cam_prior")
     parser.add_argument("--out", type=Path, required=True, help="label folder to write")
     args = parser.parse_args(argv)
     settings = parse_settings(BoxMasksSettings, args.settings)
     records, classes = read_shard(args.shard)
     weak_labels, _ = read_weak_labels([args.weak_labels])
+    proposals = ProposalFile(args.proposals) if args.proposals else None
+    cams = ScoreFile(args.cams) if args.cams else None
+    segmenters = load_segmenters(settings)
     with write_labels(args.out, classes) as labels:
         for record in tqdm(records, desc=f"box masks {args.shard.stem}", unit="image", mininterval=5):
             if record.image_id not in weak_labels:
                 raise ValueError(f"{args.weak_labels}: no weak labels of image {record.image_id!r}")
             weak = weak_labels[record.image_id]
-            masks = segment_boxes(read_image(record.image), weak, settings)
+            scene = BoxScene(
+                image=read_image(record.image),
+                boxes_xyxy=weak.boxes_xyxy,
+                classes=weak.box_classes,
+                proposals=proposals.read(record.image_id) if proposals else None,
+                cams=read_cams(cams, record.image_id) if cams else None,
+            )
+            verdicts = segment_boxes(scene, segmenters, settings)
+            masks = combine_boxes(
+                verdicts,
+                weak.boxes_xyxy,
+                weak.box_classes,
+                weak.box_iscrowd,
+                (record.height, record.width),
+                overlap=settings.overlap,
+            )
             numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
-            labels.add(record.image_id, compose_panoptic(masks.semantic, masks.owner, numbers, classes))
+            labels.add(
+                record.image_id,
+                compose_panoptic(masks.semantic, masks.owner, numbers, classes),
+                scores=score_instances(verdicts, weak.box_classes, numbers, classes),
+            )
 
 
-def segment_boxes(image: NDArray[np.uint8], weak: ImageWeakLabels, settings: BoxMasksSettings) -> BoxLabels:
-    """Box labels of one image ``(H, W, 3) uint8 RGB``."""
-    boxes = weak.boxes_xyxy
-    segmenters = [BOX_SEGMENTERS[name](image, settings.seed) for name in settings.segmenters] if len(boxes) else []
-    verdicts = [
-        fuse_masks([segment(box, np.delete(boxes, index, 0)) for segment in segmenters], train_id)
-        for index, (box, train_id) in enumerate(zip(boxes, weak.box_classes, strict=True))
+def segment_boxes(
+    scene: BoxScene, segmenters: Sequence[PrepareScene], settings: BoxMasksSettings
+) -> list[NDArray[np.uint8]]:
+    """What the segmenters say of each box: verdicts as of :func:`pseudogt.consensus.fuse_masks`."""
+    prepared = [prepare(scene) for prepare in segmenters] if len(scene.boxes_xyxy) else []
+    return [
+        fuse_masks([segment(index) for segment in prepared], train_id, sure=settings.sure)
+        for index, train_id in enumerate(scene.classes.tolist())
     ]
-    shape = image.shape[:2]
-    return combine_boxes(verdicts, boxes, weak.box_classes, weak.box_iscrowd, shape, overlap=settings.overlap)
+
+
+def score_instances(
+    verdicts: Sequence[NDArray[np.uint8]], box_classes: NDArray, numbers: NDArray[np.int32], classes: ClassTable
+) -> dict[int, float]:
+    """Agreement on the box of each instance, by panoptic id."""
+    ids = classes.train_to_category[box_classes] * np.int32(INSTANCE_DIVISOR) + numbers
+    return {
+        int(panoptic_id): measure_agreement(verdict, train_id)
+        for panoptic_id, number, verdict, train_id in zip(ids, numbers, verdicts, box_classes, strict=True)
+        if number
+    }
+
+
+def read_cams(cams: ScoreFile, image_id: str) -> dict[int, NDArray[np.float32]]:
+    """Score maps ``(h, w)`` of one image by train id."""
+    scores, train_ids = cams.read(image_id)
+    return dict(zip(train_ids.tolist(), scores, strict=True))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from panoptic_dataset import CLASSES
 from pseudogt.index import read_shard, write_shard
 from pseudogt.io import read_json, write_json
 from pseudogt.label_files import LabelFolder
-from pseudogt.stages import box_masks
+from pseudogt.score_files import write_scores
+from pseudogt.stages import box_masks, proposals
 
 CAR = 3
 
 
-def make_box_masks(dataset, out, weak="weak.json", shard="shard.json", **settings):
-    files = ["--shard", str(dataset / shard), "--weak-labels", str(dataset / weak)]
+def make_box_masks(dataset, out, *extra, weak="weak.json", shard="shard.json", **settings):
+    files = ["--shard", str(dataset / shard), "--weak-labels", str(dataset / weak), *extra]
     box_masks.main([*files, "--out", str(out), "--settings", json.dumps(settings)])
     return LabelFolder(out)
 
@@ -61,6 +62,43 @@ def test_a_third_segmenter_claims_less(panoptic_dataset, masks, tmp_path):
     assert (of_two | ~of_three).all()
 
 
+def test_score_is_the_agreement_on_the_box(panoptic_dataset, masks, tmp_path):
+    image_id = masks.image_ids[0]
+    scores = {s["id"]: s["score"] for s in masks.segments(image_id) if s["category_id"] == CAR}
+    assert scores and all(0.5 < score < 1 for score in scores.values())
+    alone = make_box_masks(panoptic_dataset, tmp_path / "out", segmenters=["fill"])
+    assert {s["score"] for s in alone.segments(image_id) if s["category_id"] == CAR} == {1.0}
+
+
+def test_best_proposals_and_the_network_find_the_things(panoptic_dataset, tmp_path):
+    proposals.main(
+        ["--shard", str(panoptic_dataset / "shard.json"), "--out", str(tmp_path / "p.h5"), "--settings", "{}"]
+    )
+    truth = LabelFolder(panoptic_dataset / "labels")
+    for name in ("proposal", "network"):
+        extra = ["--proposals", str(tmp_path / "p.h5")] if name == "proposal" else []
+        found = make_box_masks(panoptic_dataset, tmp_path / name, *extra, segmenters=[name])
+        for image_id in found.image_ids:
+            a, b = (folder.read(image_id) // 1000 == CAR for folder in (found, truth))
+            assert (a & b).sum() > 0.75 * (a | b).sum(), name
+
+
+def test_cams_guide_grabcut(panoptic_dataset, tmp_path):
+    """Where the CAMs see nothing of the class, the cut starts from the core alone."""
+    records, classes = read_shard(panoptic_dataset / "shard.json")
+    car = classes.category_to_train[CAR]
+    truth = LabelFolder(panoptic_dataset / "labels")
+    with write_scores(tmp_path / "cams.h5") as scores:
+        for record in records:
+            mask = truth.read(record.image_id) // 1000 == CAR
+            scores.add(record.image_id, mask[None].astype(np.float32), np.array([car]))
+    options = {"segmenters": ["grabcut"], "cam_prior": True, "restarts": 3, "smoothness": "gradient"}
+    found = make_box_masks(panoptic_dataset, tmp_path / "out", "--cams", str(tmp_path / "cams.h5"), **options)
+    for image_id in found.image_ids:
+        a, b = (folder.read(image_id) // 1000 == CAR for folder in (found, truth))
+        assert (a & b).sum() > 0.85 * (a | b).sum()
+
+
 def edit_weak_labels(dataset, name, edit):
     document = read_json(dataset / "weak.json")
     edit(document)
@@ -87,7 +125,12 @@ def test_groups_have_no_instance(panoptic_dataset, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"segmenters": ["grabcut"]}, "at least 2"),
+        ({"segmenters": []}, "at least 1"),
+        ({"segmenters": ["sam"]}, "sam needs sam_model"),
+        ({"segmenters": ["sam"], "sam_model": "nowhere"}, "nowhere: no config.json"),
+        ({"segmenters": ["proposal"]}, "give --proposals"),
+        ({"segmenters": ["grabcut"], "cam_prior": True}, "give --cams"),
+        ({"sure": 1.0}, "less than 1"),
         ({"segmenters": ["grabcut", "grabcut"]}, "counts once"),
         ({"segmenters": ["grabcut", "magic"]}, "magic"),
         ({"sead": 1}, "sead"),

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pseudogt.consensus import NO_OWNER, combine_boxes, fuse_masks
+from pseudogt.consensus import NO_OWNER, combine_boxes, fuse_masks, measure_agreement
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL
 
 CAR, BIKE = 7, 8
@@ -31,9 +31,39 @@ def test_three_segmenters(votes):
     assert fuse_masks([pixel(v) for v in votes], CAR).item() == expected
 
 
-def test_fuse_refuses_one_mask_and_masks_of_two_sizes():
-    with pytest.raises(ValueError, match="two masks or more"):
-        fuse_masks([pixel(True)], CAR)
+@pytest.mark.parametrize(
+    ("probabilities", "sure", "expected"),
+    [
+        ([0.6], 0.5, CAR),
+        ([0.5], 0.5, BACKGROUND),
+        ([0.6], 0.7, IGNORE_LABEL),
+        ([0.8], 0.7, CAR),
+        ([0.2], 0.7, BACKGROUND),
+        ([0.8, True], 0.7, CAR),
+        ([0.6, True], 0.7, IGNORE_LABEL),
+        ([0.8, False], 0.7, IGNORE_LABEL),
+        ([0.2, False], 0.7, BACKGROUND),
+    ],
+)
+def test_probabilities_are_sure_or_not(probabilities, sure, expected):
+    assert fuse_masks([pixel(v) for v in probabilities], CAR, sure=sure).item() == expected
+
+
+def test_one_segmenter_alone_has_no_doubts():
+    assert fuse_masks([pixel(True)], CAR).item() == CAR
+    assert fuse_masks([pixel(False)], CAR).item() == BACKGROUND
+
+
+def test_agreement_of_two_masks_is_their_iou():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 9, 11)) > 0.5
+    assert measure_agreement(fuse_masks([a, b], CAR), CAR) == pytest.approx((a & b).sum() / (a | b).sum())
+    assert measure_agreement(np.full((3, 3), BACKGROUND, np.uint8), CAR) == 0
+
+
+def test_fuse_refuses_no_mask_and_masks_of_two_sizes():
+    with pytest.raises(ValueError, match="needs a mask"):
+        fuse_masks([], CAR)
     with pytest.raises(ValueError, match="differ in shape"):
         fuse_masks([pixel(True), np.ones((1, 2), bool)], CAR)
 
@@ -109,3 +139,32 @@ def test_bad_boxes(box):
 def test_verdict_must_fit_its_box():
     with pytest.raises(ValueError, match="does not fit"):
         combine_boxes([np.zeros((2, 2), np.uint8)], [[0, 0, 1, 1]], [CAR], [False], (4, 4))
+
+
+@pytest.mark.parametrize(
+    ("inner", "inner_class", "semantic", "owner"),
+    [
+        ([2, 2, 6, 6], BIKE, BIKE, 1),  # inside: in front
+        ([3, 3, 7, 7], CAR, CAR, 0),  # of one class: whose centre is nearer
+        ([2, 0, 9, 10], BIKE, IGNORE_LABEL, NO_OWNER),  # inside, but too large
+        ([6, 2, 13, 6], BIKE, IGNORE_LABEL, NO_OWNER),  # sticks out
+    ],
+)
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_box_inside_a_box_of_another_class_is_in_front(inner, inner_class, semantic, owner, turn):
+    boxes, classes = [[0, 0, 10, 10], inner], [CAR, inner_class]
+    verdicts = [np.full((y1 - y0, x1 - x0), c, np.uint8) for (x0, y0, x1, y1), c in zip(boxes, classes, strict=True)]
+    result = combine_boxes(verdicts[::turn], boxes[::turn], classes[::turn], [False, False], (12, 14))
+    y, x = 4, 7 if inner[2] > 10 else 4
+    expected = owner if owner == NO_OWNER or turn == 1 else 1 - owner
+    assert (result.semantic[y, x], result.owner[y, x]) == (semantic, expected)
+    assert result.semantic[0, 0] == CAR
+
+
+def test_what_an_inner_box_does_not_claim_stays_with_the_outer_one():
+    outer, inner = np.full((10, 10), CAR, np.uint8), np.full((4, 4), IGNORE_LABEL, np.uint8)
+    inner[0] = BACKGROUND
+    verdicts = [outer, inner]
+    result = combine_boxes(verdicts, [[0, 0, 10, 10], [2, 2, 6, 6]], [CAR, BIKE], [False, False], (10, 10))
+    assert (result.semantic == CAR).all()
+    assert (outer == CAR).all()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.boxes import measure_box_radius
-from pseudogt.grabcut import segment_by_grabcut
+from pseudogt.boxes import measure_box_radius, measure_thing_radius
+from pseudogt.grabcut import segment_by_grabcut, smooth_regions
 
 
 @pytest.fixture
@@ -47,13 +47,41 @@ def test_large_boxes_are_cut_at_a_smaller_scale(scene):
 
 @pytest.mark.parametrize("box", [[0, 0, 100, 80], [10, 10, 17, 60], [10, 10, 11, 11]])
 def test_ellipse_where_there_is_nothing_to_learn(scene, box):
-    width, height = box[2] - box[0], box[3] - box[1]
-    np.testing.assert_array_equal(segment_by_grabcut(scene[0], box), measure_box_radius(height, width) <= 1)
+    ellipse = measure_thing_radius(box, scene[0].shape[:2]) <= 1
+    np.testing.assert_array_equal(segment_by_grabcut(scene[0], box), ellipse)
 
 
 def test_uniform_image_gives_something_with_the_core():
     found = segment_by_grabcut(np.full((60, 60, 3), 90, np.uint8), [10, 10, 40, 50])
     assert found[measure_box_radius(40, 30) <= 0.5].all()
+
+
+def test_restarts_take_the_majority(scene):
+    image, mask, box = scene
+    found = segment_by_grabcut(image, box, restarts=3)
+    truth = mask[20:50, 30:70]
+    assert (found & truth).sum() > 0.95 * (found | truth).sum()
+
+
+def test_a_prior_decides_where_colours_cannot():
+    """Two halves that both differ from the ground: the cut ends with the one that the prior names."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(80, 120, (60, 80, 3)).astype(np.uint8)
+    image[10:50, 20:40, 0] += 80
+    image[10:50, 40:60, 2] += 80
+    prior = np.zeros((60, 80), np.float32)
+    prior[:, :40] = 1
+    left = segment_by_grabcut(image, [20, 10, 60, 50], prior=prior, core_radius=0.1)
+    assert left[:, :20].mean() > left[:, 20:].mean() + 0.3
+
+
+def test_smoothing_evens_regions_and_keeps_their_means(scene):
+    image, _, _ = scene
+    regions = np.repeat(np.arange(2, dtype=np.int32), 50)[None].repeat(80, 0)
+    smooth = smooth_regions(image, regions)
+    assert smooth[:, :50].std((0, 1)).max() < 0.3 * image[:, :50].std((0, 1)).max()
+    np.testing.assert_allclose(smooth[:, :50].mean((0, 1)), image[:, :50].mean((0, 1)), atol=0.6)
+    np.testing.assert_array_equal(smooth_regions(image, regions, share=0), image)
 
 
 @pytest.mark.parametrize("box", [[5, 5, 5, 9], [9, 5, 5, 9], [-1, 0, 5, 5], [90, 0, 101, 5]])

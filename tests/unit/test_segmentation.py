@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pseudogt import weights
+from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.segmentation import prepare_segmentation
 
@@ -28,6 +29,9 @@ def test_weights_are_listed_where_something_is_learned_only():
     assert weights.list_weights(ProposalsSettings(contours="learned", ranking="rule")) == [weights.CONTOURS]
     both = weights.list_weights(ProposalsSettings(contours="learned", ranking="learned"))
     assert both == [weights.CONTOURS, weights.RANKER]
+    assert weights.list_weights(BoxMasksSettings(segmenters=("grabcut", "hierarchy"))) == []
+    box_masks = BoxMasksSettings(segmenters=("grabcut", "network"), smoothness="learned")
+    assert weights.list_weights(box_masks) == [weights.CONTOURS, weights.BOX_MASKS]
 
 
 def test_whoever_wants_nothing_learnt_says_so_twice():
