@@ -74,12 +74,13 @@ def code(stage):
     return compute_code_digest(f"pseudogt.stages.{stage}")
 
 
-def segmentation_weights():
-    """Digest of the weight files that proposals need: a replaced file is a new result."""
-    missing = [path for path in list_weights(CONFIG.proposals) if not path.is_file()]
+def weights(section):
+    """Digest of the weight files that a stage reads: a replaced file is a new result."""
+    paths = list_weights(getattr(CONFIG, section))
+    missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise WorkflowError(f"{missing[0]}: no such file; the settings in section proposals need it")
-    return compute_input_digest([], list_weights(CONFIG.proposals))
+        raise WorkflowError(f"{missing[0]}: no such file; the settings in section {section} need it")
+    return compute_input_digest([], paths)
 
 
 def for_train(pattern):
@@ -115,6 +116,16 @@ def get_box_masks(wildcards):
     if int(wildcards.round) >= CONFIG.rounds.merge_box_masks:
         return []
     return f"{RESULTS}/box_masks/{wildcards.shard}"
+
+
+def get_box_proposals(wildcards):
+    """Box masks read the proposals if one of their segmenters does."""
+    return f"{RESULTS}/proposals/{wildcards.shard}.h5" if "proposal" in CONFIG.box_masks.segmenters else []
+
+
+def get_box_cams(wildcards):
+    """Box masks read the CAMs if these are to guide GrabCut."""
+    return f"{RESULTS}/cams/{wildcards.shard}.h5" if CONFIG.box_masks.cam_prior else []
 
 
 def get_initial_model(wildcards):
