@@ -1,0 +1,36 @@
+"""Proposals of a part of an image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.proposals.generation import Proposals
+from pseudogt.proposals.regions import find_member_boxes, find_superpixel_boxes
+
+
+def cut_out_proposals(proposals: Proposals, window_xyxy: NDArray[np.integer], *, min_area_px: int = 16) -> Proposals:
+    """Proposals of a window of an image, as if the window were an image of its own.
+
+    Parameters
+    ----------
+    proposals : Proposals
+    window_xyxy : (4,) int
+        Half-open, inside the image.
+    min_area_px : int
+        Proposals with fewer pixels in the window are left out.
+
+    Returns
+    -------
+    Proposals
+        Superpixels are numbered anew. Of proposals that are equal within the window the first stays.
+    """
+    x0, y0, x1, y1 = (int(v) for v in window_xyxy)
+    present, renumbered = np.unique(proposals.superpixels[y0:y1, x0:x1], return_inverse=True)
+    superpixels = renumbered.reshape(y1 - y0, x1 - x0).astype(np.int32)
+    members = proposals.members[:, present]
+    areas = members @ np.bincount(superpixels.ravel(), minlength=len(present))
+    _, first = np.unique(np.packbits(members, axis=1), axis=0, return_index=True)
+    kept = np.sort(first[areas[first] >= max(min_area_px, 1)])
+    boxes = find_member_boxes(members[kept], find_superpixel_boxes(superpixels)).astype(np.int32)
+    return Proposals(superpixels, members[kept], proposals.scores[kept], boxes)
