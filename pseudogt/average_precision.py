@@ -1,4 +1,4 @@
-"""Mask AP of thing segments, computed by pycocotools from run-length masks in memory."""
+"""Mask and box AP of things, computed by pycocotools from run-length masks in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_sema
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """Mask AP; NaN where there is no ground truth.
+    """Mask or box AP; NaN where there is no ground truth.
 
     Attributes
     ----------
@@ -126,9 +126,13 @@ def _describe_map(panoptic_id: NDArray[np.int32], classes: ClassTable) -> list[d
 
 
 def compute_average_precision(
-    images: Sequence[ImageThings], classes: ClassTable, *, max_detections: int = INSTANCE_DIVISOR
+    images: Sequence[ImageThings],
+    classes: ClassTable,
+    *,
+    max_detections: int = INSTANCE_DIVISOR,
+    overlap: Literal["segm", "bbox"] = "segm",
 ) -> AveragePrecision:
-    """Mask AP over images by pycocotools.
+    """Mask or box AP over images by pycocotools.
 
     Parameters
     ----------
@@ -137,6 +141,8 @@ def compute_average_precision(
     max_detections : int
         Segments of the highest score that count per image and class. COCO takes 100; a panoptic
         map has no overlapping candidates, so a limit only hurts images with more objects.
+    overlap : str
+        What IoU is measured on: masks (``segmentation``) or boxes (``bbox``).
 
     Returns
     -------
@@ -148,19 +154,21 @@ def compute_average_precision(
     per_class_ap50 = per_class_ap.copy()
     if not images or not len(thing_ids):
         return AveragePrecision(np.nan, np.nan, per_class_ap, per_class_ap50)
-    precision = _evaluate(images, classes, max_detections)
+    precision = _evaluate(images, classes, max_detections, overlap)
     for k, train_id in enumerate(thing_ids):
         per_class_ap[train_id] = _mean_valid(precision[:, :, k])
         per_class_ap50[train_id] = _mean_valid(precision[0, :, k])
     return AveragePrecision(_mean_valid(precision), _mean_valid(precision[0]), per_class_ap, per_class_ap50)
 
 
-def _evaluate(images: Sequence[ImageThings], classes: ClassTable, max_detections: int) -> NDArray[np.float64]:
+def _evaluate(
+    images: Sequence[ImageThings], classes: ClassTable, max_detections: int, overlap: str
+) -> NDArray[np.float64]:
     """Precision ``(10 IoU thresholds, 101 recalls, things)`` over objects of all areas; -1 = no ground truth."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = _make_coco([i.truth for i in images], images, classes)
         detections = _make_coco([i.detections for i in images], images, classes)
-        evaluation = COCOeval(truth, detections, "segm")
+        evaluation = COCOeval(truth, detections, overlap)
         evaluation.params.catIds = [classes.category_ids[i] for i in classes.thing_ids]
         evaluation.params.maxDets = [max_detections]
         evaluation.params.areaRng = evaluation.params.areaRng[:1]
