@@ -15,6 +15,7 @@ include: "rules/pseudo_labels.smk"
 include: "rules/segmentation.smk"
 include: "rules/results.smk"
 
+include: "rules/export.smk"
 
 rule all:
     default_target: True

@@ -8,6 +8,8 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
+from pseudogt import __version__
+from pseudogt.config.export import FORMAT_NAMES
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import list_image_ids
 from pseudogt.estimate import describe_estimate
@@ -150,6 +152,57 @@ def get_previous(pattern):
         return [f"{RESULTS}/{path}"] if round else []
 
     return get
+def describe_export_subject():
+    """Name of what section `export` asks for: labels-<round>, or predictions-<round>-<split>."""
+    is_labels = CONFIG.export.source == "labels"
+    last = CONFIG.rounds.max if is_labels else LAST_ROUND
+    round = last if CONFIG.export.round is None else CONFIG.export.round
+    if round > last:
+        raise WorkflowError(f"export.round is {round}; the last round of {CONFIG.export.source} is {last}")
+    return f"labels-{round}" if is_labels else f"predictions-{round}-{CONFIG.export.split}"
+
+
+EXPORT_SUBJECT = describe_export_subject()
+# Settings that no label depends on; the manifest's digest leaves them out.
+WITHOUT_INFLUENCE = {"evaluation", "report", "export", "images", "model", "predict_to", "threads"}
+
+
+def get_export_labels(wildcards):
+    """The label folder of a shard that is exported."""
+    source, round = wildcards.subject.split("-")[:2]
+    return f"{RESULTS}/{source}/{round}/{wildcards.shard}"
+
+
+def for_subject(pattern, subject):
+    """The files of all shards of an export."""
+    return for_val(pattern) if subject.endswith("-val") else for_train(pattern)
+
+
+def export_settings():
+    """The part of section `export` that decides what is in a set."""
+    return CONFIG.export.model_dump_json(exclude={"formats", "source", "round", "split"})
+
+
+def describe_provenance(wildcards):
+    """What the manifest of an export says of the run."""
+    source, round = wildcards.subject.split("-")[:2]
+    facts = {
+        "run": CONFIG.name,
+        "subject": {
+            "source": source,
+            "round": int(round),
+            "split": "val" if wildcards.subject.endswith("-val") else "train",
+        },
+        "config_digest": digest(CONFIG.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)),
+        "code": {"version": __version__, "digest": code(source)},
+        "weak_labels": {
+            "source": CONFIG.provided.weak_labels or "derived from the ground truth of the dataset",
+            "ground_truth_used": CONFIG.provided.weak_labels is None,
+        },
+    }
+    return json.dumps(facts, sort_keys=True)
+
+
 
 
 def get_previous_record(wildcards):
@@ -189,3 +242,5 @@ wildcard_constraints:
 
 onstart:
     print(describe_estimate(CONFIG, SHARDS), file=sys.stderr)
+    subject=r"labels-\d+|predictions-\d+-(train|val)",
+    format="|".join(FORMAT_NAMES),

@@ -193,28 +193,6 @@ rule report:
         "--scores {input.scores:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
-rule export:
-    input:
-        labels=for_train(f"labels/{CONFIG.rounds.max}/{{shard}}"),
-        shards=for_train("index/{shard}.json"),
-    output:
-        folder=directory(f"{RESULTS}/export"),
-    log:
-        f"{LOGS}/export.log",
-    benchmark:
-        f"{BENCHMARKS}/export.tsv"
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: 1
-    params:
-        code=code("export"),
-    message:
-        "export: the last labels as one COCO panoptic set"
-    shell:
-        "python -m pseudogt.stages.export --shards {input.shards:q} --labels {input.labels:q} "
-        "--out {output.folder:q} 2> {log:q}"
-
-
 # The model and the images are parameters, not inputs, so that this works without the run that made them.
 rule predict:
     output:

@@ -17,6 +17,7 @@ from pseudogt.config.cams import CamsSettings
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.evaluation import EvaluationSettings
+from pseudogt.config.export import ExportSettings
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.config.proposals import ProposalsSettings
@@ -64,6 +65,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _check_data_root(self) -> RunConfig:
         if self.images is None and self.dataset.format != "streets" and not self.data_root:
+    export: ExportSettings = ExportSettings()
             raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
         return self
 

@@ -1,0 +1,45 @@
+"""Section ``export``: which labels leave in which formats."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+Format = Literal["coco_panoptic", "coco_instances", "cityscapes", "semantic", "voc", "yolo", "label_studio", "cvat"]
+
+FORMAT_NAMES: tuple[str, ...] = get_args(Format)
+
+
+class ExportSettings(Section):
+    """What the target `export` writes to results/<name>/export/<subject>/<format>/."""
+
+    formats: tuple[Format, ...] = Field(
+        ("coco_panoptic",),
+        min_length=1,
+        description="Any of coco_panoptic, coco_instances, cityscapes, semantic, voc, yolo, label_studio, cvat; what "
+        "each keeps stands in docs/exports.md.",
+    )
+    source: Literal["labels", "predictions"] = Field(
+        "labels", description="Labels of the training images, or predictions of a model."
+    )
+    round: int | None = Field(None, ge=0, description="Round of the labels or of the model; null for the last.")
+    split: Literal["train", "val"] = Field("train", description="Images of the predictions; labels are of train only.")
+    only: str | None = Field(
+        None,
+        description="File with the ids of the images to export, one on each line, for instance images.txt of the "
+        "review queue; null for all.",
+    )
+    images: bool = Field(False, description="Copy the images beside the labels, where the format's readers look.")
+    polygon_tolerance_px: float = Field(
+        0.0,
+        ge=0,
+        description="How far the polygons of yolo may run beside the border of the mask. 0 keeps every corner; raise "
+        "it for smaller files.",
+    )
+    image_prefix: str = Field(
+        "/data/local-files/?d=",
+        description="Put before the file name of each image in label_studio: where that server finds it.",
+    )

@@ -1,0 +1,91 @@
+"""YOLO segmentation: ``labels/<split>/<image>.txt`` with a polygon per thing. Loses stuff, crowds, and a few pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.annotations.yolo import read_yolo
+from pseudogt.config.export import ExportSettings
+from pseudogt.export.annotation_sets import AnnotationSet
+from pseudogt.export.images import LabelledImage, find_segments, is_crowd
+from pseudogt.export.polygons import fill_polygon, trace_polygon
+from pseudogt.io import replace_atomically
+from pseudogt.labels import ClassTable
+
+DECIMALS = 6
+
+
+def place_image(image_id: str, split: str, file_name: str) -> Path:
+    """Where readers look for an image."""
+    return Path("images", split, file_name)
+
+
+def write_image(folder: Path, image: LabelledImage, classes: ClassTable, settings: ExportSettings) -> None:
+    """Write the text file of an image, empty if there is no thing.
+
+    A pixel's coordinate is its centre, so that a reader that rounds down finds the pixel.
+    """
+    height, width = image.panoptic_id.shape
+    numbers = {int(train_id): i for i, train_id in enumerate(classes.thing_ids)}
+    lines = []
+    for segment in find_segments(image.panoptic_id, classes):
+        if not classes.isthing[segment.train_id] or is_crowd(segment, classes):
+            continue
+        corner = np.array(segment.box_xyxy[:2])
+        polygon = trace_polygon(segment.mask, settings.polygon_tolerance_px) + corner
+        fractions = ((polygon + 0.5) / (width, height)).round(DECIMALS).ravel()
+        lines.append(" ".join([str(numbers[segment.train_id]), *(f"{value:.{DECIMALS}f}" for value in fractions)]))
+    path = folder / "labels" / image.split / f"{Path(image.file_name).stem}.txt"
+    with replace_atomically(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTable, settings: ExportSettings) -> None:
+    """Write ``data.yaml``; splits without images point to those there are, as readers want both."""
+    splits = sorted({record["split"] for record in records})
+    if not splits:
+        raise ValueError("there is no image to export; export.only and the split name none in common")
+    document = {
+        "train": f"images/{splits[0]}",
+        "val": f"images/{splits[-1]}",
+        "names": {i: classes.names[t] for i, t in enumerate(classes.thing_ids)},
+    }
+    with replace_atomically(folder / "data.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def read_set(folder: Path, classes: ClassTable) -> AnnotationSet:
+    """The labels in a folder that holds the images, too, as their size is written nowhere else."""
+    images = sorted(path for path in (folder / "images").glob("*/*") if path.is_file())
+    splits = {path.parent.name for path in images}
+    if not images:
+        raise ValueError(f"{folder / 'images'}: no images; export with `images: true`, the labels hold no size")
+    found: list[ImageAnnotations] = []
+    problems: list[str] = []
+    for split in sorted(splits):
+        of_split = {path.stem: path for path in images if path.parent.name == split}
+        reading = read_yolo(folder / "labels" / split, of_split, folder / "data.yaml")
+        problems += reading.problems
+        found += [_add_size(image, of_split[image.file_name]) for image in reading.images]
+    return AnnotationSet(Reading(found, problems=problems), classes, rasterise)
+
+
+def _add_size(image: ImageAnnotations, path: Path) -> ImageAnnotations:
+    with Image.open(path) as file:
+        width, height = file.size
+    return replace(image, width=width, height=height)
+
+
+def rasterise(box: AnnotatedBox, height: int, width: int) -> NDArray[np.bool_]:
+    """Mask ``(H, W)`` of a polygon of fractions, filled as YOLO's trainers do: rounded down, with its border."""
+    points = np.reshape(box.segmentation[0], (-1, 2)) * (width, height)
+    return fill_polygon(np.floor(points).astype(np.int32), (height, width))

@@ -1,0 +1,60 @@
+rule export_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+        labels=get_export_labels,
+        only=CONFIG.export.only or [],
+    output:
+        folder=temp(directory(f"{RESULTS}/export_shards/{{subject}}/{{format}}/{{shard}}")),
+    log:
+        f"{LOGS}/export/{{subject}}/{{format}}/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export/{{subject}}/{{format}}/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(2000),
+        runtime=grow(30),
+    params:
+        settings=export_settings(),
+        code=code("export"),
+    message:
+        "export: {wildcards.subject} as {wildcards.format}, {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.export shard --format {wildcards.format} --shard {input.shard:q} "
+        "--labels {input.labels:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule export_set:
+    input:
+        shards=lambda wildcards: for_subject("index/{shard}.json", wildcards.subject),
+        parts=lambda wildcards: for_subject(
+            f"export_shards/{wildcards.subject}/{wildcards.format}/{{shard}}", wildcards.subject
+        ),
+    output:
+        folder=directory(f"{RESULTS}/export/{{subject}}/{{format}}"),
+    log:
+        f"{LOGS}/export/{{subject}}/{{format}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export/{{subject}}/{{format}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(2000),
+        runtime=grow(60),
+    params:
+        provenance=describe_provenance,
+        settings=export_settings(),
+        code=code("export"),
+    message:
+        "export: {wildcards.subject} as {wildcards.format}"
+    shell:
+        "python -m pseudogt.stages.export merge --format {wildcards.format} --shards {input.shards:q} "
+        "--parts {input.parts:q} --provenance {params.provenance:q} --out {output.folder:q} "
+        "--settings {params.settings:q} 2> {log:q}"
+
+
+rule export:
+    input:
+        [f"{RESULTS}/export/{EXPORT_SUBJECT}/{format}" for format in CONFIG.export.formats],
