@@ -9,9 +9,20 @@ from pathlib import Path
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 
-SECONDS_PER_MEGAPIXEL = {"small": 0.55, "resnet18": 1.3, "resnet50": 3.5, "resnet101": 6.0}
+SECONDS_PER_MEGAPIXEL = {
+    "small": 0.55,
+    "resnet18": 1.3,
+    "resnet50": 3.5,
+    "resnet101": 6.0,
+    "resnet_ws18": 9.0,
+    "resnet_ws50": 25.0,
+    "resnet_ws101": 43.0,
+}
 """Seconds of a training step per million pixels of its batch on two cores without a GPU: ``small`` as measured on
 CamVid, the others by their operations."""
+
+SECONDS_PER_PROPOSAL = 5e-4
+"""Seconds of a mining step per proposal of its batch on two cores."""
 
 GPU_SPEEDUP = 60
 """How much faster a GPU of this decade is than two cores, roughly."""
@@ -53,8 +64,20 @@ def describe_estimate(config: RunConfig, shards: Mapping[str, Sequence[str]], pi
 def estimate_seconds(config: RunConfig, train_images: int) -> float:
     """Seconds of a whole run: classifier, all rounds, and a reference as long as they are together."""
     rounds = 2 * config.rounds.max if config.rounds.init == "previous" else config.rounds.max + 1
-    training = _training_seconds(config.classifier) + rounds * _training_seconds(config.segmenter)
+    training = _seconds_before_rounds(config) + rounds * _training_seconds(config.segmenter)
     return training / (GPU_SPEEDUP * config.gpus if config.gpus else 1) + SECONDS_PER_IMAGE * train_images
+
+
+def _seconds_before_rounds(config: RunConfig) -> float:
+    """Seconds until labels of round 0 are there: classifier, mining, or both."""
+    mining = config.mining
+    if config.method == "wsps":
+        return _training_seconds(config.classifier)
+    side = sum(mining.short_sides_px) / len(mining.short_sides_px)
+    megapixels = mining.steps * mining.batch_size * 1.5 * side**2 / 1e6
+    heads = SECONDS_PER_PROPOSAL * mining.steps * mining.batch_size * mining.max_proposals
+    classifier = _training_seconds(config.classifier) if mining.init == "classifier" else 0.0
+    return classifier + megapixels * SECONDS_PER_MEGAPIXEL[mining.backbone] + heads
 
 
 def _training_seconds(settings: TrainingSettings) -> float:

@@ -111,8 +111,11 @@ def draw_stages(summary: Mapping[str, Any]) -> Figure:
 
 
 def list_label_stages(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Names and scores of the labels in the order they are made: stages, labels of each round, last labels."""
-    before = [(n, s) for n, s in summary["stages"].items() if not n.startswith("labels")]
+    """Names and scores of the labels in the order they are made: stages, labels of each round, last labels.
+
+    ``mining`` is left out: it is a model, scored on val.
+    """
+    before = [(n, s) for n, s in summary["stages"].items() if not n.startswith("labels") and n != "mining"]
     after = [(n, s) for n, s in summary["stages"].items() if n.startswith("labels")]
     rounds = [(f"labels-{r['round']}", r["labels"]["train"]) for r in summary["rounds"]]
     return [

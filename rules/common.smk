@@ -35,6 +35,11 @@ DATA_ROOT = f"{RESULTS}/streets" if CONFIG.dataset.format == "streets" else CONF
 # `torchrun` gives every GPU of the node its own process.
 LAUNCHER = f"torchrun --standalone --nproc-per-node {CONFIG.gpus}" if CONFIG.gpus > 1 else "python"
 LAST_ROUND = CONFIG.rounds.max - 1
+# What the labels of round 0 are made from.
+FIRST_SCORES = "mined" if CONFIG.method == "jtsm" else "cams"
+# What is scored before the first round.
+FIRST_STAGES = ["mined", "mining"] if CONFIG.method == "jtsm" else ["cams", "box_masks"]
+SUPERVISION = f"{CONFIG.weak_labels.tags}_tags" + ("+boxes" if CONFIG.weak_labels.boxes else "")
 
 
 def load_shard_plan():
@@ -101,23 +106,40 @@ def get_data_root(wildcards, input):
 
 
 def get_scores(wildcards):
-    """What the labels of a round are made from: CAMs at first, then the last model's scores."""
+    """What the labels of a round are made from: CAMs (or mined labels) at first, then the last model's scores."""
     round = int(wildcards.round)
     if round == 0:
-        return f"{RESULTS}/cams/{wildcards.shard}.h5"
+        return f"{RESULTS}/{FIRST_SCORES}/{wildcards.shard}.h5"
     return f"{RESULTS}/predictions/{round - 1}/{wildcards.shard}.h5"
 
 
 def get_cams(wildcards):
-    """CAMs take part in the labels of later rounds if they have a weight there."""
-    return f"{RESULTS}/cams/{wildcards.shard}.h5" if int(wildcards.round) and CONFIG.labels.cam_weight else []
+    """What round 0 was made from takes part in the labels of later rounds if it has a weight there."""
+    is_needed = int(wildcards.round) and CONFIG.labels.cam_weight
+    return f"{RESULTS}/{FIRST_SCORES}/{wildcards.shard}.h5" if is_needed else []
 
 
 def get_box_masks(wildcards):
-    """Box masks take part in the labels of the first rounds only."""
-    if int(wildcards.round) >= CONFIG.rounds.merge_box_masks:
+    """Box masks take part in the labels of the first rounds only, and where there are boxes."""
+    if CONFIG.method == "jtsm" or int(wildcards.round) >= CONFIG.rounds.merge_box_masks:
         return []
     return f"{RESULTS}/box_masks/{wildcards.shard}"
+
+
+def get_instances(wildcards):
+    """Without boxes, instances are those that were mined, later those of the last model."""
+    if CONFIG.method == "wsps":
+        return []
+    round = int(wildcards.round)
+    return f"{RESULTS}/predictions/{round - 1}/{wildcards.shard}" if round else f"{RESULTS}/mined/{wildcards.shard}"
+
+
+def get_mining_weights():
+    """What the backbone of mining starts from, as far as it is a file."""
+    if CONFIG.mining.init == "classifier":
+        return f"{RESULTS}/classifier/model.pt"
+    weights = CONFIG.mining.weights
+    return weights if weights and Path(weights).is_file() else []
 
 
 def get_box_proposals(wildcards):

@@ -45,6 +45,54 @@ rule evaluation_box_masks:
         "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
+rule evaluation_mined:
+    input:
+        ground_truth=for_train("ground_truth/{shard}"),
+        labels=for_train("mined/{shard}"),
+    output:
+        scores=f"{RESULTS}/evaluation/mined.json",
+    log:
+        f"{LOGS}/evaluation/mined.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/mined.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("evaluation"),
+        code=code("evaluation"),
+    message:
+        "evaluation: mined labels on train"
+    shell:
+        "python -m pseudogt.stages.evaluation --subject mined --ground-truth {input.ground_truth:q} "
+        "--labels {input.labels:q} --threads {threads} --out {output.scores:q} "
+        "--settings {params.settings:q} 2> {log:q}"
+
+
+rule evaluation_mining:
+    input:
+        ground_truth=for_val("ground_truth/{shard}"),
+        predictions=for_val("mined/{shard}"),
+    output:
+        scores=f"{RESULTS}/evaluation/mining.json",
+    log:
+        f"{LOGS}/evaluation/mining.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/mining.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    params:
+        settings=settings("evaluation"),
+        code=code("evaluation"),
+    message:
+        "evaluation: model of the mining on val"
+    shell:
+        "python -m pseudogt.stages.evaluation --subject mining --scored "
+        "--ground-truth {input.ground_truth:q} --labels {input.predictions:q} --threads {threads} "
+        "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+
+
 rule evaluation_labels:
     input:
         ground_truth=for_train("ground_truth/{shard}"),
@@ -119,8 +167,7 @@ rule evaluation_reference:
 
 rule evaluation:
     input:
-        cams=rules.evaluation_cams.output.scores,
-        box_masks=rules.evaluation_box_masks.output.scores,
+        stages=[f"{RESULTS}/evaluation/{stage}.json" for stage in FIRST_STAGES],
         labels=[f"{RESULTS}/evaluation/labels-{r}.json" for r in range(CONFIG.rounds.max)],
         last_labels=f"{RESULTS}/evaluation/labels-{CONFIG.rounds.max}.json",
         models=[f"{RESULTS}/evaluation/model-{r}.json" for r in range(CONFIG.rounds.max)],
@@ -139,7 +186,7 @@ rule evaluation:
     threads: 1
     params:
         dataset=CONFIG.name,
-        supervision="provided" if CONFIG.provided.weak_labels else f"{CONFIG.weak_labels.tags}_tags+boxes",
+        supervision="provided" if CONFIG.provided.weak_labels else SUPERVISION,
         benchmarks=BENCHMARKS,
         code=code("evaluation"),
     message:
@@ -147,7 +194,7 @@ rule evaluation:
     shell:
         "python -m pseudogt.stages.evaluation --summary --dataset {params.dataset:q} "
         "--supervision {params.supervision:q} --label-scores {input.labels:q} --model-scores {input.models:q} "
-        "--records {input.records:q} --stage-scores {input.cams:q} {input.box_masks:q} {input.last_labels:q} "
+        "--records {input.records:q} --stage-scores {input.stages:q} {input.last_labels:q} "
         "--reference-scores {input.reference:q} --benchmarks {params.benchmarks:q} "
         "--out {output.summary:q} 2> {log:q}"
 
@@ -157,8 +204,9 @@ rule report:
         summary=rules.evaluation.output.summary,
         shards=for_train("index/{shard}.json") + for_val("index/{shard}.json"),
         ground_truth=for_train("ground_truth/{shard}") + for_val("ground_truth/{shard}"),
-        cams=for_train("cams/{shard}.h5"),
-        box_masks=for_train("box_masks/{shard}"),
+        cams=for_train("cams/{shard}.h5") if CONFIG.method == "wsps" else [],
+        box_masks=for_train("box_masks/{shard}") if CONFIG.method == "wsps" else [],
+        mined=for_train("mined/{shard}") + for_val("mined/{shard}") if CONFIG.method == "jtsm" else [],
         labels_first=for_train("labels/0/{shard}"),
         labels_last=for_train(f"labels/{CONFIG.rounds.max}/{{shard}}"),
         predictions=for_train(f"predictions/{LAST_ROUND}/{{shard}}")
@@ -188,6 +236,7 @@ rule report:
     shell:
         "python -m pseudogt.stages.report --summary {input.summary:q} --shards {input.shards:q} "
         "--ground-truth {input.ground_truth:q} --cams {input.cams:q} --box-masks {input.box_masks:q} "
+        "--mined {input.mined:q} "
         "--labels-first {input.labels_first:q} --labels-last {input.labels_last:q} "
         "--predictions {input.predictions:q} --reference-predictions {input.reference_predictions:q} "
         "--scores {input.scores:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"

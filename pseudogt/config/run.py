@@ -19,6 +19,8 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.evaluation import EvaluationSettings
 from pseudogt.config.export import ExportSettings
 from pseudogt.config.labels import LabelsSettings
+from pseudogt.config.mined import MinedSettings
+from pseudogt.config.mining import MiningSettings
 from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.config.provided import ProvidedSettings
@@ -54,6 +56,8 @@ class RunConfig(Section):
     classifier: ClassifierSettings = ClassifierSettings()
     cams: CamsSettings = CamsSettings()
     proposals: ProposalsSettings = ProposalsSettings()
+    mining: MiningSettings = MiningSettings()
+    mined: MinedSettings = MinedSettings()
     box_masks: BoxMasksSettings = BoxMasksSettings()
     labels: LabelsSettings = LabelsSettings()
     segmenter: SegmenterSettings = SegmenterSettings()

@@ -80,6 +80,7 @@ def _parse_arguments(argv: Sequence[str] | None) -> Namespace:
         "ground-truth",
         "cams",
         "box-masks",
+        "mined",
         "labels-first",
         "labels-last",
         "predictions",
@@ -94,16 +95,19 @@ def _write_examples(folder: Path, arguments: Namespace, settings: ReportSettings
     """Write the figures of examples; return their titles by file name."""
     truth = read_label_folders(arguments.ground_truth)
     predictions = read_label_folders(arguments.predictions)
+    mined = read_label_folders(arguments.mined)
     train_columns: dict[str, Source] = {
         "ground truth": truth,
         "CAM labels": read_score_files(arguments.cams),
         "box masks": read_label_folders(arguments.box_masks),
+        "mined labels": mined,
         "labels of round 0": read_label_folders(arguments.labels_first),
         "last labels": read_label_folders(arguments.labels_last),
         "prediction": predictions,
     }
     val_columns: dict[str, Source] = {
         "ground truth": truth,
+        "mining": mined,
         "weak labels: prediction": predictions,
         "full labels: prediction": read_label_folders(arguments.reference_predictions),
     }

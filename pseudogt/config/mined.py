@@ -1,0 +1,44 @@
+"""Section ``mined``: how the mined model is applied, and how its detections become panoptic labels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class MinedSettings(Section):
+    """Inference of the JTSM network and the panoptic merge."""
+
+    short_sides_px: tuple[int, ...] = Field(
+        (256,),
+        min_length=1,
+        description="Sizes of the shorter side at which an image is seen, averaged; 480 to 1152 in the paper.",
+    )
+    long_side_px: int = Field(2048, ge=32, description="The longer side at most; 4000 in the paper.")
+    flip: bool = Field(True, description="Average with the mirror image: slightly better, twice the time.")
+    min_score: float = Field(
+        1e-5, ge=0, le=1, description="Boxes of a lower score are dropped before overlapping ones are."
+    )
+    nms_overlap: float = Field(
+        0.3, ge=0, le=1, description="Of two boxes of a class that overlap (IoU) by more, the better one stays."
+    )
+    max_detections: int = Field(100, ge=1, description="Instances of an image at most, best first.")
+    min_instance_score: float = Field(
+        0.5, ge=0, le=1, description="Instances of a lower score do not enter the panoptic label."
+    )
+    max_overlap: float = Field(
+        0.5, ge=0, le=1, description="An instance of which better ones cover a larger share is dropped."
+    )
+    min_stuff_area_px: int = Field(
+        4096, ge=0, description="Stuff of fewer free pixels becomes void; 4096 in the paper suits images of 640x480."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Numbers in the network; auto takes bf16 where the processor computes in it."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to predict; auto takes a GPU if any.")
+    torch_threads: int = Field(
+        2, ge=1, description="Threads of torch on the CPU; results are equal only for equal values."
+    )

@@ -1,0 +1,111 @@
+"""Section ``mining``: the network that learns from tags which segment proposals are what (JTSM)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pseudogt.config.training import TrainingSettings
+
+
+class MiningSettings(TrainingSettings):
+    """How the JTSM network is built and trained."""
+
+    samples: Literal["image", "crop"] = Field(
+        "image",
+        description="What one sample is: an image with its tags, or one tagged crop as an image of its own, for scenes "
+        "in which every image has nearly every class.",
+    )
+    backbone: Literal[  # type: ignore[assignment]
+        "small", "resnet18", "resnet50", "resnet101", "resnet_ws18", "resnet_ws50", "resnet_ws101"
+    ] = Field(
+        "small",
+        description="Image backbone, made stride 8: that of the tag classifier, torchvision's ResNets, or the paper's "
+        "ResNet-WS.",
+    )
+    init: Literal["classifier", "weights", "scratch"] = Field(
+        "classifier",
+        description="What the backbone starts from: the tag classifier of this workflow, which is trained first and must "
+        "have the same backbone; the file or name in `weights`; or random numbers.",
+    )
+    freeze: Literal["all", "norm", "none"] = Field(
+        "norm",
+        description="Which weights of the backbone stay as they are: all, as in the paper; those of its normalisation "
+        "layers; none.",
+    )
+    levels: int = Field(
+        4, ge=2, le=4, description="Stages of the backbone up to the features used; a classifier brings its own number."
+    )
+    neck_widths: tuple[int, int] = Field(
+        (512, 512), description="Widths of the two layers over the pooled features; 4096 and 4096 in the paper."
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="Share of the neck's values that is left out in training.")
+    refinements: int = Field(
+        4,
+        ge=0,
+        description="Refinement heads, each learning from the one before; 0 leaves boxes unrefined. 4 in the paper.",
+    )
+    masks: bool = Field(True, description="Whether a branch learns masks; without it, masks are those of proposals.")
+    semantic: bool = Field(
+        True,
+        description="Whether a branch learns stuff. Without it, pixels that no instance has are background: for class "
+        "tables with one stuff class, as in VOC.",
+    )
+    evidence: Literal["segments", "grabcut"] = Field(
+        "segments",
+        description="What the semantic branch learns from: scores of the proposals spread over their superpixels, or "
+        "GrabCut in the box of the best proposal of each tag, as in the paper.",
+    )
+    top_k: int = Field(
+        3, ge=1, description="Proposals near each pseudo box whose boxes are segmented by GrabCut; 10 in the paper."
+    )
+    max_proposals: int = Field(
+        300, ge=1, description="Proposals of an image at most; 4000 in the paper. Training time follows it."
+    )
+    short_sides_px: tuple[int, ...] = Field(
+        (192, 224, 256, 288, 320),
+        min_length=1,
+        description="Augmentation: the shorter side of an image, one of these by chance; 480 to 1216 in the paper.",
+    )
+    long_side_px: int = Field(1024, ge=32, description="The longer side at most; 2000 in the paper.")
+    crop_fraction: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Augmentation: height and width of a random window over those of the image, at least.",
+    )
+    flip: float = Field(0.5, ge=0, le=1, description="Augmentation: probability of a mirror image; 0 if sides matter.")
+    colour: float = Field(0.3, ge=0, lt=1, description="Augmentation: largest change of brightness and saturation.")
+    steps: int = Field(2000, ge=1, description="Optimiser steps; training time is proportional to it.")
+    batch_size: int = Field(4, ge=1, description="Images per optimiser step, over all devices.")
+    optimiser: Literal["adamw", "sgd"] = Field(
+        "sgd", description="SGD as in the paper; AdamW learns faster from scratch."
+    )
+    learning_rate: float = Field(
+        0.01, gt=0, description="Highest learning rate; lower it if the loss is not finite, or to refine weights."
+    )
+    weight_decay: float = Field(5e-4, ge=0, description="Decay of the weights.")
+    schedule: Literal["one_cycle", "poly", "step"] = Field(  # type: ignore[assignment]
+        "one_cycle",
+        description="How the learning rate falls: along a cosine to zero, by (1 - t) ** 0.9, or by a tenth at `drops`.",
+    )
+    drops: tuple[float, ...] = Field(
+        (0.7,), description="Shares of the steps after which the schedule `step` divides the learning rate by ten."
+    )
+    bias_rate: float = Field(2.0, gt=0, description="Learning rate of biases over that of all other weights.")
+    workers: int = Field(2, ge=1, description="Processes that run GrabCut.")
+    cache_gb: float = Field(4.0, ge=0, description="Memory for images and for masks of GrabCut.")
+
+    @model_validator(mode="after")
+    def _check_init(self) -> MiningSettings:
+        """Missing weights are an error, never silently random numbers."""
+        if (self.init == "weights") != (self.weights is not None):
+            raise ValueError(
+                f"init: {self.init} with weights: {self.weights!r}; name a file in weights for init: weights, else null"
+            )
+        if self.backbone.startswith("resnet_ws") and self.init == "classifier":
+            raise ValueError(
+                f"init: classifier has no {self.backbone}; choose a backbone of the tag classifier, or init: weights"
+            )
+        return self
