@@ -14,8 +14,6 @@ from models.jtsm.foreign_weights import read_resnet_ws_weights
 BINS = 7
 """A proposal is pooled to ``BINS x BINS``."""
 
-DROPOUT = 0.5
-
 DEFAULT_WIDTHS = {
     "resnet_ws18": (4096, 4096),
     "resnet_ws50": (2048, 4096),
@@ -37,12 +35,15 @@ class Neck(nn.Module):
         Width of the features.
     widths : sequence of int
         Width of the first and the second layer.
+    dropout : float
+        Share of the values of each layer that training leaves out.
     bins : int
         Proposals are pooled to ``bins x bins``.
     """
 
-    def __init__(self, *, channels: int, widths: Sequence[int], bins: int = BINS) -> None:
+    def __init__(self, *, channels: int, widths: Sequence[int], dropout: float = 0.5, bins: int = BINS) -> None:
         super().__init__()
+        self.dropout = dropout
         first, second = widths
         self.channels = second
         self.fc1 = nn.Linear(channels * bins**2, first)
@@ -53,12 +54,16 @@ class Neck(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Features ``(R, channels of the second layer)`` of pooled ones ``(R, C, bins, bins)``."""
-        feature = F.dropout(F.relu(self.fc1(pooled.flatten(1))), DROPOUT, self.training)
-        return F.dropout(F.relu(self.fc2(feature)), DROPOUT, self.training)
+        feature = F.dropout(F.relu(self.fc1(pooled.flatten(1))), self.dropout, self.training)
+        return F.dropout(F.relu(self.fc2(feature)), self.dropout, self.training)
 
 
 def build_neck(
-    backbone: JtsmBackbone, *, widths: Sequence[int] | None = None, weights: str | Path | None = None
+    backbone: JtsmBackbone,
+    *,
+    widths: Sequence[int] | None = None,
+    dropout: float = 0.5,
+    weights: str | Path | None = None,
 ) -> Neck:
     """Build the neck of a backbone.
 
@@ -67,6 +72,8 @@ def build_neck(
     backbone : JtsmBackbone
     widths : sequence of int, optional
         Width of both layers; None takes ``DEFAULT_WIDTHS``.
+    dropout : float
+        Share of the values of each layer that training leaves out.
     weights : path or str, optional
         The weight file of a ResNet-WS, which holds its neck. None starts from random weights.
 
@@ -76,7 +83,8 @@ def build_neck(
         If the file does not fit the backbone or the widths.
     """
     name: str = backbone.architecture["name"]
-    neck = Neck(channels=backbone.channels, widths=DEFAULT_WIDTHS[name] if widths is None else widths)
+    widths = DEFAULT_WIDTHS[name] if widths is None else widths
+    neck = Neck(channels=backbone.channels, widths=widths, dropout=dropout)
     if weights is not None:
         _load_weights(neck, backbone, name, weights)
     return neck

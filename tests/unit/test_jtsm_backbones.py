@@ -198,5 +198,7 @@ def test_neck_drops_only_in_training_and_starts_as_the_authors():
     torch.testing.assert_close(neck(pooled), torch.relu(first @ neck.fc2.weight.T + neck.fc2.bias))
     neck.train()
     assert (neck(pooled) == 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    kept = Neck(channels=4, widths=(300, 200), dropout=0.0).train()
+    assert (kept(pooled) > 0).float().mean() > 0.9
     assert neck.fc1.weight.std().item() == pytest.approx(0.005, rel=0.02)
     assert np.all(neck.fc2.bias.detach().numpy() == np.float32(0.1))
