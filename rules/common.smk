@@ -260,9 +260,9 @@ def grow(base):
 wildcard_constraints:
     shard=r"(train|val)-\d+",
     round=r"\d+",
+    subject=r"labels-\d+|predictions-\d+-(train|val)",
+    format="|".join(FORMAT_NAMES),
 
 
 onstart:
     print(describe_estimate(CONFIG, SHARDS), file=sys.stderr)
-    subject=r"labels-\d+|predictions-\d+-(train|val)",
-    format="|".join(FORMAT_NAMES),
