@@ -1,4 +1,5 @@
 # demo  the whole chain on the embedded street scenes: about ten minutes on a laptop
+# resume go on with a run that died, however it died (ARGS="..." for other Snakemake arguments)
 # test  everything that is checked before a change lands
 # lint  format, types, workflow lint
 # bench every benchmark; figures go to benchmarks/results/
@@ -13,11 +14,14 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo resume test lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "Report: results/streets/report/index.html   Figures: results/streets/evaluation/summary.json"
+
+resume: $(INSTALLED)
+	$(BIN)/python -m pseudogt.resume $(if $(ARGS),-- $(ARGS))
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow and not slurm" tests

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pseudogt.run_locks import wait_for_same_job
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -49,6 +51,7 @@ def _list_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[st
 def run_stage(stage: Callable[[Sequence[str] | None], None]) -> None:
     """Run a stage's ``main`` as a program: a ``ValueError`` becomes one ``error:`` line and exit code 1."""
     try:
+        wait_for_same_job()
         stage(None)
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is None and not error.args:

@@ -14,6 +14,7 @@ from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import list_image_ids
 from pseudogt.estimate import describe_estimate
 from pseudogt.provenance import compute_code_digest, compute_input_digest
+from pseudogt.resume import join_live_runs, record_run
 from pseudogt.shards import plan_shards
 from pseudogt.weights import list_weights
 
@@ -24,6 +25,12 @@ shell.prefix(
 
 try:
     CONFIG = parse_run_config(config)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+try:
+    # Held as long as this process lives: `make resume` tells a live run from a dead one by it.
+    RUN_LOCK = join_live_runs(Path.cwd()) if workflow.is_main_process else None
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
@@ -266,3 +273,7 @@ wildcard_constraints:
 
 onstart:
     print(describe_estimate(CONFIG, SHARDS), file=sys.stderr)
+    if workflow.is_main_process:
+        # Arguments are relative to where Snakemake was started, which --directory left.
+        origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
+        record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
