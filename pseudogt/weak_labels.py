@@ -32,6 +32,8 @@ class ImageWeakLabels:
     crops_xyxy : (G, 4) int32
         The crops that were tagged; G = 0 if only the whole image was.
     crop_tags : (G, C) bool
+    unknown_ids : tuple of int
+        Train ids of classes about which the tags say nothing, neither present nor absent.
     """
 
     image_id: str
@@ -43,10 +45,23 @@ class ImageWeakLabels:
     tags: NDArray[np.bool_]
     crops_xyxy: NDArray[np.int32]
     crop_tags: NDArray[np.bool_]
+    unknown_ids: tuple[int, ...] = ()
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Classes ``(C,)`` whose tags say something."""
+        known = np.ones(len(self.tags), bool)
+        known[list(self.unknown_ids)] = False
+        return known
+
+    @property
+    def possible(self) -> NDArray[np.bool_]:
+        """Classes ``(C,)`` that may be in the image: those that are, and those of which nobody knows."""
+        return self.tags | ~self.known
 
 
 def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], classes: ClassTable) -> None:
-    """Write weak labels as COCO-style JSON with ``image_tags`` and ``crop_tags``."""
+    """Write weak labels as COCO-style JSON with ``image_tags``, ``crop_tags`` and, if there are, ``unknown_tags``."""
     document: dict = {
         "images": [],
         "categories": classes.to_categories(),
@@ -58,6 +73,9 @@ def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], class
     for image in images:
         document["images"].append({"id": image.image_id, "height": image.height, "width": image.width})
         document["image_tags"][image.image_id] = [to_category[i] for i in np.flatnonzero(image.tags)]
+        if image.unknown_ids:
+            unknown = document.setdefault("unknown_tags", {})
+            unknown[image.image_id] = [to_category[i] for i in image.unknown_ids]
         if len(image.crops_xyxy):
             document["crop_tags"][image.image_id] = [
                 {"crop_xyxy": crop.tolist(), "tags": [to_category[i] for i in np.flatnonzero(tags)]}
@@ -124,6 +142,7 @@ def _parse_document(document: dict, classes: ClassTable, path: Path) -> list[Ima
             raise ValueError(f"{path}: tags {unknown} of image {image_id!r} are not in 'categories'")
         return classes.encode_tags(to_train[c] for c in categories)
 
+    unknown = document.get("unknown_tags", {})
     parsed = []
     for image_id, (height, width) in sizes.items():
         crops = document.get("crop_tags", {}).get(image_id, [])
@@ -138,6 +157,7 @@ def _parse_document(document: dict, classes: ClassTable, path: Path) -> list[Ima
                 tags=encode(document["image_tags"].get(image_id, []), image_id),
                 crops_xyxy=np.array([c["crop_xyxy"] for c in crops], np.int32).reshape(-1, 4),
                 crop_tags=np.array([encode(c["tags"], image_id) for c in crops], bool).reshape(-1, len(classes)),
+                unknown_ids=tuple(np.flatnonzero(encode(unknown.get(image_id, []), image_id)).tolist()),
             )
         )
     return parsed

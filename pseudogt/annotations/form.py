@@ -1,0 +1,85 @@
+"""The common form of what annotation tools write: boxes and tags of images, by class name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Corners = tuple[float, float, float, float]
+
+
+class AnnotatedBox(NamedTuple):
+    """One object.
+
+    Attributes
+    ----------
+    label : str
+        Name of its class in the source.
+    xyxy : tuple of float
+        Half-open ``(x0, y0, x1, y1)``, in pixels, or as fractions of the image if its
+        :class:`ImageAnnotations` is ``relative``.
+    iscrowd : bool
+        True for a box around a group.
+    difficult : bool
+        True if the annotators were told to mark it but not to count on it (VOC).
+    segmentation
+        Its mask as COCO writes it, if the source has one: polygons ``[[x, y, x, y, ...], ...]`` in the
+        unit of the box, or run lengths ``{"size": [h, w], "counts": [...]}``.
+    """
+
+    label: str
+    xyxy: Corners
+    iscrowd: bool = False
+    difficult: bool = False
+    segmentation: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAnnotations:
+    """What a source says about one image.
+
+    Attributes
+    ----------
+    file_name : str
+        As the source names it; only compared with the images there are, never opened.
+    boxes : sequence of AnnotatedBox
+    boxed : bool
+        True if somebody looked for objects: what has no box is not there. False: nobody knows.
+    tags : mapping
+        Class name -> whether it is in the image, None if nobody knows.
+    width, height : int or None
+        Size of the image as the source knows it.
+    relative : bool
+        True if coordinates are fractions of the image's width and height.
+    """
+
+    file_name: str
+    boxes: Sequence[AnnotatedBox] = ()
+    boxed: bool = True
+    tags: Mapping[str, bool | None] = field(default_factory=dict)
+    width: int | None = None
+    height: int | None = None
+    relative: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from one source.
+
+    Attributes
+    ----------
+    images : list of ImageAnnotations
+    box_labels, tag_labels : frozenset of str
+        Class names that boxes and tags of the source may have: those it declares, or else those that occur.
+    problems : list of str
+        What has to be mended, each naming file and value.
+    warnings : list of str
+        What is allowed but may not be meant.
+    """
+
+    images: list[ImageAnnotations]
+    box_labels: frozenset[str] = frozenset()
+    tag_labels: frozenset[str] = frozenset()
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)

@@ -1,0 +1,109 @@
+"""Boxes of what is not an upright rectangle, and masks from polygons and run lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pseudogt.annotations.form import Corners
+
+LARGEST_MASK_PX = 2**28
+"""Pixels of a mask; more is taken for a broken or hostile file."""
+
+
+def bound_points(points: ArrayLike) -> Corners:
+    """Smallest box around points ``(P, 2)`` of (x, y)."""
+    points = np.asarray(points, float)
+    (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
+    return x0, y0, x1, y1
+
+
+def rotate_rectangle(box: Corners, degrees: float, pivot: tuple[float, float]) -> NDArray[np.float64]:
+    """Corners ``(4, 2)`` of a rectangle turned clockwise (y points down) about ``pivot``."""
+    x0, y0, x1, y1 = box
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return (corners - pivot) @ turn + pivot
+
+
+def bound_ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> Corners:
+    """Smallest box around an ellipse turned by ``degrees`` about its centre."""
+    angle = np.deg2rad(degrees)
+    half_width = float(np.hypot(radii[0] * np.cos(angle), radii[1] * np.sin(angle)))
+    half_height = float(np.hypot(radii[0] * np.sin(angle), radii[1] * np.cos(angle)))
+    return centre[0] - half_width, centre[1] - half_height, centre[0] + half_width, centre[1] + half_height
+
+
+def flatten_points(points: ArrayLike) -> list[float]:
+    """Points ``(P, 2)`` as a COCO polygon ``[x, y, x, y, ...]``."""
+    return np.asarray(points, float).ravel().tolist()
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Uncompressed COCO run lengths of ``(H, W) bool``: column by column, zeros first."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return {"size": list(mask.shape), "counts": [0, *counts] if flat.size and flat[0] else counts}
+
+
+def decode_runs(counts: Sequence[int], shape: tuple[int, int], order: str) -> NDArray[np.bool_]:
+    """Mask ``(H, W)`` of alternating run lengths, zeros first, by rows (``C``) or columns (``F``).
+
+    Raises
+    ------
+    ValueError
+        If the runs do not fill the mask exactly, or it is too large.
+    """
+    runs = np.asarray(counts)
+    area = shape[0] * shape[1]
+    if area > LARGEST_MASK_PX or runs.dtype.kind not in "iu" or (runs < 0).any() or sum(runs.tolist()) != area:
+        raise ValueError(f"run lengths do not fill a mask of {shape[1]}x{shape[0]} pixels")
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(shape, order=order)  # type: ignore[call-overload]
+
+
+def decode_segmentation(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
+    """Full mask ``(H, W)`` of a COCO segmentation in pixels: polygons, or run lengths of either kind.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or of another size than the image.
+    """
+    from pycocotools import mask as coco_mask
+
+    if isinstance(segmentation, list):
+        polygons = [list(map(float, polygon)) for polygon in segmentation]
+        if not polygons or any(len(p) < 6 or len(p) % 2 or not np.isfinite(p).all() for p in polygons):
+            raise ValueError("a polygon needs three points or more, x and y of each")
+        encoded = coco_mask.frPyObjects(polygons, height, width)
+        return coco_mask.decode(coco_mask.merge(encoded)).astype(bool)
+    if list(segmentation["size"]) != [height, width]:
+        raise ValueError(f"mask of size {segmentation['size']} in an image of {[height, width]}")
+    counts = segmentation["counts"]
+    if isinstance(counts, str):
+        counts = unpack_counts(counts)
+    return decode_runs(counts, (height, width), "F")
+
+
+def unpack_counts(text: str) -> list[int]:
+    """Run lengths of COCO's compressed form: base 32 with continuation and sign bits, differences from the third on."""
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        digit = ord(character) - 48
+        if not 0 <= digit < 64 or shift > 60:
+            raise ValueError(f"compressed run lengths hold {character!r}; they are broken")
+        value |= (digit & 31) << shift
+        shift += 5
+        if not digit & 32:
+            if digit & 16:
+                value -= 1 << shift
+            counts.append(value + counts[-2] if len(counts) > 2 else value)
+            value = shift = 0
+    return counts

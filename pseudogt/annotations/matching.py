@@ -1,0 +1,91 @@
+"""Which image of the dataset a name in an annotation file means.
+
+Names come from other machines: with folders of theirs, Windows separators, URLs, upload prefixes,
+umlauts in another normal form. They are compared, never opened.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
+"""Label Studio puts the start of a UUID before the names of uploaded files."""
+
+SUFFIX = re.compile(r"\.[A-Za-z]{3,4}$")
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Positions of the named files by image id, and the names that mean no image."""
+
+    by_image: Mapping[str, list[int]]
+    strangers: list[str]
+
+
+def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
+    """Find the image of each name.
+
+    Parameters
+    ----------
+    names : iterable of str
+        As an annotation file has them.
+    images : mapping
+        Image id -> path of the file. Ids are unique file names without suffix.
+
+    Returns
+    -------
+    Matches
+        An image has several positions only if none of them names its folder better than the others.
+    """
+    by_stem = {normalise(image_id): image_id for image_id in images}
+    by_upload = {make_upload_name(stem): image_id for stem, image_id in by_stem.items()}
+    found: dict[str, list[tuple[int, int]]] = {}
+    strangers = []
+    for position, name in enumerate(names):
+        path = find_path(name)
+        stem = SUFFIX.sub("", path.name)
+        bare = UPLOAD_PREFIX.sub("", stem)
+        image_id = by_stem.get(path.name) or by_stem.get(stem) or by_stem.get(bare) or by_upload.get(bare)
+        if image_id is None:
+            strangers.append(name)
+            continue
+        found.setdefault(image_id, []).append((count_common_folders(path, images[image_id]), position))
+    by_image = {
+        image_id: [position for common, position in places if common == max(places)[0]]
+        for image_id, places in found.items()
+    }
+    return Matches(by_image, strangers)
+
+
+def find_path(name: str) -> PurePosixPath:
+    """Return the path in a name: of a URL the path or its ``d`` parameter, of a Windows path the same with slashes."""
+    name = name.replace("\\", "/")
+    if "://" in name or name.startswith("/data/"):
+        try:
+            parts = urlsplit(name)
+        except ValueError:
+            return PurePosixPath(normalise(name))
+        local = parse_qs(parts.query).get("d")
+        name = local[0] if local else unquote(parts.path)
+    return PurePosixPath(normalise(name))
+
+
+def normalise(name: str) -> str:
+    """Umlauts as one character each: file systems and zip programs of Apple write two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def make_upload_name(stem: str) -> str:
+    """Return what a file is called after an upload to Label Studio: blanks become underscores, marks are dropped."""
+    return re.sub(r"[^-\w.]", "", stem.strip().replace(" ", "_"))
+
+
+def count_common_folders(path: PurePosixPath, image: str) -> int:
+    """How many folders above the file have one name in both paths, counted from the file."""
+    ours, theirs = PurePosixPath(normalise(image)).parent.parts[::-1], path.parent.parts[::-1]
+    return next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))

@@ -1,0 +1,395 @@
+"""Readers of COCO, VOC, YOLO and tables: what good files say and how bad ones are refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pseudogt.annotations.coco import read_coco
+from pseudogt.annotations.geometry import decode_segmentation, encode_mask
+from pseudogt.annotations.tables import read_box_table, read_tags
+from pseudogt.annotations.voc import read_voc, read_voc_folder
+from pseudogt.annotations.yolo import read_yolo
+
+COCO = {
+    "images": [{"id": 7, "file_name": "a.jpg", "width": 30, "height": 20}, {"id": 8, "file_name": "b.jpg"}],
+    "categories": [{"id": 3, "name": "car"}, {"id": 9, "name": "person"}],
+    "annotations": [
+        {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 5, 4.5], "iscrowd": 0},
+        {"id": 2, "image_id": 7, "category_id": 9, "bbox": [0, 0, 30, 20], "iscrowd": 1},
+    ],
+}
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def change(document, *keys, **values):
+    """A copy of a JSON document with values set in the part that the keys lead to."""
+    copy = json.loads(json.dumps(document))
+    part = copy
+    for key in keys:
+        part = part[key]
+    part.update(values)
+    return copy
+
+
+class TestCoco:
+    def test_boxes_of_each_image(self, tmp_path):
+        reading = read_coco(write(tmp_path / "a.json", COCO))
+        first, second = reading.images
+        assert (first.file_name, first.width, first.height) == ("a.jpg", 30, 20)
+        assert [(b.label, b.xyxy, b.iscrowd) for b in first.boxes] == [
+            ("car", (1, 2, 6, 6.5), False),
+            ("person", (0, 0, 30, 20), True),
+        ]
+        assert second.boxes == [] and second.boxed and second.width is None
+        assert reading.box_labels == {"car", "person"} and not reading.problems
+
+    def test_keys_may_be_text(self, tmp_path):
+        document = change(change(COCO, "images", 0, id="x"), "annotations", 0, image_id="x")
+        reading = read_coco(write(tmp_path / "a.json", change(document, "annotations", 1, image_id="x")))
+        assert len(reading.images[0].boxes) == 2
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    def test_encodings_of_unicode(self, tmp_path, encoding):
+        document = change(COCO, "images", 0, file_name="Straße.jpg")
+        data = json.dumps(document, ensure_ascii=False).encode(encoding)
+        assert read_coco(write(tmp_path / "a.json", data)).images[0].file_name == "Straße.jpg"
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (json.dumps(COCO)[:-30], "Invalid JSON: EOF"),
+            ("", "Invalid JSON"),
+            ([], "should be an object"),
+            ({"images": []}, "categories: Field required"),
+            (change(COCO, "annotations", 0, bbox=[1, 2, 3]), r"annotations\.0\.bbox\.3: Field required"),
+            (change(COCO, "annotations", 0, bbox=[1, 2, "x", 3]), "valid number"),
+            (change(COCO, "annotations", 0, bbox=[1, 2, 1e300, 3]), "less than or equal to 1000000"),
+            (json.dumps(COCO).replace("4.5", "NaN"), "finite number|greater than|less than"),
+            (change(COCO, "images", 0, width=-3), "greater than or equal to 1"),
+            ("[" * 100_000, "recursion limit"),
+            (json.dumps(change(COCO, "images", 0, file_name="ä"), ensure_ascii=False).encode("latin-1"), "not UTF-8"),
+        ],
+    )
+    def test_broken_files(self, tmp_path, content, message):
+        with pytest.raises(ValueError, match=message) as caught:
+            read_coco(write(tmp_path / "a.json", content))
+        assert str(tmp_path / "a.json") in str(caught.value)
+
+    def test_missing_file_and_folder(self, tmp_path):
+        with pytest.raises(ValueError, match="no such file"):
+            read_coco(tmp_path / "none.json")
+        with pytest.raises(ValueError, match="can't be read"):
+            read_coco(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("document", "message"),
+        [
+            (change(COCO, "images", 1, id=7), "id 7 is in 'images' more than once"),
+            (change(COCO, "annotations", 1, id=1), "id 1 is in 'annotations' more than once"),
+            (change(COCO, "categories", 1, id=3), "id 3 is in 'categories' more than once"),
+            (change(COCO, "annotations", 1, category_id=4), "annotation 2 has category_id 4"),
+            (change(COCO, "annotations", 1, image_id=5), "annotation 2 is of image 5"),
+        ],
+    )
+    def test_contradictions_are_collected(self, tmp_path, document, message):
+        problems = read_coco(write(tmp_path / "a.json", document)).problems
+        assert any(message in p and "a.json" in p for p in problems)
+
+    def test_masks_are_read_when_asked_for(self, tmp_path):
+        mask = np.zeros((20, 30), bool)
+        mask[3:9, 4:11] = mask[12, 2] = True
+        document = change(COCO, "annotations", 0, segmentation=[[4, 3, 11, 3, 11, 9, 4, 9]])
+        document = change(document, "annotations", 1, segmentation=encode_mask(mask))
+        path = write(tmp_path / "a.json", document)
+        assert read_coco(path).images[0].boxes[0].segmentation is None
+        polygon, runs = (box.segmentation for box in read_coco(path, masks=True).images[0].boxes)
+        np.testing.assert_array_equal(decode_segmentation(runs, 20, 30), mask)
+        assert decode_segmentation(polygon, 20, 30).sum() == 42
+
+
+def test_compressed_run_lengths_are_those_of_pycocotools():
+    from pycocotools import mask as coco_mask
+
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (7, 5), (90, 130)):
+        mask = rng.random(shape) < 0.3
+        packed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        segmentation = {"size": list(shape), "counts": packed["counts"].decode()}
+        np.testing.assert_array_equal(decode_segmentation(segmentation, *shape), mask)
+        assert coco_mask.frPyObjects(encode_mask(mask), *shape) == packed
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[1, 2, 3, 4]],
+        [],
+        {"size": [20, 31], "counts": [620]},
+        {"size": [20, 30], "counts": [599]},
+        {"size": [20, 30], "counts": [-1, 601]},
+        {"size": [20, 30], "counts": "ä"},
+        {"size": [20, 30], "counts": "oooooooooooooooooooo"},
+        {"size": [20, 30], "counts": [2**63, 2**63]},
+    ],
+)
+def test_broken_masks(segmentation):
+    with pytest.raises(ValueError, match=r"polygon|mask|run lengths"):
+        decode_segmentation(segmentation, 20, 30)
+
+
+VOC = """<annotation><folder>VOC2007</folder><filename>a.jpg</filename>
+<size><width>500</width><height>375</height><depth>3</depth></size>
+<object><name>person</name><difficult>0</difficult>
+ <bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>
+ <part><name>head</name><bndbox><xmin>3</xmin><ymin>3</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part></object>
+<object><name>car</name><difficult>1</difficult>
+ <bndbox><ymin>5</ymin><xmax>500</xmax><ymax>375</ymax><xmin>9.5</xmin></bndbox></object></annotation>"""
+
+
+class TestVoc:
+    def test_corners_are_inclusive_and_count_from_1(self, tmp_path):
+        image = read_voc(write(tmp_path / "0001.xml", VOC))
+        assert (image.file_name, image.width, image.height) == ("0001", 500, 375)
+        assert [(b.label, b.xyxy, b.difficult) for b in image.boxes] == [
+            ("person", (0, 1, 30, 40), False),
+            ("car", (8.5, 4, 500, 375), True),
+        ]
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
+    def test_declared_encodings(self, tmp_path, encoding):
+        text = f'<?xml version="1.0" encoding="{encoding}"?>' + VOC.replace("person", "Fußgänger")
+        assert read_voc(write(tmp_path / "a.xml", text.encode(encoding))).boxes[0].label == "Fußgänger"
+
+    def test_a_folder(self, tmp_path):
+        write(tmp_path / "a.xml", VOC)
+        write(tmp_path / "b.xml", "<annotation/>")
+        write(tmp_path / "c.xml", VOC[:-9])
+        reading = read_voc_folder(tmp_path, ["a", "b", "c", "d"])
+        assert [i.file_name for i in reading.images] == ["a", "b"]
+        assert len(reading.problems) == 1 and "c.xml: not valid XML" in reading.problems[0]
+        with pytest.raises(ValueError, match="no such folder"):
+            read_voc_folder(tmp_path / "none", ["a"])
+
+    def test_size_of_0_is_none(self, tmp_path):
+        path = write(tmp_path / "a.xml", VOC.replace(">500</width>", ">0</width>"))
+        assert read_voc(path).width is None
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("</annotation>", "", "not valid XML"),
+            ("annotation>", "annotations>", "its root is <annotations>"),
+            (">30<", ">thirty<", r"object 1 \(person\), xmax: 'thirty' is not a number"),
+            (">30<", ">inf<", "'inf' is not a coordinate"),
+            ("<xmax>30</xmax>", "", "xmax: None is not a number"),
+            ("<name>car</name>", "<name> </name>", "object 2 has no <name>"),
+            ("<difficult>1<", "<difficult>maybe<", "difficult is 'maybe'"),
+            (">500</width>", ">-5</width>", "-5 is not a size"),
+            ("<annotation>", '<?xml version="1.0" encoding="klingon"?><annotation>', "not valid XML"),
+        ],
+    )
+    def test_broken_files(self, tmp_path, old, new, message):
+        path = write(tmp_path / "a.xml", VOC.replace(old, new, 1) if old != "annotation>" else VOC.replace(old, new))
+        with pytest.raises(ValueError, match=message) as caught:
+            read_voc(path)
+        assert str(path) in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "declaration",
+        [
+            '<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">',
+            '<!ENTITY c SYSTEM "file:///etc/passwd">',
+            '<!ENTITY % c "x">',
+        ],
+    )
+    def test_entities_are_refused(self, tmp_path, declaration):
+        text = f"<!DOCTYPE annotation [{declaration}]><annotation><filename>&c;</filename></annotation>"
+        with pytest.raises(ValueError, match="declares the entity"):
+            read_voc(write(tmp_path / "a.xml", text))
+
+
+class TestYolo:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        write(tmp_path / "data.yaml", "path: .\nnames:\n  0: nucleus\n  1: cell\n")
+        return tmp_path / "labels"
+
+    def test_boxes(self, folder):
+        write(folder / "a.txt", "0 0.5 0.25 0.2 0.1\n\n1 0.1 0.1 0.2 0.2\n")
+        write(folder / "b.txt", "")
+        reading = read_yolo(folder, ["a", "b", "c"])
+        first, second = reading.images
+        assert [b.label for b in first.boxes] == ["nucleus", "cell"] and first.relative
+        assert first.boxes[0].xyxy == pytest.approx((0.4, 0.2, 0.6, 0.3))
+        assert second.boxes == [] and second.boxed
+        assert reading.box_labels == {"nucleus", "cell"}
+
+    def test_polygons_are_masks(self, folder):
+        write(folder / "a.txt", "0 0.1 0.1 0.5 0.1 0.5 0.4 0.1 0.4\n1 0 0 1 0 0.5 1\n")
+        reading = read_yolo(folder, ["a"])
+        four, three = reading.images[0].boxes
+        assert four.xyxy == (0.1, 0.1, 0.5, 0.4) and len(four.segmentation[0]) == 8
+        assert three.xyxy == (0, 0, 1, 1) and not reading.warnings
+
+    def test_lines_of_9_alone_are_oriented_boxes(self, folder):
+        write(folder / "a.txt", "0 0.3 0.1 0.5 0.3 0.3 0.5 0.1 0.3\n")
+        reading = read_yolo(folder, ["a"])
+        box = reading.images[0].boxes[0]
+        assert box.xyxy == (0.1, 0.1, 0.5, 0.5) and box.segmentation is None
+        assert "oriented boxes" in reading.warnings[0]
+
+    def test_key_points_are_left_out(self, folder):
+        write(folder.parent / "data.yaml", "names: [nucleus]\nkpt_shape: [2, 3]\n")
+        write(folder / "a.txt", "0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.6 0.6 2\n")
+        box = read_yolo(folder, ["a"]).images[0].boxes[0]
+        assert box.xyxy == pytest.approx((0.4, 0.4, 0.6, 0.6)) and box.segmentation is None
+
+    def test_names_of_a_plain_list(self, folder):
+        write(folder / "classes.txt", "one\ntwo\n")
+        write(folder / "a.txt", "1 0.5 0.5 0.2 0.2\r\n")
+        assert read_yolo(folder, ["a"], folder / "classes.txt").images[0].boxes[0].label == "two"
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("2 0.5 0.5 0.1 0.1", "class 2 has no name; there are 0 to 1"),
+            ("0.5 0.5 0.5 0.1 0.1", "class 0.5 has no name"),
+            ("0 120 80 30 20", "120 is no fraction"),
+            ("0 0.5 0.5 0.1 0.1 0.93", "a prediction with its confidence"),
+            ("0 0.5 0.5 0.1", "4 values; a box has 5"),
+            ("0 0.5 0.5 0.1 0.1 0.2 0.2 0.3", "8 values"),
+            ("0 0.5 0,5 0.1 0.1", "'0,5' is not a number"),
+            ("0 nan 0.5 0.1 0.1", "'nan' is not a coordinate"),
+            (b"0 0.5 \xff 0.1 0.1", "not UTF-8"),
+        ],
+    )
+    def test_bad_lines_are_collected(self, folder, line, message):
+        write(folder / "a.txt", line)
+        write(folder / "b.txt", "0 0.5 0.5 0.1 0.1")
+        reading = read_yolo(folder, ["a", "b"])
+        assert len(reading.problems) == 1 and message in reading.problems[0] and "a.txt" in reading.problems[0]
+        assert reading.images[-1].file_name == "b"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("names: [a\n", "not valid YAML"),
+            ("nc: 3\n", "no 'names'"),
+            ("names: {car: 0}\n", "no 'names'"),
+            ("names: [a]\nkpt_shape: 3\n", "kpt_shape is 3"),
+            ("- a\n", "no 'names'"),
+            ("[" * 5000, "not valid YAML"),
+        ],
+    )
+    def test_bad_names(self, folder, text, message):
+        write(folder / "a.txt", "")
+        write(folder.parent / "data.yaml", text)
+        with pytest.raises(ValueError, match=message):
+            read_yolo(folder, ["a"])
+
+    def test_missing_names_and_folder(self, tmp_path):
+        with pytest.raises(ValueError, match="no such folder"):
+            read_yolo(tmp_path / "none", ["a"])
+        write(tmp_path / "x" / "y" / "labels" / "a.txt", "")
+        with pytest.raises(ValueError, match=r"no data\.yaml"):
+            read_yolo(tmp_path / "x" / "y" / "labels", ["a"])
+
+
+class TestBoxTable:
+    def test_boxes_and_images_without(self, tmp_path):
+        text = "image,class,x0,y0,x1,y1\nUnser Bild ä.png,car,1,2,3.5,4\nb.png,,,,,\n"
+        reading = read_box_table(write(tmp_path / "a.csv", text))
+        assert [i.file_name for i in reading.images] == ["Unser Bild ä.png", "b.png"]
+        assert reading.images[0].boxes[0].xyxy == (1, 2, 3.5, 4)
+        assert reading.images[1].boxes == [] and reading.box_labels == {"car"}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "must name the columns"),
+            ("image;class;x0;y0;x1;y1\n", "separated by commas"),
+            ("image,class,x0,y0,x1,x1\n", "must name the columns"),
+            ("image,class,x0,y0,x1,y1\na,b,1,2,3,4,5\n", "line 2 has more values"),
+            ('image,class,x0,y0,x1,y1\n"a', "must name|names no class|not CSV|line 2"),
+        ],
+    )
+    def test_broken_files(self, tmp_path, text, message):
+        path = write(tmp_path / "a.csv", text)
+        try:
+            problems = read_box_table(path).problems
+        except ValueError as error:
+            problems = [str(error)]
+        if text.endswith('"a'):
+            assert not problems  # an open quote at the end: an image without boxes
+        else:
+            assert any(message in p and str(path) in p for p in problems)
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            (",car,1,2,3,4", "line 2 names no image"),
+            ("a,,1,2,3,4", "line 2 names no class"),
+            ("a,car,1,2,3,", "line 2, y1: '' is not a number"),
+            ("a,car,1,2,3,1e9", "'1e9' is not a coordinate"),
+        ],
+    )
+    def test_bad_rows_are_collected(self, tmp_path, row, message):
+        reading = read_box_table(write(tmp_path / "a.csv", f"image,class,x0,y0,x1,y1\n{row}\nb,car,1,2,3,4\n"))
+        assert message in reading.problems[0] and len(reading.problems) == 1
+        assert len(reading.images[-1].boxes) == 1
+
+    def test_latin_1(self, tmp_path):
+        with pytest.raises(ValueError, match="save the file as UTF-8"):
+            read_box_table(write(tmp_path / "a.csv", "image,class,x0,y0,x1,y1\nä,c,1,2,3,4".encode("latin-1")))
+
+
+class TestTags:
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("t.csv", "image,class\na,sky\na,road\nb,sky\n"),
+            ("t.csv", "image,class,state\na,sky,present\na,road,yes\nb,sky,1\nb,road,unknown\n"),
+            ("t.csv", "image,sky,road\na,1,true\nb,1,\n"),
+            ("t.json", '{"a": ["sky", "road"], "b": {"sky": true, "road": null}}'),
+        ],
+    )
+    def test_forms(self, tmp_path, name, text):
+        reading = read_tags(write(tmp_path / name, text))
+        tags = {i.file_name: {k: v for k, v in i.tags.items() if v is not None} for i in reading.images}
+        assert tags == {"a": {"sky": True, "road": True}, "b": {"sky": True}}
+        assert reading.tag_labels == {"sky", "road"}
+        assert not any(i.boxed for i in reading.images)
+
+    def test_absent_and_unknown(self, tmp_path):
+        reading = read_tags(write(tmp_path / "t.csv", "image,sky,road,car\na,0,absent,\n"))
+        assert reading.images[0].tags == {"sky": False, "road": False, "car": None}
+
+    @pytest.mark.parametrize(
+        ("name", "text", "message"),
+        [
+            ("t.csv", "image,sky\na,maybe\n", "line 2: 'maybe' is no state"),
+            ("t.csv", "image,class,state\na,sky,1\na,sky,0\n", "line 3: image 'a' has two states of class 'sky'"),
+            ("t.csv", "image,sky\n,1\n", "line 2 names no image"),
+            ("t.csv", "picture,sky\na,1\n", "must name the columns image"),
+            ("t.json", '{"a": "sky"}', "valid array"),
+            ("t.json", '{"a": ["sky"', "Invalid JSON"),
+        ],
+    )
+    def test_bad_files(self, tmp_path, name, text, message):
+        path = write(tmp_path / name, text)
+        try:
+            problems = read_tags(path).problems
+        except ValueError as error:
+            problems = [str(error)]
+        assert any(message in p and str(path) in p for p in problems)
