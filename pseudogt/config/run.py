@@ -65,11 +65,11 @@ class RunConfig(Section):
     predictions: PredictionsSettings = PredictionsSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     report: ReportSettings = ReportSettings()
+    export: ExportSettings = ExportSettings()
 
     @model_validator(mode="after")
     def _check_data_root(self) -> RunConfig:
         if self.images is None and self.dataset.format != "streets" and not self.data_root:
-    export: ExportSettings = ExportSettings()
             raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
         return self
 
