@@ -1,0 +1,192 @@
+"""From what readers found to weak labels of the dataset's images."""
+
+from __future__ import annotations
+
+import pytest
+
+from pseudogt.annotations.conversion import convert_readings, round_outwards
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.config.annotations import AnnotationsSettings
+from pseudogt.index import ImageRecord
+from pseudogt.labels import ClassTable
+
+CLASSES = ClassTable(("sky", "road", "car", "bus"), (1, 2, 3, 4), (False, False, True, True), ((0, 0, 0),) * 4)
+RECORDS = [ImageRecord(i, f"/images/{i}.jpg", 20, 30, "") for i in ("a", "b", "c")]
+CAR = AnnotatedBox("car", (1, 2, 5, 6))
+
+
+def boxes(*images, labels=("car", "bus")):
+    return Reading(list(images), box_labels=frozenset(labels))
+
+
+def convert(boxed=None, tagged=None, classes=CLASSES, **settings):
+    return convert_readings(boxed, tagged, RECORDS, classes, AnnotationsSettings(**settings))
+
+
+def describe_tags(weak):
+    """One letter per class: present, absent or unknown."""
+    return "".join("p" if tag else "a" if known else "u" for tag, known in zip(weak.tags, weak.known, strict=True))
+
+
+def test_tags_of_images_with_boxes():
+    """Looked at and found, looked at and empty, not looked at."""
+    unlabelled = ImageAnnotations("c", boxed=False)
+    result = convert(boxes(ImageAnnotations("a.jpg", [CAR]), ImageAnnotations("b.jpg"), unlabelled))
+    assert not result.problems
+    assert [describe_tags(w) for w in result.images] == ["uupa", "uuaa", "uuuu"]
+    assert result.images[0].boxes_xyxy.tolist() == [[1, 2, 5, 6]] and result.images[0].box_classes.tolist() == [2]
+    assert [w.height for w in result.images] == [20, 20, 20]
+
+
+def test_an_image_without_annotations_is_unknown_and_said_so():
+    result = convert(boxes(ImageAnnotations("a.jpg", [CAR])))
+    assert describe_tags(result.images[1]) == "uuuu"
+    assert "2 images have no annotations and train nothing: 'b', 'c'" in result.warnings
+
+
+def test_classes_that_no_source_names_are_unknown():
+    result = convert(boxes(ImageAnnotations("a.jpg", [CAR]), labels=["car"]))
+    assert describe_tags(result.images[0]) == "uupu"
+
+
+@pytest.mark.parametrize(
+    ("unlisted", "expected"), [("absent", ["papa", "aaaa", "uupu"]), ("unknown", ["pupu", "uuuu", "uupu"])]
+)
+def test_tags_beside_boxes(unlisted, expected):
+    """Image c is in the file of boxes only; nothing is known of its stuff, and of things only what has a box."""
+    boxed = boxes(ImageAnnotations("a", [CAR]), ImageAnnotations("b"), ImageAnnotations("c", [CAR], boxed=False))
+    tagged = Reading(
+        [ImageAnnotations("a", boxed=False, tags={"sky": True}), ImageAnnotations("b", boxed=False)],
+        tag_labels=frozenset({"sky", "road"}),
+    )
+    result = convert(boxed, tagged, unlisted=unlisted)
+    assert [describe_tags(w) for w in result.images] == expected
+
+
+def test_explicit_states_win_over_what_is_unlisted():
+    tagged = Reading(
+        [ImageAnnotations("a", boxed=False, tags={"sky": None, "road": False, "bus": True})],
+        tag_labels=frozenset({"sky", "road", "bus"}),
+    )
+    assert describe_tags(convert(None, tagged).images[0]) == "uaup"
+
+
+def test_box_and_tag_contradict():
+    tagged = Reading([ImageAnnotations("a", boxed=False, tags={"car": False})], tag_labels=frozenset({"car"}))
+    result = convert(boxes(ImageAnnotations("a", [CAR])), tagged)
+    assert result.problems == ["image 'a' has a box of 'car' and a tag that says it is absent"]
+
+
+def test_tags_in_the_file_of_boxes():
+    image = ImageAnnotations("a", [CAR], tags={"sky": True})
+    reading = Reading([image, ImageAnnotations("b")], frozenset({"car"}), frozenset({"sky", "road"}))
+    assert [describe_tags(w) for w in convert(reading).images[:2]] == ["papu", "aaau"]
+
+
+def test_background_is_where_no_box_is():
+    classes = ClassTable(("rest", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)
+    boxed = boxes(ImageAnnotations("a", [CAR]), ImageAnnotations("b"), labels=["car"])
+    result = convert(boxed, classes=classes, background="outside_boxes")
+    assert [describe_tags(w) for w in result.images] == ["pp", "pa", "uu"]
+
+
+def test_background_needs_one_stuff_class():
+    result = convert(boxes(ImageAnnotations("a", [CAR])), background="outside_boxes")
+    assert "exactly one stuff class" in result.problems[0]
+
+
+def test_difficult_objects():
+    hard = AnnotatedBox("bus", (1, 1, 9, 9), difficult=True)
+    result = convert(boxes(ImageAnnotations("a", [CAR, hard])))
+    assert describe_tags(result.images[0]) == "uupu" and len(result.images[0].boxes_xyxy) == 1
+    result = convert(boxes(ImageAnnotations("a", [CAR, hard])), difficult="use")
+    assert describe_tags(result.images[0]) == "uupp" and len(result.images[0].boxes_xyxy) == 2
+    both = [hard, AnnotatedBox("bus", (3, 3, 5, 5))]
+    assert describe_tags(convert(boxes(ImageAnnotations("a", both))).images[0]) == "uuap"
+
+
+def test_renamed_and_unknown_classes():
+    van = AnnotatedBox("van", (1, 1, 9, 9))
+    reading = boxes(ImageAnnotations("a", [CAR, van]), labels=["car", "van"])
+    assert (
+        "class 'van' of the annotations is not in dataset.classes (sky, road, car, bus)" in convert(reading).problems[0]
+    )
+    assert convert(reading, rename={"van": "bus"}).images[0].box_classes.tolist() == [2, 3]
+    assert convert(reading, rename={"van": None}).images[0].box_classes.tolist() == [2]
+    problems = convert(reading, rename={"van": "lorry", "truck": "car"}).problems
+    assert "'van'" in problems[0] and "'truck' is no class of the annotations" in problems[1]
+
+
+def test_boxes_of_stuff_are_refused():
+    result = convert(boxes(ImageAnnotations("a", [AnnotatedBox("sky", (1, 1, 9, 9))]), labels=["sky"]))
+    assert "a box of 'sky', which is stuff" in result.problems[0]
+
+
+@pytest.mark.parametrize("corners", [(5, 5, 5, 9), (9, 5, 5, 9), (31, 2, 40, 6), (-9, 2, -1, 6), (2, 20, 5, 25)])
+def test_boxes_without_area_in_the_image(corners):
+    reading = boxes(ImageAnnotations("a", [CAR, AnnotatedBox("car", corners)]))
+    assert "image 'a': box 2 (car)" in convert(reading).problems[0]
+    result = convert(reading, bad_boxes="skip")
+    assert not result.problems and len(result.images[0].boxes_xyxy) == 1
+    assert result.warnings[0] == "1 boxes without area in their image are left out"
+
+
+def test_boxes_are_clipped_and_said_so():
+    result = convert(boxes(ImageAnnotations("a", [AnnotatedBox("car", (-3, 2, 31.5, 6))])))
+    assert result.images[0].boxes_xyxy.tolist() == [[0, 2, 30, 6]]
+    assert "1 boxes stick out of their image and are clipped" in result.warnings
+
+
+def test_equal_boxes_are_kept_once():
+    result = convert(boxes(ImageAnnotations("a", [CAR, CAR, AnnotatedBox("bus", CAR.xyxy)])))
+    assert result.images[0].box_classes.tolist() == [2, 3]
+    assert "boxes are there twice" in result.warnings[0]
+
+
+def test_fractions_are_scaled():
+    result = convert(boxes(ImageAnnotations("a", [AnnotatedBox("car", (0.1, 0.25, 0.499, 0.9))], relative=True)))
+    assert result.images[0].boxes_xyxy.tolist() == [[3, 5, 15, 18]]
+
+
+@pytest.mark.parametrize(
+    ("corners", "expected"),
+    [
+        ((1, 2, 5, 6), (1, 2, 5, 6)),
+        ((1.5, 2.2, 5.5, 6.2), (1, 2, 6, 7)),
+        ((0.9999, 1.98, 5.0001, 6.02), (1, 2, 5, 6)),
+        ((3.01, 3.01, 3.02, 3.02), (3, 3, 4, 4)),
+    ],
+)
+def test_rounding(corners, expected):
+    assert round_outwards(corners) == expected
+
+
+def test_sizes_must_agree():
+    problems = convert(boxes(ImageAnnotations("a", [CAR], width=20, height=30))).problems
+    assert "/images/a.jpg: is 30x20, its annotations are for 20x30 (turned" in problems[0]
+    assert "turned" not in convert(boxes(ImageAnnotations("a", width=31, height=20))).problems[0]
+
+
+def test_images_of_the_source_that_are_not_here():
+    result = convert(boxes(ImageAnnotations("a", [CAR]), ImageAnnotations("zz"), ImageAnnotations("../b")))
+    assert "1 annotated images are not among those to train on: 'zz'" in result.warnings
+    assert "1 annotated images are not among" in convert(boxes(ImageAnnotations("zz"))).problems[0]
+
+
+def test_an_image_that_is_annotated_twice():
+    problems = convert(boxes(ImageAnnotations("a.jpg", [CAR]), ImageAnnotations("x/a.jpg"))).problems
+    assert problems == ["image 'a' is annotated 2 times ('a.jpg', 'x/a.jpg'); remove all but one"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"format": "coco"}, "format and path go together"),
+        ({"path": "x"}, "format and path go together"),
+        ({"format": "coco", "path": "x", "names": "y"}, "names is for the format yolo"),
+        ({"format": "pascal", "path": "x"}, "Input should be 'coco'"),
+    ],
+)
+def test_bad_settings(values, message):
+    with pytest.raises(ValueError, match=message):
+        AnnotationsSettings(**values)
