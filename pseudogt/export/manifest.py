@@ -16,6 +16,8 @@ from pseudogt.io import read_json
 from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
 
 MANIFEST_JSON = "manifest.json"
+SNAKEMAKE_MARK = ".snakemake_timestamp"
+"""A file that Snakemake puts into each folder it was promised."""
 
 
 def measure_image(panoptic_id: NDArray[np.int32], scores: Mapping[int, float], classes: ClassTable) -> dict[str, Any]:
@@ -79,7 +81,8 @@ def compute_checksum(path: Path) -> str:
 def list_files(folder: Path) -> list[str]:
     """All files below a folder but its manifest, as relative paths with ``/``, sorted."""
     found = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
-    return sorted(p.relative_to(folder).as_posix() for p in found if p != folder / MANIFEST_JSON)
+    own = {folder / MANIFEST_JSON, folder / SNAKEMAKE_MARK}
+    return sorted(p.relative_to(folder).as_posix() for p in found if p not in own)
 
 
 def verify(folder: Path) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import average_pq, pq_compute_single_core
 
+from pseudogt.export.manifest import verify
 from pseudogt.io import read_json
 from pseudogt.label_files import LabelFolder, write_labels
 from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
@@ -149,8 +150,18 @@ def test_one_image_and_no_val_image_make_a_whole_run(fresh):
     assert (fresh.results / "report" / "index.html").is_file()
 
 
-def test_export_is_one_panoptic_set(workspace):
-    workspace.run("export")
-    document = json.loads((workspace.results / "export" / "panoptic.json").read_text())
-    assert len(document["images"]) == len(document["annotations"]) == 8
-    assert all((workspace.results / "export" / "panoptic" / a["file_name"]).is_file() for a in document["annotations"])
+def test_exports_of_any_round_and_of_predictions(workspace):
+    formats = "export={formats: [coco_panoptic, cvat], source: predictions, split: val, round: 0}"
+    workspace.run("export", "results/tiny/export/labels-1/coco_panoptic", "--config", formats)
+    for folder, images in (("predictions-0-val/coco_panoptic", 4), ("labels-1/coco_panoptic", 8)):
+        folder = workspace.results / "export" / folder
+        document = read_json(folder / "panoptic.json")
+        assert len(document["images"]) == len(document["annotations"]) == images
+        assert all((folder / "panoptic" / a["file_name"]).is_file() for a in document["annotations"])
+        manifest = read_json(folder / "manifest.json")
+        assert manifest["run"] == "tiny" and manifest["weak_labels"]["ground_truth_used"]
+        assert manifest["images"] == images and len(manifest["files"]) == images + 1
+        assert not verify(folder)
+    assert (workspace.results / "export" / "predictions-0-val" / "cvat" / "annotations.xml").is_file()
+    assert not (workspace.results / "export_shards" / "labels-1" / "coco_panoptic" / "train-0000").exists()
+    assert not workspace.planned_jobs("--config", formats, "--", "export")
