@@ -159,28 +159,6 @@ def get_box_cams(wildcards):
     return f"{RESULTS}/cams/{wildcards.shard}.h5" if CONFIG.box_masks.cam_prior else []
 
 
-def get_initial_model(wildcards):
-    """The model that a round's training starts from, if it does not start from scratch."""
-    round = int(wildcards.round)
-    if round == 0 or CONFIG.rounds.init == "scratch":
-        return []
-    return f"{RESULTS}/segmenter/{round - 1}/model.pt"
-
-
-def get_earlier_records(wildcards):
-    """Records of the rounds before this one; the stop rule reads them."""
-    return [f"{RESULTS}/segmenter/{r}/record.json" for r in range(int(wildcards.round))]
-
-
-def get_previous(pattern):
-    """The same file of the round before; a round after the stop is linked to it."""
-
-    def get(wildcards):
-        round = int(wildcards.round)
-        path = pattern.replace("{round}", str(round - 1)).replace("{shard}", wildcards.shard)
-        return [f"{RESULTS}/{path}"] if round else []
-
-    return get
 def describe_export_subject():
     """Name of what section `export` asks for: labels-<round>, or predictions-<round>-<split>."""
     is_labels = CONFIG.export.source == "labels"
@@ -232,6 +210,28 @@ def describe_provenance(wildcards):
     return json.dumps(facts, sort_keys=True)
 
 
+def get_initial_model(wildcards):
+    """The model that a round's training starts from, if it does not start from scratch."""
+    round = int(wildcards.round)
+    if round == 0 or CONFIG.rounds.init == "scratch":
+        return []
+    return f"{RESULTS}/segmenter/{round - 1}/model.pt"
+
+
+def get_earlier_records(wildcards):
+    """Records of the rounds before this one; the stop rule reads them."""
+    return [f"{RESULTS}/segmenter/{r}/record.json" for r in range(int(wildcards.round))]
+
+
+def get_previous(pattern):
+    """The same file of the round before; a round after the stop is linked to it."""
+
+    def get(wildcards):
+        round = int(wildcards.round)
+        path = pattern.replace("{round}", str(round - 1)).replace("{shard}", wildcards.shard)
+        return [f"{RESULTS}/{path}"] if round else []
+
+    return get
 
 
 def get_previous_record(wildcards):
