@@ -34,6 +34,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ[
 
 import cv2
 import numpy as np
+from folder_images import AnnotatedImage, draw_image, read_images
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from measurement import REPOSITORY, print_table, write_figures
@@ -42,7 +43,6 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.io import read_image, read_png
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.overlaps import find_overlaps
 from pseudogt.segmentation import prepare_segmentation
@@ -55,10 +55,8 @@ VARIANTS = {
 MODES = {"single": {"mode": "single"}, "multi": {"mode": "multi", "max_proposals": 5200}}
 AREAS_MP = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 IMAGES_PER_PROCESS = 6
-COCO_THINGS = range(1, 91)
 
-Image = tuple[NDArray[np.uint8], list[NDArray[np.bool_]], NDArray[np.bool_]]
-Images = Callable[[], Iterator[Image]]
+Images = Callable[[], Iterator[AnnotatedImage]]
 
 
 class Scaling(NamedTuple):
@@ -123,52 +121,13 @@ def find_sets(data: Path | None, limit: int | None) -> list[tuple[str, Images]]:
     ]
 
 
-def read_images(folder: Path, split: str | None, limit: int | None) -> Iterator[Image]:
-    """Images, masks of their things and their void pixels of a folder dataset, or of one of its splits."""
-    listed = folder / f"{split}.txt"
-    ids = listed.read_text().split() if split and listed.is_file() else []
-    ids = ids or sorted(path.stem for path in (folder / "instances").glob("*.png"))
-    if not ids:
-        raise SystemExit(f"{folder / 'instances'}: no PNG files")
-    # COCO's 90 things do not fit into class * 1000 + k; its files say class * 256 + k.
-    is_coco = (folder / "categories.json").is_file()
-    for image_id in ids[:limit]:
-        instances = read_png(folder / "instances" / f"{image_id}.png").astype(np.int64)
-        path = next((folder / "images").glob(f"{image_id}.*"))
-        ids_here = np.unique(instances)
-        if is_coco:
-            things = [v for v in ids_here if v >= 256 and v // 256 in COCO_THINGS]
-            void = instances == 0
-        else:
-            things = [v for v in ids_here if v >= 1000]
-            void = instances == 255
-        yield read_image(path), [instances == v for v in things], void
-
-
-def draw_image(seed: int) -> Image:
-    """Ellipses of two colours each on a noisy ground ``375x500``."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:375, :500]
-    image = rng.integers(0, 200, 3) + rng.normal(0, 12, (375, 500, 3))
-    owner = np.zeros((375, 500), int)
-    for k in range(1, 8):
-        centre, radii = rng.random(2) * (375, 500), rng.uniform(15, 90, 2)
-        inside = (((y, x) - centre[:, None, None]) / radii[:, None, None]) ** 2
-        mask = inside.sum(0) <= 1
-        owner[mask] = k
-        for half in (y < centre[0], y >= centre[0]):
-            image[mask & half] = rng.integers(0, 255, 3) + rng.normal(0, 12, ((mask & half).sum(), 3))
-    masks = [owner == k for k in range(1, 8) if (owner == k).sum() > 100]
-    return np.clip(image, 0, 255).astype(np.uint8), masks, np.zeros((375, 500), bool)
-
-
 def measure(images: Images, settings: ProposalsSettings) -> dict[str, float | None]:
     """Overlaps at each number of proposals, and seconds, of one mode."""
     segment = prepare_segmentation(settings)
-    segment(draw_image(0)[0])  # compiles
+    segment(draw_image(0).image)  # compiles
     best: list[list[float]] = []
     seconds, counts = [], []
-    for image, masks, void in images():
+    for image, masks, _, void in images():
         start = time.perf_counter()
         proposals = segment(image).proposals
         seconds.append(time.perf_counter() - start)
@@ -195,7 +154,7 @@ def find_best_overlaps(
 def draw_large(megapixels: float) -> NDArray[np.uint8]:
     """A drawn image, twice as wide as high, of this area."""
     height = round(1024 * (megapixels / 2.097152) ** 0.5)
-    return cv2.resize(draw_image(0)[0], (2 * height, height), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    return cv2.resize(draw_image(0).image, (2 * height, height), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
 
 def measure_large(variant: str) -> dict[str, float]:
@@ -240,7 +199,7 @@ def segment_drawn(job: tuple[str, int]) -> None:
     cv2.setNumThreads(1)
     segment = prepare_segmentation(make_settings(variant, "multi"))
     for seed in range(count):
-        segment(draw_image(seed)[0])
+        segment(draw_image(seed).image)
 
 
 def draw_scaling(path: Path, scaling: dict[str, Scaling]) -> None:

@@ -1,6 +1,6 @@
 """Train the network from boxes to masks, from the weights of the contour network.
 
-    python -m models.train_box_masks --segments DIR --things DIR --out FILE.pt [--steps 3000] [--scratch DIR]
+    python -m models.train_box_masks --segments DIR --things DIR --out FILE.pt [--steps 8000] [--scratch DIR]
 
 ``--segments`` is a folder as made from BSDS500 (see :mod:`models.train_contours`): segments that
 people drew, of no class; of ``train.txt`` and ``val.txt``. ``--things`` is a folder as made from
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--segments", type=Path, required=True)
     parser.add_argument("--things", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch-size", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

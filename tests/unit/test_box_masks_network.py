@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from models.box_masks import (
     cut_map,
     place_window,
     save_box_masks,
+    shift_to_best_mask,
 )
 from models.contours import ContourNetwork
 from models.train_box_masks import Sample, list_samples, load_batch
@@ -119,3 +122,29 @@ def test_things_have_their_share_of_the_samples():
     assert len(list_samples([one], [one] * 10)) == 25
     with pytest.raises(ValueError, match="0 things"):
         list_samples([], [one])
+
+
+def test_best_mask_is_that_of_the_highest_expected_overlap():
+    """Of three pixels, with all outcomes drawn out: the shifted values say which mask is best."""
+    for probability in ([0.9, 0.45, 0.1], [0.4, 0.38, 0.05], [0.99, 0.98, 0.6]):
+        p = np.array([probability], np.float32)
+        outcomes = list(product([0, 1], repeat=3))
+        chance = [np.prod([v if o else 1 - v for o, v in zip(each, probability, strict=True)]) for each in outcomes]
+        prefix = [np.arange(3) < k for k in (1, 2, 3)]
+        union = [
+            sum(c * (mask | np.array(o, bool)).sum() for c, o in zip(chance, outcomes, strict=True)) for mask in prefix
+        ]
+        both = [
+            sum(c * (mask & np.array(o, bool)).sum() for c, o in zip(chance, outcomes, strict=True)) for mask in prefix
+        ]
+        best = prefix[int(np.argmax(np.array(both) / union))]
+        shifted = shift_to_best_mask(p)
+        np.testing.assert_array_equal(shifted[0] > 0.5, best)
+        assert (np.diff(shifted[0]) < 0).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_even_probabilities_give_the_whole_box(value):
+    shifted = shift_to_best_mask(np.full((4, 5), value, np.float32))
+    assert ((shifted >= 0) & (shifted <= 1)).all()
+    assert (shifted > 0.5).all() == (value > 0)

@@ -1,0 +1,305 @@
+"""Box masks: every segmenter and their consensus against annotated things, from their tight boxes.
+
+    python benchmarks/box_masks.py [--data DIR] [--quick] [--split NAME] [--fused NAME ..] [--sure P] --json OUT
+
+``--data`` is a folder of folder datasets (``images/``, ``instances/``) in which ``voc2007_seg``,
+``coco_panoptic``, ``cityscapes_aachen8`` and ``dsb2018_120`` are looked for, or one folder dataset.
+Figures of the first set that is there have no prefix, the others their set's. The boxes are made
+from the annotations; void pixels count for nobody.
+
+``<segmenter>_iou``, ``_r50``, ``_r70``: mean IoU per thing, shares above 0.5 and 0.7; with
+``_small`` (under 32x32 pixels of mask), ``_medium``, ``_large`` (96x96 or more). ``grabcut`` is
+OpenCV's from the plain rectangle, ``guided_grabcut`` ours; ``best_iou`` the highest mean of ours.
+``<segmenter>_ms`` is the time of a box, ``_ms_64px`` that of a box of 64x64, preparing the image
+left out; ``<segmenter>_image_ms`` is the latter.
+
+``consensus_precision``: of the pixels that ``--fused`` agree are a thing of a class, the share that
+are of the class; ``consensus_recall``: of the things' pixels, the share so found;
+``consensus_ignored``: of the boxes' pixels, the share left open. ``consensus_thing_precision`` and
+``_recall`` count only the pixels of the thing itself. ``authors_precision``, ``authors_recall`` and
+``frame_precision``, ``frame_recall``: of the masks that the authors of WSPS published for one
+Cityscapes image, and of ours there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+import cv2
+import numpy as np
+from folder_images import AnnotatedImage, draw_image, read_images
+from measurement import REPOSITORY, print_table, write_figures
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(REPOSITORY))
+
+from pseudogt.box_segmenters import BoxScene, PrepareScene, load_segmenters
+from pseudogt.boxes import box_slices, find_instance_boxes
+from pseudogt.config.box_masks import BoxMasksSettings
+from pseudogt.config.proposals import ProposalsSettings
+from pseudogt.consensus import BoxLabels, combine_boxes, fuse_masks
+from pseudogt.io import read_image, read_png
+from pseudogt.labels import IGNORE_LABEL
+from pseudogt.segmentation import prepare_segmentation
+
+SETS = {
+    "": ("voc2007_seg", "dev"),
+    "coco_": ("coco_panoptic", "val_dev"),
+    "cityscapes_": ("cityscapes_aachen8", "dev"),
+    "nuclei_": ("dsb2018_120", "dev"),
+}
+SEGMENTERS = ("network", "proposal", "hierarchy", "guided_grabcut", "ellipse", "fill")
+OURS = ("network", "proposal", "hierarchy", "guided_grabcut")
+SMALL, LARGE = 32**2, 96**2
+AUTHORS = Path("cityscapes_aachen8/reference_qizhuli")
+
+Images = Callable[[], Iterator[AnnotatedImage]]
+Mask = NDArray[np.bool_]
+
+
+class Fusion(NamedTuple):
+    """Which segmenters must agree, and how sure they must be."""
+
+    segmenters: tuple[str, ...]
+    sure: float
+
+
+class Counts(NamedTuple):
+    """Pixels of a consensus."""
+
+    claimed: int
+    of_class: int
+    of_thing: int
+    things: int
+    boxes: int
+    ignored: int
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of the sets, or one folder dataset")
+    parser.add_argument("--split", help="list of image ids in a single dataset, without .txt; default: all images")
+    parser.add_argument("--quick", action="store_true", help="three images of each set")
+    parser.add_argument("--fused", nargs="+", choices=SEGMENTERS, default=["network", "hierarchy"])
+    parser.add_argument("--sure", type=float, default=0.8, help="see box_masks.sure")
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    segmenters = load_all(arguments.sure)
+    fusion = Fusion(tuple(arguments.fused), arguments.sure)
+    figures: dict[str, float | None] = {}
+    for prefix, images in find_sets(arguments.data, arguments.split, 3 if arguments.quick else None):
+        figures |= {f"{prefix}{name}": value for name, value in measure(images, segmenters, fusion).items()}
+    figures |= measure_speed(segmenters)
+    if arguments.data and (arguments.data / AUTHORS).is_dir():
+        figures |= compare_with_authors(arguments.data / AUTHORS, segmenters, fusion)
+    print_table(figures)
+    write_figures(arguments.json, figures)
+
+
+def load_all(sure: float) -> dict[str, PrepareScene]:
+    """Our segmenters by the names of the figures."""
+    names = {name: "grabcut" if name == "guided_grabcut" else name for name in SEGMENTERS}
+    settings = {
+        name: BoxMasksSettings.model_validate({"segmenters": [engine], "smoothness": "learned", "sure": sure})
+        for name, engine in names.items()
+    }
+    return {name: load_segmenters(of_name)[0] for name, of_name in settings.items()}
+
+
+def find_sets(data: Path | None, split: str | None, limit: int | None) -> list[tuple[str, Images]]:
+    """Prefix of the figures and images of each set; they are read when they are asked for."""
+    if data is None:
+        return [("", lambda: (draw_image(seed) for seed in range(limit or 8)))]
+    present = [(prefix, data / name, split) for prefix, (name, split) in SETS.items() if (data / name).is_dir()]
+    return [
+        (prefix, lambda folder=folder, split=split: read_images(folder, split, limit))
+        for prefix, folder, split in present or [("", data, split)]
+    ]
+
+
+def measure(images: Images, segmenters: dict[str, PrepareScene], fusion: Fusion) -> dict[str, float | None]:
+    """All figures of one set."""
+    propose = prepare_segmentation(ProposalsSettings(mode="multi", max_proposals=5200))
+    overlaps: dict[str, list[float]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    areas: list[int] = []
+    counts: list[Counts] = []
+    for annotated in images():
+        if not annotated.masks:
+            continue
+        boxes = annotated.boxes_xyxy
+        scene = BoxScene(annotated.image, boxes, np.array(annotated.classes), propose(annotated.image).proposals)
+        found: dict[str, list[NDArray]] = {"grabcut": [run_grabcut(annotated.image, box) for box in boxes]}
+        for name, prepare in segmenters.items():
+            segment = prepare(scene)
+            start = time.perf_counter()
+            found[name] = [segment(index) for index in range(len(boxes))]
+            seconds[name].append((time.perf_counter() - start) / len(boxes))
+        for name, masks in found.items():
+            overlaps[name] += [
+                find_overlap(mask > 0.5, truth[box_slices(box)], annotated.void[box_slices(box)])
+                for mask, truth, box in zip(masks, annotated.masks, boxes, strict=True)
+            ]
+        areas += [int(mask.sum()) for mask in annotated.masks]
+        counts.append(count_consensus(annotated, [found[name] for name in fusion.segmenters], fusion.sure))
+    figures = summarise_overlaps({name: np.array(values) for name, values in overlaps.items()}, np.array(areas))
+    figures |= {f"{name}_ms": 1000 * statistics.median(values) for name, values in seconds.items()}
+    return figures | summarise_consensus(counts)
+
+
+def run_grabcut(image: NDArray[np.uint8], box: NDArray[np.int32]) -> Mask:
+    """OpenCV's GrabCut from the rectangle, five iterations, in the box."""
+    x0, y0, x1, y1 = (int(v) for v in box)
+    states = np.zeros(image.shape[:2], np.uint8)
+    if (x1 - x0, y1 - y0) == image.shape[1::-1]:
+        return np.ones((y1 - y0, x1 - x0), bool)  # nothing outside to learn from
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(image, states, (x0, y0, x1 - x0, y1 - y0), *models, 5, cv2.GC_INIT_WITH_RECT)
+    return (states & 1).astype(bool)[y0:y1, x0:x1]
+
+
+def find_overlap(found: Mask, truth: Mask, void: Mask) -> float:
+    """IoU of two masks of a box, void left out."""
+    found = found & ~void
+    return float((found & truth).sum() / max((found | truth).sum(), 1))
+
+
+def summarise_overlaps(overlaps: dict[str, NDArray], areas: NDArray) -> dict[str, float | None]:
+    """Means by segmenter and size."""
+    figures: dict[str, float | None] = {}
+    sizes = {"": areas >= 0, "_small": areas < SMALL, "_large": areas >= LARGE}
+    sizes["_medium"] = ~sizes["_small"] & ~sizes["_large"]
+    for name, values in overlaps.items():
+        for size, chosen in sizes.items():
+            figures[f"{name}_iou{size}"] = float(values[chosen].mean()) if chosen.any() else None
+            for share in (0.5, 0.7):
+                key = f"{name}_r{100 * share:.0f}{size}"
+                figures[key] = float((values[chosen] > share).mean()) if chosen.any() else None
+    figures["things"] = len(areas)
+    figures["best_iou"] = max((float(overlaps[name].mean()) for name in OURS if name in overlaps), default=None)
+    return figures
+
+
+def count_consensus(annotated: AnnotatedImage, masks: Sequence[Sequence[NDArray]], sure: float) -> Counts:
+    """Pixels of the consensus of some segmenters on one image."""
+    kinds = sorted(set(annotated.classes))
+    train_ids = [kinds.index(kind) for kind in annotated.classes]
+    boxes = annotated.boxes_xyxy
+    labels = fuse_image(masks, boxes, train_ids, annotated.void.shape, sure)
+    truth = np.full(annotated.void.shape, IGNORE_LABEL, np.uint8)
+    for mask, train_id in zip(annotated.masks, train_ids, strict=True):
+        truth[mask] = train_id
+    known = ~annotated.void
+    claimed = (labels.semantic < len(kinds)) & known
+    in_boxes = np.zeros(known.shape, bool)
+    for box in boxes:
+        in_boxes[box_slices(box)] = True
+    in_boxes &= known
+    return Counts(
+        claimed=int(claimed.sum()),
+        of_class=int((claimed & (labels.semantic == truth)).sum()),
+        of_thing=sum(int(((labels.owner == index) & mask & known).sum()) for index, mask in enumerate(annotated.masks)),
+        things=int(((truth != IGNORE_LABEL) & known).sum()),
+        boxes=int(in_boxes.sum()),
+        ignored=int((in_boxes & (labels.semantic == IGNORE_LABEL)).sum()),
+    )
+
+
+def fuse_image(
+    masks: Sequence[Sequence[NDArray]],
+    boxes: NDArray[np.int32],
+    train_ids: Sequence[int],
+    shape: tuple[int, ...],
+    sure: float,
+) -> BoxLabels:
+    """Labels of an image from the masks of each segmenter for each box."""
+    verdicts = [
+        fuse_masks(of_box, train_id, sure=sure)
+        for of_box, train_id in zip(zip(*masks, strict=True), train_ids, strict=True)
+    ]
+    return combine_boxes(verdicts, boxes, train_ids, np.zeros(len(boxes), bool), (shape[0], shape[1]))
+
+
+def summarise_consensus(counts: Sequence[Counts]) -> dict[str, float | None]:
+    """Shares over all images."""
+    total = Counts(*np.sum(counts, axis=0).tolist()) if counts else Counts(0, 0, 0, 0, 0, 0)
+
+    def divide(a: int, b: int) -> float | None:
+        return a / b if b else None
+
+    return {
+        "consensus_precision": divide(total.of_class, total.claimed),
+        "consensus_recall": divide(total.of_class, total.things),
+        "consensus_thing_precision": divide(total.of_thing, total.claimed),
+        "consensus_thing_recall": divide(total.of_thing, total.things),
+        "consensus_ignored": divide(total.ignored, total.boxes),
+    }
+
+
+def measure_speed(segmenters: dict[str, PrepareScene], repeats: int = 7) -> dict[str, float | None]:
+    """Milliseconds of preparing an image of VOC's size, and of a box of 64x64."""
+    image = draw_image(0).image
+    boxes = np.array([[x, y, x + 64, y + 64] for x, y in ((20, 30), (150, 100), (300, 200), (400, 300))], np.int32)
+    proposals = prepare_segmentation(ProposalsSettings())(image).proposals
+    scene = BoxScene(image, boxes, np.zeros(len(boxes), int), proposals)
+    figures: dict[str, float | None] = {}
+    for name, prepare in segmenters.items():
+        preparing, segmenting = [], []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            segment = prepare(scene)
+            preparing.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            for index in range(len(boxes)):
+                segment(index)
+            segmenting.append((time.perf_counter() - start) / len(boxes))
+        figures[f"{name}_image_ms"] = 1000 * statistics.median(preparing)
+        figures[f"{name}_ms_64px"] = 1000 * statistics.median(segmenting)
+    return figures
+
+
+def compare_with_authors(folder: Path, segmenters: dict[str, PrepareScene], fusion: Fusion) -> dict[str, float | None]:
+    """Precision and recall of things, by class, of the published masks of one image and of ours."""
+    stem = next(folder.glob("*_gtFine_labelTrainIds.png")).name.removesuffix("_gtFine_labelTrainIds.png")
+    truth = read_png(folder / f"{stem}_gtFine_labelTrainIds.png")
+    theirs = read_png(next(folder.glob(f"mcg_and_grabcut*{stem}*.png")))
+    image = read_image(folder / f"{stem}_leftImg8bit.png")
+    instance_ids = read_png(folder / f"{stem}_gtFine_instanceTrainIds.png").astype(np.int64)
+    things = range(11, 19)
+    found = find_instance_boxes(
+        instance_ids, stuff_ids=range(11), thing_ids=things, num_classes=19, include_stuff=False
+    )
+    proposals = prepare_segmentation(ProposalsSettings())(image).proposals if "proposal" in fusion.segmenters else None
+    scene = BoxScene(image, found.boxes_xyxy, found.classes, proposals)
+    prepared = [segmenters[name](scene) for name in fusion.segmenters]
+    masks = [[segment(index) for index in range(len(found.classes))] for segment in prepared]
+    ours = fuse_image(masks, found.boxes_xyxy, found.classes.tolist(), truth.shape, fusion.sure).semantic
+
+    def score(labels: NDArray) -> tuple[float, float]:
+        is_thing = np.isin(truth, things)
+        right = (labels == truth) & is_thing
+        return float(right.sum() / (np.isin(labels, things) & (truth != 255)).sum()), float(
+            right.sum() / is_thing.sum()
+        )
+
+    figures: dict[str, float | None] = {}
+    for name, labels in (("authors", theirs), ("frame", ours)):
+        figures[f"{name}_precision"], figures[f"{name}_recall"] = score(labels)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Annotated images for the benchmarks of proposals and box masks: read from folder datasets, or drawn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from measurement import REPOSITORY
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(REPOSITORY))
+
+from pseudogt.boxes import find_tight_box
+from pseudogt.io import read_image, read_png
+
+COCO_THINGS = range(1, 91)
+
+
+class AnnotatedImage(NamedTuple):
+    """An image with its things.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 RGB
+    masks : list of (H, W) bool
+    classes : list of int
+        Source class of each thing.
+    void : (H, W) bool
+        Pixels that count for nobody.
+    """
+
+    image: NDArray[np.uint8]
+    masks: list[NDArray[np.bool_]]
+    classes: list[int]
+    void: NDArray[np.bool_]
+
+    @property
+    def boxes_xyxy(self) -> NDArray[np.int32]:
+        """Tight half-open boxes ``(N, 4)``."""
+        return np.array([find_tight_box(mask) for mask in self.masks], np.int32).reshape(-1, 4)
+
+
+def read_images(folder: Path, split: str | None, limit: int | None) -> Iterator[AnnotatedImage]:
+    """Images of a folder dataset (``images/``, ``instances/``), or of one of its splits.
+
+    Things are ``class * 1000 + k``; with ``categories.json``, as made from COCO, ``class * 256 + k``.
+    """
+    listed = folder / f"{split}.txt"
+    ids = listed.read_text().split() if split and listed.is_file() else []
+    ids = ids or sorted(path.stem for path in (folder / "instances").glob("*.png"))
+    if not ids:
+        raise SystemExit(f"{folder / 'instances'}: no PNG files")
+    # COCO's 90 things do not fit into class * 1000 + k.
+    is_coco = (folder / "categories.json").is_file()
+    divisor, void_value = (256, 0) if is_coco else (1000, 255)
+    for image_id in ids[:limit]:
+        instances = read_png(folder / "instances" / f"{image_id}.png").astype(np.int64)
+        path = next((folder / "images").glob(f"{image_id}.*"))
+        things = [v for v in np.unique(instances).tolist() if v >= divisor]
+        things = [v for v in things if not is_coco or v // divisor in COCO_THINGS]
+        masks = [instances == v for v in things]
+        yield AnnotatedImage(read_image(path), masks, [v // divisor for v in things], instances == void_value)
+
+
+def draw_image(seed: int) -> AnnotatedImage:
+    """Ellipses of two colours each on a noisy ground ``375x500``."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:375, :500]
+    image = rng.integers(0, 200, 3) + rng.normal(0, 12, (375, 500, 3))
+    owner = np.zeros((375, 500), int)
+    for k in range(1, 8):
+        centre, radii = rng.random(2) * (375, 500), rng.uniform(15, 90, 2)
+        inside = (((y, x) - centre[:, None, None]) / radii[:, None, None]) ** 2
+        mask = inside.sum(0) <= 1
+        owner[mask] = k
+        for half in (y < centre[0], y >= centre[0]):
+            image[mask & half] = rng.integers(0, 255, 3) + rng.normal(0, 12, ((mask & half).sum(), 3))
+    masks = [owner == k for k in range(1, 8) if (owner == k).sum() > 100]
+    return AnnotatedImage(np.clip(image, 0, 255).astype(np.uint8), masks, [1] * len(masks), np.zeros((375, 500), bool))
