@@ -105,6 +105,13 @@ def choose_classes(
     return label, confidence.astype(np.float32)
 
 
+def find_unboxed_things(weak: ImageWeakLabels, classes: ClassTable) -> NDArray[np.uint8]:
+    """Train ids of things that may be in an image though no box says where: boxes are not held against them."""
+    possible = weak.possible & np.array(classes.isthing)
+    possible[weak.box_classes] = False
+    return np.flatnonzero(possible).astype(np.uint8)
+
+
 def clean_label(
     label: NDArray[np.uint8],
     confidence: NDArray[np.float32],
@@ -137,18 +144,20 @@ def clean_label(
     cleaned = threshold_scores(label, confidence, threshold=min_confidence)
     if settings.check_crop_tags and len(weak.crops_xyxy):
         cleaned = check_crop_tags(cleaned, weak.crops_xyxy, weak.crop_tags)
+    unboxed = find_unboxed_things(weak, classes)
+    boxed = np.setdiff1d(classes.thing_ids, unboxed)
     if settings.merge_box_masks and box_masks is not None:
         cleaned = merge_box_masks(
             box_masks,
             cleaned,
-            stuff_ids=classes.stuff_ids,
-            thing_ids=classes.thing_ids,
+            stuff_ids=np.concatenate([classes.stuff_ids, unboxed]),
+            thing_ids=boxed,
             background=BACKGROUND,
             keep_unsure_things=settings.keep_unsure_things,
         )
     if settings.box_prior:
         masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, label.shape)
-        cleaned = apply_box_prior(cleaned, masks, thing_ids=classes.thing_ids)
+        cleaned = apply_box_prior(cleaned, masks, thing_ids=boxed)
     if settings.fill_below:
         cleaned = fill_low_coverage(
             cleaned,

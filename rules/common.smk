@@ -13,6 +13,7 @@ from pseudogt.config.export import FORMAT_NAMES
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import list_image_ids
 from pseudogt.estimate import describe_estimate
+from pseudogt.export.id_lists import read_id_list
 from pseudogt.provenance import compute_code_digest, compute_input_digest
 from pseudogt.resume import join_live_runs, record_run
 from pseudogt.shards import plan_shards
@@ -66,6 +67,46 @@ def load_shard_plan():
 SHARDS = load_shard_plan()
 TRAIN_SHARDS = [shard for shard in SHARDS if shard.startswith("train-")]
 VAL_SHARDS = [shard for shard in SHARDS if shard.startswith("val-")]
+
+
+def list_full_labels():
+    """Ids of the list of fully labelled images, and the files of the folder of full labels."""
+    settings = CONFIG.full_labels
+    try:
+        listed = read_id_list(Path(settings.images)) if settings.images else []
+    except ValueError as error:
+        raise WorkflowError(f"full_labels.images: {error}") from None
+    strangers = set(listed) - {i for shard in TRAIN_SHARDS for i in SHARDS[shard]}
+    if strangers and SHARDS:
+        raise WorkflowError(
+            f"full_labels.images: {sorted(strangers)[0]!r} is no training image of this dataset"
+        )
+    folder = Path(settings.folder) if settings.folder else None
+    if folder is not None and not folder.is_dir():
+        raise WorkflowError(f"full_labels.folder: {folder}: no such folder")
+    return set(listed), sorted(p for p in folder.rglob("*") if p.is_file()) if folder else []
+
+
+HAS_FULL_LABELS = bool(CONFIG.full_labels.images or CONFIG.full_labels.folder)
+FULL_LABEL_IDS, FULL_LABEL_FILES = list_full_labels()
+# Weak labels as they were given; those of images with full labels are made from these.
+GIVEN_WEAK_LABELS = f"{RESULTS}/weak_labels{'_given' if HAS_FULL_LABELS else ''}/{{shard}}.json"
+
+
+def describe_full_labels(wildcards):
+    """What the full labels of a shard are made from: a corrected file touches its own shard only."""
+    image_ids = set(SHARDS[wildcards.shard])
+    files = [
+        [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+        for path in FULL_LABEL_FILES
+        if path.suffix in (".json", ".xml") or path.stem.partition("_gtFine")[0] in image_ids
+    ]
+    return digest([files, sorted(image_ids & FULL_LABEL_IDS)])
+
+
+def get_full_labels(wildcards):
+    """Full labels of a shard, if any image has some."""
+    return f"{RESULTS}/full_labels/{wildcards.shard}" if HAS_FULL_LABELS else []
 
 
 def digest(value):
@@ -210,6 +251,11 @@ def describe_provenance(wildcards):
     return json.dumps(facts, sort_keys=True)
 
 
+        "full_labels": {
+            "of_the_dataset": len(FULL_LABEL_IDS),
+            "folder": CONFIG.full_labels.folder,
+            "ground_truth_used": bool(FULL_LABEL_IDS),
+        },
 def get_initial_model(wildcards):
     """The model that a round's training starts from, if it does not start from scratch."""
     round = int(wildcards.round)

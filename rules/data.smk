@@ -83,7 +83,7 @@ if not CONFIG.provided.weak_labels:
             shard=f"{RESULTS}/index/{{shard}}.json",
             ground_truth=f"{RESULTS}/ground_truth/{{shard}}",
         output:
-            weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+            weak_labels=GIVEN_WEAK_LABELS,
         log:
             f"{LOGS}/weak_labels/{{shard}}.log",
         benchmark:

@@ -6,7 +6,7 @@ if CONFIG.provided.weak_labels:
             shard=f"{RESULTS}/index/{{shard}}.json",
             provided=CONFIG.provided.weak_labels,
         output:
-            weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+            weak_labels=GIVEN_WEAK_LABELS,
         log:
             f"{LOGS}/weak_labels/{{shard}}.log",
         benchmark:
@@ -15,12 +15,13 @@ if CONFIG.provided.weak_labels:
             "../envs/pseudogt.yaml"
         threads: 1
         params:
+            may_miss="--may-miss" if HAS_FULL_LABELS else "",
             settings=provided("weak_labels"),
             code=code("provided"),
         message:
             "weak_labels: {wildcards.shard}, provided"
         shell:
-            "python -m pseudogt.stages.provided --kind weak_labels --shard {input.shard:q} "
+            "python -m pseudogt.stages.provided --kind weak_labels {params.may_miss} --shard {input.shard:q} "
             "--out {output.weak_labels:q} --settings {params.settings:q} 2> {log:q}"
 
 

@@ -115,6 +115,7 @@ rule labels_shard:
         cams=get_cams,
         box_masks=get_box_masks,
         instances=get_instances,
+        full_labels=get_full_labels,
         record=get_previous_record,
         previous=get_previous("labels/{round}/{shard}"),
     output:
@@ -133,6 +134,7 @@ rule labels_shard:
         cams=lambda wildcards, input: flag("cams", input.cams),
         box_masks=lambda wildcards, input: flag("box-masks", input.box_masks),
         instances=lambda wildcards, input: flag("instances", input.instances),
+        full_labels=lambda wildcards, input: flag("full-labels", input.full_labels),
         previous=lambda wildcards, input: " ".join(
             [flag("record", input.record), flag("previous", input.previous)]
         ),
@@ -143,7 +145,7 @@ rule labels_shard:
     shell:
         "python -m pseudogt.stages.labels --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
         "--scores {input.scores:q} {params.cams} {params.box_masks} {params.instances} {params.previous} "
-        "--round {wildcards.round} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "{params.full_labels} --round {wildcards.round} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule labels:

@@ -18,6 +18,7 @@ from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.evaluation import EvaluationSettings
 from pseudogt.config.export import ExportSettings
+from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
@@ -53,6 +54,7 @@ class RunConfig(Section):
     streets: StreetsSettings = StreetsSettings()
     weak_labels: WeakLabelsSettings = WeakLabelsSettings()
     provided: ProvidedSettings = ProvidedSettings()
+    full_labels: FullLabelsSettings = FullLabelsSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     cams: CamsSettings = CamsSettings()
     proposals: ProposalsSettings = ProposalsSettings()

@@ -45,15 +45,19 @@ class Segment(NamedTuple):
     mask: NDArray[np.bool_]
 
 
-class LabelSet(Protocol):
-    """Labels that were written by a format, read image by image."""
+class LabelSource(Protocol):
+    """Labels that are read image by image."""
+
+    def read(self, image_id: str) -> NDArray[np.int32]:
+        """Panoptic ids ``(H, W) int32`` of one image."""
+
+
+class LabelSet(LabelSource, Protocol):
+    """Labels that a format wrote."""
 
     @property
     def image_ids(self) -> list[str]:
         """Images in file order."""
-
-    def read(self, image_id: str) -> NDArray[np.int32]:
-        """Panoptic ids ``(H, W) int32`` of one image."""
 
 
 def find_segments(panoptic_id: NDArray[np.int32], classes: ClassTable) -> Iterator[Segment]:

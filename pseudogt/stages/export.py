@@ -26,6 +26,7 @@ from pseudogt.cli import parse_settings, run_stage
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.documents import RECORDS, Records, write_records
 from pseudogt.export.formats import FORMATS
+from pseudogt.export.id_lists import read_id_list
 from pseudogt.export.images import LabelledImage
 from pseudogt.export.manifest import (
     MANIFEST_JSON,
@@ -79,24 +80,15 @@ def export_shard(arguments: argparse.Namespace) -> None:
     settings = parse_settings(ExportSettings, arguments.settings)
     records, classes = read_shard(arguments.shard)
     labels = LabelFolder(arguments.labels)
-    chosen = read_chosen(settings.only)
-    records = [r for r in records if chosen is None or r.image_id in chosen]
+    if settings.only is not None:
+        chosen = set(read_id_list(Path(settings.only)))
+        records = [record for record in records if record.image_id in chosen]
     split = split_of_shard(arguments.shard.stem)
     with replace_atomically(arguments.out) as folder:
         (folder / FILES).mkdir(parents=True)
         progress = tqdm(records, desc=f"{arguments.format} {arguments.shard.stem}", unit="image", mininterval=5)
         written = (write_image(folder / FILES, r, labels, split, classes, arguments.format, settings) for r in progress)
         write_records(folder / RECORDS, written)
-
-
-def read_chosen(path: str | None) -> set[str] | None:
-    """Image ids in a list file; None for all."""
-    if path is None:
-        return None
-    try:
-        return set(Path(path).read_text(encoding="utf-8").split("\n")) - {""}
-    except FileNotFoundError as error:
-        raise ValueError(f"export.only: {path}: no such list; `snakemake review` writes one") from error
 
 
 def write_image(

@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from pseudogt.cams import find_regions, pool_over_regions, resize_maps
 from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.confidence import measure_confidence
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.index import ImageRecord, read_shard
 from pseudogt.io import read_image, read_json
-from pseudogt.label_files import LabelFolder, write_labels
+from pseudogt.label_files import LabelFolder, LabelWriter, write_labels
 from pseudogt.labels import ClassTable, panoptic_to_semantic
 from pseudogt.refinement import (
     adopt_instances,
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--instances", type=Path, help="label folder of a model whose instances take the place of boxes"
     )
+    parser.add_argument("--full-labels", type=Path, help="label folder of images whose labels stay as they are")
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--record", type=Path, help="record.json of the model that gave the scores")
     parser.add_argument("--previous", type=Path, help="--out of the round before")
@@ -62,12 +64,16 @@ def label_shard(arguments: argparse.Namespace, settings: LabelsSettings) -> None
     scores = ScoreFile(arguments.scores)
     box_masks = LabelFolder(arguments.box_masks) if arguments.box_masks else None
     instances = LabelFolder(arguments.instances) if arguments.instances else None
+    full_labels = LabelFolder(arguments.full_labels) if arguments.full_labels else None
     from_cams = arguments.round == 0
     if settings.cam_weight and not from_cams and arguments.cams is None:
         raise ValueError("cam_weight needs the scores of the CAMs; give --cams, or set cam_weight to 0")
     cams = ScoreFile(arguments.cams) if settings.cam_weight and arguments.cams else None
     with write_labels(arguments.out, classes) as writer:
         for record in tqdm(records, desc=f"labels {arguments.round} {arguments.shard.stem}", mininterval=5):
+            if full_labels is not None and record.image_id in full_labels:
+                copy_label(full_labels, record.image_id, writer)
+                continue
             if record.image_id not in weak:
                 raise ValueError(f"{arguments.weak_labels}: no weak labels of image {record.image_id!r}")
             image = weak[record.image_id]
@@ -88,7 +94,14 @@ def label_shard(arguments: argparse.Namespace, settings: LabelsSettings) -> None
                 panoptic_id, crowd_ids = make_panoptic(semantic, image, classes, settings.instances)
             else:
                 panoptic_id, crowd_ids = adopt_instances(semantic, instances.read(record.image_id), classes)
-            writer.add(record.image_id, panoptic_id, crowd_ids=crowd_ids)
+            sure = measure_confidence(panoptic_id, panoptic_to_semantic(panoptic_id, classes), label, confidence)
+            writer.add(record.image_id, panoptic_id, crowd_ids=crowd_ids, scores=sure)
+
+
+def copy_label(source: LabelFolder, image_id: str, writer: LabelWriter) -> None:
+    """Take over a label as it is."""
+    crowd_ids = {segment["id"] for segment in source.segments(image_id) if segment["iscrowd"]}
+    writer.add(image_id, source.read(image_id), crowd_ids=crowd_ids)
 
 
 def read_cam_label(scores: ScoreFile, image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -30,11 +30,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--kind", choices=list(PROVIDERS), required=True)
     parser.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--may-miss", action="store_true", help="images without weak labels have full ones")
     args = parser.parse_args(argv)
     path = getattr(parse_settings(ProvidedSettings, args.settings), args.kind)
     if path is None:
         raise ValueError(f"provided.{args.kind} is not set")
-    PROVIDERS[args.kind](Path(path), *read_shard(args.shard), args.out)
+    records, classes = read_shard(args.shard)
+    if args.may_miss:
+        listed = {str(image["id"]) for image in read_json(path)["images"]}
+        records = [record for record in records if record.image_id in listed]
+    PROVIDERS[args.kind](Path(path), records, classes, args.out)
 
 
 def provide_weak_labels(path: Path, records: Sequence[ImageRecord], classes: ClassTable, out: Path) -> None:

@@ -1,0 +1,23 @@
+"""Section ``full_labels``: training images whose full labels enter training as they are."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class FullLabelsSettings(Section):
+    """Which training images have full labels; all others are learnt from their weak labels."""
+
+    images: str | None = Field(
+        None,
+        description="File with the ids of training images, one on each line, whose labels of the dataset are used; "
+        "null for none.",
+    )
+    folder: str | None = Field(
+        None,
+        description="Folder with labels of training images, corrected ones for instance, which go before those of "
+        "the dataset: what `export` writes (coco_panoptic, cityscapes, voc, label_studio, cvat), what Label Studio and "
+        "CVAT export, or PNG files <image id>.png as in a run's label folders; null for none.",
+    )

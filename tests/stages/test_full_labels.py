@@ -1,0 +1,187 @@
+"""Full labels of some images: from the dataset or a folder, into weak labels and every round's labels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from panoptic_dataset import CLASSES, write_dataset
+from test_labels_stage import make_labels, write_box_masks, write_truth_as_scores
+
+from pseudogt.config.labels import LabelsSettings
+from pseudogt.io import read_json, write_json, write_png
+from pseudogt.label_files import LabelFolder, write_labels
+from pseudogt.labels import panoptic_to_rgb
+from pseudogt.refinement import clean_label
+from pseudogt.stages.export import main as export
+from pseudogt.stages.full_labels import main
+from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels, write_weak_labels
+
+CORRECTED = np.full((64, 96), 1000, np.int32)
+CORRECTED[:20] = 2000
+CORRECTED[30:40, 10:20] = 3001
+CORRECTED[50:60, 70:90] = 3002
+CORRECTED[0, 0] = 0
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path / "set", 3)
+
+
+def give_full_labels(dataset, *, weak="weak.json", truth=True, **settings):
+    out = dataset / "full"
+    files = ["--shard", "shard.json", "--all-shards", "shard.json", "--weak-labels", weak]
+    files += ["--ground-truth", "labels"] if truth else []
+    files += ["--out", "full", "--weak-out", "weak_of_full.json"]
+    options = ["--settings", json.dumps(settings), "--weak-settings", json.dumps({"tags": "image"})]
+    main([*(f if f.startswith("--") else str(dataset / f) for f in files), *options])
+    return LabelFolder(out), read_weak_labels([dataset / "weak_of_full.json"])[0]
+
+
+def list_images(dataset, *image_ids):
+    (dataset / "full.txt").write_text("".join(f"{i}\n" for i in image_ids))
+    return str(dataset / "full.txt")
+
+
+def drop(dataset, name, label=CORRECTED):
+    (dataset / "fixed").mkdir(exist_ok=True)
+    write_png(dataset / "fixed" / name, panoptic_to_rgb(label))
+    return str(dataset / "fixed")
+
+
+def test_listed_images_get_the_labels_of_the_dataset(dataset):
+    full, weak = give_full_labels(dataset, images=list_images(dataset, "image1"))
+    truth = LabelFolder(dataset / "labels")
+    assert full.image_ids == ["image1"]
+    np.testing.assert_array_equal(full.read("image1"), truth.read("image1"))
+    given = read_weak_labels([dataset / "weak.json"])[0]
+    assert weak["image0"].boxes_xyxy.tolist() == given["image0"].boxes_xyxy.tolist()
+    assert weak["image1"].boxes_xyxy.tolist() == given["image1"].boxes_xyxy.tolist()
+    assert list(weak) == ["image0", "image1", "image2"]
+
+
+def test_files_of_the_folder_go_before_the_dataset(dataset):
+    folder = drop(dataset, "image1.png")
+    full, weak = give_full_labels(dataset, images=list_images(dataset, "image1", "image2"), folder=folder)
+    assert sorted(full.image_ids) == ["image1", "image2"]
+    np.testing.assert_array_equal(full.read("image1"), CORRECTED)
+    assert weak["image1"].boxes_xyxy.tolist() == [[10, 30, 20, 40], [70, 50, 90, 60]]
+    assert weak["image1"].tags.all()
+
+
+def test_an_image_may_have_a_full_label_alone(dataset):
+    weak = read_weak_labels([dataset / "weak.json"])[0]
+    write_weak_labels(dataset / "few.json", [weak["image0"], weak["image2"]], CLASSES)
+    full, found = give_full_labels(dataset, weak="few.json", truth=False, folder=drop(dataset, "image1.png"))
+    assert full.image_ids == ["image1"] and list(found) == ["image0", "image1", "image2"]
+    (dataset / "fixed" / "image1.png").unlink()
+    with pytest.raises(ValueError, match=r"few\.json: image 'image1' has neither weak nor full labels"):
+        give_full_labels(dataset, weak="few.json", folder=drop(dataset, "image0.png"))
+
+
+@pytest.mark.parametrize("name", ["coco_panoptic", "cityscapes", "voc", "label_studio", "cvat"])
+def test_what_export_writes_comes_back(dataset, name):
+    options = ["--format", name, "--settings", "{}"]
+    index = shutil.copy(dataset / "shard.json", dataset / "train-0000.json")
+    shard = ["--shard", str(index), "--labels", str(dataset / "labels"), "--out", str(dataset / "part")]
+    export(["shard", *options, *shard])
+    parts = ["--shards", str(dataset / "shard.json"), "--parts", str(dataset / "part"), "--out", str(dataset / "set")]
+    export(["merge", *options, *parts])
+    if name == "label_studio":
+        tasks = read_json(dataset / "set" / "tasks.json")
+        for task in tasks:
+            task["annotations"] = [{"result": task.pop("predictions")[0]["result"]}]
+        (dataset / "set" / "tasks.json").unlink()
+        write_json(dataset / "set" / "project-3-at-2026-11-25.json", tasks)
+    full, _ = give_full_labels(dataset, truth=False, folder=str(dataset / "set"))
+    truth = LabelFolder(dataset / "labels")
+    for image_id in truth.image_ids:
+        np.testing.assert_array_equal(full.read(image_id), truth.read(image_id))
+
+
+def test_full_labels_enter_every_round_as_they_are(dataset, tmp_path):
+    full, _ = give_full_labels(dataset, folder=drop(dataset, "image1.png"))
+    scores = write_truth_as_scores(dataset, tmp_path / "scores.h5")
+    for number in (0, 1):
+        labels = make_labels(dataset, tmp_path / str(number), scores, number, ("--full-labels", full.folder))
+        np.testing.assert_array_equal(labels.read("image1"), CORRECTED)
+        assert all("score" not in segment for segment in labels.segments("image1"))
+        assert all(segment["score"] > 0.5 for segment in labels.segments("image0"))
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "message"),
+    [
+        ("image7.png", CORRECTED, r"'image7' \(and 0 more\) is no image of the dataset"),
+        ("image1.png", CORRECTED[:, :-1], r"full label of 'image1' is 95x64, its image 96x64"),
+        ("image1.png", np.full((64, 96), 9001, np.int32), r"image1\.png: id 9001 is of category 9"),
+        ("image1.png", np.full((64, 96), 1002, np.int32), r"image1\.png: id 1002 numbers a stuff class; use 1000"),
+    ],
+)
+def test_wrong_files_in_the_folder_are_named(dataset, name, label, message):
+    with pytest.raises(ValueError, match=message):
+        give_full_labels(dataset, folder=drop(dataset, name, label))
+
+
+def test_folders_that_do_not_do_are_named(dataset):
+    with pytest.raises(ValueError, match="no such folder; full_labels"):
+        give_full_labels(dataset, folder=str(dataset / "nowhere"))
+    folder = dataset / "instances"
+    folder.mkdir()
+    write_json(folder / "instances.json", {})
+    with pytest.raises(ValueError, match="holds no stuff"):
+        give_full_labels(dataset, folder=str(folder))
+    shutil.move(folder / "instances.json", folder / "a.json")
+    write_json(folder / "b.json", [])
+    with pytest.raises(ValueError, match=r"a\.json and b\.json; leave the one"):
+        give_full_labels(dataset, folder=str(folder))
+
+
+def test_a_tag_without_boxes_leaves_things_to_the_scores():
+    """Tags alone: no box mask and no box prior speaks against the car, where there are boxes they do."""
+    label = np.zeros((20, 30), np.uint8)
+    label[5:10, 5:15] = 2
+    confidence = np.ones(label.shape, np.float32)
+    nothing = np.full(label.shape, 254, np.uint8)
+
+    def clean(boxes):
+        boxes = np.array(boxes, np.int32).reshape(-1, 4)
+        weak = ImageWeakLabels(
+            "x", 20, 30, boxes, np.full(len(boxes), 2, np.uint8), np.zeros(len(boxes), bool), np.array([1, 0, 1], bool),
+            np.zeros((0, 4), np.int32), np.zeros((0, 3), bool),
+        )  # fmt: skip
+        settings = LabelsSettings(fill_below=0)
+        return clean_label(label, confidence, weak, CLASSES, nothing, settings, min_confidence=0)
+
+    np.testing.assert_array_equal(clean([]), label)
+    assert not (clean([[20, 12, 28, 18]]) == 2).any()
+
+
+def test_box_masks_are_not_asked_about_full_images(dataset, tmp_path):
+    masks = write_box_masks(dataset, tmp_path / "masks", np.full((64, 96), 4000, np.int32))
+    full, _ = give_full_labels(dataset, folder=drop(dataset, "image1.png"))
+    scores = write_truth_as_scores(dataset, tmp_path / "scores.h5")
+    extra = ("--box-masks", masks, "--full-labels", full.folder)
+    labels = make_labels(dataset, tmp_path / "0", scores, extra=extra)
+    np.testing.assert_array_equal(labels.read("image1"), CORRECTED)
+
+
+def test_crowds_stay_crowds(dataset):
+    label = CORRECTED.copy()
+    label[40:45, :5] = 3000
+    full, weak = give_full_labels(dataset, folder=drop(dataset, "image1.png", label))
+    assert [s["iscrowd"] for s in full.segments("image1") if s["id"] == 3000] == [1]
+    assert weak["image1"].box_iscrowd.sum() == 1
+
+
+def test_a_label_without_its_file_is_named(dataset):
+    with write_labels(dataset / "fixed", CLASSES) as writer:
+        writer.add("image1", CORRECTED)
+    full, _ = give_full_labels(dataset, folder=str(dataset / "fixed"))
+    np.testing.assert_array_equal(full.read("image1"), CORRECTED)
+    (dataset / "fixed" / "image1.png").unlink()
+    with pytest.raises(ValueError, match=r"image1\.png: no such file"):
+        give_full_labels(dataset, folder=str(dataset / "fixed"))
