@@ -138,7 +138,9 @@ def tabulate_ratios(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def render_page(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> str:
+def render_page(
+    summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], supervision: Mapping[str, int]
+) -> str:
     """Render the report as one HTML page that needs no other file.
 
     Parameters
@@ -148,6 +150,8 @@ def render_page(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]
     figures : sequence
         ``name`` (file), ``title``, ``caption`` and ``image (H, W, 3) uint8`` of each figure, which is
         embedded as JPEG: a tenth of the size of the PNG file that ``name`` links to.
+    supervision : mapping
+        How many training images had what.
 
     Returns
     -------
@@ -159,7 +163,12 @@ def render_page(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]
         dataset=summary["dataset"],
         supervision=describe_supervision(summary["supervision"]),
         rounds=len(summary["rounds"]),
-        tables=[_make_ratio_table(summary), _make_class_table(summary), _make_time_table(summary)],
+        tables=[
+            _make_ratio_table(summary),
+            _make_class_table(summary),
+            _make_supervision_table(supervision),
+            _make_time_table(summary),
+        ],
         figures=[{**f, "data": _encode_jpeg(f["image"])} for f in figures],
     )
 
@@ -197,6 +206,15 @@ def _make_class_table(summary: Mapping[str, Any]) -> dict[str, Any]:
             ]
             for c in summary["categories"]
         ],
+    }
+
+
+def _make_supervision_table(supervision: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "title": "What was known of the training images",
+        "caption": "The list of all images is supervision.csv, beside this page.",
+        "columns": ["", "images"],
+        "rows": [[what, str(count)] for what, count in supervision.items()],
     }
 
 

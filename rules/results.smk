@@ -186,7 +186,8 @@ rule evaluation:
     threads: 1
     params:
         dataset=CONFIG.name,
-        supervision="provided" if CONFIG.provided.weak_labels else SUPERVISION,
+        supervision=("provided" if CONFIG.provided.weak_labels else SUPERVISION)
+        + ("+full" if HAS_FULL_LABELS else ""),
         benchmarks=BENCHMARKS,
         code=code("evaluation"),
     message:
@@ -204,6 +205,8 @@ rule report:
         summary=rules.evaluation.output.summary,
         shards=for_train("index/{shard}.json") + for_val("index/{shard}.json"),
         ground_truth=for_train("ground_truth/{shard}") + for_val("ground_truth/{shard}"),
+        weak_labels=for_train("weak_labels/{shard}.json"),
+        full_labels=for_train("full_labels/{shard}") if HAS_FULL_LABELS else [],
         cams=for_train("cams/{shard}.h5") if CONFIG.method == "wsps" else [],
         box_masks=for_train("box_masks/{shard}") if CONFIG.method == "wsps" else [],
         mined=for_train("mined/{shard}") + for_val("mined/{shard}") if CONFIG.method == "jtsm" else [],
@@ -236,7 +239,7 @@ rule report:
     shell:
         "python -m pseudogt.stages.report --summary {input.summary:q} --shards {input.shards:q} "
         "--ground-truth {input.ground_truth:q} --cams {input.cams:q} --box-masks {input.box_masks:q} "
-        "--mined {input.mined:q} "
+        "--mined {input.mined:q} --weak-labels {input.weak_labels:q} --full-labels {input.full_labels:q} "
         "--labels-first {input.labels_first:q} --labels-last {input.labels_last:q} "
         "--predictions {input.predictions:q} --reference-predictions {input.reference_predictions:q} "
         "--scores {input.scores:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"

@@ -1,8 +1,8 @@
 """Make the report: figures, tables and one HTML page.
 
 The folder holds ``train_examples.png``, ``val_examples.png``, ``worst_examples.png`` (with ``--scores``),
-``rounds.png``, ``stages.png``, ``ratios.csv`` and ``index.html``, which embeds all figures. A figure of a
-split without images is left out.
+``rounds.png``, ``stages.png``, ``ratios.csv``, ``supervision.csv`` (what was known about each training image) and
+``index.html``, which embeds all figures. A figure of a split without images is left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from pseudogt.report import (
     tabulate_ratios,
 )
 from pseudogt.score_files import ScoreFile, read_score_files
+from pseudogt.supervision import count_images, describe_images
 from pseudogt.visualisation import draw_grid, draw_legend, draw_panoptic, resize_to_width
+from pseudogt.weak_labels import read_weak_labels
 
 Source = Mapping[str, LabelFolder | ScoreFile]
 
@@ -56,17 +58,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     summary = read_json(arguments.summary)
     with replace_atomically(arguments.out) as folder:
         folder.mkdir()
-        titles = _write_examples(folder, arguments, settings)
+        supervision = _read_supervision(arguments)
+        titles = _write_examples(folder, arguments, settings, supervision)
         for name, draw in (("rounds.png", draw_rounds), ("stages.png", draw_stages)):
             _save_figure(folder / name, draw(summary))
         titles |= {"rounds.png": "Rounds", "stages.png": "Quality of the labels"}
-        _write_ratios(folder / "ratios.csv", tabulate_ratios(summary))
+        _write_table(folder / "ratios.csv", ["metric", "weak", "full", "ratio"], tabulate_ratios(summary))
+        rows = [{"image_id": image_id, "supervision": what} for image_id, what in supervision.items()]
+        _write_table(folder / "supervision.csv", ["image_id", "supervision"], rows)
         note = f"Supervision: {' and '.join(describe_supervision(summary['supervision']))}."
         figures = [
             {"name": name, "title": title, "caption": f"{CAPTIONS[name]} {note}", "image": read_image(folder / name)}
             for name, title in titles.items()
         ]
-        (folder / "index.html").write_text(render_page(summary, figures), encoding="utf-8")
+        (folder / "index.html").write_text(render_page(summary, figures, count_images(supervision)), encoding="utf-8")
 
 
 def _parse_arguments(argv: Sequence[str] | None) -> Namespace:
@@ -76,7 +81,9 @@ def _parse_arguments(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--shards", required=True, nargs="+", type=Path, help="train-*.json and val-*.json of the index"
     )
+    parser.add_argument("--weak-labels", required=True, nargs="+", type=Path, help="of train")
     for name in (
+        "full-labels",
         "ground-truth",
         "cams",
         "box-masks",
@@ -91,7 +98,15 @@ def _parse_arguments(argv: Sequence[str] | None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def _write_examples(folder: Path, arguments: Namespace, settings: ReportSettings) -> dict[str, str]:
+def _read_supervision(arguments: Namespace) -> dict[str, str]:
+    """What was known about each training image."""
+    weak_labels, _ = read_weak_labels(arguments.weak_labels)
+    return describe_images(weak_labels, read_label_folders(arguments.full_labels))
+
+
+def _write_examples(
+    folder: Path, arguments: Namespace, settings: ReportSettings, supervision: Mapping[str, str]
+) -> dict[str, str]:
     """Write the figures of examples; return their titles by file name."""
     truth = read_label_folders(arguments.ground_truth)
     predictions = read_label_folders(arguments.predictions)
@@ -122,7 +137,7 @@ def _write_examples(folder: Path, arguments: Namespace, settings: ReportSettings
     titles = {}
     for name, title, records, chosen, columns in plans:
         if chosen:
-            captions = [_describe_image(i, per_image.get(i, {}).get("pq")) for i in chosen]
+            captions = [_describe_image(i, supervision.get(i), per_image.get(i, {}).get("pq")) for i in chosen]
             grid = _draw_examples([records[i] for i in chosen], captions, columns, classes, settings)
             write_png(folder / name, grid)
             titles[name] = title
@@ -135,8 +150,9 @@ def _read_split(shards: Sequence[Path], split: str) -> dict[str, ImageRecord]:
     return {r.image_id: r for r in read_shards(of_split)[0]} if of_split else {}
 
 
-def _describe_image(image_id: str, pq: float | None) -> str:
-    return image_id if pq is None else f"{image_id}   PQ {pq:.2f}"
+def _describe_image(image_id: str, supervision: str | None, pq: float | None) -> str:
+    parts = [image_id, *([f"PQ {pq:.2f}"] if pq is not None else []), *([supervision] if supervision else [])]
+    return "   ".join(parts)
 
 
 def _draw_examples(
@@ -184,9 +200,9 @@ def _save_figure(path: Path, figure: Figure) -> None:
     path.write_bytes(buffer.getvalue())
 
 
-def _write_ratios(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["metric", "weak", "full", "ratio"], lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from pseudogt.metrics import SCORE_KEYS
 from pseudogt.report import choose_evenly, find_worst
 from pseudogt.score_files import write_scores
 from pseudogt.stages.report import main
+from pseudogt.weak_labels import ImageWeakLabels, write_weak_labels
 
 CLASSES = ClassTable(
     ("road", "sky", "car & <b>van</b>"),
@@ -87,10 +89,32 @@ def run_folder(tmp_path):
                 label = CLASSES.category_to_train[np.roll(panoptic_id, 4, 1) // 1000]
                 label[:, ::9] = IGNORE_LABEL
                 writer.add(image_id, np.zeros((1, 4, 8)), np.array([0]), label, label)
+    write_known(tmp_path)
     write_json(tmp_path / "summary.json", make_summary())
     per_image = {f"val-0000-{i}": {"pq": (i * 7 % 10) / 10 if i else None} for i in range(10)}
     write_json(tmp_path / "scores.json", {"per_image": per_image})
     return tmp_path
+
+
+def write_known(folder: Path) -> None:
+    """Weak labels of every kind, and one full label."""
+    crops, none = np.array([[0, 0, 128, 64]], np.int32), np.zeros((0, 4), np.int32)
+    weak = []
+    for i in range(10):
+        boxes = np.array([[0, 0, 9, 9]], np.int32) if i % 2 else none
+        grid = crops if i < 4 else none
+        tags, unknown = np.array([i < 8, False, i % 2 == 1]), (0, 1, 2) if i >= 8 else ()
+        found = (
+            np.full(len(boxes), 2, np.uint8),
+            np.zeros(len(boxes), bool),
+            tags,
+            grid,
+            np.ones((len(grid), 3), bool),
+        )
+        weak.append(ImageWeakLabels(f"train-0000-{i}", 64, 128, boxes, *found, unknown))
+    write_weak_labels(folder / "weak.json", weak, CLASSES)
+    with write_labels(folder / "full" / "train-0000", CLASSES) as writer:
+        writer.add("train-0000-0", np.full((64, 128), 7000, np.int32))
 
 
 def disturb(panoptic_id: np.ndarray, kind: str) -> np.ndarray:
@@ -115,6 +139,7 @@ def run(folder: Path, *, splits=("train", "val"), settings=None, scores=True) ->
     arguments += ["--ground-truth", *paths("ground_truth"), "--cams", *paths("cams", ".h5", train)]
     arguments += ["--box-masks", *paths("box_masks", of=train), "--labels-first", *paths("labels_first", of=train)]
     arguments += ["--labels-last", *paths("labels_last", of=train), "--predictions", *paths("predictions")]
+    arguments += ["--weak-labels", str(folder / "weak.json"), "--full-labels", *paths("full", of=train)]
     arguments += ["--reference-predictions", *paths("reference_predictions", of=val)]
     main([*arguments, "--out", str(folder / "report"), "--settings", json.dumps(settings or {})])
     return folder / "report"
@@ -123,8 +148,8 @@ def run(folder: Path, *, splits=("train", "val"), settings=None, scores=True) ->
 def test_report_holds_all_figures_and_tables(run_folder):
     report = run(run_folder)
     assert sorted(p.name for p in report.iterdir()) == [
-        "index.html", "ratios.csv", "rounds.png", "stages.png", "train_examples.png", "val_examples.png",
-        "worst_examples.png",
+        "index.html", "ratios.csv", "rounds.png", "stages.png", "supervision.csv", "train_examples.png",
+        "val_examples.png", "worst_examples.png",
     ]  # fmt: skip
     for path in report.glob("*.png"):
         assert read_image(path).std() > 5
@@ -134,6 +159,19 @@ def test_report_holds_all_figures_and_tables(run_folder):
         rows = {row["metric"]: row for row in csv.DictReader(file)}
     assert float(rows["PQ"]["ratio"]) == pytest.approx(0.53 / 0.58)
     assert rows["AP"]["ratio"] == ""
+
+
+def test_report_says_which_image_had_what(run_folder):
+    report = run(run_folder)
+    with (report / "supervision.csv").open() as file:
+        found = [row["supervision"] for row in csv.DictReader(file)]
+    assert found == [
+        "full label", "crop tags + boxes", "crop tags", "crop tags + boxes", "image tags", "image tags + boxes",
+        "image tags", "image tags + boxes", "nothing", "boxes",
+    ]  # fmt: skip
+    page = (report / "index.html").read_text()
+    assert re.search(r"<td>crop tags \+ boxes</td>\s*<td>2</td>", page)
+    assert re.search(r"<td>full label</td>\s*<td>1</td>", page)
 
 
 def test_page_needs_no_other_file_and_escapes_what_it_shows(run_folder):
