@@ -15,14 +15,14 @@ class BoxMasksSettings(Section):
     """Which segmenters must agree, and who owns what several boxes claim."""
 
     segmenters: tuple[Engine, ...] = Field(
-        ("grabcut", "hierarchy"),
+        ("network",),
         min_length=1,
         description="A pixel counts only where all of these agree. network: trained without classes on drawn segments "
         "(BSDS500) and on the masks of 100 images of COCO train; grabcut; hierarchy: regions of a contour hierarchy; "
         "proposal: the best of the stage `proposals`; sam: a Segment Anything model of your own; ellipse; fill.",
     )
     sure: float = Field(
-        0.5,
+        0.7,
         ge=0.5,
         lt=1,
         description="Of segmenters that give probabilities (network, sam): a pixel is thing above it, and no thing "
