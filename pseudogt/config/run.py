@@ -87,7 +87,6 @@ class RunConfig(Section):
             for key, remedy, is_wrong in (
                 ("weak_labels.boxes", "false", self.weak_labels.boxes),
                 ("weak_labels.thing_tags", "true", not self.weak_labels.thing_tags),
-                ("labels.box_prior", "false", self.labels.box_prior),
                 ("provided.cams", "null", self.provided.cams is not None),
                 ("provided.box_masks", "null", self.provided.box_masks is not None),
             )
@@ -95,6 +94,8 @@ class RunConfig(Section):
         ]
         if wrong:
             raise ValueError(f"method: jtsm learns from tags alone; set {', '.join(wrong)}")
+        if self.mining.samples == "crop" and self.weak_labels.tags == "image" and not self.provided.weak_labels:
+            raise ValueError("mining.samples: crop needs the tags of crops; set weak_labels.tags to crop")
         return self
 
 
