@@ -1,0 +1,158 @@
+"""The mask branch: two heads, of which one learns what evidence says and the other what the first says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.ops import box_iou, roi_align
+
+from models.jtsm.refinement import PseudoBoxes
+from models.jtsm.samples import Placement
+from pseudogt.box_evidence import BoxMask
+
+MASK_PX = 28
+POOLED = MASK_PX // 2
+
+
+class MaskHead(nn.Module):
+    """Four convolutions, an upsampling and a mask of each thing class (Mask R-CNN).
+
+    Parameters
+    ----------
+    channels_in : int
+        Of the backbone.
+    channels : int
+        Of the head; 256 in the paper.
+    things : int
+        Thing classes, K.
+    """
+
+    def __init__(self, *, channels_in: int, channels: int, things: int) -> None:
+        super().__init__()
+        widths = [channels_in] + [channels] * 4
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
+        self.upsample = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+        self.predict = nn.Conv2d(channels, things, 1)
+        for name, value in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(value)
+            elif name.startswith("predict"):
+                nn.init.normal_(value, std=0.001)
+            else:
+                nn.init.kaiming_normal_(value, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Logits ``(P, K, 28, 28)`` of pooled features ``(P, C, 14, 14)``."""
+        for conv in self.convs:
+            pooled = F.relu(conv(pooled))
+        return self.predict(F.relu(self.upsample(pooled)))
+
+
+class MaskTargets(NamedTuple):
+    """What the mask branch learns from one image.
+
+    Attributes
+    ----------
+    rows : (P,) int64
+        Proposals of the image.
+    labels : (P,) int64
+        Thing class of each.
+    near : (P,) int64
+        Of the proposals in ``evidence_rows`` the one whose mask each learns.
+    evidence_rows : (N,) int64
+        Proposals in whose boxes evidence is asked for.
+    """
+
+    rows: Tensor
+    labels: Tensor
+    near: Tensor
+    evidence_rows: Tensor
+
+
+def choose_mask_targets(
+    boxes_xyxy: Tensor, labels: Tensor, pseudo: PseudoBoxes, *, things: int, top_k: int, limit: int | None
+) -> MaskTargets:
+    """Which proposals of an image learn a mask, and from which boxes' evidence.
+
+    Parameters
+    ----------
+    boxes_xyxy : (R, 4)
+        Proposals.
+    labels : (R,) int64
+        As assigned by the last stage; K for background.
+    pseudo : PseudoBoxes
+        Of the last stage.
+    things : int
+        Thing classes, K.
+    top_k : int
+        Evidence is asked for in the boxes of this many proposals of things nearest to each pseudo box.
+    limit : int or None
+        Proposals that learn, at most: those that overlap pseudo boxes most.
+    """
+    found = (labels < things).nonzero()[:, 0]
+    if not len(found):
+        return MaskTargets(found, found, found, found)
+    overlap = box_iou(pseudo.boxes_xyxy, boxes_xyxy[found])
+    evidence_rows = found[overlap.topk(min(top_k, len(found)), dim=1).indices.flatten().unique()]
+    learning = found
+    if limit is not None and len(found) > limit:
+        learning = found[overlap.max(0).values.topk(limit).indices.sort().values]
+    nearest = box_iou(boxes_xyxy[learning], boxes_xyxy[evidence_rows]).argmax(1)
+    return MaskTargets(learning, labels[learning], nearest, evidence_rows)
+
+
+def sample_masks(masks: Sequence[BoxMask], boxes_xyxy: NDArray[np.float32], placement: Placement) -> NDArray[np.bool_]:
+    """Masks of an image ``(P, 28, 28)`` inside boxes of a view.
+
+    Parameters
+    ----------
+    masks : sequence of BoxMask
+        One for each box, in the image.
+    boxes_xyxy : (P, 4) float32
+        In the view.
+    placement : Placement
+        Of the view.
+    """
+    sampled = np.zeros((len(masks), MASK_PX, MASK_PX), bool)
+    steps = (np.arange(MASK_PX, dtype=np.float32) + 0.5) / MASK_PX
+    for out, mask, (x0, y0, x1, y1) in zip(sampled, masks, placement.to_image(boxes_xyxy), strict=True):
+        left, top = mask.origin_xy
+        x = np.broadcast_to(x0 + steps * (x1 - x0) - left - 0.5, out.shape).astype(np.float32)
+        y = np.broadcast_to((y0 + steps * (y1 - y0) - top - 0.5)[:, None], out.shape).astype(np.float32)
+        out[:] = cv2.remap(mask.mask.astype(np.float32), x, y, cv2.INTER_LINEAR, borderValue=0) >= 0.5
+    return sampled[..., ::-1] if placement.flipped else sampled
+
+
+def pool_boxes(features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor, stride: int) -> Tensor:
+    """Features ``(P, C, 14, 14)`` in boxes by RoIAlign."""
+    rois = torch.cat([batch_index[:, None].to(features.dtype), boxes_xyxy.to(features.dtype)], dim=1)
+    return roi_align(features, rois, POOLED, spatial_scale=1 / stride, sampling_ratio=-1, aligned=True)
+
+
+def compute_mask_losses(first: Tensor, second: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses of both heads.
+
+    Parameters
+    ----------
+    first, second : (P, K, 28, 28)
+        Logits.
+    labels : (P,) int64
+    targets : (P, 28, 28) bool
+        What evidence says; the second head learns the mask of the first one.
+    """
+    if not len(labels):
+        return first.sum() * 0, second.sum() * 0
+    chosen = torch.arange(len(labels), device=labels.device), labels
+    own, follower = first[chosen].float(), second[chosen].float()
+    return (
+        F.binary_cross_entropy_with_logits(own, targets.float()),
+        F.binary_cross_entropy_with_logits(follower, (own.detach() > 0).float()),
+    )

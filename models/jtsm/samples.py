@@ -1,0 +1,287 @@
+"""What the JTSM network sees: an image with its proposals, and views of it (a window, a size, a mirror image)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.jtsm.backbones import STRIDE
+from models.jtsm.moi_pool import Members
+
+NO_SUPERPIXEL = -1
+"""Superpixel of pixels that only fill a batch."""
+
+
+@dataclass(frozen=True)
+class MiningImage:
+    """An image, its proposals and its tags.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 RGB
+    superpixels : (H, W) int32
+        From 0.
+    members : (R, S) bool
+        Superpixels of each proposal, best proposal first.
+    boxes_xyxy : (R, 4) int32
+        Half-open.
+    scores : (R,) float32
+    tags : (C,) bool
+        In the network's order, things first.
+    known : (C,) bool
+        Classes whose tag is known.
+    """
+
+    image: NDArray[np.uint8]
+    superpixels: NDArray[np.int32]
+    members: NDArray[np.bool_]
+    boxes_xyxy: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    tags: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+
+    def check(self, class_count: int) -> None:
+        """Whether the parts fit together.
+
+        Raises
+        ------
+        ValueError
+            Naming what does not.
+        """
+        count = len(self.boxes_xyxy)
+        if not count:
+            raise ValueError("there are no proposals; make them anew, or take the image off the list")
+        if self.image.shape[:2] != self.superpixels.shape:
+            raise ValueError(f"image {self.image.shape[:2]} and superpixels {self.superpixels.shape} differ in size")
+        if self.members.shape[0] != count or self.scores.shape != (count,):
+            raise ValueError(f"{count} boxes, {len(self.members)} segments and {len(self.scores)} scores differ")
+        if self.superpixels.min() < 0 or self.superpixels.max() >= self.members.shape[1]:
+            raise ValueError(
+                f"superpixels {self.superpixels.min()}..{self.superpixels.max()}, but proposals know "
+                f"{self.members.shape[1]} of them; the proposals are of another image"
+            )
+        if self.tags.shape != (class_count,) or self.known.shape != (class_count,):
+            raise ValueError(f"{len(self.tags)} tags for {class_count} classes")
+
+
+class Placement(NamedTuple):
+    """Where a view lies in its image.
+
+    Attributes
+    ----------
+    window_xyxy : (4,) int
+        Part of the image that is seen, half-open.
+    size : (h, w)
+        Of the view in pixels.
+    flipped : bool
+        Whether it is mirrored.
+    """
+
+    window_xyxy: tuple[int, int, int, int]
+    size: tuple[int, int]
+    flipped: bool
+
+    def to_view(self, boxes_xyxy: NDArray) -> NDArray[np.float32]:
+        """Boxes ``(R, 4)`` of the image in pixels of the view; they may stick out."""
+        x0, y0, x1, y1 = self.window_xyxy
+        height, width = self.size
+        scale = np.array([width / (x1 - x0), height / (y1 - y0)] * 2)
+        moved = (boxes_xyxy - np.array([x0, y0, x0, y0])) * scale
+        return self._mirror(moved).astype(np.float32)
+
+    def to_image(self, boxes_xyxy: NDArray) -> NDArray[np.float32]:
+        """Inverse of :meth:`to_view`."""
+        x0, y0, x1, y1 = self.window_xyxy
+        height, width = self.size
+        scale = np.array([(x1 - x0) / width, (y1 - y0) / height] * 2)
+        return (self._mirror(boxes_xyxy) * scale + np.array([x0, y0, x0, y0])).astype(np.float32)
+
+    def _mirror(self, boxes: NDArray) -> NDArray:
+        if not self.flipped:
+            return boxes
+        mirrored = boxes.copy()
+        mirrored[..., 0], mirrored[..., 2] = self.size[1] - boxes[..., 2], self.size[1] - boxes[..., 0]
+        return mirrored
+
+
+class View(NamedTuple):
+    """What the network sees of an image.
+
+    Attributes
+    ----------
+    image : (h, w, 3) uint8
+    superpixels : (h, w) int32
+    boxes_xyxy : (r, 4) float32
+        Clipped to the view.
+    rows : (r,) int64
+        Positions of these proposals in the image's list.
+    placement : Placement
+    """
+
+    image: NDArray[np.uint8]
+    superpixels: NDArray[np.int32]
+    boxes_xyxy: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class MiningAugmentation:
+    """How views for training are drawn.
+
+    Attributes
+    ----------
+    short_sides_px : tuple of int
+        Lengths of the shorter side, one of which is drawn.
+    long_side_px : int
+        The longer side at most.
+    crop_fraction : float
+        Height and width of the window over those of the image, at least; drawn independently.
+    flip : float
+        Probability of a mirror image.
+    colour : float
+        Largest change of brightness and of saturation, as a share.
+    """
+
+    short_sides_px: tuple[int, ...]
+    long_side_px: int
+    crop_fraction: float
+    flip: float
+    colour: float
+
+
+def draw_view(
+    sample: MiningImage, augmentation: MiningAugmentation, max_proposals: int, rng: np.random.Generator
+) -> View:
+    """A random view for training.
+
+    Differs from the paper's code: the tags stay those of the whole image; theirs are made anew from
+    the masks that the window shows, which weak labels do not have.
+    """
+    height, width = sample.image.shape[:2]
+    crop_height, crop_width = (
+        max(1, int(extent * rng.uniform(augmentation.crop_fraction, 1) + 0.5)) for extent in (height, width)
+    )
+    y0, x0 = int(rng.integers(height - crop_height + 1)), int(rng.integers(width - crop_width + 1))
+    window = (x0, y0, x0 + crop_width, y0 + crop_height)
+    short = int(rng.choice(augmentation.short_sides_px))
+    size = choose_size((crop_height, crop_width), short, augmentation.long_side_px)
+    view = make_view(sample, Placement(window, size, rng.random() < augmentation.flip), max_proposals)
+    return view._replace(image=_change_colours(view.image, augmentation.colour, rng))
+
+
+def choose_size(size: tuple[int, int], short_side_px: int, long_side_px: int) -> tuple[int, int]:
+    """Size (h, w) at which the shorter side has a length, or the longer one its greatest."""
+    scale = min(short_side_px / min(size), long_side_px / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def make_view(sample: MiningImage, placement: Placement, max_proposals: int, *, distinct: bool = True) -> View:
+    """A view with its proposals.
+
+    Boxes are moved along and clipped; of those that are equal when rounded the first counts; empty
+    ones are dropped, and all after the first ``max_proposals``. With ``distinct`` false all of the
+    first stay, so that the views of an image can be averaged.
+
+    Raises
+    ------
+    ValueError
+        If no proposal is left.
+    """
+    x0, y0, x1, y1 = placement.window_xyxy
+    height, width = placement.size
+    part = sample.image[y0:y1, x0:x1]
+    shrinks = part.shape[0] > height
+    image = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    superpixels = cv2.resize(sample.superpixels[y0:y1, x0:x1], (width, height), interpolation=cv2.INTER_NEAREST)
+    if placement.flipped:
+        image, superpixels = image[:, ::-1], superpixels[:, ::-1]
+    boxes = np.clip(placement.to_view(sample.boxes_xyxy), 0, np.array([width, height, width, height], np.float32))
+    rows = _select_boxes(boxes, max_proposals) if distinct else np.arange(min(len(boxes), max_proposals))
+    if not len(rows):
+        raise ValueError(f"no proposal has a pixel in the window {placement.window_xyxy} of the image")
+    return View(np.ascontiguousarray(image), np.ascontiguousarray(superpixels), boxes[rows], rows, placement)
+
+
+def _select_boxes(boxes: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
+    _, first = np.unique(np.floor(boxes + 0.5), axis=0, return_index=True)
+    order = np.sort(first)
+    filled = (boxes[order, 2] > boxes[order, 0]) & (boxes[order, 3] > boxes[order, 1])
+    return order[filled][:limit]
+
+
+def _change_colours(image: NDArray[np.uint8], share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    brightness, saturation = rng.uniform(1 - share, 1 + share, 2)
+    bright = image.astype(np.float32) * brightness
+    grey = bright @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.clip(grey[..., None] + saturation * (bright - grey[..., None]), 0, 255).astype(np.uint8)
+
+
+def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Sequence[View]) -> dict[str, Tensor]:
+    """Tensors of several views, filled on the right and below to one size.
+
+    Parameters
+    ----------
+    samples : sequence of MiningImage
+    numbers : sequence of int
+        Numbers of the images, by which evidence of them is asked for.
+    views : sequence of View
+
+    Returns
+    -------
+    dict
+        ``images (B, 3, H, W) uint8``, ``sizes (B, 2)``, ``superpixels (B, H, W) int32``, of all
+        proposals ``boxes (R, 4)``, ``batch_index (R,)``, ``scores (R,)``, ``rows (R,)``, ``indices``
+        and ``starts`` (see :class:`models.jtsm.moi_pool.Members`), ``tags`` and ``known (B, C)
+        float32``, ``numbers (B,)``, ``windows (B, 4)``, ``flipped (B,)``.
+    """
+    sizes = np.array([view.placement.size for view in views])
+    height, width = (-(-int(extent) // STRIDE) * STRIDE for extent in sizes.max(0))
+    images = np.zeros((len(views), height, width, 3), np.uint8)
+    superpixels = np.full((len(views), height, width), NO_SUPERPIXEL, np.int32)
+    for b, view in enumerate(views):
+        h, w = view.placement.size
+        images[b, :h, :w], superpixels[b, :h, :w] = view.image, view.superpixels
+    members = [np.nonzero(sample.members[view.rows]) for sample, view in zip(samples, views, strict=True)]
+    counts = np.concatenate(
+        [np.bincount(rows, minlength=len(view.rows)) for (rows, _), view in zip(members, views, strict=True)]
+    )
+    arrays = {
+        "sizes": sizes,
+        "superpixels": superpixels,
+        "boxes": np.concatenate([view.boxes_xyxy for view in views]),
+        "batch_index": np.repeat(np.arange(len(views)), [len(view.rows) for view in views]),
+        "scores": np.concatenate([s.scores[v.rows] for s, v in zip(samples, views, strict=True)]).astype(np.float32),
+        "rows": np.concatenate([view.rows for view in views]),
+        "indices": np.concatenate([indices for _, indices in members]).astype(np.int32),
+        "starts": np.concatenate([[0], np.cumsum(counts)]),
+        "tags": np.stack([sample.tags for sample in samples]).astype(np.float32),
+        "known": np.stack([sample.known for sample in samples]).astype(np.float32),
+        "numbers": np.array(numbers),
+        "windows": np.array([view.placement.window_xyxy for view in views]),
+        "flipped": np.array([view.placement.flipped for view in views]),
+    }
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    return {"images": torch.from_numpy(images).permute(0, 3, 1, 2), **tensors}
+
+
+def get_members(batch: Mapping[str, Tensor]) -> Members:
+    """Superpixels of the proposals of a batch."""
+    return Members(batch["indices"], batch["starts"])
+
+
+def get_placements(batch: Mapping[str, Tensor]) -> list[Placement]:
+    """Where the views of a batch lie."""
+    return [
+        Placement(tuple(window), (size[0], size[1]), flipped)
+        for window, size, flipped in zip(
+            batch["windows"].tolist(), batch["sizes"].tolist(), batch["flipped"].tolist(), strict=True
+        )
+    ]

@@ -1,0 +1,100 @@
+"""The semantic branch: which stuff is where, learnt from what the mining head says of proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pseudogt.labels import IGNORE_LABEL
+
+THINGS = 0
+"""Semantic label of all things; stuff class s has label s + 1."""
+
+
+class SemanticHead(nn.Module):
+    """A convolution at stride 8, normalised, and a prediction at stride 4.
+
+    Parameters
+    ----------
+    channels_in : int
+        Of the backbone.
+    channels : int
+        Of the head; 128 in the paper.
+    labels : int
+        Stuff classes and one for all things, S.
+    """
+
+    def __init__(self, *, channels_in: int, channels: int, labels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(min(32, channels), channels)
+        self.predict = nn.Conv2d(channels, labels, 1)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.predict.weight, std=0.01)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(B, S, H / 4, W / 4)`` of features ``(B, C, H / 8, W / 8)``."""
+        hidden = F.relu(self.norm(self.conv(features)))
+        return self.predict(F.interpolate(hidden, scale_factor=2, mode="bilinear", align_corners=False))
+
+
+def compute_semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of logits ``(B, S, H / 4, W / 4)`` with labels ``(B, H, W)``, ``IGNORE_LABEL`` left out."""
+    full_size = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
+    known = (labels != IGNORE_LABEL).sum().clamp(min=1)
+    loss = F.cross_entropy(full_size, labels.long(), ignore_index=IGNORE_LABEL, reduction="sum")
+    return loss / known
+
+
+def label_by_segments(
+    shares: NDArray[np.float32], members: NDArray[np.bool_], tags: NDArray[np.bool_], things: int, *, least: float = 0.1
+) -> NDArray[np.uint8]:
+    """Semantic label of each superpixel by the scores of the proposals that hold it.
+
+    A class's score on a superpixel is the sum of its shares over the proposals that hold it, over
+    the highest such sum in the image. The label is that of the tagged class with the highest score;
+    unknown where none reaches ``least``.
+
+    Parameters
+    ----------
+    shares : (R, C) float32
+        Of the mining head.
+    members : (R, S) bool
+    tags : (C,) bool
+    things : int
+        The first K classes are things.
+    least : float
+
+    Returns
+    -------
+    (S,) uint8
+    """
+    present = np.flatnonzero(tags)
+    if not len(present):
+        return np.full(members.shape[1], IGNORE_LABEL, np.uint8)
+    sums = shares[:, present].T @ members.astype(np.float32)
+    scores = sums / np.maximum(sums.max(1, keepdims=True), 1e-12)
+    labels = np.where(present < things, THINGS, present - things + 1)[scores.argmax(0)].astype(np.uint8)
+    labels[scores.max(0) < least] = IGNORE_LABEL
+    return labels
+
+
+def paint_stuff(
+    masks: Sequence[NDArray[np.bool_]], stuff: Sequence[int], scores: Sequence[float], shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Semantic map ``(H, W)`` of the masks of stuff classes, the surest on top; ``THINGS`` where there is none.
+
+    A class that others cover completely is painted once more at the end.
+    """
+    label = np.full(shape, THINGS, np.uint8)
+    order = np.argsort(scores, kind="stable")
+    for index in order:
+        label[masks[index]] = stuff[index] + 1
+    for index in order:
+        if not (label == stuff[index] + 1).any():
+            label[masks[index]] = stuff[index] + 1
+    return label

@@ -1,0 +1,425 @@
+"""The JTSM network: its heads by hand, its laws, and that it learns two images by heart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models.jtsm.detection import DetectionPlan, detect, paste_mask
+from models.jtsm.masks import MASK_PX, choose_mask_targets, compute_mask_losses, sample_masks
+from models.jtsm.mining import MiningHead, compute_mining_loss
+from models.jtsm.network import Evidence, build_jtsm_network, move_mask
+from models.jtsm.refinement import (
+    PseudoBoxes,
+    assign_proposals,
+    compute_refinement_losses,
+    decode_boxes,
+    encode_boxes,
+    find_pseudo_boxes,
+)
+from models.jtsm.samples import (
+    MiningAugmentation,
+    MiningImage,
+    Placement,
+    choose_size,
+    collate,
+    draw_view,
+    make_view,
+)
+from models.jtsm.semantic import THINGS, compute_semantic_loss, label_by_segments, paint_stuff
+from pseudogt.box_evidence import BoxMask, take_segment
+from pseudogt.labels import IGNORE_LABEL
+
+BACKGROUND = 2
+"""Of two thing classes."""
+
+
+# The mining head
+
+
+def test_mining_head_by_hand():
+    head = MiningHead(channels=2, classes=2)
+    with torch.no_grad():
+        head.classify.weight.copy_(torch.eye(2))
+        head.detect.weight.copy_(torch.eye(2) * 2)
+    feature = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
+    mined = head(feature, [2, 1])
+    one, two = torch.sigmoid(torch.tensor([1.0, 2.0])).tolist()
+    expected = [[one * two, (1 - one) * (1 - two)], [(1 - one) * (1 - two), one * two]]
+    torch.testing.assert_close(mined.shares[:2], torch.tensor(expected))
+    torch.testing.assert_close(mined.presence[0], mined.shares[:2].sum(0))
+    # alone in its image a proposal is all there is of every class
+    torch.testing.assert_close(mined.presence[1], feature[2].softmax(0))
+
+
+def test_mining_loss_leaves_unknown_tags_out():
+    presence, tags = torch.tensor([[0.9, 0.2], [0.5, 0.7]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    everything = compute_mining_loss(presence, tags, torch.ones(2, 2))
+    assert everything.item() == pytest.approx(-np.log([0.9, 0.8, 0.5, 0.7]).mean(), rel=1e-5)
+    known = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    assert compute_mining_loss(presence, tags, known).item() == pytest.approx(-np.log(0.9), rel=1e-5)
+    assert compute_mining_loss(presence, tags, torch.zeros(2, 2)).item() == 0
+
+
+# The refinement heads
+
+BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8], [20, 0, 30, 10], [40, 40, 50, 60]])
+
+
+def test_pseudo_boxes_are_the_best_proposals_of_tagged_things():
+    scores = torch.tensor([[0.1, 0.9], [0.3, 0.0], [0.2, 0.1], [0.1, 0.2]])
+    found = find_pseudo_boxes(scores, BOXES, torch.tensor([True, False]), torch.tensor([0.7, 0.4]))
+    assert (found.classes.tolist(), found.rows.tolist()) == ([0], [1])
+    torch.testing.assert_close(found.boxes_xyxy, BOXES[1:2])
+    torch.testing.assert_close(found.weights, torch.tensor([0.7]))
+    moved = torch.stack([BOXES + 1, BOXES + 2], dim=1)
+    of_class = find_pseudo_boxes(scores, moved, torch.tensor([False, True]), torch.tensor([0.7, 0.4]))
+    torch.testing.assert_close(of_class.boxes_xyxy, BOXES[:1] + 2)
+
+
+def test_proposals_are_assigned_by_overlap():
+    pseudo = PseudoBoxes(torch.tensor([1, 0]), BOXES[[0, 2]], torch.tensor([0.5, 0.25]), torch.tensor([0, 2]))
+    assigned = assign_proposals(BOXES, pseudo, BACKGROUND)
+    assert assigned.labels.tolist() == [1, 1, 0, BACKGROUND]
+    assert assigned.weights[:3].tolist() == [0.5, 0.5, 0.25]
+    none = assign_proposals(BOXES, PseudoBoxes(*(t[:0] for t in pseudo)), BACKGROUND)
+    assert none.labels.tolist() == [BACKGROUND] * 4
+    assert none.weights.tolist() == [0] * 4
+
+
+def test_refinement_losses_by_hand():
+    logits = torch.tensor([[2.0, 0, 0], [0, 0, 1], [0, 3, 0]])
+    labels, weights = torch.tensor([0, BACKGROUND, 1]), torch.tensor([0.5, 1.0, 0.0])
+    deltas = torch.zeros(3, 2, 4)
+    boxes, targets = BOXES[:3], BOXES[:3] + torch.tensor([1.0, 0, 1, 0])
+    classes, moves = compute_refinement_losses(logits, deltas, boxes, targets, labels, weights)
+    entropy = F.cross_entropy(logits, labels, reduction="none")
+    assert classes.item() == pytest.approx(((0.5 * entropy[0] + entropy[1]) / 2).item())  # two proposals count
+    assert moves.item() == pytest.approx(0.5 * (1 / 10 * 10) / 3)  # a shift by a tenth of the width, weighted by 10
+
+
+def test_no_weight_no_loss():
+    logits, deltas = torch.randn(4, 3, requires_grad=True), torch.randn(4, 2, 4, requires_grad=True)
+    losses = compute_refinement_losses(logits, deltas, BOXES, BOXES, torch.tensor([0, 1, 2, 0]), torch.zeros(4))
+    sum(losses).backward()
+    assert [loss.item() for loss in losses] == [0, 0]
+    assert not logits.grad.any() and not deltas.grad.any()
+
+
+def test_boxes_are_decoded_as_they_were_encoded():
+    targets = torch.rand(4, 4).cumsum(1) * 20
+    targets = torch.stack([targets[:, 0], targets[:, 1], targets[:, 0] + 7, targets[:, 1] + 9], dim=1)
+    decoded = decode_boxes(encode_boxes(targets, BOXES)[:, None], BOXES)[:, 0]
+    torch.testing.assert_close(decoded, targets)
+    huge = decode_boxes(torch.full((1, 1, 4), 1e4), BOXES[:1])
+    assert (huge[0, 0, 2] - huge[0, 0, 0]).item() == pytest.approx(10 * 62.5)
+
+
+# Masks
+
+
+def test_mask_targets_come_from_the_nearest_boxes():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 7], [30, 30, 40, 40]])
+    pseudo = PseudoBoxes(torch.tensor([1]), boxes[:1], torch.ones(1), torch.tensor([0]))
+    labels = assign_proposals(boxes, pseudo, BACKGROUND).labels
+    target = choose_mask_targets(boxes, labels, pseudo, things=2, top_k=2, limit=None)
+    assert target.rows.tolist() == [0, 1, 2]
+    assert target.evidence_rows.tolist() == [0, 1]
+    assert target.near.tolist() == [0, 1, 1]
+    fewer = choose_mask_targets(boxes, labels, pseudo, things=2, top_k=2, limit=1)
+    assert fewer.rows.tolist() == [0]
+    nothing = choose_mask_targets(boxes, labels * 0 + BACKGROUND, pseudo, things=2, top_k=2, limit=None)
+    assert not len(nothing.rows) and not len(nothing.evidence_rows)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_masks_are_sampled_where_the_view_shows_them(flipped):
+    image = np.zeros((40, 60), bool)
+    image[10:30, 20:40] = True
+    mask = BoxMask((15, 5), image[5:35, 15:45])
+    placement = Placement((10, 0, 60, 40), (80, 100), flipped)
+    box = placement.to_view(np.array([[20, 10, 60, 30]]))
+    (sampled,) = sample_masks([mask], box, placement)
+    expected = np.zeros((MASK_PX, MASK_PX), bool)
+    expected[:, : MASK_PX // 2] = True
+    np.testing.assert_array_equal(sampled, expected[:, ::-1] if flipped else expected)
+    whole = move_mask(mask, placement)
+    seen = np.repeat(np.repeat(image[:, 10:], 2, 0), 2, 1)
+    np.testing.assert_array_equal(whole, seen[:, ::-1] if flipped else seen)
+
+
+def test_second_mask_head_learns_from_the_first():
+    first, second = torch.full((1, 2, MASK_PX, MASK_PX), 3.0), torch.zeros(1, 2, MASK_PX, MASK_PX)
+    first[0, 1, :, :14] = -3
+    evidence = torch.zeros(1, MASK_PX, MASK_PX, dtype=torch.bool)
+    own, follower = compute_mask_losses(first, second, torch.tensor([1]), evidence)
+    assert own.item() == pytest.approx(np.log1p(np.exp([3, -3])).mean(), rel=1e-5)
+    assert follower.item() == pytest.approx(np.log(2), rel=1e-5)
+    second.requires_grad_()
+    _, follower = compute_mask_losses(first, second, torch.tensor([1]), evidence)
+    follower.backward()
+    assert (second.grad[0, 1, :, :14] > 0).all() and (second.grad[0, 1, :, 14:] < 0).all()
+    assert not second.grad[0, 0].any()
+
+
+def test_pasted_masks_fill_their_box_and_no_more():
+    full = np.ones((MASK_PX, MASK_PX), np.float32)
+    pasted = paste_mask(full, np.array([3.0, 2, 9, 11], np.float32), (20, 30))
+    expected = np.zeros((20, 30), bool)
+    expected[2:11, 3:9] = True
+    np.testing.assert_array_equal(pasted, expected)
+    assert not paste_mask(full, np.array([3.0, 2, 3, 11], np.float32), (20, 30)).any()
+    outside = paste_mask(full, np.array([-5.0, -5, 5, 5], np.float32), (20, 30))
+    assert outside[:5, :5].all() and outside.sum() == 25
+
+
+# Stuff
+
+
+def test_stuff_is_labelled_by_the_segments_that_hold_it():
+    shares = np.array([[0.5, 0.0, 0.0], [0.0, 0.4, 0.0], [0.0, 0.1, 0.9]], np.float32)
+    members = np.array([[1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]], bool)
+    tags = np.array([True, True, False])
+    labels = label_by_segments(shares, members, tags, things=1)
+    # superpixel 1 is as good as any of both classes: the thing comes first; the fourth is of the untagged class
+    assert labels.tolist() == [THINGS, THINGS, 1, 1, IGNORE_LABEL]
+    assert (label_by_segments(shares, members, tags & False, things=1) == IGNORE_LABEL).all()
+
+
+def test_painted_stuff_keeps_every_class():
+    big, small = np.ones((4, 4), bool), np.zeros((4, 4), bool)
+    small[:2] = True
+    assert paint_stuff([big, small], [0, 1], [0.2, 0.8], (4, 4)).tolist() == [[2] * 4] * 2 + [[1] * 4] * 2
+    hidden = paint_stuff([big, small], [0, 1], [0.8, 0.2], (4, 4))
+    assert set(np.unique(hidden)) == {1, 2}
+
+
+def test_semantic_loss_ignores_what_is_unknown():
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    labels = torch.full((1, 8, 8), IGNORE_LABEL, dtype=torch.uint8)
+    loss = compute_semantic_loss(logits, labels)
+    loss.backward()
+    assert loss.item() == 0 and not logits.grad.any()
+
+
+# Views
+
+
+def make_image(seed=0, shape=(48, 64)):
+    """A red square (a thing) on green ground (stuff), with superpixels of 8x8 and proposals of both."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    superpixels = (y // 8 * (shape[1] // 8) + x // 8).astype(np.int32)
+    top, left = 8 * rng.integers(1, 3), 8 * rng.integers(1, 5)
+    square = (y >= top) & (y < top + 16) & (x >= left) & (x < left + 16)
+    has_thing = seed % 2 == 0
+    image = np.full((*shape, 3), (60, 150, 60))
+    if has_thing:
+        image[square] = (210, 50, 50)
+    image = (image + rng.integers(-5, 6, image.shape)).astype(np.uint8)
+    rects = [[left, top, left + 16, top + 16], [0, 32, shape[1], shape[0]], [0, 32, 32, 48], [32, 32, 64, 48]]
+    members = np.zeros((len(rects), superpixels.max() + 1), bool)
+    for row, (x0, y0, x1, y1) in zip(members, rects, strict=True):
+        row[np.unique(superpixels[y0:y1, x0:x1])] = True
+    return MiningImage(
+        image=image,
+        superpixels=superpixels,
+        members=members,
+        boxes_xyxy=np.array(rects, np.int32),
+        scores=np.full(len(rects), 0.5, np.float32),
+        tags=np.array([has_thing, False, True]),
+        known=np.ones(3, bool),
+    )
+
+
+def test_boxes_come_back_from_a_view():
+    for flipped in (False, True):
+        placement = Placement((5, 3, 45, 33), (60, 120), flipped)
+        boxes = np.array([[5, 3, 45, 33], [10.5, 8, 20, 30]])
+        np.testing.assert_allclose(placement.to_image(placement.to_view(boxes)), boxes, atol=1e-4)
+        assert placement.to_view(boxes[:1]).tolist() == [[0, 0, 120, 60]]
+
+
+def test_proposals_of_a_view_are_distinct_filled_and_few():
+    sample = make_image()
+    doubled = MiningImage(
+        sample.image,
+        sample.superpixels,
+        sample.members[[0, 0, 1, 2, 3]],
+        np.array([[8, 8, 24, 24], [8, 8, 24, 24], [0, 0, 64, 48], [60, 0, 64, 8], [40, 40, 40, 44]], np.int32),
+        np.ones(5, np.float32),
+        sample.tags,
+        sample.known,
+    )
+    placement = Placement((0, 0, 48, 48), (96, 96), False)
+    view = make_view(doubled, placement, 10)
+    assert view.rows.tolist() == [0, 2]  # equal, outside the window, without width
+    assert view.boxes_xyxy.tolist() == [[16, 16, 48, 48], [0, 0, 96, 96]]
+    assert make_view(doubled, placement, 1).rows.tolist() == [0]
+    assert make_view(doubled, placement, 10, distinct=False).rows.tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="no proposal has a pixel in the window"):
+        make_view(
+            MiningImage(**{**vars(doubled), "boxes_xyxy": doubled.boxes_xyxy[3:], "members": doubled.members[3:]}),
+            Placement((0, 0, 4, 4), (8, 8), False),
+            10,
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"boxes_xyxy": np.zeros((0, 4), np.int32)}, "no proposals"),
+        ({"superpixels": np.full((48, 64), 99, np.int32)}, "99..99, but proposals know 48"),
+        ({"superpixels": np.zeros((4, 4), np.int32)}, "differ in size"),
+        ({"scores": np.zeros(3, np.float32)}, "3 scores differ"),
+        ({"tags": np.ones(4, bool)}, "4 tags for 3 classes"),
+    ],
+)
+def test_parts_that_do_not_fit(changes, message):
+    with pytest.raises(ValueError, match=message):
+        MiningImage(**{**vars(make_image()), **changes}).check(3)
+
+
+def test_size_by_shorter_and_longer_side():
+    assert choose_size((40, 60), 80, 1000) == (80, 120)
+    assert choose_size((40, 60), 80, 90) == (60, 90)
+
+
+# All together
+
+
+def build(**changes):
+    options = {
+        "backbone": "small",
+        "init": "scratch",
+        "weights": None,
+        "levels": 2,
+        "freeze": "norm",
+        "neck_widths": (32, 32),
+        "dropout": 0.0,
+        "things": 2,
+        "stuff": 1,
+        "refinements": 2,
+        "mask_channels": 8,
+        "semantic_channels": 8,
+        "top_k": 2,
+        "mask_limit": 4,
+    }
+    torch.manual_seed(0)
+    network = build_jtsm_network(**{**options, **changes})
+    for layer in (network.neck.fc1, network.neck.fc2):
+        torch.nn.init.kaiming_normal_(layer.weight)
+    return network
+
+
+def make_evidence(images):
+    def find(keys):
+        return [
+            take_segment(images[n].superpixels, images[n].members[row], images[n].boxes_xyxy[row]) for n, row in keys
+        ]
+
+    return find
+
+
+def make_batch(images, size=(48, 64), flipped=False):
+    views = [make_view(i, Placement((0, 0, 64, 48), size, flipped), 10) for i in images]
+    return collate(images, list(range(len(images))), views)
+
+
+PLAN = DetectionPlan((48, 64), 200, True, 10, 0.05, 0.3, 10, torch.device("cpu"), torch.float32)
+
+
+def test_two_images_are_learnt_by_heart():
+    """One image with the square, one without: tags alone tell where it is, what stuff is, and its mask."""
+    images = [make_image(0), make_image(1)]
+    network, evidence = build(), Evidence(make_evidence(images))
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for step in range(150):
+        losses = network(make_batch(images, flipped=step % 2 == 0), evidence)
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+    assert losses["mining"].item() < 0.05
+    network.eval()
+    found = detect(network, images[0], PLAN)
+    assert found.classes[0] == 0
+    x0, y0, x1, y1 = images[0].boxes_xyxy[0]
+    truth = np.zeros((48, 64), bool)
+    truth[y0:y1, x0:x1] = True
+    assert (found.masks[0] & truth).sum() > 0.6 * (found.masks[0] | truth).sum()
+    assert found.presence[0] > 0.8 > 0.2 > detect(network, images[1], PLAN).presence[0]
+    stuff = found.semantic[1] > found.semantic[THINGS]
+    assert (stuff == ~truth).mean() > 0.7
+    nothing = detect(network, images[0], PLAN, tags=np.zeros(3, bool))
+    assert not len(nothing.classes) and not nothing.semantic[1:].any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"refinements": 0, "mask_channels": 0, "semantic_channels": 0}, {"mining"}),
+        ({"refinements": 1, "mask_channels": 0, "semantic_channels": 0}, {"mining", "classes_0", "boxes_0"}),
+        ({"refinements": 1, "semantic_channels": 0}, {"mining", "classes_0", "boxes_0", "masks", "masks_refined"}),
+        ({"refinements": 0, "mask_channels": 0}, {"mining", "semantic"}),
+    ],
+)
+def test_heads_can_be_left_out(changes, names):
+    images = [make_image(0), make_image(1)]
+    network = build(**changes)
+    losses = network(make_batch(images), Evidence(make_evidence(images)))
+    assert set(losses) == names
+    assert all(loss.isfinite() for loss in losses.values())
+    found = detect(network.eval(), images[0], PLAN)
+    assert found.masks.shape == (len(found.scores), 48, 64)
+    assert found.semantic.shape == (2, 48, 64)
+
+
+def test_combinations_that_cannot_be():
+    with pytest.raises(ValueError, match="give it one"):
+        build(refinements=0)
+    with pytest.raises(ValueError, match="2 classes of stuff need the semantic branch"):
+        build(stuff=2, semantic_channels=0)
+
+
+def test_order_of_proposals_does_not_matter():
+    image = make_image(0)
+    order = [2, 0, 3, 1]
+    shuffled = MiningImage(
+        **{
+            **vars(image),
+            "members": image.members[order],
+            "boxes_xyxy": image.boxes_xyxy[order],
+            "scores": image.scores[order],
+        }
+    )
+    network = build().eval()
+    mined, other = (network.propose(make_batch([each])).mined for each in (image, shuffled))
+    torch.testing.assert_close(mined.shares[order], other.shares)
+    torch.testing.assert_close(mined.presence, other.presence)
+
+
+def test_an_image_does_not_depend_on_its_neighbours_in_the_batch():
+    images = [make_image(0), make_image(1)]
+    network = build().eval()
+    views = [
+        make_view(images[0], Placement((0, 0, 64, 48), (48, 64), False), 10),
+        make_view(images[1], Placement((0, 0, 64, 48), (72, 96), False), 10),
+    ]
+    alone = network.propose(collate(images[:1], [0], views[:1])).mined.presence
+    both = network.propose(collate(images, [0, 1], views)).mined.presence
+    # The larger neighbour makes the map larger; its padding is black, as the edge of the map is.
+    torch.testing.assert_close(alone[0], both[0], atol=0.02, rtol=0.1)
+
+
+def test_views_are_drawn_within_bounds():
+    rng = np.random.default_rng(0)
+    augmentation = MiningAugmentation((40, 56), 80, 0.8, 0.5, 0.2)
+    for _ in range(20):
+        view = draw_view(make_image(0), augmentation, 10, rng)
+        x0, y0, x1, y1 = view.placement.window_xyxy
+        assert 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 48
+        assert x1 - x0 >= 51 and y1 - y0 >= 38
+        assert view.image.shape[:2] == view.superpixels.shape == view.placement.size
+        assert max(view.placement.size) <= 80
