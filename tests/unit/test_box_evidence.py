@@ -34,7 +34,7 @@ def test_other_sizes_are_brought_to_400_pixels():
     found = segment_by_plain_grabcut(half, [55, 25, 135, 75])
     truth = np.zeros((50, 80), bool)
     truth[5:45, 5:75] = True
-    assert (found.mask == truth).mean() > 0.95
+    assert (found.mask == truth).mean() > 0.92
 
 
 @pytest.mark.parametrize("box", [[7, 7, 8, 8], [0, 0, 400, 200]])
