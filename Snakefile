@@ -18,6 +18,8 @@ include: "rules/results.smk"
 
 include: "rules/export.smk"
 
+include: "rules/review.smk"
+
 rule all:
     default_target: True
     input:

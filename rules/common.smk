@@ -212,7 +212,7 @@ def describe_export_subject():
 
 EXPORT_SUBJECT = describe_export_subject()
 # Settings that no label depends on; the manifest's digest leaves them out.
-WITHOUT_INFLUENCE = {"evaluation", "report", "export", "images", "model", "predict_to", "threads"}
+WITHOUT_INFLUENCE = {"evaluation", "report", "export", "review", "images", "model", "predict_to", "threads"}
 
 
 def get_export_labels(wildcards):
@@ -284,6 +284,28 @@ def get_previous_record(wildcards):
     """Record of the model whose predictions the labels of a round are made from."""
     round = int(wildcards.round)
     return [f"{RESULTS}/segmenter/{round - 1}/record.json"] if round else []
+
+    }
+    return json.dumps(facts, sort_keys=True)
+
+
+def choose_review_round():
+    """Round of the labels that are reviewed."""
+    round = CONFIG.rounds.max if CONFIG.review.round is None else CONFIG.review.round
+    if round > CONFIG.rounds.max:
+        raise WorkflowError(f"review.round is {round}; the last round of labels is {CONFIG.rounds.max}")
+    return round
+
+
+REVIEW_ROUND = choose_review_round()
+
+
+def get_review_scores(wildcards):
+    """The scores that the reviewed labels were made from."""
+    if REVIEW_ROUND == 0:
+        return f"{RESULTS}/{FIRST_SCORES}/{wildcards.shard}.h5"
+    return f"{RESULTS}/predictions/{REVIEW_ROUND - 1}/{wildcards.shard}.h5"
+
 
 
 def flag(name, files):

@@ -1,0 +1,15 @@
+"""Section ``review``: the queue of images that a person should look at."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class ReviewSettings(Section):
+    """Which labels the target `review` looks at and how much of the queue it draws."""
+
+    round: int | None = Field(None, ge=0, description="Round of the labels; null for the last.")
+    images: int = Field(50, ge=1, le=1000, description="Images at the head of the queue that the page shows.")
+    picture_width_px: int = Field(560, ge=64, le=4096, description="Width of one picture of the page in pixels.")
