@@ -27,6 +27,7 @@ from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.config.provided import ProvidedSettings
 from pseudogt.config.report import ReportSettings
 from pseudogt.config.rounds import RoundsSettings
+from pseudogt.config.review import ReviewSettings
 from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
@@ -70,6 +71,7 @@ class RunConfig(Section):
     export: ExportSettings = ExportSettings()
 
     @model_validator(mode="after")
+    review: ReviewSettings = ReviewSettings()
     def _check_data_root(self) -> RunConfig:
         if self.images is None and self.dataset.format != "streets" and not self.data_root:
             raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
