@@ -2,7 +2,8 @@
 
 Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is one of
 the step, so that a run resumed from its checkpoint equals an uninterrupted one bit for bit on the
-same machine.
+same machine. A batch is cut into accumulation x processes pieces, each with its own chance: several
+processes train like one that takes as many pieces in turn.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from models.checkpoints import load_checkpoint, save_checkpoint
 Batch = Mapping[str, Tensor]
 
 CHECKPOINT_KIND = "training checkpoint"
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 CURVE_POINTS = 100
 """Points of the recorded loss curve; each is the mean over the steps since the point before."""
 
@@ -133,7 +135,8 @@ def train(
         For no samples, a batch that can't be split, a loss that is not finite, or too little
         memory; the message names the setting to change.
     SystemExit
-        With code 143 after SIGTERM, once the checkpoint is written.
+        With code 143 after SIGTERM or SIGUSR1, once the checkpoint is written. Schedulers send
+        them before a time limit; under torchrun, any of the processes may get one.
     """
     if sample_count < 1:
         raise ValueError("there is no image to train on")
@@ -147,17 +150,18 @@ def train(
         run = _Run(network, plan, rank, processes, device, compute_losses)
         run.resume(checkpoint)
         batches = _prefetch_batches(load_batch, plan, sample_count, run.step, rank, processes)
-        with _catch_sigterm() as terminated:
+        with _catch_stop_signals() as stopped:
             progress = tqdm(total=plan.steps, initial=run.step, desc=description, disable=rank > 0, mininterval=5)
             saved = time.monotonic()
             while run.step < plan.steps:
                 run.advance([next(batches) for _ in range(plan.accumulation)])
                 progress.update()
-                stop = run.agree(terminated.is_set())
+                stop = run.agree(stopped.is_set())
                 if checkpoint and (stop or time.monotonic() - saved > plan.checkpoint_every_s):
                     run.save(checkpoint)
                     saved = time.monotonic()
                 if stop:
+                    run.agree(stop)  # torchrun kills the others soon after the first has ended: let it be saved before
                     raise SystemExit(128 + signal.SIGTERM)
             progress.close()
         return run.describe()
@@ -245,9 +249,10 @@ class _Run:
         rate = learning_rate_at(self.step, self.plan)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
-        torch.manual_seed(int(np.random.SeedSequence([self.plan.seed, self.step, self.rank]).generate_state(1)[0]))
         try:
             for part, batch in enumerate(batches):
+                piece = [self.plan.seed, self.step, part * self.processes + self.rank]
+                torch.manual_seed(int(np.random.SeedSequence(piece).generate_state(1)[0]))
                 self._accumulate(batch, last=part == len(batches) - 1)
             nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip_norm)
             self.optimiser.step()
@@ -347,8 +352,10 @@ def _prefetch_batches(
     def load(number: int) -> Batch:
         step, part = divmod(number, plan.accumulation)
         indices = select_samples(step, plan.batch_size, sample_count, plan.seed)
-        mine = indices.reshape(plan.accumulation, processes, -1)[part, rank]
-        return load_batch(mine, np.random.default_rng([plan.seed, step, part, rank]))
+        # The same pieces with the same chance, whether one process takes them in turn or several at once.
+        piece = part * processes + rank
+        mine = indices.reshape(plan.accumulation * processes, -1)[piece]
+        return load_batch(mine, np.random.default_rng([plan.seed, step, piece, 0]))
 
     with ThreadPoolExecutor(1) as pool:
         numbers = range(first_step * plan.accumulation, plan.steps * plan.accumulation)
@@ -378,11 +385,12 @@ def _join_processes(device_name: str) -> Iterator[tuple[int, int, torch.device]]
 
 
 @contextmanager
-def _catch_sigterm() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM sets, so that the step in progress can end and be saved."""
-    terminated = threading.Event()
-    previous = signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+def _catch_stop_signals() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and SIGUSR1 set, so that the step in progress can end and be saved."""
+    stopped = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in STOP_SIGNALS}
     try:
-        yield terminated
+        yield stopped
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

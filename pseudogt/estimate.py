@@ -64,7 +64,7 @@ def describe_estimate(config: RunConfig, shards: Mapping[str, Sequence[str]], pi
 def estimate_seconds(config: RunConfig, train_images: int) -> float:
     """Seconds of a whole run: classifier, all rounds, and a reference as long as they are together."""
     rounds = 2 * config.rounds.max if config.rounds.init == "previous" else config.rounds.max + 1
-    training = _seconds_before_rounds(config) + rounds * _training_seconds(config.segmenter)
+    training = _seconds_before_rounds(config) + rounds * estimate_training_seconds(config.segmenter)
     return training / (GPU_SPEEDUP * config.gpus if config.gpus else 1) + SECONDS_PER_IMAGE * train_images
 
 
@@ -72,15 +72,16 @@ def _seconds_before_rounds(config: RunConfig) -> float:
     """Seconds until labels of round 0 are there: classifier, mining, or both."""
     mining = config.mining
     if config.method == "wsps":
-        return _training_seconds(config.classifier)
+        return estimate_training_seconds(config.classifier)
     side = sum(mining.short_sides_px) / len(mining.short_sides_px)
     megapixels = mining.steps * mining.batch_size * 1.5 * side**2 / 1e6
     heads = SECONDS_PER_PROPOSAL * mining.steps * mining.batch_size * mining.max_proposals
-    classifier = _training_seconds(config.classifier) if mining.init == "classifier" else 0.0
+    classifier = estimate_training_seconds(config.classifier) if mining.init == "classifier" else 0.0
     return classifier + megapixels * SECONDS_PER_MEGAPIXEL[mining.backbone] + heads
 
 
-def _training_seconds(settings: TrainingSettings) -> float:
+def estimate_training_seconds(settings: TrainingSettings) -> float:
+    """Seconds of a training on two cores without a GPU."""
     pixels = settings.batch_size * settings.crop_height_px * settings.crop_width_px  # type: ignore[attr-defined]
     return settings.steps * pixels / 1e6 * SECONDS_PER_MEGAPIXEL[settings.backbone]
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 RUN_LOCK = Path(".snakemake") / "pseudogt.lock"
+START_LOCK = Path(".snakemake") / "pseudogt-start.lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -25,12 +26,25 @@ def open_run_lock(folder: Path | str) -> int:
     ValueError
         If the folder can't be written.
     """
-    path = Path(folder) / RUN_LOCK
-    try:
-        path.parent.mkdir(exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; a run needs a working folder that it can write to") from error
+    return _open_lock(Path(folder) / RUN_LOCK)
+
+
+def wait_to_start(folder: Path | str) -> int:
+    """Wait until no other run of this folder is between reading its files and locking them.
+
+    Snakemake looks for others' locks and writes its own in two steps; of two runs that start
+    together, both may see none.
+
+    Returns
+    -------
+    int
+        Descriptor to close once Snakemake has its locks.
+    """
+    lock = _open_lock(Path(folder) / START_LOCK)
+    if not _try_lock(lock, fcntl.LOCK_EX):
+        print("another Snakemake is starting in this folder; waiting for it", file=sys.stderr, flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def share_run_lock(descriptor: int) -> bool:
@@ -62,6 +76,14 @@ def wait_for_same_job() -> None:
         if error.errno not in NO_LOCKS:
             raise
         print("this file system has no locks: a job left over by a lost node is not noticed", file=sys.stderr)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; a run needs a working folder that it can write to") from error
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -12,16 +13,27 @@ from pseudogt import __version__
 from pseudogt.config.export import FORMAT_NAMES
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import list_image_ids
-from pseudogt.estimate import describe_estimate
+from pseudogt.estimate import ASSUMED_PIXELS, describe_estimate
 from pseudogt.export.id_lists import read_id_list
 from pseudogt.provenance import compute_code_digest, compute_input_digest
+from pseudogt.requirements import (
+    measure_pixels,
+    request_memory_mb,
+    request_minutes,
+    request_training_memory_mb,
+    request_training_minutes,
+)
 from pseudogt.resume import join_live_runs, record_run
+from pseudogt.run_locks import wait_to_start
 from pseudogt.shards import plan_shards
 from pseudogt.weights import list_weights
 
+# SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
+# training, which writes a checkpoint. Snakemake and the shell around it stay until it has.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 # Jobs find the package wherever Snakemake was started.
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f"set -euo pipefail; trap : TERM; export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
 
 try:
@@ -32,6 +44,7 @@ except ValueError as error:
 try:
     # Held as long as this process lives: `make resume` tells a live run from a dead one by it.
     RUN_LOCK = join_live_runs(Path.cwd()) if workflow.is_main_process else None
+    START_LOCK = wait_to_start(Path.cwd()) if workflow.is_main_process else None
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
@@ -51,20 +64,21 @@ SUPERVISION = f"{CONFIG.weak_labels.tags}_tags" + ("+boxes" if CONFIG.weak_label
 
 
 def load_shard_plan():
-    """Which image is in which shard: the recorded assignment, with new images appended."""
+    """Which image is in which shard, the recorded assignment with new images appended; and pixels of an image."""
     if CONFIG.images is not None:
-        return {}
+        return {}, ASSUMED_PIXELS
     record = Path(f"{RESULTS}/index.json")
     previous = json.loads(record.read_text())["shards"] if record.is_file() else None
     try:
-        return plan_shards(
-            previous, list_image_ids(CONFIG.dataset, DATA_ROOT, CONFIG.streets), CONFIG.shard_size
-        )
+        image_ids = list_image_ids(CONFIG.dataset, DATA_ROOT, CONFIG.streets)
+        shards = plan_shards(previous, image_ids, CONFIG.shard_size)
+        return shards, measure_pixels(CONFIG, image_ids, DATA_ROOT)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
 
 
-SHARDS = load_shard_plan()
+SHARDS, PIXELS = load_shard_plan()
+ALL_IMAGES = sum(map(len, SHARDS.values()))
 TRAIN_SHARDS = [shard for shard in SHARDS if shard.startswith("train-")]
 VAL_SHARDS = [shard for shard in SHARDS if shard.startswith("val-")]
 
@@ -179,7 +193,11 @@ def get_instances(wildcards):
     if CONFIG.method == "wsps":
         return []
     round = int(wildcards.round)
-    return f"{RESULTS}/predictions/{round - 1}/{wildcards.shard}" if round else f"{RESULTS}/mined/{wildcards.shard}"
+    return (
+        f"{RESULTS}/predictions/{round - 1}/{wildcards.shard}"
+        if round
+        else f"{RESULTS}/mined/{wildcards.shard}"
+    )
 
 
 def get_mining_weights():
@@ -247,15 +265,15 @@ def describe_provenance(wildcards):
             "source": CONFIG.provided.weak_labels or "derived from the ground truth of the dataset",
             "ground_truth_used": CONFIG.provided.weak_labels is None,
         },
-    }
-    return json.dumps(facts, sort_keys=True)
-
-
         "full_labels": {
             "of_the_dataset": len(FULL_LABEL_IDS),
             "folder": CONFIG.full_labels.folder,
             "ground_truth_used": bool(FULL_LABEL_IDS),
         },
+    }
+    return json.dumps(facts, sort_keys=True)
+
+
 def get_initial_model(wildcards):
     """The model that a round's training starts from, if it does not start from scratch."""
     round = int(wildcards.round)
@@ -327,6 +345,30 @@ def describe_predict_inputs():
     return digest([images, model.stat().st_size, model.stat().st_mtime_ns])
 
 
+def memory(stage):
+    """Memory of a job of a stage in MB."""
+    return lambda wildcards, attempt: request_memory_mb(stage, PIXELS, attempt)
+
+
+def minutes(stage, images=CONFIG.shard_size):
+    """Minutes of a job of a stage that works on a shard, or on that many images."""
+    return lambda wildcards, attempt: request_minutes(stage, PIXELS, images, attempt)
+
+
+def training_memory(section):
+    """Memory of a training in MB."""
+    return lambda wildcards, attempt: request_training_memory_mb(
+        getattr(CONFIG, section), CONFIG.gpus, attempt
+    )
+
+
+def training_minutes(section, rounds=1):
+    """Minutes of a training of the steps of ``rounds`` rounds."""
+    return lambda wildcards, attempt: request_training_minutes(
+        getattr(CONFIG, section), rounds, CONFIG.gpus, attempt
+    )
+
+
 def grow(base):
     """A resource that doubles with each attempt."""
     return lambda wildcards, attempt: base * 2 ** (attempt - 1)
@@ -340,8 +382,9 @@ wildcard_constraints:
 
 
 onstart:
-    print(describe_estimate(CONFIG, SHARDS), file=sys.stderr)
+    print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process:
+        os.close(START_LOCK)
         # Arguments are relative to where Snakemake was started, which --directory left.
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)

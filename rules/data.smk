@@ -10,6 +10,9 @@ if CONFIG.dataset.format == "streets":
         conda:
             "../envs/pseudogt.yaml"
         threads: 1
+        resources:
+            mem_mb=memory("streets"),
+            runtime=minutes("streets", ALL_IMAGES),
         params:
             settings=settings("streets"),
             code=code("streets"),
@@ -33,8 +36,8 @@ rule index:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(2000),
-        runtime=grow(60),
+        mem_mb=memory("index"),
+        runtime=minutes("index", ALL_IMAGES),
     params:
         data_root=get_data_root,
         folder=lambda wildcards, output: os.path.dirname(output.shards[0]),
@@ -63,8 +66,8 @@ rule ground_truth_shard:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=grow(2000),
-        runtime=grow(30),
+        mem_mb=memory("ground_truth"),
+        runtime=minutes("ground_truth"),
     params:
         data_root=DATA_ROOT,
         settings=settings("dataset"),
@@ -92,8 +95,8 @@ if not CONFIG.provided.weak_labels:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=grow(2000),
-            runtime=grow(30),
+            mem_mb=memory("weak_labels"),
+            runtime=minutes("weak_labels"),
         params:
             settings=settings("weak_labels"),
             code=code("weak_labels"),
@@ -116,6 +119,9 @@ rule weak_labels:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("weak_labels"),
+        runtime=minutes("weak_labels", ALL_IMAGES),
     params:
         settings=settings("weak_labels"),
         code=code("weak_labels"),

@@ -13,8 +13,8 @@ rule export_shard:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=grow(2000),
-        runtime=grow(30),
+        mem_mb=memory("export"),
+        runtime=minutes("export"),
     params:
         settings=export_settings(),
         code=code("export"),
@@ -41,8 +41,8 @@ rule export_set:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=grow(2000),
-        runtime=grow(60),
+        mem_mb=memory("export"),
+        runtime=minutes("export", ALL_IMAGES),
     params:
         provenance=describe_provenance,
         settings=export_settings(),

@@ -19,8 +19,8 @@ if HAS_FULL_LABELS:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=grow(3000),
-            runtime=grow(30),
+            mem_mb=memory("ground_truth"),
+            runtime=minutes("ground_truth"),
         params:
             ground_truth=lambda wildcards, input: flag("ground-truth", input.ground_truth),
             content=describe_full_labels,

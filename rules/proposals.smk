@@ -11,8 +11,8 @@ rule proposals_shard:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=grow(3000),
-        runtime=grow(60),
+        mem_mb=memory("proposals"),
+        runtime=minutes("proposals"),
     params:
         settings=settings("proposals"),
         code=code("proposals"),

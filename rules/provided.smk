@@ -14,6 +14,9 @@ if CONFIG.provided.weak_labels:
         conda:
             "../envs/pseudogt.yaml"
         threads: 1
+        resources:
+            mem_mb=memory("weak_labels"),
+            runtime=minutes("weak_labels"),
         params:
             may_miss="--may-miss" if HAS_FULL_LABELS else "",
             settings=provided("weak_labels"),
@@ -40,6 +43,9 @@ if CONFIG.provided.cams:
         conda:
             "../envs/pseudogt.yaml"
         threads: 1
+        resources:
+            mem_mb=memory("cams"),
+            runtime=minutes("cams"),
         params:
             settings=provided("cams"),
             code=code("provided"),
@@ -65,6 +71,9 @@ if CONFIG.provided.box_masks:
         conda:
             "../envs/pseudogt.yaml"
         threads: 1
+        resources:
+            mem_mb=memory("box_masks"),
+            runtime=minutes("box_masks"),
         params:
             settings=provided("box_masks"),
             code=code("provided"),

@@ -16,9 +16,9 @@ rule classifier:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(8000),
-        runtime=grow(240),
-        gpus=CONFIG.gpus,
+        mem_mb=training_memory("classifier"),
+        runtime=training_minutes("classifier"),
+        gpu=CONFIG.gpus,
     params:
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/classifier",
@@ -51,9 +51,9 @@ if not CONFIG.provided.cams:
             "../envs/pseudogt.yaml"
         threads: CONFIG.threads
         resources:
-            mem_mb=grow(4000),
-            runtime=grow(60),
-            gpus=min(CONFIG.gpus, 1),
+            mem_mb=memory("cams"),
+            runtime=minutes("cams"),
+            gpu=min(CONFIG.gpus, 1),
         params:
             settings=settings("cams"),
             code=code("cams"),
@@ -87,8 +87,8 @@ if not CONFIG.provided.box_masks:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=grow(3000),
-            runtime=grow(60),
+            mem_mb=memory("box_masks"),
+            runtime=minutes("box_masks"),
         params:
             proposals=lambda wildcards, input: flag("proposals", input.proposals),
             cams=lambda wildcards, input: flag("cams", input.cams),
@@ -128,8 +128,8 @@ rule labels_shard:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=grow(3000),
-        runtime=grow(60),
+        mem_mb=memory("labels"),
+        runtime=minutes("labels"),
     params:
         cams=lambda wildcards, input: flag("cams", input.cams),
         box_masks=lambda wildcards, input: flag("box-masks", input.box_masks),

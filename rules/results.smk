@@ -11,6 +11,9 @@ rule evaluation_cams:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=minutes("evaluation", ALL_IMAGES),
     params:
         settings=settings("evaluation"),
         code=code("evaluation"),
@@ -34,6 +37,9 @@ rule evaluation_box_masks:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=minutes("evaluation", ALL_IMAGES),
     params:
         settings=settings("evaluation"),
         code=code("evaluation"),
@@ -58,6 +64,9 @@ rule evaluation_mined:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=minutes("evaluation", ALL_IMAGES),
     params:
         settings=settings("evaluation"),
         code=code("evaluation"),
@@ -82,6 +91,9 @@ rule evaluation_mining:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=minutes("evaluation", ALL_IMAGES),
     params:
         settings=settings("evaluation"),
         code=code("evaluation"),
@@ -106,6 +118,9 @@ rule evaluation_labels:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=minutes("evaluation", ALL_IMAGES),
     params:
         settings=settings("evaluation"),
         code=code("evaluation"),
@@ -130,6 +145,9 @@ rule evaluation_model:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=minutes("evaluation", ALL_IMAGES),
     params:
         settings=settings("evaluation"),
         code=code("evaluation"),
@@ -154,6 +172,9 @@ rule evaluation_reference:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=minutes("evaluation", ALL_IMAGES),
     params:
         settings=settings("evaluation"),
         code=code("evaluation"),
@@ -184,6 +205,9 @@ rule evaluation:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=minutes("evaluation", ALL_IMAGES),
     params:
         dataset=CONFIG.name,
         supervision=("provided" if CONFIG.provided.weak_labels else SUPERVISION)
@@ -231,6 +255,9 @@ rule report:
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
+    resources:
+        mem_mb=memory("report"),
+        runtime=minutes("report", ALL_IMAGES),
     params:
         settings=settings("report"),
         code=code("report"),
@@ -255,7 +282,7 @@ rule predict:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        gpus=min(CONFIG.gpus, 1),
+        gpu=min(CONFIG.gpus, 1),
     params:
         images=CONFIG.images,
         model=PREDICT_MODEL,

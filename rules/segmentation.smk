@@ -16,9 +16,9 @@ rule segmenter_round:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(12000),
-        runtime=grow(720),
-        gpus=CONFIG.gpus,
+        mem_mb=training_memory("segmenter"),
+        runtime=training_minutes("segmenter"),
+        gpu=CONFIG.gpus,
     params:
         launcher=LAUNCHER,
         init=lambda wildcards, input: flag("init", input.init),
@@ -63,9 +63,9 @@ rule predictions_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
-        gpus=min(CONFIG.gpus, 1),
+        mem_mb=memory("predictions"),
+        runtime=minutes("predictions"),
+        gpu=min(CONFIG.gpus, 1),
     params:
         previous=lambda wildcards, input: flag("previous", [*input.previous, *input.previous_scores]),
         settings=settings("predictions"),
@@ -97,9 +97,9 @@ rule predictions_val_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
-        gpus=min(CONFIG.gpus, 1),
+        mem_mb=memory("predictions"),
+        runtime=minutes("predictions"),
+        gpu=min(CONFIG.gpus, 1),
     params:
         previous=lambda wildcards, input: flag("previous", input.previous),
         settings=settings("predictions"),
@@ -135,9 +135,9 @@ rule reference:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(12000),
-        runtime=grow(1440),
-        gpus=CONFIG.gpus,
+        mem_mb=training_memory("segmenter"),
+        runtime=training_minutes("segmenter", CONFIG.rounds.max),
+        gpu=CONFIG.gpus,
     params:
         launcher=LAUNCHER,
         out=subpath(output.model, parent=True),
@@ -168,9 +168,9 @@ rule reference_predictions_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
-        gpus=min(CONFIG.gpus, 1),
+        mem_mb=memory("predictions"),
+        runtime=minutes("predictions"),
+        gpu=min(CONFIG.gpus, 1),
     params:
         settings=settings("predictions"),
         code=code("predictions"),
