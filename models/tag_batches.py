@@ -74,6 +74,7 @@ def cut_out_crop(sample: TagSample, crop: int) -> TagSample:
             tags=weak.crop_tags[crop],
             crops_xyxy=np.zeros((0, 4), np.int32),
             crop_tags=np.zeros((0, len(weak.tags)), bool),
+            unknown_ids=weak.unknown_ids,
         ),
     )
 
@@ -160,8 +161,8 @@ def find_regions(weak: ImageWeakLabels, rows: NDArray[np.float64], columns: NDAr
 
 
 def find_tagged_classes(weak: ImageWeakLabels) -> NDArray[np.bool_]:
-    """Classes ``(C,)`` on which the tags can be relied: not those with boxes, but no tag of the image."""
-    known = np.ones(len(weak.tags), bool)
+    """Classes ``(C,)`` on which the tags can be relied: not unknown ones, nor those with boxes, but no tag."""
+    known = weak.known
     known[weak.box_classes] = weak.tags[weak.box_classes]
     return known
 

@@ -19,8 +19,9 @@ def candidate_classes(
     """Classes that are possible at each pixel, by weak labels alone.
 
     A class is possible at a pixel if the image has its tag and every crop that covers the pixel
-    has it too. With ``things_in_boxes`` a thing of which the image has boxes is possible only
-    inside them. A thing with boxes but without the image's tag was not tagged: boxes alone decide.
+    has it too, or if nobody knows whether it is in the image. With ``things_in_boxes`` a thing of
+    which the image has boxes is possible only inside them. A thing with boxes but without the
+    image's tag was not tagged: boxes alone decide.
 
     Parameters
     ----------
@@ -84,11 +85,11 @@ def _look_up_cells(
     """``(C, h, w)``: the crops' edges cut the image into cells, in each of which the tags are constant."""
     x_edges = np.unique(np.append(weak.crops_xyxy[:, [0, 2]], 0))
     y_edges = np.unique(np.append(weak.crops_xyxy[:, [1, 3]], 0))
-    cells = np.broadcast_to(weak.tags[:, None, None], (len(weak.tags), len(y_edges), len(x_edges))).copy()
+    cells = np.broadcast_to(weak.possible[:, None, None], (len(weak.tags), len(y_edges), len(x_edges))).copy()
     for (x0, y0, x1, y1), tags in zip(weak.crops_xyxy, weak.crop_tags, strict=True):
         across = slice(*np.searchsorted(x_edges, [x0, x1]))
         down = slice(*np.searchsorted(y_edges, [y0, y1]))
-        cells[:, down, across] &= tags[:, None, None]
+        cells[:, down, across] &= (tags | ~weak.known)[:, None, None]
     row_cell = np.searchsorted(y_edges, rows, side="right") - 1
     column_cell = np.searchsorted(x_edges, columns, side="right") - 1
     return cells[:, row_cell[:, None], column_cell[None, :]]

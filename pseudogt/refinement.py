@@ -32,7 +32,7 @@ def find_allowed_classes(weak: ImageWeakLabels, classes: ClassTable, gate: str) 
     """Classes ``(C, H, W) bool`` that the weak labels allow at each pixel, see ``LabelsSettings.gate``."""
     if gate == "crops":
         return candidate_classes(weak, classes)
-    allowed = weak.tags if gate == "tags" else np.ones(len(classes), bool)
+    allowed = weak.possible if gate == "tags" else np.ones(len(classes), bool)
     return np.broadcast_to(allowed[:, None, None], (len(classes), weak.height, weak.width))
 
 
@@ -124,6 +124,9 @@ def clean_label(
 ) -> NDArray[np.uint8]:
     """The five cleaning steps of WSPS ``clean_label``, each as far as the settings ask for it.
 
+    Differs from the paper: pixels of a class of which nobody knows whether it is in the image are
+    ignored.
+
     Parameters
     ----------
     label : (H, W) uint8
@@ -142,6 +145,7 @@ def clean_label(
         Train ids and ``IGNORE_LABEL``.
     """
     cleaned = threshold_scores(label, confidence, threshold=min_confidence)
+    cleaned[np.isin(cleaned, weak.unknown_ids)] = IGNORE_LABEL
     if settings.check_crop_tags and len(weak.crops_xyxy):
         cleaned = check_crop_tags(cleaned, weak.crops_xyxy, weak.crop_tags)
     unboxed = find_unboxed_things(weak, classes)

@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from pseudogt import __version__
+from pseudogt.config.annotations import NAME_FILES
 from pseudogt.config.export import FORMAT_NAMES
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import list_image_ids
@@ -60,7 +61,16 @@ LAST_ROUND = CONFIG.rounds.max - 1
 FIRST_SCORES = "mined" if CONFIG.method == "jtsm" else "cams"
 # What is scored before the first round.
 FIRST_STAGES = ["mined", "mining"] if CONFIG.method == "jtsm" else ["cams", "box_masks"]
-SUPERVISION = f"{CONFIG.weak_labels.tags}_tags" + ("+boxes" if CONFIG.weak_labels.boxes else "")
+WEAK_LABELS_GIVEN = bool(CONFIG.annotations.given or CONFIG.provided.weak_labels)
+
+
+def describe_supervision():
+    """What the weak labels are, its parts joined by +."""
+    if CONFIG.provided.weak_labels:
+        return "provided"
+    if CONFIG.annotations.given:
+        return "image_tags" + ("+boxes" if CONFIG.annotations.path and CONFIG.annotations.boxes else "")
+    return f"{CONFIG.weak_labels.tags}_tags" + ("+boxes" if CONFIG.weak_labels.boxes else "")
 
 
 def load_shard_plan():
@@ -105,6 +115,22 @@ HAS_FULL_LABELS = bool(CONFIG.full_labels.images or CONFIG.full_labels.folder)
 FULL_LABEL_IDS, FULL_LABEL_FILES = list_full_labels()
 # Weak labels as they were given; those of images with full labels are made from these.
 GIVEN_WEAK_LABELS = f"{RESULTS}/weak_labels{'_given' if HAS_FULL_LABELS else ''}/{{shard}}.json"
+
+
+def describe_annotations():
+    """The files with boxes and tags, by name, size and time."""
+    settings = CONFIG.annotations
+    named = [Path(DATA_ROOT, path) for path in (settings.path, settings.names, settings.tags) if path]
+    for path in named:
+        if not path.exists():
+            raise WorkflowError(f"annotations: {path}: no such file or folder")
+    if settings.format == "yolo":
+        folders = [named[0], *named[0].resolve().parents[:2]]
+        named += [
+            path for folder in folders for path in (folder / name for name in NAME_FILES) if path.is_file()
+        ]
+    files = [file for path in named for file in (path.rglob("*") if path.is_dir() else [path])]
+    return digest(sorted([str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()))
 
 
 def describe_full_labels(wildcards):
@@ -262,8 +288,11 @@ def describe_provenance(wildcards):
         "config_digest": digest(CONFIG.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)),
         "code": {"version": __version__, "digest": code(source)},
         "weak_labels": {
-            "source": CONFIG.provided.weak_labels or "derived from the ground truth of the dataset",
-            "ground_truth_used": CONFIG.provided.weak_labels is None,
+            "source": CONFIG.provided.weak_labels
+            or CONFIG.annotations.path
+            or CONFIG.annotations.tags
+            or "derived from the ground truth of the dataset",
+            "ground_truth_used": not WEAK_LABELS_GIVEN,
         },
         "full_labels": {
             "of_the_dataset": len(FULL_LABEL_IDS),
@@ -322,6 +351,9 @@ def get_review_scores(wildcards):
     """The scores that the reviewed labels were made from."""
     if REVIEW_ROUND == 0:
         return f"{RESULTS}/{FIRST_SCORES}/{wildcards.shard}.h5"
+def with_truth(files):
+    """The files if the dataset has ground truth, else none."""
+    return list(files) if CONFIG.dataset.has_ground_truth else []
     return f"{RESULTS}/predictions/{REVIEW_ROUND - 1}/{wildcards.shard}.h5"
 
 

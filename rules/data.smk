@@ -79,7 +79,7 @@ rule ground_truth_shard:
         "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
-if not CONFIG.provided.weak_labels:
+if not WEAK_LABELS_GIVEN:
 
     rule weak_labels_shard:
         input:

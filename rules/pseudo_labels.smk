@@ -2,9 +2,9 @@ rule classifier:
     input:
         shards=for_train("index/{shard}.json"),
         weak_labels=for_train("weak_labels/{shard}.json"),
-        # Provided weak labels are of training images only.
-        val_shards=[] if CONFIG.provided.weak_labels else for_val("index/{shard}.json"),
-        val_weak_labels=[] if CONFIG.provided.weak_labels else for_val("weak_labels/{shard}.json"),
+        # Weak labels that were given are of training images only.
+        val_shards=[] if WEAK_LABELS_GIVEN else for_val("index/{shard}.json"),
+        val_weak_labels=[] if WEAK_LABELS_GIVEN else for_val("weak_labels/{shard}.json"),
     output:
         model=f"{RESULTS}/classifier/model.pt",
         record=f"{RESULTS}/classifier/record.json",

@@ -186,14 +186,15 @@ rule evaluation_reference:
         "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
+# Without ground truth there are no scores: the summary says so by null, never by 0.
 rule evaluation:
     input:
-        stages=[f"{RESULTS}/evaluation/{stage}.json" for stage in FIRST_STAGES],
-        labels=[f"{RESULTS}/evaluation/labels-{r}.json" for r in range(CONFIG.rounds.max)],
-        last_labels=f"{RESULTS}/evaluation/labels-{CONFIG.rounds.max}.json",
-        models=[f"{RESULTS}/evaluation/model-{r}.json" for r in range(CONFIG.rounds.max)],
-        records=[f"{RESULTS}/segmenter/{r}/record.json" for r in range(CONFIG.rounds.max)],
-        reference=rules.evaluation_reference.output.scores,
+        stages=with_truth(f"{RESULTS}/evaluation/{stage}.json" for stage in FIRST_STAGES),
+        labels=with_truth(f"{RESULTS}/evaluation/labels-{r}.json" for r in range(CONFIG.rounds.max)),
+        last_labels=with_truth([f"{RESULTS}/evaluation/labels-{CONFIG.rounds.max}.json"]),
+        models=with_truth(f"{RESULTS}/evaluation/model-{r}.json" for r in range(CONFIG.rounds.max)),
+        records=with_truth(f"{RESULTS}/segmenter/{r}/record.json" for r in range(CONFIG.rounds.max)),
+        reference=with_truth([rules.evaluation_reference.output.scores]),
     output:
         summary=report(
             f"{RESULTS}/evaluation/summary.json",
@@ -210,8 +211,8 @@ rule evaluation:
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         dataset=CONFIG.name,
-        supervision=("provided" if CONFIG.provided.weak_labels else SUPERVISION)
-        + ("+full" if HAS_FULL_LABELS else ""),
+        supervision=describe_supervision() + ("+full" if HAS_FULL_LABELS else ""),
+        reference=lambda wildcards, input: flag("reference-scores", input.reference),
         benchmarks=BENCHMARKS,
         code=code("evaluation"),
     message:
@@ -220,7 +221,7 @@ rule evaluation:
         "python -m pseudogt.stages.evaluation --summary --dataset {params.dataset:q} "
         "--supervision {params.supervision:q} --label-scores {input.labels:q} --model-scores {input.models:q} "
         "--records {input.records:q} --stage-scores {input.stages:q} {input.last_labels:q} "
-        "--reference-scores {input.reference:q} --benchmarks {params.benchmarks:q} "
+        "{params.reference} --benchmarks {params.benchmarks:q} "
         "--out {output.summary:q} 2> {log:q}"
 
 
@@ -228,7 +229,7 @@ rule report:
     input:
         summary=rules.evaluation.output.summary,
         shards=for_train("index/{shard}.json") + for_val("index/{shard}.json"),
-        ground_truth=for_train("ground_truth/{shard}") + for_val("ground_truth/{shard}"),
+        ground_truth=with_truth(for_train("ground_truth/{shard}") + for_val("ground_truth/{shard}")),
         weak_labels=for_train("weak_labels/{shard}.json"),
         full_labels=for_train("full_labels/{shard}") if HAS_FULL_LABELS else [],
         cams=for_train("cams/{shard}.h5") if CONFIG.method == "wsps" else [],
@@ -238,8 +239,8 @@ rule report:
         labels_last=for_train(f"labels/{CONFIG.rounds.max}/{{shard}}"),
         predictions=for_train(f"predictions/{LAST_ROUND}/{{shard}}")
         + for_val(f"predictions/{LAST_ROUND}/{{shard}}"),
-        reference_predictions=for_val("reference_predictions/{shard}"),
-        scores=f"{RESULTS}/evaluation/model-{LAST_ROUND}.json",
+        reference_predictions=with_truth(for_val("reference_predictions/{shard}")),
+        scores=with_truth([f"{RESULTS}/evaluation/model-{LAST_ROUND}.json"]),
     output:
         folder=report(
             directory(f"{RESULTS}/report"),
@@ -259,6 +260,7 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report", ALL_IMAGES),
     params:
+        scores=lambda wildcards, input: flag("scores", input.scores),
         settings=settings("report"),
         code=code("report"),
     message:
@@ -269,7 +271,7 @@ rule report:
         "--mined {input.mined:q} --weak-labels {input.weak_labels:q} --full-labels {input.full_labels:q} "
         "--labels-first {input.labels_first:q} --labels-last {input.labels_last:q} "
         "--predictions {input.predictions:q} --reference-predictions {input.reference_predictions:q} "
-        "--scores {input.scores:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "{params.scores} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 # The model and the images are parameters, not inputs, so that this works without the run that made them.

@@ -27,12 +27,14 @@ FILE_READERS = {
 }
 
 
-def read_boxes(settings: AnnotationsSettings, image_ids: Sequence[str]) -> Reading | None:
+def read_boxes(settings: AnnotationsSettings, data_root: Path, image_ids: Sequence[str]) -> Reading | None:
     """Read the source of boxes; None if there is none.
 
     Parameters
     ----------
     settings : AnnotationsSettings
+    data_root : Path
+        Where relative paths start.
     image_ids : sequence of str
         Where each image has a file of its own, those that are looked for.
 
@@ -43,18 +45,18 @@ def read_boxes(settings: AnnotationsSettings, image_ids: Sequence[str]) -> Readi
     """
     if settings.format is None or settings.path is None:
         return None
-    path = Path(settings.path)
+    path = data_root / settings.path
     if settings.format == "yolo":
-        return read_yolo(path, image_ids, Path(settings.names) if settings.names else None)
+        return read_yolo(path, image_ids, data_root / settings.names if settings.names else None)
     if settings.format == "voc":
         return read_voc_folder(path, image_ids)
     return FILE_READERS[settings.format](path)
 
 
 def convert_annotations(
-    settings: AnnotationsSettings, records: Sequence[ImageRecord], classes: ClassTable
+    settings: AnnotationsSettings, data_root: Path, records: Sequence[ImageRecord], classes: ClassTable
 ) -> Conversion:
     """Weak labels of the images from the files that the settings name; see :func:`convert_readings`."""
-    boxes = read_boxes(settings, [record.image_id for record in records])
-    tags = read_tags(Path(settings.tags)) if settings.tags else None
+    boxes = read_boxes(settings, data_root, [record.image_id for record in records])
+    tags = read_tags(data_root / settings.tags) if settings.tags else None
     return convert_readings(boxes, tags, records, classes, settings)

@@ -166,6 +166,8 @@ class _Converter:
         for source in (boxed, tagged):
             self._apply_tags(state, source.tags if source else {}, drawn, record.image_id)
         state[train_ids] = PRESENT
+        if not self.settings.boxes:
+            corners, train_ids, iscrowd = [], [], []
         if self.background is not None and boxed is not None and boxed.boxed:
             state[self.background] = PRESENT
         return ImageWeakLabels(

@@ -18,8 +18,8 @@ from pseudogt.annotations.geometry import (
     flatten_points,
     rotate_rectangle,
 )
-from pseudogt.annotations.parsing import parse_extent, parse_number, parse_whole_number, parse_xml
 from pseudogt.boxes import find_tight_box
+from pseudogt.parsing import parse_extent, parse_number, parse_whole_number, parse_xml
 
 SHAPES = ("box", "polygon", "mask", "ellipse")
 OTHER_SHAPES = ("polyline", "points", "cuboid", "skeleton")

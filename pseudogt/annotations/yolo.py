@@ -24,13 +24,12 @@ import numpy as np
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.geometry import bound_points, flatten_points
-from pseudogt.annotations.parsing import parse_number, parse_yaml, read_text
+from pseudogt.config.annotations import NAME_FILES
+from pseudogt.parsing import parse_number, parse_yaml, read_text
 
 ORIENTED_BOX = 9
 FARTHEST = 2.0
 """Fractions farther out are no fractions but pixels."""
-
-NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 
 
 def read_yolo(folder: Path, stems: Iterable[str], names_file: Path | None = None) -> Reading:

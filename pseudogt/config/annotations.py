@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from pseudogt.config.base import Section
 
+NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
+"""Files with the class names of YOLO labels."""
+
 
 class AnnotationsSettings(Section):
     """Where boxes and tags of the training images come from, if not from ground truth (docs/your-data.md)."""
@@ -17,7 +20,8 @@ class AnnotationsSettings(Section):
         description="Kind of `path`: COCO JSON, a folder of VOC XML or of YOLO txt, Label Studio's JSON, CVAT's images "
         "1.1 XML, or a CSV with image,class,x0,y0,x1,y1. Null if there are tags only.",
     )
-    path: str | None = Field(None, description="File or folder with the boxes.")
+    path: str | None = Field(None, description="File or folder with the boxes; relative paths start at data_root.")
+    boxes: bool = Field(True, description="False takes only tags from `path`: what has a box is present.")
     names: str | None = Field(
         None, description="YOLO: data.yaml or classes.txt with the class names; null looks in `path` and above it."
     )
@@ -30,8 +34,8 @@ class AnnotationsSettings(Section):
     )
     unlisted: Literal["absent", "unknown"] = Field(
         "absent",
-        description="What is known of a class that a labelled image does not name though others do: it is not there, "
-        "or nothing. Unknown tags train nothing.",
+        description="What is known of a class that a labelled image does not name though others do: it is absent, or "
+        "unknown. Unknown tags train nothing.",
     )
     difficult: Literal["skip", "use"] = Field(
         "skip", description="Objects that VOC calls difficult: their class is unknown in the image, or a box as others."

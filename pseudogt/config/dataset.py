@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import colorsys
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,19 +70,47 @@ def _parse_color(text: str) -> tuple[int, ...]:
 
 
 def _read_classes(value: Any) -> Any:
-    return read_class_csv(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return read_class_csv(value)
+    return number_classes(value) if isinstance(value, dict) else value
+
+
+def number_classes(kinds: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Entries of a plain mapping ``{name: thing or stuff}``: ids from 1 in its order, colours that differ.
+
+    Raises
+    ------
+    ValueError
+        If a class is neither.
+    """
+    wrong = [f"{name}: {kind}" for name, kind in kinds.items() if kind not in ("thing", "stuff")]
+    if wrong:
+        raise ValueError(f"classes as a mapping are 'name: thing' or 'name: stuff', got {', '.join(wrong)}")
+    return [
+        {"name": str(name), "id": number, "isthing": kind == "thing", "color": _choose_color(number)}
+        for number, (name, kind) in enumerate(kinds.items(), 1)
+    ]
+
+
+def _choose_color(number: int) -> str:
+    """Hues apart by the golden ratio, so that neighbours differ however many there are."""
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.6, 0.95 - 0.25 * (number % 2))
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
 class DatasetSettings(Section):
     """Where a dataset's files lie and what their values mean."""
 
-    format: Literal["streets", "cityscapes", "folder"] = Field(
+    format: Literal["streets", "cityscapes", "coco", "voc2007", "voc2012", "folder", "images"] = Field(
         "streets",
-        description="Layout of data_root: `streets` is the generated demo, `cityscapes` the official tree, "
-        "`folder` has images/, semantic/, instances/ and split lists.",
+        description="Layout of data_root: `streets` is the generated demo; `cityscapes`, `coco`, `voc2007`, `voc2012` "
+        "are the official trees (docs/datasets.md); `folder` has images/, semantic/, instances/ and split lists; "
+        "`images` is a folder of images, whose boxes and tags are named in section annotations.",
     )
     train_split: str = Field(
-        "train", description="Split to train on: <data_root>/<name>.txt (folder) or leftImg8bit/<name>/ (cityscapes)."
+        "train",
+        description="Split to train on: <data_root>/<name>.txt (folder), leftImg8bit/<name>/ (cityscapes), <name>/ "
+        "(coco, images), a list of ImageSets (voc). Several are joined by +: train+sbd.",
     )
     val_split: str | None = Field(
         "val", description="Split to score on, named like train_split; null for none, or with val_fraction."
@@ -103,6 +133,16 @@ class DatasetSettings(Section):
         description="Values of the instance files are class * divisor + number, smaller values have no instance "
         "(in a thing class: a group). Null: values are plain instance numbers, 0 for none.",
     )
+    masks: Literal["own", "sbd"] = Field(
+        "own",
+        description="voc2012: masks of images that VOC and SBD both annotated: VOC's, with void borders, or SBD's, as "
+        "the JTSM authors convert them.",
+    )
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether there are full labels to score against and to derive weak labels from."""
+        return self.format not in ("images", "voc2007")
 
     @model_validator(mode="after")
     def _check(self) -> DatasetSettings:

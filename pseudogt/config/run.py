@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from pseudogt.cli import describe_validation_error
+from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.base import Section
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.cams import CamsSettings
@@ -54,6 +55,7 @@ class RunConfig(Section):
     dataset: DatasetSettings
     streets: StreetsSettings = StreetsSettings()
     weak_labels: WeakLabelsSettings = WeakLabelsSettings()
+    annotations: AnnotationsSettings = AnnotationsSettings()
     provided: ProvidedSettings = ProvidedSettings()
     full_labels: FullLabelsSettings = FullLabelsSettings()
     classifier: ClassifierSettings = ClassifierSettings()
@@ -89,6 +91,7 @@ class RunConfig(Section):
             for key, remedy, is_wrong in (
                 ("weak_labels.boxes", "false", self.weak_labels.boxes),
                 ("weak_labels.thing_tags", "true", not self.weak_labels.thing_tags),
+                ("annotations.boxes", "false", self.annotations.path is not None and self.annotations.boxes),
                 ("provided.cams", "null", self.provided.cams is not None),
                 ("provided.box_masks", "null", self.provided.box_masks is not None),
             )
@@ -98,6 +101,18 @@ class RunConfig(Section):
             raise ValueError(f"method: jtsm learns from tags alone; set {', '.join(wrong)}")
         if self.mining.samples == "crop" and self.weak_labels.tags == "image" and not self.provided.weak_labels:
             raise ValueError("mining.samples: crop needs the tags of crops; set weak_labels.tags to crop")
+        return self
+
+    @model_validator(mode="after")
+    def _check_source_of_weak_labels(self) -> RunConfig:
+        if self.annotations.given and self.provided.weak_labels:
+            raise ValueError("weak labels come from annotations or from provided.weak_labels; set one of them to null")
+        given = self.annotations.given or self.provided.weak_labels
+        if not (given or self.dataset.has_ground_truth or self.images):
+            raise ValueError(
+                f"dataset.format {self.dataset.format} has no full labels to derive weak labels from; set "
+                "annotations.path or annotations.tags to files with boxes or tags (docs/your-data.md)"
+            )
         return self
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.streets import StreetsSettings
-from pseudogt.datasets import cityscapes, folder
+from pseudogt.datasets import cityscapes, coco, folder, images
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.datasets.street_names import list_street_ids
+from pseudogt.datasets.voc import VocLayout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,28 @@ if TYPE_CHECKING:
 
 __all__ = ["SourceFiles", "class_table", "list_image_ids", "locate", "read_ground_truth"]
 
-LAYOUTS: dict[str, ModuleType] = {"folder": folder, "cityscapes": cityscapes, "streets": cityscapes}
+
+class Layout(Protocol):
+    """Where the images of a split and their label files lie; a module or an object."""
+
+    def list_split(self, root: Path, split: str) -> list[str]:
+        """Ids of the images of a split."""
+
+    def locate(self, root: Path, split: str, image_id: str) -> SourceFiles:
+        """Files of one image."""
+
+
+LAYOUTS: dict[str, Layout] = {
+    "folder": folder,
+    "images": images,
+    "cityscapes": cityscapes,
+    "streets": cityscapes,
+    "coco": coco,
+    "voc2007": VocLayout(2007, lists="Main"),
+    "voc2012": VocLayout(2012, lists="Segmentation"),
+}
+SPLIT_SEPARATOR = "+"
+"""Joins splits that are used as one: ``train+sbd``."""
 
 
 def list_image_ids(
@@ -57,9 +78,7 @@ def list_image_ids(
     root = Path(data_root)
     if not root.is_dir():
         raise ValueError(f"data_root {root}: no such folder; give yours with --config data_root=...")
-    list_split = LAYOUTS[settings.format].list_split
-    train = list_split(root, settings.train_split)
-    val = list_split(root, settings.val_split) if settings.val_split else []
+    train, val = (_list_splits(settings, root, name) for name in (settings.train_split, settings.val_split))
     _check_unique(train + val, root)
     if settings.val_fraction is not None:
         train, val = _split_off(train, settings.val_fraction, settings.split_seed)
@@ -78,7 +97,13 @@ def locate(settings: DatasetSettings, data_root: Path | str, split: str, image_i
     """
     is_own_split = split == "val" and settings.val_split is not None
     name = settings.val_split if is_own_split else settings.train_split
-    return LAYOUTS[settings.format].locate(Path(data_root), name, image_id)
+    layout, parts = LAYOUTS[settings.format], (name or "").split(SPLIT_SEPARATOR)
+    for part in parts[:-1]:
+        try:
+            return layout.locate(Path(data_root), part, image_id)
+        except ValueError:  # not in this split: the last one tells
+            continue
+    return layout.locate(Path(data_root), parts[-1], image_id)
 
 
 def class_table(settings: DatasetSettings) -> ClassTable:
@@ -98,6 +123,11 @@ def read_ground_truth(
     from pseudogt.datasets.ground_truth import read_panoptic
 
     return read_panoptic(locate(settings, data_root, split, image_id), settings, classes)
+
+
+def _list_splits(settings: DatasetSettings, root: Path, name: str | None) -> list[str]:
+    parts = name.split(SPLIT_SEPARATOR) if name else []
+    return [image_id for part in parts for image_id in LAYOUTS[settings.format].list_split(root, part)]
 
 
 def _check_unique(image_ids: list[str], root: Path) -> None:

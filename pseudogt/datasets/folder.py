@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pseudogt.datasets.source import SourceFiles, find_image, path_if_there
+from pseudogt.datasets.source import SourceFiles, find_image, path_if_there, read_id_list
 
 
 def list_split(root: Path, split: str) -> list[str]:
     """Ids in ``<root>/<split>.txt``, blank lines left out."""
-    path = root / f"{split}.txt"
-    if not path.is_file():
-        raise ValueError(f"{path}: no such list; write one image id on each line, without suffix")
-    image_ids = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    for image_id in image_ids:
-        if "/" in image_id or image_id.startswith("."):
-            raise ValueError(f"{path}: {image_id!r} is no image id; list file names without folder and suffix")
-    return image_ids
+    return read_id_list(root / f"{split}.txt")
 
 
 def locate(root: Path, split: str, image_id: str) -> SourceFiles:

@@ -1,17 +1,31 @@
-"""Reading a dataset's semantic and instance files into panoptic ids."""
+"""Reading a dataset's label files into panoptic ids: values of classes and instances, VOC's and SBD's, COCO's."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets.source import SourceFiles
-from pseudogt.io import read_png
-from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, combine_semantic_and_instances
+from pseudogt.io import read_image, read_png
+from pseudogt.labels import (
+    IGNORE_LABEL,
+    INSTANCE_DIVISOR,
+    VOID,
+    ClassTable,
+    combine_semantic_and_instances,
+    rgb_to_panoptic,
+)
+from pseudogt.parsing import parse_json
+
+VOC_BORDER = 255
+"""In VOC's maps of objects: the border around an object."""
 
 
 def read_panoptic(
@@ -35,9 +49,12 @@ def read_panoptic(
         If a file is missing or unreadable, the two differ in size or in the class of an instance,
         or a value is neither in the class table nor among the void values.
     """
+    if files.segments is not None:
+        return read_segments(files, settings, classes)
+    files = choose_masks(files, settings)
     if files.semantic is None:
         raise ValueError(f"{files.image}: its semantic label file is missing; add it or take the image off the list")
-    semantic = map_to_train_ids(read_png(files.semantic), settings, files.semantic)
+    semantic = map_to_train_ids(read_values(files.semantic), settings, files.semantic)
     instances = np.zeros(semantic.shape, np.int32)
     if len(classes.thing_ids):
         if files.instances is None:
@@ -45,8 +62,131 @@ def read_panoptic(
                 f"{files.image}: its instances file is missing; add it, or declare all classes as stuff (isthing: 0)"
             )
         instances = read_instances(files.instances, semantic, settings)
+    if settings.format == "voc2012":
+        semantic = settle_voc_objects(semantic, instances, classes, settings)
     panoptic_id = combine_semantic_and_instances(semantic, instances, classes)
     return panoptic_id, find_crowds(panoptic_id, classes)
+
+
+def choose_masks(files: SourceFiles, settings: DatasetSettings) -> SourceFiles:
+    """Masks of one annotation where an image has two: its own, or those of SBD, see ``DatasetSettings.masks``."""
+    both = files.other_semantic is not None and files.other_instances is not None
+    if both and (settings.masks == "sbd" or files.semantic is None):
+        return SourceFiles(files.image, files.other_semantic, files.other_instances)
+    return files
+
+
+def settle_voc_objects(
+    semantic: NDArray[np.uint8], instances: NDArray[np.int32], classes: ClassTable, settings: DatasetSettings
+) -> NDArray[np.uint8]:
+    """Train ids ``(H, W)`` in which the borders of objects are void and, by the authors' rule, an object has one class.
+
+    With ``masks: sbd`` an object has the highest of the classes under it, as in the conversion of the
+    JTSM authors (Shen et al., CVPR 2021).
+    """
+    settled = np.where(instances == VOC_BORDER, np.uint8(IGNORE_LABEL), semantic)
+    if settings.masks == "sbd":
+        source = np.array([entry.source_id for entry in settings.classes])
+        for number in np.setdiff1d(instances, [0, VOC_BORDER]):
+            inside = instances == number
+            present = np.setdiff1d(settled[inside], [IGNORE_LABEL])
+            if len(present):
+                settled[inside] = present[source[present].argmax()]
+    return settled
+
+
+class Segment(TypedDict):
+    """An entry of ``segments_info``."""
+
+    id: int
+    category_id: int
+    iscrowd: int
+
+
+class SegmentedImage(TypedDict):
+    """An entry of COCO's panoptic ``annotations``."""
+
+    file_name: str
+    segments_info: list[Segment]
+
+
+class SegmentDocument(TypedDict):
+    """The part of COCO's panoptic JSON that is read."""
+
+    annotations: list[SegmentedImage]
+
+
+@lru_cache(maxsize=2)
+def read_segment_table(path: Path) -> dict[str, list[Segment]]:
+    """Segments by image id, the name of the PNG without suffix."""
+    document = parse_json(path, TypeAdapter(SegmentDocument))
+    return {Path(a["file_name"]).stem: a["segments_info"] for a in document["annotations"]}
+
+
+def read_segments(
+    files: SourceFiles, settings: DatasetSettings, classes: ClassTable
+) -> tuple[NDArray[np.int32], list[int]]:
+    """Panoptic ids of a COCO panoptic PNG: instances of a class are numbered in the order of their segments."""
+    assert files.segments is not None
+    if files.semantic is None:
+        raise ValueError(f"{files.image}: its panoptic PNG is missing; add it or take the image off the list")
+    segments = read_segment_table(files.segments).get(files.image.stem)
+    if segments is None:
+        raise ValueError(f"{files.segments}: no annotation of {files.semantic.name}; add it or take the image off")
+    source = rgb_to_panoptic(read_image(files.semantic))
+    targets = number_segments(segments, settings, classes, where=f"{files.segments}: {files.semantic.name}")
+    found, inverse = np.unique(source, return_inverse=True)
+    strange = [v for v in found.tolist() if v not in targets]
+    if strange:
+        raise ValueError(f"{files.semantic}: segments {strange[:5]} are not in {files.segments}; the two must agree")
+    panoptic_id = np.array([targets[v] for v in found.tolist()], np.int32)[inverse].reshape(source.shape)
+    return panoptic_id, find_crowds(panoptic_id, classes)
+
+
+def number_segments(
+    segments: list[Segment], settings: DatasetSettings, classes: ClassTable, where: str
+) -> dict[int, int]:
+    """Segment id -> panoptic id; 0 and segments of void categories map to ``VOID``."""
+    train_ids = {entry.source_id: train_id for train_id, entry in enumerate(settings.classes)}
+    targets, counts = {0: VOID}, dict.fromkeys(range(len(classes)), 0)
+    for segment in segments:
+        category = segment["category_id"]
+        if segment["id"] in targets:
+            raise ValueError(f"{where}: segment id {segment['id']} is there twice")
+        if category not in train_ids:
+            if category not in settings.void_values:
+                raise ValueError(
+                    f"{where}: category {category} is neither in the class table nor in void_values; add it to one"
+                )
+            targets[segment["id"]] = VOID
+            continue
+        train_id = train_ids[category]
+        single = classes.isthing[train_id] and not segment["iscrowd"]
+        counts[train_id] += single
+        if counts[train_id] >= INSTANCE_DIVISOR:
+            raise ValueError(f"{where}: more than {INSTANCE_DIVISOR - 1} instances of {classes.names[train_id]!r}")
+        number = counts[train_id] if single else 0
+        targets[segment["id"]] = classes.category_ids[train_id] * INSTANCE_DIVISOR + number
+    return targets
+
+
+def read_values(path: Path) -> NDArray[Any]:
+    """Values ``(H, W)`` of a PNG, or of ``Segmentation`` in a MATLAB file of SBD."""
+    if path.suffix != ".mat":
+        return read_png(path)
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(path, squeeze_me=True, struct_as_record=False)
+        (name,) = [name for name in content if name in ("GTcls", "GTinst")]
+        values = np.asarray(content[name].Segmentation)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file") from error
+    except Exception as error:  # scipy raises anything on a broken file
+        raise ValueError(f"{path}: not a file of SBD with GTcls or GTinst ({error})") from error
+    if values.ndim != 2 or values.dtype.kind not in "iu":
+        raise ValueError(f"{path}: its Segmentation is {values.dtype} of shape {values.shape}, not a map of numbers")
+    return values
 
 
 def map_to_train_ids(values: NDArray[Any], settings: DatasetSettings, path: Path) -> NDArray[np.uint8]:
@@ -66,7 +206,7 @@ def map_to_train_ids(values: NDArray[Any], settings: DatasetSettings, path: Path
 
 def read_instances(path: Path, semantic: NDArray[np.uint8], settings: DatasetSettings) -> NDArray[np.int32]:
     """Instance values ``(H, W) int32``, distinct between instances, 0 where a pixel has none."""
-    values = read_png(path).astype(np.int32)
+    values = read_values(path).astype(np.int32)
     if values.shape != semantic.shape:
         raise ValueError(f"{path}: instances {values.shape} and semantic label {semantic.shape} differ in size")
     if settings.instance_divisor is None:

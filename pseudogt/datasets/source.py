@@ -5,16 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".JPG", ".JPEG", ".PNG")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
 
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """Paths of an image and of its ground truth; None where there is none."""
+    """Paths of an image and of its ground truth; None where there is none.
+
+    Attributes
+    ----------
+    image : Path
+    semantic, instances : Path or None
+        Values of classes and of instances.
+    segments : Path or None
+        JSON with the class of each segment of ``semantic``, which then holds segments (COCO).
+    other_semantic, other_instances : Path or None
+        A second annotation of the image (SBD beside VOC).
+    """
 
     image: Path
     semantic: Path | None
     instances: Path | None
+    segments: Path | None = None
+    other_semantic: Path | None = None
+    other_instances: Path | None = None
 
 
 def find_image(folder: Path, stem: str) -> Path:
@@ -30,3 +45,18 @@ def find_image(folder: Path, stem: str) -> Path:
 def path_if_there(path: Path) -> Path | None:
     """Return the path, or None if no such file exists."""
     return path if path.is_file() else None
+
+
+def read_id_list(path: Path) -> list[str]:
+    """Image ids of a list, one on each line, blank lines left out."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such list; write one image id on each line, without suffix")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the list as UTF-8") from error
+    image_ids = [line.strip() for line in lines if line.strip()]
+    for image_id in image_ids:
+        if "/" in image_id or "\\" in image_id or image_id.startswith("."):
+            raise ValueError(f"{path}: {image_id!r} is no image id; list file names without folder and suffix")
+    return image_ids

@@ -61,10 +61,10 @@ def write_cams(arguments: argparse.Namespace, settings: CamsSettings) -> None:
                 raise ValueError(f"{arguments.weak_labels}: no weak labels of image {record.image_id!r}")
             weak = weak_labels[record.image_id]
             scores, label, confidence = label_image(read_image(record.image), weak, model, settings)
-            known = weak.tags.copy()
-            known[weak.box_classes] = True
-            tagged = np.flatnonzero(known)
-            writer.add(record.image_id, scores[tagged], tagged, label, confidence)
+            possible = weak.possible
+            possible[weak.box_classes] = True
+            kept = np.flatnonzero(possible)
+            writer.add(record.image_id, scores[kept], kept, label, confidence)
 
 
 def label_image(

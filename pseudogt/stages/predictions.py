@@ -70,8 +70,8 @@ def predict_shard(arguments: argparse.Namespace, settings: PredictionsSettings) 
             if scores is not None:
                 if image_id not in weak:
                     raise ValueError(f"{arguments.weak_labels}: no weak labels of image {image_id!r}")
-                tagged = np.flatnonzero(weak[image_id].tags)
-                scores.add(image_id, prediction.semantic.softmax(0)[tagged].numpy(), tagged)
+                kept = np.flatnonzero(weak[image_id].possible)
+                scores.add(image_id, prediction.semantic.softmax(0)[kept].numpy(), kept)
 
 
 def make_inference(scale: float, settings: PredictionsSettings) -> Inference:

@@ -60,9 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder.mkdir()
         supervision = _read_supervision(arguments)
         titles = _write_examples(folder, arguments, settings, supervision)
-        for name, draw in (("rounds.png", draw_rounds), ("stages.png", draw_stages)):
-            _save_figure(folder / name, draw(summary))
-        titles |= {"rounds.png": "Rounds", "stages.png": "Quality of the labels"}
+        if summary["rounds"]:  # there are none without ground truth to score against
+            for name, draw in (("rounds.png", draw_rounds), ("stages.png", draw_stages)):
+                _save_figure(folder / name, draw(summary))
+            titles |= {"rounds.png": "Rounds", "stages.png": "Quality of the labels"}
         _write_table(folder / "ratios.csv", ["metric", "weak", "full", "ratio"], tabulate_ratios(summary))
         rows = [{"image_id": image_id, "supervision": what} for image_id, what in supervision.items()]
         _write_table(folder / "supervision.csv", ["image_id", "supervision"], rows)

@@ -248,8 +248,8 @@ def prepare_sample(
     semantic = panoptic_to_semantic(panoptic_id, classes)
     semantic[semantic == BACKGROUND] = IGNORE_LABEL
 
-    thing_tags = np.flatnonzero(weak.tags & np.array(classes.isthing))
-    boxes_are_complete = bool(np.isin(thing_tags, weak.box_classes).all())
+    possible_things = np.flatnonzero(weak.possible & np.array(classes.isthing))
+    boxes_are_complete = bool(np.isin(possible_things, weak.box_classes).all())
     single = ~weak.box_iscrowd
     instances = find_instance_targets(
         panoptic_id,

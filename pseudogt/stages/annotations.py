@@ -1,0 +1,45 @@
+"""Make weak labels of all training images from boxes and tags that other tools wrote, one file per shard.
+
+python -m pseudogt.stages.annotations --shards index/train-*.json --data-root R --out-dir weak_labels --settings JSON
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pseudogt.annotations import convert_annotations
+from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.config.annotations import AnnotationsSettings
+from pseudogt.index import read_shard, read_shards
+from pseudogt.weak_labels import write_weak_labels
+
+SHOWN = 20
+"""Problems that the error spells out; `snakemake check` lists all."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the weak-label files; none if there is any problem."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="index/<shard>.json of the images")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder in which relative paths start")
+    parser.add_argument("--out-dir", type=Path, required=True, help="folder for <shard>.json")
+    args = parser.parse_args(argv)
+    settings = parse_settings(AnnotationsSettings, args.settings)
+    records, classes = read_shards(args.shards)
+    result = convert_annotations(settings, args.data_root, records, classes)
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if result.problems:
+        hidden = len(result.problems) - SHOWN
+        more = [f"and {hidden} more; snakemake check lists them all"] if hidden > 0 else []
+        raise ValueError("\n".join(["the annotations have problems:", *result.problems[:SHOWN], *more]))
+    images = {image.image_id: image for image in result.images}
+    for shard in args.shards:
+        of_shard = [images[record.image_id] for record in read_shard(shard)[0]]
+        write_weak_labels(args.out_dir / f"{shard.stem}.json", of_shard, classes)
+
+
+if __name__ == "__main__":
+    run_stage(main)
