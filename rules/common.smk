@@ -332,9 +332,6 @@ def get_previous_record(wildcards):
     round = int(wildcards.round)
     return [f"{RESULTS}/segmenter/{round - 1}/record.json"] if round else []
 
-    }
-    return json.dumps(facts, sort_keys=True)
-
 
 def choose_review_round():
     """Round of the labels that are reviewed."""

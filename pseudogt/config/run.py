@@ -71,9 +71,9 @@ class RunConfig(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     report: ReportSettings = ReportSettings()
     export: ExportSettings = ExportSettings()
+    review: ReviewSettings = ReviewSettings()
 
     @model_validator(mode="after")
-    review: ReviewSettings = ReviewSettings()
     def _check_data_root(self) -> RunConfig:
         if self.images is None and self.dataset.format != "streets" and not self.data_root:
             raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
