@@ -256,7 +256,7 @@ def describe_export_subject():
 
 EXPORT_SUBJECT = describe_export_subject()
 # Settings that no label depends on; the manifest's digest leaves them out.
-WITHOUT_INFLUENCE = {"evaluation", "report", "export", "review", "images", "model", "predict_to", "threads"}
+WITHOUT_INFLUENCE = {"evaluation", "report", "export", "review", "images", "model", "predict_to", "threads", "decode"}
 
 
 def get_export_labels(wildcards):

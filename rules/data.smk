@@ -143,10 +143,10 @@ rule check:
     params:
         data_root=get_data_root,
         out=f"{RESULTS}/check.json",
-        settings=settings("dataset"),
+        settings=json.dumps(CONFIG.model_dump(mode="json"), sort_keys=True),
     message:
         "check: read the dataset and list its problems"
     shell:
         "python -m pseudogt.stages.check --data-root {params.data_root:q} --out {params.out:q} "
-        "--threads {threads} --decode "
+        "--threads {threads} "
         "--settings {params.settings:q} 2>&1 | tee {log:q}"

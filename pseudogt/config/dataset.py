@@ -155,6 +155,8 @@ class DatasetSettings(Section):
             twice = sorted({str(value) for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"classes: {column} {', '.join(twice)} is there more than once")
+        if not self.has_ground_truth:  # no label files whose values could contradict
+            return self
         both = sorted({entry.source_id for entry in self.classes} & set(self.void_values))
         if both:
             raise ValueError(f"void_values {both} are also source ids of classes; remove them from one of the two")

@@ -1,7 +1,8 @@
 """Go through a whole dataset, print a table of what is wrong with it and write a report.
 
-python -m pseudogt.stages.check --data-root R --out REPORT.json [--decode] [--threads N] --settings JSON
+python -m pseudogt.stages.check --data-root R --out REPORT.json [--threads N] --settings JSON
 
+Its settings are the whole configuration of a run: images, annotations and what the run will take belong together.
 Ends with exit code 1 if there are problems, after the report is written.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pseudogt.cli import parse_settings, run_stage, stage_parser
-from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.run import RunConfig
 from pseudogt.datasets.checking import check_dataset, format_findings
 from pseudogt.io import write_json
 
@@ -22,12 +23,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--data-root", type=Path, required=True, help="folder of the dataset")
     parser.add_argument("--out", type=Path, required=True, help="report to write (JSON)")
-    parser.add_argument("--decode", action="store_true", help="read every pixel, not only the files' headers")
     parser.add_argument("--threads", type=int, default=1, help="images checked at the same time")
     args = parser.parse_args(argv)
-    settings = parse_settings(DatasetSettings, args.settings)
-    findings = check_dataset(settings, args.data_root, decode=args.decode, threads=args.threads)
-    write_json(args.out, {"decoded": args.decode, **asdict(findings)})
+    config = parse_settings(RunConfig, args.settings)
+    findings = check_dataset(config, args.data_root, threads=args.threads)
+    write_json(args.out, {"decoded": config.decode, **asdict(findings)})
     print(format_findings(findings))
     if findings.problems:
         raise ValueError(f"{len(findings.problems)} problems in {args.data_root}; all of them are in {args.out}")

@@ -7,10 +7,9 @@ python -m pseudogt.stages.weak_labels --merge F1.json F2.json --out weak_labels.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from pseudogt.cli import parse_settings, run_stage, stage_parser
@@ -19,7 +18,7 @@ from pseudogt.index import read_shard
 from pseudogt.label_files import LabelFolder
 from pseudogt.labels import ClassTable
 from pseudogt.weak_from_masks import derive_weak_labels
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels import ImageWeakLabels, find_gaps, read_weak_labels, write_weak_labels
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.merge:
         images, classes = read_weak_labels(args.merge)
-        warn_about_gaps(images.values(), classes)
+        for gap in find_gaps(list(images.values()), classes) if images else []:
+            print(f"warning: {gap}", file=sys.stderr)
         write_weak_labels(args.out, images.values(), classes)
         return
     if not (args.shard and args.ground_truth):
@@ -54,19 +54,6 @@ def derive_shard(
         panoptic_id = labels.read(record.image_id)
         derived.append(derive_weak_labels(record.image_id, panoptic_id, crowd_ids, classes, settings))
     return derived, classes
-
-
-def warn_about_gaps(images: Iterable[ImageWeakLabels], classes: ClassTable) -> None:
-    """Say on stderr which images say nothing and which classes never occur."""
-    found = np.zeros(len(classes), bool)
-    for image in images:
-        if not len(image.boxes_xyxy) and not image.tags.any():
-            print(f"warning: image {image.image_id!r} has no box and no tag, so it teaches nothing", file=sys.stderr)
-        found |= image.tags
-        found[image.box_classes] = True
-    for train_id in np.flatnonzero(~found):
-        name = classes.names[train_id]
-        print(f"warning: class {name!r} occurs in no image; take it out of dataset.classes", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pseudogt.annotations.coco import read_coco
 from pseudogt.annotations.conversion import convert_readings
 from pseudogt.annotations.cvat import read_cvat
-from pseudogt.annotations.form import Reading
+from pseudogt.annotations.form import ImageAnnotations, Reading
 from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.annotations.tables import read_box_table, read_tags
 from pseudogt.annotations.voc import read_voc
@@ -23,6 +23,7 @@ from pseudogt.annotations.yolo import read_yolo
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.index import ImageRecord
 from pseudogt.labels import ClassTable
+from pseudogt.weak_labels import read_weak_labels
 
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)
@@ -70,6 +71,17 @@ LABEL_STUDIO = [
         ],
     }
 ]
+WEAK = {
+    "images": [{"id": "a", "height": 20, "width": 30}],
+    "categories": [
+        {"id": 1, "name": "sky", "isthing": 0, "color": [0, 0, 0]},
+        {"id": 2, "name": "car", "isthing": 1, "color": [0, 0, 0]},
+    ],
+    "annotations": [{"id": 1, "image_id": "a", "category_id": 2, "bbox": [1, 2, 5, 4], "iscrowd": 0}],
+    "image_tags": {"a": [2]},
+    "unknown_tags": {"a": [1]},
+    "crop_tags": {"a": [{"crop_xyxy": [0, 0, 15, 20], "tags": [2]}]},
+}
 TAGS = {"a": ["sky"], "b": {"car": True, "sky": None}}
 VOC = (
     "<annotation><size><width>30</width><height>20</height></size><object><name>car</name><difficult>0</difficult>"
@@ -105,6 +117,11 @@ def read_coco_masks(path: Path) -> Reading:
     return read_coco(path, masks=True)
 
 
+def read_weak_file(path: Path) -> Reading:
+    images, _ = read_weak_labels([path])
+    return Reading([ImageAnnotations(image_id) for image_id in images])
+
+
 READERS: dict[str, tuple[Callable[[Path], Reading], str]] = {
     "coco.json": (read_coco_masks, json.dumps(COCO)),
     "label_studio.json": (read_label_studio, json.dumps(LABEL_STUDIO)),
@@ -115,8 +132,9 @@ READERS: dict[str, tuple[Callable[[Path], Reading], str]] = {
     "tags.csv": (read_tags, TAG_TABLE),
     "a.txt": (read_yolo_file, YOLO),
     "data.yaml": (read_yolo_names, NAMES),
+    "weak.json": (read_weak_file, json.dumps(WEAK)),
 }
-JSON_DOCUMENTS = {"coco.json": COCO, "label_studio.json": LABEL_STUDIO, "tags.json": TAGS}
+JSON_DOCUMENTS = {"coco.json": COCO, "label_studio.json": LABEL_STUDIO, "tags.json": TAGS, "weak.json": WEAK}
 
 scalars = (
     st.none()

@@ -8,7 +8,7 @@ import pytest
 from pseudogt.index import read_shard
 from pseudogt.io import read_json, write_png
 from pseudogt.label_files import LabelFolder
-from pseudogt.stages import check, ground_truth, index, streets, weak_labels
+from pseudogt.stages import ground_truth, index, streets, weak_labels
 from pseudogt.weak_labels import read_weak_labels
 
 
@@ -115,49 +115,6 @@ def test_images_that_say_nothing_and_absent_classes_are_reported(run, folder_dat
     warnings = capsys.readouterr().err
     assert "image 'b' has no box and no tag" in warnings
     assert "class 'car' occurs in no image" in warnings
-
-
-def run_check(folder_dataset, folder_settings, *options):
-    report = folder_dataset.parent / "check.json"
-    root = ["--data-root", str(folder_dataset), "--out", str(report)]
-    try:
-        check.main([*root, "--settings", folder_settings.model_dump_json(), *options])
-    except ValueError as error:
-        return read_json(report), str(error)
-    return read_json(report), None
-
-
-def test_check_of_a_sound_dataset(folder_dataset, folder_settings, capsys):
-    report, error = run_check(folder_dataset, folder_settings, "--decode", "--threads", "2")
-    assert error is None and report["problems"] == [] and report["images"] == {"train": 2, "val": 1}
-    assert report["images_per_class"] == {"sky": 3, "road": 3, "car": 3}
-    assert "train" in capsys.readouterr().out
-
-
-def test_check_lists_every_problem(folder_dataset, folder_settings, capsys):
-    (folder_dataset / "images" / "a.png").unlink()
-    write_png(folder_dataset / "semantic" / "b.png", np.zeros((10, 30), np.uint8))
-    (folder_dataset / "instances" / "c.png").unlink()
-    report, error = run_check(folder_dataset, folder_settings)
-    assert [p["image_id"] for p in report["problems"]] == ["a", "b", "c"]
-    assert error.startswith("3 problems")
-    assert "is 30x10, its image 30x20" in capsys.readouterr().out
-
-
-def test_check_finds_bad_pixels_only_when_it_decodes(folder_dataset, folder_settings):
-    write_png(folder_dataset / "semantic" / "b.png", np.full((20, 30), 77, np.uint8))
-    image = folder_dataset / "images" / "c.png"
-    image.write_bytes(image.read_bytes()[:-40])
-    assert run_check(folder_dataset, folder_settings)[1] is None
-    report, error = run_check(folder_dataset, folder_settings, "--decode")
-    assert error.startswith("2 problems")
-    assert [p["image_id"] for p in report["problems"]] == ["b", "c"]
-
-
-def test_check_reports_a_broken_list(folder_dataset, folder_settings):
-    (folder_dataset / "val.txt").unlink()
-    report, _ = run_check(folder_dataset, folder_settings)
-    assert "val.txt" in report["problems"][0]["problem"]
 
 
 def test_streets_are_read_by_the_ordinary_reader(tmp_path):

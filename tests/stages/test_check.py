@@ -1,0 +1,202 @@
+"""The stage `check`: one pass, every problem, a table."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pseudogt.io import read_json, write_json, write_png
+from pseudogt.labels import ClassTable
+from pseudogt.stages import check
+from pseudogt.weak_labels import ImageWeakLabels, write_weak_labels
+
+THINGS_AND_REST = {"nucleus": "thing", "rest": "stuff"}
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Check a folder; returns the report, the error and what was printed."""
+
+    def run(root, dataset, *options, **config):
+        document = {"name": "checked", "data_root": str(root), "dataset": dataset, **config}
+        report = tmp_path / "report" / "check.json"
+        arguments = ["--data-root", str(root), "--out", str(report), "--settings", json.dumps(document), *options]
+        error = None
+        try:
+            check.main(arguments)
+        except ValueError as caught:
+            error = str(caught)
+        return read_json(report), error, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def section(folder_settings):
+    return folder_settings.model_dump(mode="json")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three images with YOLO labels: two nuclei, none, no label file."""
+    root = tmp_path / "photos"
+    rng = np.random.default_rng(0)
+    for name in ("a", "b b", "ü"):
+        write_png(root / "images" / f"{name}.png", rng.integers(0, 255, (20, 30, 3), np.uint8))
+    (root / "labels").mkdir()
+    (root / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n0 0.2 0.2 0.1 0.1\n")
+    (root / "labels" / "b b.txt").write_text("")
+    (root / "data.yaml").write_text("names: [nucleus]\n")
+    return root
+
+
+IMAGES = {"format": "images", "train_split": "images", "val_split": None, "classes": THINGS_AND_REST}
+YOLO = {"format": "yolo", "path": "labels", "background": "outside_boxes"}
+
+
+def test_a_sound_dataset(run, folder_dataset, section):
+    report, error, printed = run(folder_dataset, section, "--threads", "2", decode=True)
+    assert error is None and report["problems"] == [] and report["images"] == {"train": 2, "val": 1}
+    rows = {row["name"]: (row["images"], row["boxes"]) for row in report["classes"]}
+    assert rows == {"sky": (3, 0), "road": (3, 0), "car": (3, 6)}
+    assert "train" in printed and "car" in printed and "A whole run takes about" in printed and "GB" in printed
+
+
+def test_every_problem_is_listed(run, folder_dataset, section):
+    (folder_dataset / "images" / "a.png").unlink()
+    write_png(folder_dataset / "semantic" / "b.png", np.zeros((10, 30), np.uint8))
+    (folder_dataset / "instances" / "c.png").unlink()
+    report, error, printed = run(folder_dataset, section)
+    assert [p["image_id"] for p in report["problems"]] == ["a", "b", "c"]
+    assert error.startswith("3 problems")
+    assert "is 30x10, its image 30x20" in printed
+
+
+def test_pixels_are_read_only_if_asked_for(run, folder_dataset, section):
+    write_png(folder_dataset / "semantic" / "b.png", np.full((20, 30), 77, np.uint8))
+    image = folder_dataset / "images" / "c.png"
+    image.write_bytes(image.read_bytes()[:-40])
+    assert run(folder_dataset, section)[1] is None
+    report, error, _ = run(folder_dataset, section, decode=True)
+    assert error.startswith("2 problems")
+    assert [p["image_id"] for p in report["problems"]] == ["b", "c"]
+
+
+def test_a_broken_list(run, folder_dataset, section):
+    (folder_dataset / "val.txt").unlink()
+    assert "val.txt" in run(folder_dataset, section)[0]["problems"][0]["problem"]
+
+
+def test_a_list_in_another_encoding_or_with_paths(run, folder_dataset, section):
+    (folder_dataset / "val.txt").write_bytes("ä\n".encode("latin-1"))
+    assert "save the list as UTF-8" in run(folder_dataset, section)[0]["problems"][0]["problem"]
+    for escape in ("../../secret", "..\\secret", ".hidden"):
+        (folder_dataset / "val.txt").write_text(f"{escape}\n")
+        assert "is no image id" in run(folder_dataset, section)[0]["problems"][0]["problem"]
+
+
+def test_files_that_are_no_images(run, folder_dataset, section):
+    (folder_dataset / "images" / "a.png").write_bytes(b"")
+    (folder_dataset / "instances" / "b.png").write_text("no image")
+    problems = [p["problem"] for p in run(folder_dataset, section)[0]["problems"]]
+    assert len(problems) == 2 and all("can't be read as an image" in p for p in problems)
+
+
+def test_a_picture_in_place_of_a_map(run, folder_dataset, section):
+    """Masks must be grey or palette images; a palette image is read as its indices."""
+    write_png(folder_dataset / "semantic" / "b.png", np.zeros((20, 30, 3), np.uint8))
+    with Image.open(folder_dataset / "semantic" / "a.png") as grey:
+        palette = grey.convert("P")
+        palette.putdata(list(grey.get_flattened_data()))
+    palette.save(folder_dataset / "semantic" / "a.png")
+    report, _, _ = run(folder_dataset, section, decode=True)
+    assert [p["image_id"] for p in report["problems"]] == ["b"]
+    assert "has RGB pixels, a picture in place of a map" in report["problems"][0]["problem"]
+
+
+def test_label_files_of_16_bits(run, folder_dataset, section):
+    """Where 8 bits would do; values must be in the table all the same."""
+    values = np.zeros((20, 30), np.uint16)
+    write_png(folder_dataset / "semantic" / "b.png", values)
+    write_png(folder_dataset / "instances" / "b.png", values)
+    assert run(folder_dataset, section, decode=True)[1] is None
+    values[3, 3] = 4096
+    write_png(folder_dataset / "semantic" / "b.png", values)
+    assert "values [4096]" in run(folder_dataset, section, decode=True)[0]["problems"][0]["problem"]
+
+
+def test_turned_and_unusual_images(run, folder_dataset, section):
+    turned = Image.new("RGB", (20, 30))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    (folder_dataset / "images" / "a.png").unlink()
+    turned.save(folder_dataset / "images" / "a.jpg", exif=exif)
+    (folder_dataset / "images" / "b.png").unlink()
+    Image.new("CMYK", (30, 20)).save(folder_dataset / "images" / "b.jpg")
+    Image.new("RGBA", (30, 20)).save(folder_dataset / "images" / "c.png")
+    report, error, _ = run(folder_dataset, section, decode=True)
+    assert error is None
+    assert "a.jpg: is stored turned (EXIF orientation 6) and read upright" in report["warnings"][0]
+    assert "b.jpg: has CMYK pixels" in report["warnings"][1]
+
+
+def test_equal_files(run, folder_dataset, section):
+    copy = (folder_dataset / "images" / "a.png").read_bytes()
+    (folder_dataset / "images" / "c.png").write_bytes(copy)
+    warnings = run(folder_dataset, section)[0]["warnings"]
+    assert any("images 'a' (train), 'c' (val) are the same file" in w for w in warnings)
+
+
+def test_annotations_are_counted(run, photos):
+    report, error, printed = run(photos, IMAGES, annotations=YOLO)
+    assert error is None
+    assert report["classes"] == [
+        {"name": "nucleus", "isthing": True, "images": 1, "unknown": 1, "boxes": 2},
+        {"name": "rest", "isthing": False, "images": 2, "unknown": 1, "boxes": 0},
+    ]
+    assert "1 images have no annotations and train nothing: 'ü'" in printed
+
+
+def test_problems_of_annotations_and_of_images_stand_together(run, photos):
+    (photos / "images" / "b b.png").write_bytes(b"no image")
+    (photos / "labels" / "a.txt").write_text("0 0.5 0.5 0 0.2\n3 0.2 0.2 0.1 0.1\n0 0.5 0.5\n0 1.5 0.5 0.2 0.2\n")
+    problems = [p["problem"] for p in run(photos, IMAGES, annotations=YOLO)[0]["problems"]]
+    for words in ("b b.png: can't be read", "class 3 has no name", "a.txt: line 3: 3 values", "no area in the 30x20"):
+        assert any(words in problem for problem in problems), words
+
+
+def test_a_missing_annotation_file_is_a_problem(run, photos):
+    report, error, _ = run(photos, IMAGES, annotations={"format": "coco", "path": "none.json"})
+    assert error.startswith("1 problems") and "none.json: no such file" in report["problems"][0]["problem"]
+    assert report["images"] == {"train": 3, "val": 0}
+
+
+def test_classes_without_signal(run, photos):
+    """Boxes alone say nothing of stuff; a class that is everywhere has no place."""
+    warnings = run(photos, IMAGES, annotations=YOLO | {"background": None})[0]["warnings"]
+    assert any("class 'rest' occurs in no image" in w and "background: outside_boxes" in w for w in warnings)
+    (photos / "tags.csv").write_text('image,nucleus,rest\na,1,1\n"b b",0,1\nü,0,1\n')
+    warnings = run(photos, IMAGES, annotations={"tags": "tags.csv"})[0]["warnings"]
+    assert any("class 'rest' is tagged in every image, so its tags don't say where" in w for w in warnings)
+
+
+def test_provided_weak_labels_are_counted(run, photos):
+    classes = ClassTable(("nucleus", "rest"), (1, 2), (True, False), ((0, 0, 0),) * 2)
+    weak = ImageWeakLabels(
+        "a", 20, 30, np.array([[1, 2, 3, 4]], np.int32), np.zeros(1, np.uint8), np.zeros(1, bool),
+        np.array([True, False]), np.zeros((0, 4), np.int32), np.zeros((0, 2), bool),
+    )  # fmt: skip
+    write_weak_labels(photos / "weak.json", [weak], classes)
+    report, _, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
+    assert report["classes"][0]["boxes"] == 1
+    write_json(photos / "weak.json", [])
+    report, error, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
+    assert error and "weak.json" in report["problems"][0]["problem"]
+
+
+def test_settings_are_those_of_a_run(photos):
+    with pytest.raises(ValueError, match="unknown key"):
+        check.main(["--data-root", str(photos), "--out", "x", "--settings", '{"nme": 1}'])
