@@ -16,7 +16,12 @@ from pseudogt.instances import number_boxes
 from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.weak_labels import ImageWeakLabels
 
-SIGNALS = ("agreement", "tightness", "filled", "confidence", "certainty")
+SIGNALS = {"agreement": 2.0, "tightness": 1.0, "filled": 0.5, "confidence": 1.0, "certainty": 0.5}
+"""Signals and their weights in the trust, set on the training images of CamVid and nuclei (docs/review.md)."""
+
+GAIN_POWER = 0.5
+"""A mask of which half is right may be as good as lost to PQ, so that distrust counts less than proportionally."""
+
 LOW = 0.6
 """Signals below it are named as the reason."""
 
@@ -44,7 +49,7 @@ class Suspect:
     box_xyxy : list of int or None
     pixels : int
     trust : float
-        In [0, 1]: mean of the signals; 0 for what has no pixels.
+        In [0, 1]: weighted mean of the signals; 0 for what has no pixels.
     signals : dict
         Of ``SIGNALS`` those that apply, each in [0, 1], high if all is well.
     """
@@ -148,7 +153,9 @@ def review_image(
 
 
 def _suspect(kind: str, name: str, box: list[int] | None, pixels: int, signals: dict[str, float]) -> Suspect:
-    trust = float(np.mean(list(signals.values()))) if pixels and signals else 0.0
+    trust = 0.0
+    if pixels and signals:
+        trust = float(np.average(list(signals.values()), weights=[SIGNALS[signal] for signal in signals]))
     return Suspect(kind, name, box, pixels, trust, signals)
 
 
@@ -178,10 +185,10 @@ def _ask_scores(
 def rank_images(reviewed: Mapping[str, Sequence[Suspect]]) -> dict[str, float]:
     """Images by what a person gains in them per mask that has to be drawn, most first.
 
-    PQ is a mean over classes, so a wrong mask of a class with few is worth more: a mask gains ``(1 - trust)``
-    over the number of masks of its class in the set. An image's priority is the sum over its masks, divided by
-    their number and times that of classes, so that it is 1 if nothing is trusted and all classes are equally
-    frequent.
+    PQ is a mean over classes, so a wrong mask of a class with few is worth more: a mask gains
+    ``(1 - trust) ** GAIN_POWER`` over the number of masks of its class in the set. An image's priority is the sum
+    over its masks, divided by their number and times the mean number of masks of a class, so that it is 1 where
+    nothing is trusted and all classes are equally frequent.
 
     Parameters
     ----------
@@ -196,10 +203,15 @@ def rank_images(reviewed: Mapping[str, Sequence[Suspect]]) -> dict[str, float]:
     counts = Counter(suspect.name for suspects in reviewed.values() for suspect in suspects)
     masks = sum(counts.values())
     priority = {
-        image_id: sum((1 - s.trust) / counts[s.name] for s in suspects) / max(len(suspects), 1) * masks / len(counts)
+        image_id: sum(_expect_gain(s.trust) / counts[s.name] for s in suspects) / max(len(suspects), 1)
         for image_id, suspects in reviewed.items()
     }
-    return dict(sorted(priority.items(), key=lambda item: (-item[1], item[0])))
+    scale = masks / max(len(counts), 1)
+    return dict(sorted(((i, p * scale) for i, p in priority.items()), key=lambda item: (-item[1], item[0])))
+
+
+def _expect_gain(trust: float) -> float:
+    return max(0.0, 1 - trust) ** GAIN_POWER
 
 
 def summarise_suspects(suspects: Iterable[Suspect]) -> str:

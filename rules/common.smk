@@ -13,7 +13,7 @@ from pseudogt import __version__
 from pseudogt.config.annotations import NAME_FILES
 from pseudogt.config.export import FORMAT_NAMES
 from pseudogt.config.run import parse_run_config
-from pseudogt.datasets import list_image_ids
+from pseudogt.datasets import LAYOUTS, list_image_ids
 from pseudogt.estimate import ASSUMED_PIXELS, describe_estimate
 from pseudogt.export.id_lists import read_id_list
 from pseudogt.provenance import compute_code_digest, compute_input_digest
@@ -98,20 +98,23 @@ def list_full_labels():
     settings = CONFIG.full_labels
     try:
         listed = read_id_list(Path(settings.images)) if settings.images else []
+        if settings.split:
+            layout = LAYOUTS[CONFIG.dataset.format]
+            listed += [
+                i for part in settings.split.split("+") for i in layout.list_split(Path(DATA_ROOT), part)
+            ]
     except ValueError as error:
-        raise WorkflowError(f"full_labels.images: {error}") from None
+        raise WorkflowError(f"full_labels: {error}") from None
     strangers = set(listed) - {i for shard in TRAIN_SHARDS for i in SHARDS[shard]}
     if strangers and SHARDS:
-        raise WorkflowError(
-            f"full_labels.images: {sorted(strangers)[0]!r} is no training image of this dataset"
-        )
+        raise WorkflowError(f"full_labels: {sorted(strangers)[0]!r} is no training image of this dataset")
     folder = Path(settings.folder) if settings.folder else None
     if folder is not None and not folder.is_dir():
         raise WorkflowError(f"full_labels.folder: {folder}: no such folder")
     return set(listed), sorted(p for p in folder.rglob("*") if p.is_file()) if folder else []
 
 
-HAS_FULL_LABELS = bool(CONFIG.full_labels.images or CONFIG.full_labels.folder)
+HAS_FULL_LABELS = any(CONFIG.full_labels.model_dump().values())
 FULL_LABEL_IDS, FULL_LABEL_FILES = list_full_labels()
 # Weak labels as they were given; those of images with full labels are made from these.
 GIVEN_WEAK_LABELS = f"{RESULTS}/weak_labels{'_given' if HAS_FULL_LABELS else ''}/{{shard}}.json"
@@ -141,7 +144,17 @@ def describe_full_labels(wildcards):
         for path in FULL_LABEL_FILES
         if path.suffix in (".json", ".xml") or path.stem.partition("_gtFine")[0] in image_ids
     ]
-    return digest([files, sorted(image_ids & FULL_LABEL_IDS)])
+    return digest(files)
+
+
+def list_full_ids(shard):
+    """Images of a shard whose labels of the dataset are used."""
+    return [image_id for image_id in SHARDS[shard] if image_id in FULL_LABEL_IDS]
+
+
+def get_listed_ground_truth(wildcards):
+    """Ground truth of a shard, if the labels of some of its images are used."""
+    return f"{RESULTS}/ground_truth/{wildcards.shard}" if list_full_ids(wildcards.shard) else []
 
 
 def get_full_labels(wildcards):
@@ -256,7 +269,17 @@ def describe_export_subject():
 
 EXPORT_SUBJECT = describe_export_subject()
 # Settings that no label depends on; the manifest's digest leaves them out.
-WITHOUT_INFLUENCE = {"evaluation", "report", "export", "review", "images", "model", "predict_to", "threads", "decode"}
+WITHOUT_INFLUENCE = {
+    "evaluation",
+    "report",
+    "export",
+    "review",
+    "images",
+    "model",
+    "predict_to",
+    "threads",
+    "decode",
+}
 
 
 def get_export_labels(wildcards):
@@ -303,6 +326,24 @@ def describe_provenance(wildcards):
     return json.dumps(facts, sort_keys=True)
 
 
+def choose_review_round():
+    """Round of the labels that are reviewed."""
+    round = CONFIG.rounds.max if CONFIG.review.round is None else CONFIG.review.round
+    if round > CONFIG.rounds.max:
+        raise WorkflowError(f"review.round is {round}; the last round of labels is {CONFIG.rounds.max}")
+    return round
+
+
+REVIEW_ROUND = choose_review_round()
+
+
+def get_review_scores(wildcards):
+    """The scores that the reviewed labels were made from."""
+    if REVIEW_ROUND == 0:
+        return f"{RESULTS}/{FIRST_SCORES}/{wildcards.shard}.h5"
+    return f"{RESULTS}/predictions/{REVIEW_ROUND - 1}/{wildcards.shard}.h5"
+
+
 def get_initial_model(wildcards):
     """The model that a round's training starts from, if it does not start from scratch."""
     round = int(wildcards.round)
@@ -333,26 +374,9 @@ def get_previous_record(wildcards):
     return [f"{RESULTS}/segmenter/{round - 1}/record.json"] if round else []
 
 
-def choose_review_round():
-    """Round of the labels that are reviewed."""
-    round = CONFIG.rounds.max if CONFIG.review.round is None else CONFIG.review.round
-    if round > CONFIG.rounds.max:
-        raise WorkflowError(f"review.round is {round}; the last round of labels is {CONFIG.rounds.max}")
-    return round
-
-
-REVIEW_ROUND = choose_review_round()
-
-
-def get_review_scores(wildcards):
-    """The scores that the reviewed labels were made from."""
-    if REVIEW_ROUND == 0:
-        return f"{RESULTS}/{FIRST_SCORES}/{wildcards.shard}.h5"
 def with_truth(files):
     """The files if the dataset has ground truth, else none."""
     return list(files) if CONFIG.dataset.has_ground_truth else []
-    return f"{RESULTS}/predictions/{REVIEW_ROUND - 1}/{wildcards.shard}.h5"
-
 
 
 def flag(name, files):

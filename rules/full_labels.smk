@@ -7,7 +7,7 @@ if HAS_FULL_LABELS:
             # Told from strangers by them; their content does not matter.
             all_shards=ancient(for_train("index/{shard}.json") + for_val("index/{shard}.json")),
             weak_labels=GIVEN_WEAK_LABELS,
-            ground_truth=f"{RESULTS}/ground_truth/{{shard}}" if CONFIG.full_labels.images else [],
+            ground_truth=get_listed_ground_truth,
         output:
             folder=directory(f"{RESULTS}/full_labels/{{shard}}"),
             weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
@@ -23,6 +23,7 @@ if HAS_FULL_LABELS:
             runtime=minutes("ground_truth"),
         params:
             ground_truth=lambda wildcards, input: flag("ground-truth", input.ground_truth),
+            listed=lambda wildcards: flag("listed", list_full_ids(wildcards.shard)),
             content=describe_full_labels,
             settings=settings("full_labels"),
             weak_settings=settings("weak_labels"),
@@ -31,7 +32,7 @@ if HAS_FULL_LABELS:
             "full_labels: {wildcards.shard}"
         shell:
             "python -m pseudogt.stages.full_labels --shard {input.shard:q} --all-shards {input.all_shards:q} "
-            "--weak-labels {input.weak_labels:q} {params.ground_truth} --out {output.folder:q} "
+            "--weak-labels {input.weak_labels:q} {params.ground_truth} {params.listed} --out {output.folder:q} "
             "--weak-out {output.weak_labels:q} --settings {params.settings:q} "
             "--weak-settings {params.weak_settings:q} 2> {log:q}"
 

@@ -12,8 +12,13 @@ class FullLabelsSettings(Section):
 
     images: str | None = Field(
         None,
-        description="File with the ids of training images, one on each line, whose labels of the dataset are used; "
-        "null for none.",
+        description="File with the ids of training images, one on each line, whose labels of the dataset are used, "
+        "too; null for none.",
+    )
+    split: str | None = Field(
+        None,
+        description="Part of dataset.train_split, all of whose images have full labels in the dataset: train of "
+        "train+train_extra; null for none.",
     )
     folder: str | None = Field(
         None,

@@ -1,7 +1,7 @@
 """Give the images of a shard that have full labels these labels, and weak labels that follow from them.
 
-python -m pseudogt.stages.full_labels --shard S.json --all-shards S.json.. --weak-labels F.json [--ground-truth DIR]
-    --out DIR --weak-out F.json --settings JSON --weak-settings JSON
+python -m pseudogt.stages.full_labels --shard S.json --all-shards S.json.. --weak-labels F.json
+    [--ground-truth DIR --listed ID..] --out DIR --weak-out F.json --settings JSON --weak-settings JSON
 
 ``--out`` holds the full labels, ``--weak-out`` the weak labels of all images. An image may have a full label alone:
 it need not be in ``--weak-labels``. With ``stages.weak_labels`` this is all that training knows of the ground truth.
@@ -21,7 +21,6 @@ from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.export.detection import open_labels
-from pseudogt.export.id_lists import read_id_list
 from pseudogt.export.images import LabelSource, find_crowds
 from pseudogt.index import ImageRecord, read_shard, read_shards
 from pseudogt.label_files import LabelFolder, write_labels
@@ -36,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
     parser.add_argument("--all-shards", type=Path, nargs="+", required=True, help="to tell other images from strangers")
     parser.add_argument("--weak-labels", type=Path, required=True, help="of the shard, as given")
-    parser.add_argument("--ground-truth", type=Path, help="label folder of the shard, for images of the list")
+    parser.add_argument("--ground-truth", type=Path, help="label folder of the shard, for the listed images")
+    parser.add_argument("--listed", nargs="+", default=[], help="ids of images whose labels of the dataset are used")
     parser.add_argument("--out", type=Path, required=True, help="label folder to write")
     parser.add_argument("--weak-out", type=Path, required=True, help="weak-label file to write")
     parser.add_argument("--weak-settings", required=True, help="the config section `weak_labels` as JSON")
@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     weak_settings = parse_settings(WeakLabelsSettings, args.weak_settings)
     records, classes = read_shard(args.shard)
     weak_labels, _ = read_weak_labels([args.weak_labels])
-    sources = find_sources(settings, records, read_shards(args.all_shards)[0], classes, args.ground_truth)
+    sources = {} if args.ground_truth is None else list_sources(LabelFolder(args.ground_truth), args.listed)
+    if settings.folder is not None:
+        sources |= find_in_folder(Path(settings.folder), records, read_shards(args.all_shards)[0], classes)
     images = []
     with write_labels(args.out, classes) as writer:
         for record in tqdm(records, desc=f"full labels {args.shard.stem}", unit="image", mininterval=5):
@@ -61,29 +63,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_weak_labels(args.weak_out, images, classes)
 
 
-def find_sources(
-    settings: FullLabelsSettings,
-    records: Sequence[ImageRecord],
-    everywhere: Sequence[ImageRecord],
-    classes: ClassTable,
-    ground_truth: Path | None,
-) -> dict[str, tuple[LabelSource, str]]:
-    """Labels and the name in them of each image of ``records`` that has a full label.
+def list_sources(truth: LabelFolder, listed: Sequence[str]) -> dict[str, tuple[LabelSource, str]]:
+    """Labels of the dataset, and the name in them, of each listed image."""
+    return {image_id: (truth, image_id) for image_id in listed}
 
-    Labels of the folder go before those of the dataset. ``everywhere`` are the images of all shards.
+
+def find_in_folder(
+    folder: Path, records: Sequence[ImageRecord], everywhere: Sequence[ImageRecord], classes: ClassTable
+) -> dict[str, tuple[LabelSource, str]]:
+    """Labels of a folder, and the name in them, of each image of ``records`` that is in it.
+
+    ``everywhere`` are the images of all shards.
     """
-    sources: dict[str, tuple[LabelSource, str]] = {}
-    if settings.images is not None:
-        if ground_truth is None:
-            raise ValueError("full_labels.images takes labels of the dataset; give --ground-truth")
-        truth = LabelFolder(ground_truth)
-        listed = set(read_id_list(Path(settings.images)))
-        sources.update({r.image_id: (truth, r.image_id) for r in records if r.image_id in listed})
-    if settings.folder is not None:
-        labels = open_labels(Path(settings.folder), classes)
-        names = match_images(labels.image_ids, everywhere, Path(settings.folder))
-        sources.update({r.image_id: (labels, names[r.image_id]) for r in records if r.image_id in names})
-    return sources
+    labels = open_labels(folder, classes)
+    names = match_images(labels.image_ids, everywhere, folder)
+    return {r.image_id: (labels, names[r.image_id]) for r in records if r.image_id in names}
 
 
 def match_images(names: Sequence[str], records: Sequence[ImageRecord], folder: Path) -> dict[str, str]:

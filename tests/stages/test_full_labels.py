@@ -31,19 +31,15 @@ def dataset(tmp_path):
     return write_dataset(tmp_path / "set", 3)
 
 
-def give_full_labels(dataset, *, weak="weak.json", truth=True, **settings):
+def give_full_labels(dataset, *listed, weak="weak.json", **settings):
     out = dataset / "full"
     files = ["--shard", "shard.json", "--all-shards", "shard.json", "--weak-labels", weak]
-    files += ["--ground-truth", "labels"] if truth else []
+    files += ["--ground-truth", "labels"] if listed else []
     files += ["--out", "full", "--weak-out", "weak_of_full.json"]
-    options = ["--settings", json.dumps(settings), "--weak-settings", json.dumps({"tags": "image"})]
+    options = ["--listed", *listed] if listed else []
+    options += ["--settings", json.dumps(settings), "--weak-settings", json.dumps({"tags": "image"})]
     main([*(f if f.startswith("--") else str(dataset / f) for f in files), *options])
     return LabelFolder(out), read_weak_labels([dataset / "weak_of_full.json"])[0]
-
-
-def list_images(dataset, *image_ids):
-    (dataset / "full.txt").write_text("".join(f"{i}\n" for i in image_ids))
-    return str(dataset / "full.txt")
 
 
 def drop(dataset, name, label=CORRECTED):
@@ -53,7 +49,7 @@ def drop(dataset, name, label=CORRECTED):
 
 
 def test_listed_images_get_the_labels_of_the_dataset(dataset):
-    full, weak = give_full_labels(dataset, images=list_images(dataset, "image1"))
+    full, weak = give_full_labels(dataset, "image1")
     truth = LabelFolder(dataset / "labels")
     assert full.image_ids == ["image1"]
     np.testing.assert_array_equal(full.read("image1"), truth.read("image1"))
@@ -65,7 +61,7 @@ def test_listed_images_get_the_labels_of_the_dataset(dataset):
 
 def test_files_of_the_folder_go_before_the_dataset(dataset):
     folder = drop(dataset, "image1.png")
-    full, weak = give_full_labels(dataset, images=list_images(dataset, "image1", "image2"), folder=folder)
+    full, weak = give_full_labels(dataset, "image1", "image2", folder=folder)
     assert sorted(full.image_ids) == ["image1", "image2"]
     np.testing.assert_array_equal(full.read("image1"), CORRECTED)
     assert weak["image1"].boxes_xyxy.tolist() == [[10, 30, 20, 40], [70, 50, 90, 60]]
@@ -75,7 +71,7 @@ def test_files_of_the_folder_go_before_the_dataset(dataset):
 def test_an_image_may_have_a_full_label_alone(dataset):
     weak = read_weak_labels([dataset / "weak.json"])[0]
     write_weak_labels(dataset / "few.json", [weak["image0"], weak["image2"]], CLASSES)
-    full, found = give_full_labels(dataset, weak="few.json", truth=False, folder=drop(dataset, "image1.png"))
+    full, found = give_full_labels(dataset, weak="few.json", folder=drop(dataset, "image1.png"))
     assert full.image_ids == ["image1"] and list(found) == ["image0", "image1", "image2"]
     (dataset / "fixed" / "image1.png").unlink()
     with pytest.raises(ValueError, match=r"few\.json: image 'image1' has neither weak nor full labels"):
@@ -96,7 +92,7 @@ def test_what_export_writes_comes_back(dataset, name):
             task["annotations"] = [{"result": task.pop("predictions")[0]["result"]}]
         (dataset / "set" / "tasks.json").unlink()
         write_json(dataset / "set" / "project-3-at-2026-11-25.json", tasks)
-    full, _ = give_full_labels(dataset, truth=False, folder=str(dataset / "set"))
+    full, _ = give_full_labels(dataset, folder=str(dataset / "set"))
     truth = LabelFolder(dataset / "labels")
     for image_id in truth.image_ids:
         np.testing.assert_array_equal(full.read(image_id), truth.read(image_id))

@@ -1,0 +1,146 @@
+"""What full labels of some images add to weak labels of all, and what the same full labels give alone.
+
+    python benchmarks/mixed.py --data DIR [--config configs/camvid.yaml] [--plot PNG] [--quick] --json OUT
+    python benchmarks/mixed.py --run results/camvid --json OUT
+
+Trains the segmenter once for each point: 0, 5, 20 and 100% of the training images with full labels,
+beside weak labels of all others and alone; three choices of images (and seeds of the training) at 5
+and 20%. Every training has equal steps and starts from scratch; the weak labels are those of round 0,
+fixed. Fully labelled images are spread over the sequences, the part of an id before the first
+underscore. ``--run`` takes the weak labels of a run that has them, ``--data`` makes them first.
+``--quick`` draws tiny street scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from measurement import REPOSITORY, print_table, write_figures
+from trained_points import Run, read_labels, summarise_seeds, train_and_score, write_training_set
+
+sys.path.insert(0, str(REPOSITORY))
+
+import yaml
+
+from pseudogt.config.run import RunConfig
+from pseudogt.label_files import LabelFolder
+
+SHARES = {0: 1, 5: 3, 20: 3, 100: 1}
+"""Per cent of the images with full labels -> how many times it is trained."""
+
+TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of the dataset")
+    parser.add_argument("--config", type=Path, default=REPOSITORY / "configs" / "camvid.yaml")
+    parser.add_argument("--run", type=Path, help="results/<name> with labels of round 0, in place of --data")
+    parser.add_argument("--plot", type=Path, help="draw the curve")
+    parser.add_argument("--quick", action="store_true", help="tiny street scenes, seconds of training")
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    config = TINY if arguments.quick else arguments.config
+    if not (arguments.quick or arguments.data or arguments.run):
+        parser.error("give --data DIR, --run results/<name> or --quick")
+    run = Run(arguments.run or make_weak_labels(config, arguments.data))
+    settings = read_config(config)
+    figures: dict[str, float | None] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for percent, repeats in SHARES.items():
+            figures |= measure_share(run, settings, percent, repeats, Path(folder))
+            print_table(figures)
+    if arguments.plot:
+        draw_curve(arguments.plot, figures)
+    write_figures(arguments.json, figures)
+
+
+def make_weak_labels(config: Path, data: Path | None) -> Path:
+    """Run the workflow up to the labels of round 0; return its results, in the current folder."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
+    command += ["--configfile", str(config), "--config", "name=mixed"]
+    command += [f"data_root={data.resolve()}"] if data else []
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    results = Path("results", "mixed")
+    subprocess.run([*command, "--", "index"], check=True, env=environment)
+    run = Run(results)
+    targets = [*run.list_files("labels/0", "train"), *run.list_files("ground_truth", "val")]
+    subprocess.run([*command, "--", *map(str, targets)], check=True, env=environment)
+    return results
+
+
+def read_config(path: Path) -> RunConfig:
+    """The settings of a run: the embedded default with the file's."""
+    merged = merge(yaml.safe_load((REPOSITORY / "config.yaml").read_text()), yaml.safe_load(path.read_text()))
+    return RunConfig.model_validate(merged | {"data_root": "."})
+
+
+def merge(base: dict, override: dict) -> dict:
+    """Deeply, as Snakemake does it."""
+    return base | {k: merge(base[k], v) if isinstance(v, dict) and base.get(k) else v for k, v in override.items()}
+
+
+def measure_share(run: Run, config: RunConfig, percent: int, repeats: int, folder: Path) -> dict[str, float | None]:
+    """Scores of models on weak and full labels, and on the full ones alone."""
+    weak, full = read_labels(run, "labels/0"), read_labels(run, "ground_truth")
+    mixed_scores, alone_scores = [], []
+    for seed in range(repeats):
+        chosen = spread_images(list(weak), percent / 100, seed)
+        labels: dict[str, LabelFolder] = weak | {image_id: full[image_id] for image_id in chosen}
+        settings = config.segmenter.model_dump(mode="json") | {"seed": seed}
+        for name, image_ids, scores in (("mixed", list(weak), mixed_scores), ("alone", chosen, alone_scores)):
+            if image_ids and not (name == "alone" and percent == 100):
+                place = folder / f"{name}-{percent}-{seed}"
+                files = write_training_set(run, labels, image_ids, place)
+                scores.append(train_and_score(run, files, settings, config.predictions.model_dump_json(), place))
+    if percent == 100:
+        alone_scores = mixed_scores
+    figures = summarise_seeds(mixed_scores, f"mixed_{percent}")
+    if percent:
+        figures |= summarise_seeds(alone_scores, f"alone_{percent}")
+    return figures
+
+
+def spread_images(image_ids: Sequence[str], share: float, seed: int) -> list[str]:
+    """Choose a share of the images, evenly spaced in each sequence from a place that the seed draws."""
+    sequences: dict[str, list[str]] = {}
+    for image_id in image_ids:
+        sequences.setdefault(image_id.partition("_")[0], []).append(image_id)
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for members in sequences.values():
+        count = round(len(members) * share)
+        places = (np.arange(count) + rng.random()) * len(members) / max(count, 1)
+        chosen += [members[i] for i in places.astype(int)]
+    return chosen
+
+
+def draw_curve(path: Path, figures: dict[str, float | None]) -> None:
+    """Draw PQ and mIoU against the share of full labels."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, score, title in zip(figure.subplots(1, 2), ("pq", "miou"), ("PQ", "mIoU"), strict=True):
+        for kind, label in (("mixed", "full labels and weak labels of the rest"), ("alone", "the full labels alone")):
+            shares = [p for p in SHARES if figures.get(f"{score}_{kind}_{p}") is not None]
+            values = [figures[f"{score}_{kind}_{p}"] for p in shares]
+            spread = [figures.get(f"{score}_{kind}_{p}_stdev") or 0 for p in shares]
+            axes.errorbar(shares, values, spread, marker="o", capsize=3, label=label)
+        axes.set(xlabel="images with full labels (%)", ylabel=f"{title} on val", ylim=(0, None))
+        axes.set_xscale("symlog", linthresh=5)
+        axes.set_xticks(list(SHARES), [str(p) for p in SHARES])
+        axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

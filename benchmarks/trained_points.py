@@ -1,0 +1,113 @@
+"""What the benchmarks of mixed supervision and of the review queue share: a training on given labels, and its score."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from measurement import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY))
+
+from pseudogt.index import read_shards, write_shard
+from pseudogt.io import read_json
+from pseudogt.label_files import LabelFolder, LabelWriter, read_label_folders, write_labels
+from pseudogt.stages import evaluation, predictions, segmenter
+from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+
+SCORES = ("pq", "pq_th", "pq_st", "miou")
+
+
+class Run:
+    """The files of a run that the benchmarks read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "index.json").is_file():
+            raise SystemExit(f"{folder}: no index.json; name results/<name> of a run")
+
+    def list_shards(self, split: str) -> list[str]:
+        """Names of the shards of a split."""
+        return [shard for shard in read_json(self.folder / "index.json")["shards"] if shard.startswith(f"{split}-")]
+
+    def list_files(self, stage: str, split: str, suffix: str = "") -> list[Path]:
+        """The stage's file or folder of each shard."""
+        return [self.folder / stage / f"{shard}{suffix}" for shard in self.list_shards(split)]
+
+
+def copy_label(source: LabelFolder, image_id: str, writer: LabelWriter) -> None:
+    """Take over a label as it is."""
+    crowd_ids = {s["id"] for s in source.segments(image_id) if s["iscrowd"]}
+    writer.add(image_id, source.read(image_id), crowd_ids=crowd_ids)
+
+
+def write_training_set(
+    run: Run, labels: Mapping[str, LabelFolder], image_ids: Sequence[str], folder: Path
+) -> dict[str, Path]:
+    """Write index, weak labels and labels of the given images as one shard; return the options of the segmenter."""
+    records, classes = read_shards(run.list_files("index", "train", ".json"))
+    weak_labels, _ = read_weak_labels(run.list_files("weak_labels", "train", ".json"))
+    chosen = set(image_ids)
+    write_shard(folder / "shard.json", [r for r in records if r.image_id in chosen], classes)
+    write_weak_labels(folder / "weak.json", [weak_labels[i] for i in weak_labels if i in chosen], classes)
+    with write_labels(folder / "labels", classes) as writer:
+        for record in records:
+            if record.image_id in chosen:
+                copy_label(labels[record.image_id], record.image_id, writer)
+    return {
+        "--shards": folder / "shard.json",
+        "--weak-labels": folder / "weak.json",
+        "--labels": folder / "labels",
+    }
+
+
+def train_and_score(
+    run: Run, files: Mapping[str, Path], settings: Mapping[str, object], prediction_settings: str, folder: Path
+) -> dict[str, float | None]:
+    """Train the segmenter on one shard from scratch, predict val, and score it.
+
+    Parameters
+    ----------
+    run : Run
+        Its val split is scored.
+    files : mapping
+        As :func:`write_training_set` returns it.
+    settings : mapping
+        The config section ``segmenter``.
+    prediction_settings : str
+        The config section ``predictions`` as JSON.
+    folder : Path
+        For models and predictions.
+    """
+    options = [text for option, path in files.items() for text in (option, str(path))]
+    paths = ["--out", str(folder / "0"), "--scratch", str(folder / "scratch"), "--round", "0"]
+    segmenter.main([*options, *paths, "--settings", json.dumps(settings)])
+    predicted = []
+    for shard in run.list_files("index", "val", ".json"):
+        predicted.append(folder / "predictions" / shard.stem)
+        paths = ["--shard", str(shard), "--model", str(folder / "0" / "model.pt"), "--out", str(predicted[-1])]
+        predictions.main([*paths, "--settings", prediction_settings])
+    truth = [str(path) for path in run.list_files("ground_truth", "val")]
+    scored = ["--labels", *map(str, predicted), "--scored", "--out", str(folder / "scores.json")]
+    evaluation.main(["--subject", "model", "--ground-truth", *truth, *scored])
+    scores = read_json(folder / "scores.json")
+    return {name: scores[name] for name in SCORES}
+
+
+def read_labels(run: Run, stage: str) -> dict[str, LabelFolder]:
+    """The labels of all training images by image id."""
+    return read_label_folders(run.list_files(stage, "train"))
+
+
+def summarise_seeds(scores: Sequence[Mapping[str, float | None]], prefix: str) -> dict[str, float | None]:
+    """Mean and, from two seeds on, standard deviation of each score, named ``<score>_<prefix>``."""
+    figures: dict[str, float | None] = {}
+    for name in SCORES:
+        values = [v for v in (s[name] for s in scores) if v is not None]
+        figures[f"{name}_{prefix}"] = statistics.mean(values) if values else None
+        if len(values) > 1:
+            figures[f"{name}_{prefix}_stdev"] = statistics.stdev(values)
+    return figures
