@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import yaml
 
+from pseudogt.annotations import convert_annotations
+from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.datasets import class_table, list_image_ids, read_ground_truth
+from pseudogt.index import ImageRecord
+from pseudogt.io import read_json
 from pseudogt.weak_from_masks import derive_weak_labels
 
 pytestmark = pytest.mark.real
@@ -46,3 +50,73 @@ def test_real_cityscapes_labels(shared_data):
         ids = np.unique(panoptic_id)
         cars += np.count_nonzero((ids // 1000 == 26) & (ids % 1000 > 0))
     assert cars == 67
+
+
+def link(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.symlink_to(source)
+
+
+def test_real_cityscapes_in_its_official_tree(shared_data, tmp_path):
+    source, image_ids = shared_data / "cityscapes_aachen8", []
+    for path in sorted((source / "images").iterdir()):
+        image_ids.append(path.stem)
+        link(path, tmp_path / "leftImg8bit/train/aachen" / f"{path.stem}_leftImg8bit{path.suffix}")
+        for folder, ending in (("semantic", "labelIds"), ("instances", "instanceIds")):
+            target = tmp_path / "gtFine/train/aachen" / f"{path.stem}_gtFine_{ending}.png"
+            link(source / folder / f"{path.stem}.png", target)
+    official = load("cityscapes", val_split=None)
+    folder = load("cityscapes", format="folder", train_split="dev", val_split=None)
+    classes = class_table(official)
+    assert list_image_ids(official, tmp_path)["train"] == image_ids
+    for image_id in image_ids:
+        ours = read_ground_truth(official, tmp_path, "train", image_id, classes)
+        theirs = read_ground_truth(folder, source, "train", image_id, classes)
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        assert ours[1] == theirs[1]
+
+
+def test_official_coco_panoptic(shared_data, tmp_path):
+    """Every segment of the JSON is there with its area and class."""
+    source = shared_data / "coco_official2"
+    for path in (source / "images").iterdir():
+        link(path, tmp_path / "val2017" / path.name)
+    link(source / "panoptic", tmp_path / "annotations" / "panoptic_val2017")
+    link(source / "panoptic_examples.json", tmp_path / "annotations" / "panoptic_val2017.json")
+    settings = load("coco2017", train_split="val2017", val_split=None)
+    classes = class_table(settings)
+    document = read_json(source / "panoptic_examples.json")
+    assert [(c["id"], c["name"], bool(c["isthing"])) for c in document["categories"]] == [
+        (e.id, e.name, e.isthing) for e in settings.classes
+    ]
+    for annotation in document["annotations"]:
+        image_id = annotation["file_name"].removesuffix(".png")
+        panoptic_id, _ = read_ground_truth(settings, tmp_path, "train", image_id, classes)
+        ids, areas = np.unique(panoptic_id, return_counts=True)
+        found = sorted((i // 1000, a) for i, a in zip(ids.tolist(), areas.tolist(), strict=True) if i)
+        assert found == sorted((s["category_id"], s["area"]) for s in annotation["segments_info"])
+
+
+def test_nuclei_boxes_survive_yolo_files(shared_data, tmp_path):
+    """Six digits of a fraction are enough: every box is the tight box of its nucleus again."""
+    settings, root = load("dsb2018"), shared_data / "dsb2018_120"
+    classes = class_table(settings)
+    image_ids = list_image_ids(settings, root)["train"]
+    expected, records = {}, []
+    (tmp_path / "data.yaml").write_text("names: [nucleus]\n")
+    (tmp_path / "labels").mkdir()
+    for image_id in image_ids:
+        panoptic_id, crowd_ids = read_ground_truth(settings, root, "train", image_id, classes)
+        weak = derive_weak_labels(image_id, panoptic_id, crowd_ids, classes, WeakLabelsSettings(group_boxes=False))
+        height, width = panoptic_id.shape
+        x0, y0, x1, y1 = weak.boxes_xyxy.T / np.array([[width], [height], [width], [height]])
+        lines = np.stack([np.zeros(len(x0)), (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], 1)
+        np.savetxt(tmp_path / "labels" / f"{image_id}.txt", lines, fmt="%d %.6f %.6f %.6f %.6f")
+        expected[image_id] = weak
+        records.append(ImageRecord(image_id, str(root / "images" / f"{image_id}.jpg"), height, width, ""))
+    section = AnnotationsSettings(format="yolo", path="labels", background="outside_boxes")
+    result = convert_annotations(section, tmp_path, records, classes)
+    assert not result.problems
+    for weak in result.images:
+        np.testing.assert_array_equal(weak.boxes_xyxy, expected[weak.image_id].boxes_xyxy)
+        np.testing.assert_array_equal(weak.tags, expected[weak.image_id].tags)

@@ -1,0 +1,100 @@
+"""Runs from a folder of images and boxes of another tool, without any ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pseudogt.io import read_json, write_json, write_png
+from pseudogt.label_files import LabelFolder
+
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six photos of bright squares on dark ground and YOLO files of them; one file is missing, one empty."""
+    root = tmp_path / "my photos"
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        image = rng.integers(0, 60, (64, 96, 3), np.uint8)
+        x, y = 10 + 8 * i, 12 + 4 * i
+        if i != 4:
+            image[y : y + 16, x : x + 20] += 150
+        write_png(root / "images" / f"foto {i}.png", image)
+        box = f"0 {(x + 10) / 96:.6f} {(y + 8) / 64:.6f} {20 / 96:.6f} {16 / 64:.6f}\n"
+        if i != 5:
+            (root / "labels").mkdir(exist_ok=True)
+            (root / "labels" / f"foto {i}.txt").write_text(box if i != 4 else "")
+    (root / "data.yaml").write_text("names: [square]\n")
+    config = {
+        "name": "photos",
+        "data_root": str(root),
+        "dataset": {
+            "format": "images",
+            "train_split": "images",
+            "val_split": None,
+            "classes": {"square": "thing", "ground": "stuff"},
+        },
+        "annotations": {"format": "yolo", "path": "labels", "background": "outside_boxes"},
+        "rounds": {"max": 1, "min": 1},
+    }
+    write_json(tmp_path / "photos.yaml", config)
+    return tmp_path / "photos.yaml"
+
+
+def test_whole_run(fresh, photos):
+    arguments = ("--configfile", str(TINY), str(photos))
+    fresh.run(*arguments, "all", "export")
+    results = fresh.folder / "results" / "photos"
+    assert not (results / "ground_truth").exists()
+    summary = read_json(results / "evaluation" / "summary.json")
+    assert summary["supervision"] == "image_tags+boxes"
+    assert summary["rounds"] == [] and summary["reference"] == {"val": None} and summary["ratio"]["pq"] is None
+    assert (results / "report" / "train_examples.png").stat().st_size > 5_000
+    assert (results / "segmenter" / "0" / "model.pt").is_file()
+    labels = [LabelFolder(folder) for folder in sorted((results / "labels" / "0").iterdir())]
+    by_image = {image_id: folder for folder in labels for image_id in folder.image_ids}
+    assert sorted(by_image) == [f"foto {i}" for i in range(6)]
+    inside = by_image["foto 0"].read("foto 0")
+    assert {1001, 2000} <= set(np.unique(inside).tolist()) and (inside[50:, 60:] == 2000).all()
+    assert set(np.unique(by_image["foto 4"].read("foto 4")).tolist()) == {2000}
+    assert not by_image["foto 5"].read("foto 5").any()  # nobody labelled it: it trains nothing
+    assert not fresh.planned_jobs(*arguments)
+
+
+def test_an_edited_label_is_read_again(fresh, photos):
+    arguments = ("--configfile", str(TINY), str(photos))
+    fresh.run(*arguments, "weak_labels")
+    assert not fresh.planned_jobs(*arguments, "weak_labels")
+    label = photos.parent / "my photos" / "labels" / "foto 0.txt"
+    label.write_text("")
+    assert fresh.planned_jobs(*arguments, "weak_labels")["annotations"] == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("annotations={format: yolo, path: nowhere}", "my photos/nowhere: no such file or folder"),
+        ("annotations={format: null, path: null}", "has no full labels to derive weak labels from; set"),
+        ("provided={weak_labels: x.json}", "from annotations or from provided.weak_labels"),
+        ("dataset={classes: {square: thing, ground: floor}}", "'name: thing' or 'name: stuff', got ground: floor"),
+    ],
+)
+def test_bad_config_stops_before_the_graph(fresh, photos, section, message):
+    done = fresh.snakemake("--configfile", str(TINY), str(photos), "--dry-run", "--config", section)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+def test_check_lists_the_problems_of_photos_and_boxes(fresh, photos):
+    label = photos.parent / "my photos" / "labels" / "foto 0.txt"
+    label.write_text("7 0.5 0.5 0.1 0.1\n")
+    (photos.parent / "my photos" / "images" / "foto 1.png").write_bytes(b"no image")
+    done = fresh.snakemake("--configfile", str(TINY), str(photos), "check")
+    assert done.returncode != 0
+    problems = [p["problem"] for p in read_json(fresh.folder / "results" / "photos" / "check.json")["problems"]]
+    assert len(problems) == 2
+    assert any("class 7 has no name" in p for p in problems) and any("foto 1.png: can't be read" in p for p in problems)
