@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pseudogt.config.mining import MiningSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 
@@ -32,6 +33,9 @@ SECONDS_PER_IMAGE = 0.5
 
 BYTES_PER_PIXEL = {"labels": 0.1, "scores": 0.8}
 """Bytes on disk per image pixel: label PNGs, and score files of about six tagged classes at stride 4."""
+
+ASSUMED_ASPECT = 1.5
+"""Longer over shorter side of an image."""
 
 ASSUMED_PIXELS = 500_000
 """Pixels of an image whose size is not known before the index is made."""
@@ -70,20 +74,27 @@ def estimate_seconds(config: RunConfig, train_images: int) -> float:
 
 def _seconds_before_rounds(config: RunConfig) -> float:
     """Seconds until labels of round 0 are there: classifier, mining, or both."""
-    mining = config.mining
     if config.method == "wsps":
         return estimate_training_seconds(config.classifier)
-    side = sum(mining.short_sides_px) / len(mining.short_sides_px)
-    megapixels = mining.steps * mining.batch_size * 1.5 * side**2 / 1e6
-    heads = SECONDS_PER_PROPOSAL * mining.steps * mining.batch_size * mining.max_proposals
-    classifier = estimate_training_seconds(config.classifier) if mining.init == "classifier" else 0.0
-    return classifier + megapixels * SECONDS_PER_MEGAPIXEL[mining.backbone] + heads
+    classifier = estimate_training_seconds(config.classifier) if config.mining.init == "classifier" else 0.0
+    return classifier + estimate_training_seconds(config.mining)
 
 
 def estimate_training_seconds(settings: TrainingSettings) -> float:
     """Seconds of a training on two cores without a GPU."""
-    pixels = settings.batch_size * settings.crop_height_px * settings.crop_width_px  # type: ignore[attr-defined]
-    return settings.steps * pixels / 1e6 * SECONDS_PER_MEGAPIXEL[settings.backbone]
+    seconds = settings.steps * measure_batch_megapixels(settings) * SECONDS_PER_MEGAPIXEL[settings.backbone]
+    if isinstance(settings, MiningSettings):
+        seconds += settings.steps * settings.batch_size * settings.max_proposals * SECONDS_PER_PROPOSAL
+    return seconds
+
+
+def measure_batch_megapixels(settings: TrainingSettings) -> float:
+    """Million pixels of the images of a training step."""
+    if isinstance(settings, MiningSettings):
+        side = sum(settings.short_sides_px) / len(settings.short_sides_px)
+        return settings.batch_size * ASSUMED_ASPECT * side**2 / 1e6
+    pixels = settings.crop_height_px * settings.crop_width_px  # type: ignore[attr-defined]
+    return settings.batch_size * pixels / 1e6
 
 
 def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels: int) -> float:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pseudogt.config.mining import MiningSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 from pseudogt.datasets import locate
-from pseudogt.estimate import ASSUMED_PIXELS, GPU_SPEEDUP, estimate_training_seconds
+from pseudogt.estimate import ASSUMED_PIXELS, GPU_SPEEDUP, estimate_training_seconds, measure_batch_megapixels
 
 MEMORY_MARGIN = 2.0
 """Other allocators, other versions: a job that is killed for memory costs more than memory that is not used."""
@@ -29,6 +30,9 @@ TRAINING_MB = 1500.0
 MB_PER_TRAINED_MEGAPIXEL = {"small": 1000.0}
 OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
 """Main memory of a training step per million pixels of its batch, on the CPU."""
+
+MB_PER_PROPOSAL = 1.0
+"""Main memory of a mining step per proposal of its batch: pooled features, at the largest width of the paper."""
 
 GPU_HOST_MB = 6000.0
 """Main memory of a process that trains on a GPU: CUDA's context and pinned batches."""
@@ -61,6 +65,7 @@ COSTS = {
     "proposals": Costs(800, 1000, 15.0, 0.5),
     "box_masks": Costs(250, 300, 1.5, 0.1),
     "cams": Costs(1200, 1500, 1.0, 0.1),
+    "mined": Costs(1500, 6000, 20.0, 0.5),
     "labels": Costs(200, 300, 1.0, 0.05),
     "predictions": Costs(1200, 4000, 1.0, 0.1),
     "evaluation": Costs(150, 100, 0.2, 0.02),
@@ -97,8 +102,10 @@ def request_training_memory_mb(settings: TrainingSettings, gpus: int, attempt: i
     cache = 1000 * settings.cache_gb * max(gpus, 1)  # type: ignore[attr-defined]
     if gpus:
         return _round_up((GPU_HOST_MB * gpus + cache) * 2 ** (attempt - 1), 1000)
-    megapixels = settings.crop_height_px * settings.crop_width_px * settings.batch_size / 1e6  # type: ignore[attr-defined]
-    step = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL) * megapixels
+    per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
+    step = per_megapixel * measure_batch_megapixels(settings)
+    if isinstance(settings, MiningSettings):
+        step += MB_PER_PROPOSAL * settings.batch_size * settings.max_proposals
     return _round_up((MEMORY_MARGIN * (TRAINING_MB + step / settings.accumulation) + cache) * 2 ** (attempt - 1), 1000)
 
 

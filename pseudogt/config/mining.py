@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from pseudogt.config.training import TrainingSettings
 
+Backbone = Literal["small", "resnet18", "resnet50", "resnet101", "resnet_ws18", "resnet_ws50", "resnet_ws101"]
+
 
 class MiningSettings(TrainingSettings):
     """How the JTSM network is built and trained."""
@@ -17,17 +19,15 @@ class MiningSettings(TrainingSettings):
         description="What one sample is: an image with its tags, or one tagged crop as an image of its own, for scenes "
         "in which every image has nearly every class.",
     )
-    backbone: Literal[  # type: ignore[assignment]
-        "small", "resnet18", "resnet50", "resnet101", "resnet_ws18", "resnet_ws50", "resnet_ws101"
-    ] = Field(
+    backbone: Backbone = Field(  # type: ignore[assignment]
         "small",
         description="Image backbone, made stride 8: that of the tag classifier, torchvision's ResNets, or the paper's "
         "ResNet-WS.",
     )
     init: Literal["classifier", "weights", "scratch"] = Field(
         "classifier",
-        description="What the backbone starts from: the tag classifier of this workflow, which is trained first and must "
-        "have the same backbone; the file or name in `weights`; or random numbers.",
+        description="What the backbone starts from: the tag classifier of this workflow, which is trained first and "
+        "must have the same backbone; the file or name in `weights`; or random numbers.",
     )
     freeze: Literal["all", "norm", "none"] = Field(
         "norm",
@@ -47,11 +47,21 @@ class MiningSettings(TrainingSettings):
         description="Refinement heads, each learning from the one before; 0 leaves boxes unrefined. 4 in the paper.",
     )
     masks: bool = Field(True, description="Whether a branch learns masks; without it, masks are those of proposals.")
+    mask_evidence: Literal["grabcut", "segments"] = Field(
+        "grabcut",
+        description="What the mask branch learns from: GrabCut in the boxes of proposals, as in the paper, or the "
+        "proposals' own segments.",
+    )
+    mask_channels: int = Field(256, ge=8, description="Width of the mask branch; 256 in the paper.")
+    mask_limit: int | None = Field(
+        None, ge=1, description="Proposals of an image that learn masks, at most; null for all, as in the paper."
+    )
     semantic: bool = Field(
         True,
         description="Whether a branch learns stuff. Without it, pixels that no instance has are background: for class "
         "tables with one stuff class, as in VOC.",
     )
+    semantic_channels: int = Field(128, ge=8, description="Width of the semantic branch; 128 in the paper.")
     evidence: Literal["segments", "grabcut"] = Field(
         "segments",
         description="What the semantic branch learns from: scores of the proposals spread over their superpixels, or "
@@ -94,7 +104,7 @@ class MiningSettings(TrainingSettings):
         (0.7,), description="Shares of the steps after which the schedule `step` divides the learning rate by ten."
     )
     bias_rate: float = Field(2.0, gt=0, description="Learning rate of biases over that of all other weights.")
-    workers: int = Field(2, ge=1, description="Processes that run GrabCut.")
+    workers: int = Field(2, ge=1, description="Threads that run GrabCut.")
     cache_gb: float = Field(4.0, ge=0, description="Memory for images and for masks of GrabCut.")
 
     @model_validator(mode="after")
