@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 BACKBONE_NAMES = ("small", "resnet18", "resnet50", "resnet101")
 
@@ -145,6 +147,16 @@ class ConvNorm(nn.Sequential):
         self.conv = nn.Conv2d(channels_in, channels_out, kernel_size, stride, padding, groups=groups, bias=False)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         self.norm = nn.BatchNorm2d(channels_out)
+
+
+def fuse_norms(network: nn.Module) -> nn.Module:
+    """A copy of a network for inference, in which each :class:`ConvNorm` is one convolution."""
+    fused = copy.deepcopy(network).eval()
+    for module in fused.modules():
+        if isinstance(module, ConvNorm):
+            module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            module.norm = nn.Identity()  # type: ignore[assignment]
+    return fused
 
 
 def _load_weights(backbone: nn.Module, name: str, weights: str) -> None:

