@@ -34,6 +34,9 @@ OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
 MB_PER_PROPOSAL = 1.0
 """Main memory of a mining step per proposal of its batch: pooled features, at the largest width of the paper."""
 
+CACHED_BYTES_PER_PIXEL = 12.0
+"""Image, label and what else a training keeps of an image, at full size."""
+
 GPU_HOST_MB = 6000.0
 """Main memory of a process that trains on a GPU: CUDA's context and pinned batches."""
 
@@ -97,9 +100,13 @@ def request_minutes(stage: str, pixels: int, images: int, attempt: int) -> int:
     return _round_up((START_MIN + TIME_MARGIN * seconds / 60) * 2 ** (attempt - 1), 5)
 
 
-def request_training_memory_mb(settings: TrainingSettings, gpus: int, attempt: int) -> int:
-    """Memory of a training: the images it keeps, one copy per process, and on the CPU what a step needs."""
-    cache = 1000 * settings.cache_gb * max(gpus, 1)  # type: ignore[attr-defined]
+def request_training_memory_mb(settings: TrainingSettings, images: int, pixels: int, gpus: int, attempt: int) -> int:
+    """Memory of a training on ``images`` images of ``pixels`` pixels.
+
+    The images it keeps, one copy per process, and on the CPU what a step needs.
+    """
+    needed = images * pixels * CACHED_BYTES_PER_PIXEL / 1e6
+    cache = min(1000 * settings.cache_gb, needed) * max(gpus, 1)  # type: ignore[attr-defined]
     if gpus:
         return _round_up((GPU_HOST_MB * gpus + cache) * 2 ** (attempt - 1), 1000)
     per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)

@@ -411,7 +411,7 @@ def minutes(stage, images=CONFIG.shard_size):
 def training_memory(section):
     """Memory of a training in MB."""
     return lambda wildcards, attempt: request_training_memory_mb(
-        getattr(CONFIG, section), CONFIG.gpus, attempt
+        getattr(CONFIG, section), ALL_IMAGES, PIXELS, CONFIG.gpus, attempt
     )
 
 

@@ -53,7 +53,7 @@ def test_processes_agree_and_equal_one_with_the_same_batch(uninterrupted):
 @pytest.mark.parametrize(("name", "rank"), [("SIGTERM", 0), ("SIGUSR1", 1)])
 def test_stopped_training_resumes_as_if_nothing_had_been(uninterrupted, tmp_path, name, rank):
     """Whichever process gets the signal, all stop after the same step."""
-    done = torchrun(tmp_path, "--stop-at", "7", "--signal", name, "--rank", str(rank))
+    done = torchrun(tmp_path, "--stop-at", "7", "--number", name, "--rank", str(rank))
     assert done.returncode != 0
     assert not (tmp_path / "0.pt").exists()
     assert (tmp_path / "checkpoint.pt").is_file(), done.stderr
@@ -65,7 +65,7 @@ def test_stopped_training_resumes_as_if_nothing_had_been(uninterrupted, tmp_path
 
 
 def test_killed_process_ends_the_job_and_the_next_try_goes_on(uninterrupted, tmp_path):
-    done = torchrun(tmp_path, "--stop-at", "9", "--signal", "SIGKILL", "--rank", "1")
+    done = torchrun(tmp_path, "--stop-at", "9", "--number", "SIGKILL", "--rank", "1")
     assert done.returncode != 0
     assert "SIGKILL" in done.stderr or "-9" in done.stderr
     step = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"]

@@ -54,8 +54,9 @@ def test_training_asks_for_its_cache_per_process_and_for_its_steps():
     settings = make_config().segmenter
     larger = settings.model_copy(update={"cache_gb": settings.cache_gb + 10})
     for gpus, copies in ((0, 1), (1, 1), (4, 4)):
-        more = request_training_memory_mb(larger, gpus, 1) - request_training_memory_mb(settings, gpus, 1)
-        assert more == copies * 10_000
+        large, small = (request_training_memory_mb(s, 10**6, 10**6, gpus, 1) for s in (larger, settings))
+        assert large - small == copies * 10_000
+        assert request_training_memory_mb(larger, 10, 8192, gpus, 1) < small
     assert request_training_minutes(settings, 1, 0, 2) >= 2 * request_training_minutes(settings, 1, 0, 1) - 5
     assert request_training_minutes(settings, 9, 0, 1) > request_training_minutes(settings, 1, 0, 1)
     assert request_training_minutes(settings, 9, 1, 1) < request_training_minutes(settings, 9, 0, 1)

@@ -1,6 +1,6 @@
 """What ``torchrun`` runs in test_distributed.py: one training of a small network, its state saved by every process.
 
-python train_in_processes.py OUT [--stop-at STEP --signal NAME --rank RANK]
+python train_in_processes.py OUT [--stop-at STEP --number NAME --rank RANK]
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--stop-at", type=int)
-    parser.add_argument("--signal", default="SIGTERM")
+    parser.add_argument("--number", default="SIGTERM")
     parser.add_argument("--rank", type=int, default=0)
     arguments = parser.parse_args()
     rank = os.environ["RANK"]
 
     def disturb(step):
         if step == arguments.stop_at and int(rank) == arguments.rank:
-            os.kill(os.getpid(), getattr(signal, arguments.signal))
+            os.kill(os.getpid(), getattr(signal, arguments.number))
 
     network, record = train_small(PLAN, arguments.out / "checkpoint.pt", disturb)
     torch.save(network.state_dict() | {"computed": torch.tensor(record["computed"])}, arguments.out / f"{rank}.pt")
