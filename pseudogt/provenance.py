@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,24 @@ def compute_input_digest(facts: Any, inputs: Iterable[Path]) -> str:
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def compute_image_digests(weak_labels: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of what a weak-label document says of each image, by image id; numbers of annotations don't count.
+
+    Parameters
+    ----------
+    weak_labels : mapping
+        COCO-style: ``images``, ``categories``, ``annotations``, ``image_tags``, ``crop_tags``, ``unknown_tags``.
+    """
+    parts: dict[str, list[Any]] = {str(i["id"]): [weak_labels["categories"], i] for i in weak_labels["images"]}
+    for annotation in weak_labels["annotations"]:
+        facts = {key: value for key, value in annotation.items() if key != "id"}
+        parts.setdefault(str(annotation["image_id"]), []).append(facts)
+    for kind in ("image_tags", "crop_tags", "unknown_tags"):
+        for image_id, tags in weak_labels.get(kind, {}).items():
+            parts.setdefault(image_id, []).append([kind, tags])
+    return {image_id: compute_input_digest(facts, []) for image_id, facts in parts.items()}
 
 
 def find_first_party_modules(module: str) -> set[str]:

@@ -16,7 +16,7 @@ from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import LAYOUTS, list_image_ids
 from pseudogt.estimate import ASSUMED_PIXELS, describe_estimate
 from pseudogt.export.id_lists import read_id_list
-from pseudogt.provenance import compute_code_digest, compute_input_digest
+from pseudogt.provenance import compute_code_digest, compute_image_digests, compute_input_digest
 from pseudogt.requirements import (
     measure_pixels,
     request_memory_mb,
@@ -26,7 +26,7 @@ from pseudogt.requirements import (
 )
 from pseudogt.resume import join_live_runs, record_run
 from pseudogt.run_locks import wait_to_start
-from pseudogt.shards import plan_shards
+from pseudogt.shards import plan_shards, split_of_shard
 from pseudogt.weights import list_weights
 
 # SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
@@ -172,6 +172,30 @@ def settings(section):
     return json.dumps(getattr(CONFIG, section).model_dump(mode="json"), sort_keys=True)
 
 
+def round_settings(wildcards):
+    """Section `rounds` for the training of one round, to which it does not matter how many may follow."""
+    number = int(wildcards.round) + 1
+    values = CONFIG.rounds.model_dump(mode="json", exclude={"merge_box_masks"})
+    return json.dumps(values | {"max": max(number, CONFIG.rounds.min)}, sort_keys=True)
+
+
+def list_provided_weak_labels():
+    """What the provided weak labels say of each image, as digests: an edited box touches its own shard only."""
+    if not CONFIG.provided.weak_labels:
+        return {}
+    try:
+        return compute_image_digests(
+            json.loads(Path(CONFIG.provided.weak_labels).read_text(encoding="utf-8"))
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WorkflowError(
+            f"provided.weak_labels: {CONFIG.provided.weak_labels}: not a COCO-style file ({error!r})"
+        ) from None
+
+
+PROVIDED_WEAK_LABELS = list_provided_weak_labels()
+
+
 def provided(kind):
     """The part of section `provided` that names the files of one stage, as JSON."""
     return json.dumps({kind: getattr(CONFIG.provided, kind)})
@@ -279,6 +303,7 @@ WITHOUT_INFLUENCE = {
     "predict_to",
     "threads",
     "decode",
+    "keep_scores",
 }
 
 
@@ -422,6 +447,11 @@ def training_minutes(section, rounds=1):
     )
 
 
+def passing(path):
+    """An output that only other stages read: removed once none needs it, unless `keep_scores` is set."""
+    return path if CONFIG.keep_scores else temp(path)
+
+
 def grow(base):
     """A resource that doubles with each attempt."""
     return lambda wildcards, attempt: base * 2 ** (attempt - 1)
@@ -437,6 +467,11 @@ wildcard_constraints:
 onstart:
     print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process:
+        if SHARDS:
+            # Imported late: parsing needs none of what it reads images with.
+            from pseudogt.stages.index import record_plan
+
+            record_plan(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset, CONFIG.shard_size)
         os.close(START_LOCK)
         # Arguments are relative to where Snakemake was started, which --directory left.
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()

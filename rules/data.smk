@@ -22,35 +22,42 @@ if CONFIG.dataset.format == "streets":
             "python -m pseudogt.stages.streets --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
-rule index:
+STREETS = rules.streets.output.folder if CONFIG.dataset.format == "streets" else []
+
+
+# The list of images is a parameter: a shard is read again if its own has changed.
+rule index_shard:
     input:
-        streets=rules.streets.output.folder if CONFIG.dataset.format == "streets" else [],
+        streets=STREETS,
     output:
-        index=update(f"{RESULTS}/index.json"),
-        shards=[update(f"{RESULTS}/index/{shard}.json") for shard in SHARDS],
+        shard=f"{RESULTS}/index/{{shard}}.json",
     log:
-        f"{LOGS}/index.log",
+        f"{LOGS}/index/{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/index.tsv"
+        f"{BENCHMARKS}/index/{{shard}}.tsv"
     conda:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
         mem_mb=memory("index"),
-        runtime=minutes("index", ALL_IMAGES),
+        runtime=minutes("index"),
     params:
         data_root=get_data_root,
-        folder=lambda wildcards, output: os.path.dirname(output.shards[0]),
-        shard_size=CONFIG.shard_size,
+        split=lambda wildcards: split_of_shard(wildcards.shard),
+        image_ids=lambda wildcards: json.dumps(SHARDS[wildcards.shard]),
         settings=settings("dataset"),
-        plan=digest(SHARDS),
         code=code("index"),
     message:
-        "index: read every image once"
+        "index: read every image of {wildcards.shard} once"
     shell:
-        "python -m pseudogt.stages.index --data-root {params.data_root:q} --out {output.index:q} "
-        "--shards-dir {params.folder:q} --shard-size {params.shard_size} --threads {threads} "
+        "python -m pseudogt.stages.index --data-root {params.data_root:q} --split {params.split} "
+        "--image-ids {params.image_ids:q} --out {output.shard:q} --threads {threads} "
         "--settings {params.settings:q} 2> {log:q}"
+
+
+rule index:
+    input:
+        [f"{RESULTS}/index/{shard}.json" for shard in SHARDS],
 
 
 rule ground_truth_shard:
@@ -77,6 +84,11 @@ rule ground_truth_shard:
     shell:
         "python -m pseudogt.stages.ground_truth --shard {input.shard:q} --data-root {params.data_root:q} "
         "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+
+
+rule ground_truth:
+    input:
+        for_train("ground_truth/{shard}") + for_val("ground_truth/{shard}"),
 
 
 if not WEAK_LABELS_GIVEN:
@@ -134,7 +146,7 @@ rule weak_labels:
 
 rule check:
     input:
-        streets=rules.index.input.streets,
+        streets=STREETS,
     log:
         f"{LOGS}/check.log",
     conda:

@@ -4,7 +4,7 @@ if CONFIG.provided.weak_labels:
     rule weak_labels_shard:
         input:
             shard=f"{RESULTS}/index/{{shard}}.json",
-            provided=CONFIG.provided.weak_labels,
+            provided=ancient(CONFIG.provided.weak_labels),
         output:
             weak_labels=GIVEN_WEAK_LABELS,
         log:
@@ -19,6 +19,7 @@ if CONFIG.provided.weak_labels:
             runtime=minutes("weak_labels"),
         params:
             may_miss="--may-miss" if HAS_FULL_LABELS else "",
+            content=lambda wildcards: digest([PROVIDED_WEAK_LABELS.get(i) for i in SHARDS[wildcards.shard]]),
             settings=provided("weak_labels"),
             code=code("provided"),
         message:

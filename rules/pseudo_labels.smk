@@ -42,7 +42,7 @@ if not CONFIG.provided.cams:
             weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
             model=rules.classifier.output.model,
         output:
-            scores=f"{RESULTS}/cams/{{shard}}.h5",
+            scores=passing(f"{RESULTS}/cams/{{shard}}.h5"),
         log:
             f"{LOGS}/cams/{{shard}}.log",
         benchmark:

@@ -25,7 +25,7 @@ rule segmenter_round:
         earlier=lambda wildcards, input: flag("earlier-records", input.earlier),
         out=subpath(output.model, parent=True),
         scratch=lambda wildcards: f"{RESULTS}/scratch/segmenter-{wildcards.round}",
-        rounds=settings("rounds"),
+        rounds=round_settings,
         settings=settings("segmenter"),
         code=code("segmenter"),
     message:
@@ -51,8 +51,8 @@ rule predictions_shard:
         previous=get_previous("predictions/{round}/{shard}"),
         previous_scores=get_previous("predictions/{round}/{shard}.h5"),
     output:
-        folder=directory(f"{RESULTS}/predictions/{{round}}/{{shard}}"),
-        scores=f"{RESULTS}/predictions/{{round}}/{{shard}}.h5",
+        folder=passing(directory(f"{RESULTS}/predictions/{{round}}/{{shard}}")),
+        scores=passing(f"{RESULTS}/predictions/{{round}}/{{shard}}.h5"),
     log:
         f"{LOGS}/predictions/{{round}}/{{shard}}.log",
     benchmark:
@@ -142,7 +142,7 @@ rule reference:
         launcher=LAUNCHER,
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/reference",
-        rounds=settings("rounds"),
+        rounds=json.dumps({"init": CONFIG.rounds.init}),
         settings=settings("segmenter"),
         code=code("reference"),
     message:

@@ -50,6 +50,11 @@ class RunConfig(Section):
     gpus: int = Field(0, ge=0, description="GPUs per training job; 0 trains on the CPU.")
     threads: int = Field(2, ge=1, description="Cores that a job which uses several asks for.")
     decode: bool = Field(False, description="For `snakemake check`: read every pixel, not only the files' headers.")
+    keep_scores: bool = Field(
+        True,
+        description="Keep the score files and predictions of training images, the bulk of the disk; false removes each "
+        "once no stage needs it, and a stage that is forced later has them made again.",
+    )
     images: str | None = Field(None, description="For `snakemake predict`: folder of the images to label.")
     model: str | None = Field(None, description="For `snakemake predict`: model file; default is the run's last one.")
     predict_to: str = Field("predicted", description="For `snakemake predict`: folder of the results.")

@@ -1,15 +1,16 @@
-"""Decode every image of the dataset once and assign images to shards.
+"""Decode every image of a shard once: its path, size and checksum.
 
-python -m pseudogt.stages.index --data-root R --out index.json --shards-dir index --shard-size N --settings JSON
+python -m pseudogt.stages.index --data-root R --split train --image-ids '["a", "b"]' --out S.json --settings JSON
 
-An earlier ``index.json`` (``--previous``, by default the one at ``--out``) keeps images in their shards.
+Which image is in which shard is decided before the first job, and recorded by :func:`record_plan`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,67 +18,65 @@ from tqdm import tqdm
 
 from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.dataset import DatasetSettings
-from pseudogt.datasets import class_table, list_image_ids, locate
+from pseudogt.datasets import class_table, locate
 from pseudogt.index import ImageRecord, write_shard
-from pseudogt.io import read_image, read_json, write_json
-from pseudogt.labels import ClassTable
-from pseudogt.shards import plan_shards, split_of_shard
+from pseudogt.io import read_image, write_json
+from pseudogt.shards import split_of_shard
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write ``index.json`` and one record file per shard."""
+    """Write the records of one shard; an unreadable image is an error that names it."""
     parser = stage_parser(__doc__)
     parser.add_argument("--data-root", type=Path, required=True, help="folder of the dataset")
-    parser.add_argument("--out", type=Path, required=True, help="index.json to write")
-    parser.add_argument("--shards-dir", type=Path, required=True, help="folder for <shard>.json")
-    parser.add_argument("--shard-size", type=int, required=True, help="largest number of images in a shard")
-    parser.add_argument("--previous", type=Path, help="index.json of an earlier run; default: --out if it is there")
+    parser.add_argument("--split", choices=["train", "val"], required=True)
+    parser.add_argument("--image-ids", required=True, help="the shard's images, a JSON list")
+    parser.add_argument("--out", type=Path, required=True, help="record file to write")
     parser.add_argument("--threads", type=int, default=1, help="images decoded at the same time")
     args = parser.parse_args(argv)
     settings = parse_settings(DatasetSettings, args.settings)
-    ids_by_split = list_image_ids(settings, args.data_root)
-    for warning in find_warnings(ids_by_split, args.shard_size):
+    image_ids = json.loads(args.image_ids)
+
+    def read(image_id: str) -> ImageRecord:
+        return read_record(locate(settings, args.data_root, args.split, image_id).image, image_id)
+
+    with ThreadPoolExecutor(args.threads) as pool:
+        records = list(tqdm(pool.map(read, image_ids), total=len(image_ids), desc="index", unit="image"))
+    write_shard(args.out, records, class_table(settings))
+
+
+def record_plan(path: Path, plan: Mapping[str, Sequence[str]], settings: DatasetSettings, shard_size: int) -> None:
+    """Write ``index.json``, which keeps images in their shards, and say what is legal but probably not meant.
+
+    Parameters
+    ----------
+    path : Path
+        Of ``index.json``; files of shards that no longer exist are removed from the folder ``index`` beside it.
+    plan : mapping
+        Shard -> image ids.
+    settings : DatasetSettings
+    shard_size : int
+    """
+    for warning in find_warnings(plan, shard_size):
         print(f"warning: {warning}", file=sys.stderr)
-    plan = plan_shards(read_previous_plan(args.previous or args.out), ids_by_split, args.shard_size)
-    records = read_records(settings, args.data_root, plan, args.threads)
-    classes = class_table(settings)
-    for shard, image_ids in plan.items():
-        write_if_changed(args.shards_dir / f"{shard}.json", [records[i] for i in image_ids], classes)
-    remove_stale_shards(args.shards_dir, plan)
-    document = {"shards": plan, "categories": classes.to_categories(), "images": len(records)}
-    write_json(args.out, document)
+    for shard in path.with_name("index").glob("*.json"):
+        if shard.stem not in plan:
+            shard.unlink()
+    images = sum(map(len, plan.values()))
+    write_json(path, {"shards": plan, "categories": class_table(settings).to_categories(), "images": images})
 
 
-def read_previous_plan(path: Path) -> dict[str, list[str]] | None:
-    """Return the shards recorded in an ``index.json``, None if there is none."""
-    return read_json(path)["shards"] if path.is_file() else None
-
-
-def find_warnings(ids_by_split: Mapping[str, Sequence[str]], shard_size: int) -> list[str]:
-    """Say what is legal but probably not meant."""
+def find_warnings(plan: Mapping[str, Sequence[str]], shard_size: int) -> list[str]:
+    """Say what of the shards is legal but probably not meant."""
     warnings = []
-    if not ids_by_split["val"]:
+    splits = {name: sum(len(i) for s, i in plan.items() if split_of_shard(s) == name) for name in ("train", "val")}
+    if not splits["val"]:
         warnings.append("no image in val: the model will not be scored; set dataset.val_split or dataset.val_fraction")
-    if len(ids_by_split["train"]) == 1:
+    if splits["train"] == 1:
         warnings.append("only one image in train: the model will know this image and nothing else")
-    images = sum(map(len, ids_by_split.values()))
+    images = sum(splits.values())
     if shard_size > images:
         warnings.append(f"shard_size {shard_size} exceeds the {images} images: one shard per split, no parallel work")
     return warnings
-
-
-def read_records(
-    settings: DatasetSettings, data_root: Path, plan: Mapping[str, Sequence[str]], threads: int
-) -> dict[str, ImageRecord]:
-    """Decode all images; an unreadable one is an error that names it."""
-    members = [(split_of_shard(shard), image_id) for shard, image_ids in plan.items() for image_id in image_ids]
-
-    def read(member: tuple[str, str]) -> ImageRecord:
-        return read_record(locate(settings, data_root, *member).image, member[1])
-
-    with ThreadPoolExecutor(threads) as pool:
-        records = tqdm(pool.map(read, members), total=len(members), desc="index", unit="image")
-        return {record.image_id: record for record in records}
 
 
 def read_record(path: Path, image_id: str) -> ImageRecord:
@@ -85,23 +84,6 @@ def read_record(path: Path, image_id: str) -> ImageRecord:
     height, width = read_image(path).shape[:2]
     checksum = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
     return ImageRecord(image_id=image_id, image=str(path), height=height, width=width, checksum=checksum)
-
-
-def write_if_changed(path: Path, records: Iterable[ImageRecord], classes: ClassTable) -> None:
-    """Write a shard; an equal file stays untouched, so that nothing that depends on it reruns."""
-    fresh = path.with_suffix(".json.new")
-    write_shard(fresh, records, classes)
-    if path.is_file() and path.read_bytes() == fresh.read_bytes():
-        fresh.unlink()
-    else:
-        fresh.replace(path)
-
-
-def remove_stale_shards(folder: Path, plan: Mapping[str, Sequence[str]]) -> None:
-    """Remove files of shards that no longer exist."""
-    for path in folder.glob("*.json"):
-        if path.stem not in plan:
-            path.unlink()
 
 
 if __name__ == "__main__":

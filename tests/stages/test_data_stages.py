@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.datasets import list_image_ids
 from pseudogt.index import read_shard
 from pseudogt.io import read_json, write_png
 from pseudogt.label_files import LabelFolder
+from pseudogt.shards import plan_shards, split_of_shard
 from pseudogt.stages import ground_truth, index, streets, weak_labels
 from pseudogt.weak_labels import read_weak_labels
 
@@ -20,8 +23,13 @@ def run(tmp_path, folder_dataset, folder_settings):
 
     def run_stages(*, shard_size=1, until="weak_labels"):
         root = ["--data-root", str(folder_dataset), "--settings", section]
-        to = ["--out", str(out / "index.json"), "--shards-dir", str(out / "index")]
-        index.main([*root, *to, "--shard-size", str(shard_size), "--threads", "2"])
+        path = out / "index.json"
+        previous = read_json(path)["shards"] if path.is_file() else None
+        plan = plan_shards(previous, list_image_ids(folder_settings, folder_dataset), shard_size)
+        index.record_plan(path, plan, folder_settings, shard_size)
+        for shard, image_ids in plan.items():
+            to = ["--split", split_of_shard(shard), "--out", str(out / "index" / f"{shard}.json"), "--threads", "2"]
+            index.main([*root, "--image-ids", json.dumps(image_ids), *to])
         for shard in sorted((out / "index").iterdir()) if until != "index" else []:
             label_folder = str(out / "ground_truth" / shard.stem)
             ground_truth.main(["--shard", str(shard), *root, "--out", label_folder])
@@ -63,12 +71,12 @@ def test_shard_size_changes_no_weak_label(run):
 
 def test_a_new_image_touches_one_shard(run, folder_dataset):
     out = run(until="index")
-    before = {path.name: path.stat().st_mtime_ns for path in (out / "index").iterdir()}
+    before = {path.name: path.read_bytes() for path in (out / "index").iterdir()}
     (folder_dataset / "images" / "0.png").write_bytes((folder_dataset / "images" / "a.png").read_bytes())
     (folder_dataset / "train.txt").write_text("0\na\nb\n")
     run(until="index")
     assert read_json(out / "index.json")["shards"]["train-0002"] == ["0"]
-    after = {path.name: path.stat().st_mtime_ns for path in (out / "index").iterdir()}
+    after = {path.name: path.read_bytes() for path in (out / "index").iterdir()}
     assert set(after) - set(before) == {"train-0002.json"}
     assert before.items() <= after.items()
 
@@ -121,8 +129,10 @@ def test_streets_are_read_by_the_ordinary_reader(tmp_path):
     root, out = tmp_path / "streets", tmp_path / "out"
     streets.main(["--out", str(root), "--settings", json.dumps({"train_images": 3, "val_images": 2})])
     section = json.dumps({"classes": "configs/classes/streets.csv", "void_values": list(range(7))})
-    to = ["--out", str(out / "index.json"), "--shards-dir", str(out), "--shard-size", "8"]
-    index.main(["--data-root", str(root), *to, "--settings", section])
+    settings = DatasetSettings.model_validate_json(section)
+    image_ids = json.dumps(list_image_ids(settings, root)["train"])
+    place = ["--split", "train", "--out", str(out / "train-0000.json")]
+    index.main(["--data-root", str(root), "--image-ids", image_ids, *place, "--settings", section])
     shard = ["--shard", str(out / "train-0000.json"), "--data-root", str(root)]
     ground_truth.main([*shard, "--out", str(out / "labels"), "--settings", section])
     assert len(LabelFolder(out / "labels").image_ids) == 3

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,9 @@ class Workspace:
     def snakemake(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "snakemake", "--configfile", str(TINY), "--cores", "2", *arguments]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | (env or {})
-        # Stages are started as `python`: the one that runs the tests.
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        # Stages are started as `python`: the one that runs the tests, unless the caller has another.
+        if "PATH" not in (env or {}):
+            environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=900
         )
@@ -62,6 +64,12 @@ def copy_workflow(folder: Path) -> Workspace:
         else:
             shutil.copy2(source, folder / part)
     return Workspace(folder)
+
+
+@pytest.fixture(scope="session")
+def make_workspace() -> Callable[[Path], Workspace]:
+    """Make a workflow without any results in a folder."""
+    return copy_workflow
 
 
 @pytest.fixture(scope="session")

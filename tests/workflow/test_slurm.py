@@ -28,6 +28,7 @@ TEST_ONLY = (
     *("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"),
     *("--seconds-between-status-checks", "2", "--jobs", "3", "--latency-wait", "5"),
 )
+COLUMNS = "JobID:60,State:60,tres-per-job:60,Comment:60"
 MADE = ("classifier", "cams", "box_masks", "labels", "segmenter", "predictions")
 
 
@@ -52,8 +53,9 @@ class Disturbance:
 
     def watch(self) -> None:
         while not self.ended.wait(0.3):
-            for line in ask("squeue", "--noheader", "--array", "--format=%i|%T|%b|%k").splitlines():
-                job, state, resources, comment = line.split("|", 3)
+            for line in ask("squeue", "--noheader", "--array", f"--Format={COLUMNS}").splitlines():
+                # Each column is filled up to its width.
+                job, state, resources, comment = (line[start : start + 60].strip() for start in (0, 60, 120, 180))
                 rule = comment.removeprefix("rule_").partition("_wildcards_")[0]
                 self.submitted[comment].add(job)
                 if "gpu" in resources:
