@@ -48,7 +48,7 @@ def segment_by_plain_grabcut(image: NDArray[np.uint8], box_xyxy: ArrayLike, *, s
     Returns
     -------
     BoxMask
-        The filled box if it has fewer than 9 pixels at that scale.
+        The filled box if it has fewer than 9 pixels at that scale, or if GrabCut leaves nothing of it.
 
     Raises
     ------
@@ -73,7 +73,8 @@ def segment_by_plain_grabcut(image: NDArray[np.uint8], box_xyxy: ArrayLike, *, s
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small, states, (x0, y0, x1 - x0, y1 - y0), *models, ITERATIONS, cv2.GC_INIT_WITH_RECT)
     share = cv2.resize((states & 1).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return BoxMask(origin, np.asarray(share)[box_slices(box)] >= 0.5)
+    found = np.asarray(share)[box_slices(box)] >= 0.5
+    return BoxMask(origin, found if found.any() else filled)
 
 
 def take_segment(superpixels: NDArray[np.int32], members: NDArray[np.bool_], box_xyxy: ArrayLike) -> BoxMask:

@@ -109,25 +109,30 @@ def choose_mask_targets(
     return MaskTargets(learning, labels[learning], nearest, evidence_rows)
 
 
-def sample_masks(masks: Sequence[BoxMask], boxes_xyxy: NDArray[np.float32], placement: Placement) -> NDArray[np.bool_]:
+def sample_masks(
+    masks: Sequence[BoxMask], near: Sequence[int], boxes_xyxy: NDArray[np.float32], placement: Placement
+) -> NDArray[np.bool_]:
     """Masks of an image ``(P, 28, 28)`` inside boxes of a view.
 
     Parameters
     ----------
     masks : sequence of BoxMask
-        One for each box, in the image.
+        In the image.
+    near : sequence of int
+        Which of them each box takes.
     boxes_xyxy : (P, 4) float32
         In the view.
     placement : Placement
         Of the view.
     """
-    sampled = np.zeros((len(masks), MASK_PX, MASK_PX), bool)
+    sampled = np.zeros((len(near), MASK_PX, MASK_PX), bool)
+    origins, shares = [mask.origin_xy for mask in masks], [mask.mask.astype(np.float32) for mask in masks]
     steps = (np.arange(MASK_PX, dtype=np.float32) + 0.5) / MASK_PX
-    for out, mask, (x0, y0, x1, y1) in zip(sampled, masks, placement.to_image(boxes_xyxy), strict=True):
-        left, top = mask.origin_xy
+    for out, index, (x0, y0, x1, y1) in zip(sampled, near, placement.to_image(boxes_xyxy), strict=True):
+        left, top = origins[index]
         x = np.broadcast_to(x0 + steps * (x1 - x0) - left - 0.5, out.shape).astype(np.float32)
         y = np.broadcast_to((y0 + steps * (y1 - y0) - top - 0.5)[:, None], out.shape).astype(np.float32)
-        out[:] = cv2.remap(mask.mask.astype(np.float32), x, y, cv2.INTER_LINEAR, borderValue=0) >= 0.5
+        out[:] = cv2.remap(shares[index], x, y, cv2.INTER_LINEAR, borderValue=0) >= 0.5
     return sampled[..., ::-1] if placement.flipped else sampled
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -56,6 +55,9 @@ class MiningHead(nn.Module):
 
 
 def compute_mining_loss(presence: Tensor, tags: Tensor, known: Tensor) -> Tensor:
-    """Cross-entropy of presence ``(B, C)`` and tags ``(B, C)`` in {0, 1}, mean over what is known."""
-    loss = F.binary_cross_entropy(presence, tags, reduction="none")
+    """Cross-entropy of presence ``(B, C)`` and tags ``(B, C)`` in {0, 1}, mean over what is known.
+
+    Presence lies in (0, 1). PyTorch's own function for it refuses to run under CUDA's autocast.
+    """
+    loss = -(tags * presence.log() + (1 - tags) * (-presence).log1p())
     return (loss * known).sum() / known.sum().clamp(min=1)

@@ -211,8 +211,8 @@ class JtsmNetwork(nn.Module):
         for b, (target, placement) in enumerate(zip(chosen, get_placements(batch), strict=True)):
             keys = [(int(batch["numbers"][b]), row) for row in rows[b][target.evidence_rows].tolist()]
             masks = find_masks(keys)
-            near = [masks[index] for index in target.near.tolist()]
-            targets.append(sample_masks(near, boxes[b][target.rows].cpu().numpy(), placement))
+            own = boxes[b][target.rows].cpu().numpy()
+            targets.append(sample_masks(masks, target.near.tolist(), own, placement))
         learning = torch.cat([own[target.rows] for own, target in zip(boxes, chosen, strict=True)])
         index = torch.cat([target.rows.new_full(target.rows.shape, b) for b, target in enumerate(chosen)])
         labels = torch.cat([target.labels for target in chosen])

@@ -160,7 +160,7 @@ class MiningAugmentation:
 def draw_view(
     sample: MiningImage, augmentation: MiningAugmentation, max_proposals: int, rng: np.random.Generator
 ) -> View:
-    """A random view for training.
+    """A random view for training; of the whole image if the window drawn has no pixel of any proposal.
 
     Differs from the paper's code: the tags stay those of the whole image; theirs are made anew from
     the masks that the window shows, which weak labels do not have.
@@ -171,10 +171,18 @@ def draw_view(
     )
     y0, x0 = int(rng.integers(height - crop_height + 1)), int(rng.integers(width - crop_width + 1))
     window = (x0, y0, x0 + crop_width, y0 + crop_height)
+    if not _meets(sample.boxes_xyxy, window):
+        window, crop_height, crop_width = (0, 0, width, height), height, width
     short = int(rng.choice(augmentation.short_sides_px))
     size = choose_size((crop_height, crop_width), short, augmentation.long_side_px)
     view = make_view(sample, Placement(window, size, rng.random() < augmentation.flip), max_proposals)
     return view._replace(image=_change_colours(view.image, augmentation.colour, rng))
+
+
+def _meets(boxes_xyxy: NDArray[np.int32], window_xyxy: tuple[int, int, int, int]) -> bool:
+    x0, y0, x1, y1 = window_xyxy
+    low, high = np.maximum(boxes_xyxy[:, :2], (x0, y0)), np.minimum(boxes_xyxy[:, 2:], (x1, y1))
+    return bool((low < high).all(1).any())
 
 
 def choose_size(size: tuple[int, int], short_side_px: int, long_side_px: int) -> tuple[int, int]:

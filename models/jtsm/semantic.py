@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ class SemanticHead(nn.Module):
     def __init__(self, *, channels_in: int, channels: int, labels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
-        self.norm = nn.GroupNorm(min(32, channels), channels)
+        self.norm = nn.GroupNorm(math.gcd(32, channels), channels)
         self.predict = nn.Conv2d(channels, labels, 1)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.predict.weight, std=0.01)

@@ -46,6 +46,12 @@ def test_boxes_too_small_or_as_large_as_the_image(box):
         assert found.mask.all()
 
 
+def test_a_box_of_which_nothing_is_left_counts_as_a_whole(monkeypatch):
+    monkeypatch.setattr(cv2, "grabCut", lambda image, states, *_: states.fill(cv2.GC_PR_BGD))
+    found = segment_by_plain_grabcut(make_scene(), [10, 20, 40, 60])
+    assert found.mask.shape == (40, 30) and found.mask.all()
+
+
 def test_bad_boxes():
     with pytest.raises(ValueError, match="inverted, empty or outside"):
         segment_by_plain_grabcut(make_scene(), [5, 5, 5, 9])

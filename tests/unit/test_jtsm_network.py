@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,8 @@ import torch.nn.functional as F
 
 from models.jtsm.detection import DetectionPlan, detect, paste_mask
 from models.jtsm.masks import MASK_PX, choose_mask_targets, compute_mask_losses, sample_masks
-from models.jtsm.mining import MiningHead, compute_mining_loss
-from models.jtsm.network import Evidence, build_jtsm_network, move_mask
+from models.jtsm.mining import Mined, MiningHead, compute_mining_loss
+from models.jtsm.network import Evidence, Proposed, build_jtsm_network, move_mask
 from models.jtsm.refinement import (
     PseudoBoxes,
     assign_proposals,
@@ -28,7 +30,7 @@ from models.jtsm.samples import (
     draw_view,
     make_view,
 )
-from models.jtsm.semantic import THINGS, compute_semantic_loss, label_by_segments, paint_stuff
+from models.jtsm.semantic import THINGS, SemanticHead, compute_semantic_loss, label_by_segments, paint_stuff
 from pseudogt.box_evidence import BoxMask, take_segment
 from pseudogt.labels import IGNORE_LABEL
 
@@ -117,6 +119,37 @@ def test_boxes_are_decoded_as_they_were_encoded():
     assert (huge[0, 0, 2] - huge[0, 0, 0]).item() == pytest.approx(10 * 62.5)
 
 
+def test_each_refinement_head_learns_from_the_one_before():
+    """The mining head points at the first proposal, the first refinement head at the third, moved by a pixel."""
+    network = build(refinements=2, mask_channels=0)
+    shares = torch.tensor([[0.6, 0, 0], [0, 0, 0], [0.1, 0, 0], [0, 0, 0]])
+    right, wrong = torch.tensor([4.0, 0, 0]), torch.tensor([0.0, 0, 4])
+    logits = [torch.stack([wrong, wrong, right, wrong]), torch.stack([wrong, wrong, wrong, right])]
+    deltas = [torch.zeros(4, 2, 4) for _ in logits]
+    deltas[0][2, 0, 0] = 1  # a tenth of the width of 10, weighted by 10
+    mined = Mined(shares, torch.tensor([[0.7, 0.2, 0.1]]))
+    batch = {
+        "images": torch.zeros(1, 3, 64, 64),
+        "boxes": BOXES,
+        "batch_index": torch.zeros(4, dtype=torch.long),
+        "tags": torch.tensor([[1.0, 0, 1]]),
+    }
+    losses: dict[str, torch.Tensor] = {}
+    pseudo, assigned = network._refine(Proposed(torch.zeros(0), mined, logits, deltas), batch, losses)
+    weight = torch.full((4,), 0.7)
+    labels = torch.tensor([0, 0, BACKGROUND, BACKGROUND])
+    first = compute_refinement_losses(logits[0], deltas[0], BOXES, BOXES[:1].expand(4, 4), labels, weight)
+    moved = BOXES[2:3] + torch.tensor([1.0, 0, 1, 0])
+    labels = torch.tensor([BACKGROUND, BACKGROUND, 0, BACKGROUND])
+    second = compute_refinement_losses(logits[1], deltas[1], BOXES, moved.expand(4, 4), labels, weight)
+    assert list(losses) == ["classes_0", "boxes_0", "classes_1", "boxes_1"]
+    torch.testing.assert_close(torch.stack(list(losses.values())), torch.stack([*first, *second]))
+    assert losses["boxes_1"] > 0
+    # What the last head says is what masks are learnt from.
+    assert pseudo[0].rows.tolist() == [3]
+    assert assigned[0].labels.tolist() == [BACKGROUND] * 3 + [0]
+
+
 # Masks
 
 
@@ -141,7 +174,7 @@ def test_masks_are_sampled_where_the_view_shows_them(flipped):
     mask = BoxMask((15, 5), image[5:35, 15:45])
     placement = Placement((10, 0, 60, 40), (80, 100), flipped)
     box = placement.to_view(np.array([[20, 10, 60, 30]]))
-    (sampled,) = sample_masks([mask], box, placement)
+    (sampled,) = sample_masks([BoxMask((0, 0), ~image), mask], [1], box, placement)
     expected = np.zeros((MASK_PX, MASK_PX), bool)
     expected[:, : MASK_PX // 2] = True
     np.testing.assert_array_equal(sampled, expected[:, ::-1] if flipped else expected)
@@ -196,6 +229,12 @@ def test_painted_stuff_keeps_every_class():
     assert set(np.unique(hidden)) == {1, 2}
 
 
+@pytest.mark.parametrize("channels", [8, 48, 128])
+def test_semantic_head_of_any_width_is_at_stride_4(channels):
+    head = SemanticHead(channels_in=16, channels=channels, labels=3)
+    assert head(torch.zeros(2, 16, 4, 6)).shape == (2, 3, 8, 12)
+
+
 def test_semantic_loss_ignores_what_is_unknown():
     logits = torch.randn(1, 3, 2, 2, requires_grad=True)
     labels = torch.full((1, 8, 8), IGNORE_LABEL, dtype=torch.uint8)
@@ -234,6 +273,14 @@ def make_image(seed=0, shape=(48, 64)):
     )
 
 
+def change(sample, **changes):
+    return MiningImage(**{**vars(sample), **changes})
+
+
+def pick_proposals(sample, rows):
+    return change(sample, members=sample.members[rows], boxes_xyxy=sample.boxes_xyxy[rows], scores=sample.scores[rows])
+
+
 def test_boxes_come_back_from_a_view():
     for flipped in (False, True):
         placement = Placement((5, 3, 45, 33), (60, 120), flipped)
@@ -260,11 +307,7 @@ def test_proposals_of_a_view_are_distinct_filled_and_few():
     assert make_view(doubled, placement, 1).rows.tolist() == [0]
     assert make_view(doubled, placement, 10, distinct=False).rows.tolist() == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="no proposal has a pixel in the window"):
-        make_view(
-            MiningImage(**{**vars(doubled), "boxes_xyxy": doubled.boxes_xyxy[3:], "members": doubled.members[3:]}),
-            Placement((0, 0, 4, 4), (8, 8), False),
-            10,
-        )
+        make_view(pick_proposals(doubled, [3, 4]), Placement((0, 0, 4, 4), (8, 8), False), 10)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +322,7 @@ def test_proposals_of_a_view_are_distinct_filled_and_few():
 )
 def test_parts_that_do_not_fit(changes, message):
     with pytest.raises(ValueError, match=message):
-        MiningImage(**{**vars(make_image()), **changes}).check(3)
+        change(make_image(), **changes).check(3)
 
 
 def test_size_by_shorter_and_longer_side():
@@ -384,20 +427,93 @@ def test_combinations_that_cannot_be():
 
 
 def test_order_of_proposals_does_not_matter():
-    image = make_image(0)
-    order = [2, 0, 3, 1]
-    shuffled = MiningImage(
-        **{
-            **vars(image),
-            "members": image.members[order],
-            "boxes_xyxy": image.boxes_xyxy[order],
-            "scores": image.scores[order],
-        }
-    )
+    image, order = make_image(0), [2, 0, 3, 1]
+    shuffled = pick_proposals(image, order)
     network = build().eval()
     mined, other = (network.propose(make_batch([each])).mined for each in (image, shuffled))
     torch.testing.assert_close(mined.shares[order], other.shares)
     torch.testing.assert_close(mined.presence, other.presence)
+    losses, others = (network(make_batch([each]), Evidence(make_evidence([each]))) for each in (image, shuffled))
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, others[name])
+
+
+def test_true_tags_are_not_looked_at_in_detection():
+    image, network = make_image(0), build().eval()
+    found, other = (
+        detect(network, each, PLAN) for each in (image, change(image, tags=~image.tags, known=~image.known))
+    )
+    assert len(found.scores)
+    for name, value in found._asdict().items():
+        np.testing.assert_array_equal(value, getattr(other, name))
+
+
+def test_views_of_one_size_say_what_one_of_them_says():
+    image, network = make_image(0), build().eval()
+    once = detect(network, image, replace(PLAN, short_sides_px=(48,), flip=False))
+    twice = detect(network, image, replace(PLAN, short_sides_px=(48, 48), flip=False))
+    for name, value in once._asdict().items():
+        np.testing.assert_allclose(value, getattr(twice, name), rtol=1e-4, atol=1e-5)
+
+
+def test_mirror_images_are_detected_mirrored():
+    image, network = make_image(0), build().eval()
+    mirrored = change(
+        image,
+        image=image.image[:, ::-1].copy(),
+        superpixels=image.superpixels[:, ::-1].copy(),
+        boxes_xyxy=np.stack(
+            [64 - image.boxes_xyxy[:, 2], image.boxes_xyxy[:, 1], 64 - image.boxes_xyxy[:, 0], image.boxes_xyxy[:, 3]],
+            1,
+        ),
+    )
+    plan = replace(PLAN, short_sides_px=(48,))
+    found, other = detect(network, image, plan), detect(network, mirrored, plan)
+    np.testing.assert_allclose(found.scores, other.scores, rtol=1e-4)
+    np.testing.assert_array_equal(found.classes, other.classes)
+    np.testing.assert_allclose(found.boxes_xyxy[:, [1, 3]], other.boxes_xyxy[:, [1, 3]], atol=1e-3)
+    np.testing.assert_allclose(found.boxes_xyxy[:, [0, 2]], 64 - other.boxes_xyxy[:, [2, 0]], atol=1e-3)
+    np.testing.assert_allclose(found.semantic, other.semantic[:, :, ::-1], rtol=1e-3, atol=1e-4)
+    assert (found.masks != other.masks[:, :, ::-1]).mean() < 0.01
+
+
+@pytest.mark.parametrize("classes", [{"things": 0, "stuff": 3}, {"things": 3, "stuff": 0}])
+def test_things_or_stuff_alone(classes):
+    image = make_image(0)
+    network = build(**classes)
+    losses = network(make_batch([image]), Evidence(make_evidence([image])))
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+    found = detect(network.eval(), image, PLAN)
+    assert found.semantic.shape == (classes["stuff"] + 1, 48, 64)
+    assert classes["things"] or not len(found.masks)
+
+
+def test_an_image_without_tagged_things_trains_all_that_it_can():
+    image = make_image(1)
+    network = build()
+    losses = network(make_batch([image]), Evidence(make_evidence([image])))
+    assert {name for name, loss in losses.items() if loss.item() == 0} == set(losses) - {"mining", "semantic"}
+    sum(losses.values()).backward()  # several processes need a gradient of every weight in every step
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+@pytest.mark.gpu
+def test_gpu_in_half_precision_says_what_the_cpu_says():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    images = [make_image(0), make_image(1)]
+    network, evidence = build(), Evidence(make_evidence(images))
+    expected = network(make_batch(images), evidence)
+    network.cuda()
+    batch = {name: tensor.cuda() for name, tensor in make_batch(images).items()}
+    with torch.autocast("cuda", torch.bfloat16):
+        losses = network(batch, evidence)
+    sum(losses.values()).backward()
+    for name, loss in expected.items():
+        torch.testing.assert_close(losses[name].cpu().float(), loss, rtol=0.1, atol=0.05)
+    found = detect(network.eval(), images[0], replace(PLAN, device=torch.device("cuda"), dtype=torch.bfloat16))
+    assert np.isfinite(found.scores).all()
 
 
 def test_an_image_does_not_depend_on_its_neighbours_in_the_batch():
@@ -423,3 +539,12 @@ def test_views_are_drawn_within_bounds():
         assert x1 - x0 >= 51 and y1 - y0 >= 38
         assert view.image.shape[:2] == view.superpixels.shape == view.placement.size
         assert max(view.placement.size) <= 80
+
+
+def test_a_window_without_proposals_is_given_up():
+    """The one proposal is a pixel in a corner that most windows miss."""
+    boxes = np.array([[63, 47, 64, 48]], np.int32)
+    sample = change(pick_proposals(make_image(0), [0]), boxes_xyxy=boxes)
+    augmentation, rng = MiningAugmentation((48,), 80, 0.5, 0, 0), np.random.default_rng(0)
+    windows = [draw_view(sample, augmentation, 10, rng).placement.window_xyxy for _ in range(10)]
+    assert windows.count((0, 0, 64, 48)) >= 8
