@@ -38,6 +38,7 @@ from pseudogt.labels import INSTANCE_DIVISOR, ClassTable
 from pseudogt.stages import export, streets
 
 STREETS = {"train_images": 40, "val_images": 1}
+QUICK_IMAGES = 5
 COPIES = {"small": 1, "large": 10}
 """How often the labels are repeated, under new names, to see what memory depends on."""
 
@@ -55,7 +56,7 @@ def main() -> None:
         root = Path(folder)
         settings, data = prepare_dataset(arguments, root)
         classes = class_table(settings)
-        limit = 5 if arguments.quick else None
+        limit = QUICK_IMAGES if arguments.quick else None
         write_shards(root, settings, data, classes, arguments.split, limit)
         figures: dict[str, float | None] = {"images": len(LabelFolder(root / "labels" / "small").image_ids)}
         for name in FORMATS:
@@ -74,7 +75,7 @@ def prepare_dataset(arguments: argparse.Namespace, root: Path) -> tuple[DatasetS
     settings = DatasetSettings.model_validate(config["dataset"])
     if arguments.data is not None:
         return settings, arguments.data
-    drawn = StreetsSettings(**STREETS)
+    drawn = StreetsSettings(**STREETS | ({"train_images": QUICK_IMAGES} if arguments.quick else {}))
     streets.main(["--out", str(root / "streets"), "--settings", drawn.model_dump_json()])
     return settings, root / "streets"
 
@@ -94,7 +95,7 @@ def write_shards(
                     name = f"{image_id}-{copy}" if copy else image_id
                     writer.add(name, panoptic_id, crowd_ids=crowds)
                     records.append(ImageRecord(name, str(path), *panoptic_id.shape, ""))
-        write_shard(root / "index" / f"{size}.json", records, classes)
+        write_shard(root / "index" / f"train-{size}.json", records, classes)
 
 
 def run_export(root: Path, size: str, name: str, *, images: bool = False) -> Path:
@@ -106,7 +107,7 @@ def run_export(root: Path, size: str, name: str, *, images: bool = False) -> Pat
 
 def list_commands(root: Path, size: str, name: str, *, images: bool = False) -> list[list[str]]:
     """The two command lines that make a set of one shard."""
-    index, part = root / "index" / f"{size}.json", root / "parts" / size / name
+    index, part = root / "index" / f"train-{size}.json", root / "parts" / size / name
     common = ["--format", name, "--settings", json.dumps({"images": images})]
     return [
         ["shard", *common, "--shard", str(index), "--labels", str(root / "labels" / size), "--out", str(part)],
@@ -125,7 +126,7 @@ def measure_format(root: Path, name: str, classes: ClassTable) -> dict[str, floa
     if name == "label_studio":
         accept_predictions(folder / "tasks.json")
     found = FORMATS[name].read_set(folder, classes)
-    names = match_names(found.image_ids, root / "index" / "small.json")
+    names = match_names(found.image_ids, root / "index" / "train-small.json")
     errors = thing_pixels = 0
     overlaps: list[float] = []
     for image_id in labels.image_ids:
