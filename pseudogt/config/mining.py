@@ -52,9 +52,9 @@ class MiningSettings(TrainingSettings):
         description="What the mask branch learns from: GrabCut in the boxes of proposals, as in the paper, or the "
         "proposals' own segments.",
     )
-    mask_channels: int = Field(256, ge=8, description="Width of the mask branch; 256 in the paper.")
+    mask_channels: int = Field(64, ge=8, description="Width of the mask branch; 256 in the paper.")
     mask_limit: int | None = Field(
-        None, ge=1, description="Proposals of an image that learn masks, at most; null for all, as in the paper."
+        16, ge=1, description="Proposals of an image that learn masks, at most; null for all, as in the paper."
     )
     semantic: bool = Field(
         True,

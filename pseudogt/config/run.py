@@ -96,6 +96,7 @@ class RunConfig(Section):
             f"{key} to {remedy}"
             for key, remedy, is_wrong in (
                 ("weak_labels.boxes", "false", self.weak_labels.boxes),
+                ("annotations.boxes", "false", self.annotations.path is not None and self.annotations.boxes),
                 ("weak_labels.thing_tags", "true", not self.weak_labels.thing_tags),
                 ("annotations.boxes", "false", self.annotations.path is not None and self.annotations.boxes),
                 ("provided.cams", "null", self.provided.cams is not None),
