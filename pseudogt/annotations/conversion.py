@@ -6,11 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading
+from pseudogt.annotations.form import Corners, ImageAnnotations, Reading
 from pseudogt.annotations.matching import match_names
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.index import ImageRecord
@@ -24,6 +25,16 @@ ROUNDING_PX = 0.05
 """A corner this far inside a pixel does not count it: tools write fractions of the image with few digits."""
 
 UNKNOWN, ABSENT, PRESENT = -1, 0, 1
+
+WholeCorners = tuple[int, int, int, int]
+
+
+class FittedBox(NamedTuple):
+    """A box in whole pixels of its image, half-open."""
+
+    corners: WholeCorners
+    train_id: int
+    iscrowd: bool
 
 
 @dataclass
@@ -76,8 +87,8 @@ def convert_readings(
             result.problems.append(str(error))
             continue
         result.images.append(converted)
-    result.problems += converter.problems
-    result.warnings += [f"{count} {what}" for what, count in converter.counts.items()]
+    result.problems += [*converter.problems, *converter.describe_stuff_boxes()]
+    result.warnings += [f"{count} {what}" for what, count in converter.counts.items() if count]
     unlabelled = [r.image_id for r in records if not any(r.image_id in found for found in pairs)]
     if unlabelled:
         result.warnings.append(
@@ -120,7 +131,8 @@ class _Converter:
             for name in self.box_names | self.tag_names
             if (target := settings.rename.get(name, name)) in classes.names
         }
-        self.tags_beside_boxes = bool(boxes and boxes.tag_labels)
+        self.tag_names_of_boxes = set(boxes.tag_labels) if boxes else set()
+        self.stuff_boxes: Counter[str] = Counter()
         self.background = int(classes.stuff_ids[0]) if settings.background and len(classes.stuff_ids) == 1 else None
 
     def describe_classes(self) -> list[str]:
@@ -143,106 +155,112 @@ class _Converter:
             )
         return problems
 
+    def describe_stuff_boxes(self) -> list[str]:
+        """Problems with boxes of stuff."""
+        return [
+            f"{count} boxes are of {name!r}, which is stuff in dataset.classes; make it a thing, or leave its boxes "
+            f"out with annotations.rename: {{{name}: null}}"
+            for name, count in self.stuff_boxes.items()
+        ]
+
     def convert(
         self, record: ImageRecord, boxed: ImageAnnotations | None, tagged: ImageAnnotations | None
     ) -> ImageWeakLabels:
         """Weak labels of one image."""
-        state = np.full(len(self.classes), UNKNOWN, np.int8)
-        corners: list[tuple[int, int, int, int]] = []
-        train_ids: list[int] = []
-        iscrowd: list[bool] = []
-        if self.settings.unlisted == "absent":
-            self._mark(state, self.box_names if boxed and boxed.boxed else ())
-            tags_are_known = tagged is not None or (boxed is not None and boxed.boxed and self.tags_beside_boxes)
-            self._mark(state, self.tag_names - self.box_names if tags_are_known else ())
-            self._mark(state, self.tag_names if tagged is not None else ())
+        state = self._start_state(boxed, tagged)
+        kept: list[FittedBox] = []
+        drawn: set[str] = set()
         if boxed is not None:
             check_size(boxed, record)
-            for corner, train_id, crowd in self._convert_boxes(boxed, record, state):
-                corners.append(corner)
-                train_ids.append(train_id)
-                iscrowd.append(crowd)
-        drawn = {box.label for box in boxed.boxes} if boxed is not None else set()
+            kept = list(self._fit_boxes(boxed, record, state))
+            drawn = {box.label for box in boxed.boxes}
         for source in (boxed, tagged):
             self._apply_tags(state, source.tags if source else {}, drawn, record.image_id)
-        state[train_ids] = PRESENT
-        if not self.settings.boxes:
-            corners, train_ids, iscrowd = [], [], []
+        state[[box.train_id for box in kept]] = PRESENT
         if self.background is not None and boxed is not None and boxed.boxed:
             state[self.background] = PRESENT
-        return ImageWeakLabels(
-            image_id=record.image_id,
-            height=record.height,
-            width=record.width,
-            boxes_xyxy=np.array(corners, np.int32).reshape(-1, 4),
-            box_classes=np.array(train_ids, np.uint8),
-            box_iscrowd=np.array(iscrowd, bool),
-            tags=state == PRESENT,
-            crops_xyxy=np.zeros((0, 4), np.int32),
-            crop_tags=np.zeros((0, len(self.classes)), bool),
-            unknown_ids=tuple(np.flatnonzero(state == UNKNOWN).tolist()),
-        )
+        return assemble(record, kept if self.settings.boxes else [], state)
 
-    def _mark(self, state: NDArray[np.int8], names: Collection[str]) -> None:
-        state[[self.train_ids[name] for name in names if name in self.train_ids]] = ABSENT
+    def _start_state(self, boxed: ImageAnnotations | None, tagged: ImageAnnotations | None) -> NDArray[np.int8]:
+        """Absent is what a source that knows the image could have named, unknown the rest."""
+        state = np.full(len(self.classes), UNKNOWN, np.int8)
+        looked_for: set[str] = set()
+        if boxed is not None and boxed.boxed:
+            looked_for |= self.box_names | self.tag_names_of_boxes
+        if tagged is not None:
+            looked_for |= self.tag_names
+        if self.settings.unlisted == "absent":
+            state[[self.train_ids[name] for name in looked_for if name in self.train_ids]] = ABSENT
+        return state
 
     def _apply_tags(
-        self, state: NDArray[np.int8], tags: Mapping[str, bool | None], boxed: Collection[str], image_id: str
+        self, state: NDArray[np.int8], tags: Mapping[str, bool | None], drawn: Collection[str], image_id: str
     ) -> None:
         for name, value in tags.items():
             train_id = self.train_ids.get(name)
             if train_id is None or state[train_id] == PRESENT:
                 continue
-            if value is False and name in boxed:
+            if value is False and name in drawn:
                 self.problems.append(f"image {image_id!r} has a box of {name!r} and a tag that says it is absent")
             state[train_id] = UNKNOWN if value is None else PRESENT if value else ABSENT
 
-    def _convert_boxes(
-        self, boxed: ImageAnnotations, record: ImageRecord, state: NDArray[np.int8]
-    ) -> Iterable[tuple[tuple[int, int, int, int], int, bool]]:
+    def _fit_boxes(self, boxed: ImageAnnotations, record: ImageRecord, state: NDArray[np.int8]) -> Iterable[FittedBox]:
+        """Boxes of things inside the image, each once; a class with difficult ones becomes unknown in ``state``."""
         seen = set()
         for number, box in enumerate(boxed.boxes, 1):
             train_id = self.train_ids.get(box.label)
             if train_id is None:
                 continue
             if not self.classes.isthing[train_id]:
-                raise ValueError(
-                    f"image {record.image_id!r} has a box of {box.label!r}, which is stuff in dataset.classes; make it "
-                    f"a thing, or leave its boxes out with annotations.rename: {{{box.label}: null}}"
-                )
+                self.stuff_boxes[box.label] += 1
+                continue
             if box.difficult and self.settings.difficult == "skip":
                 state[train_id] = UNKNOWN
                 continue
-            corners = self._fit_box(box, boxed.relative, record, number)
-            if corners is None:
+            pixels = scale_corners(box.xyxy, record.width, record.height) if boxed.relative else box.xyxy
+            whole, clipped = round_outwards(pixels), clip_to_image(pixels, record)
+            if clipped is None:
+                self._report_bad_box(number, box.label, pixels, record)
                 continue
-            if (corners, train_id) in seen:
+            self.counts["boxes stick out of their image and are clipped"] += clipped != whole
+            if (clipped, train_id) in seen:
                 self.counts["boxes are there twice, with equal corners and class; one of each is kept"] += 1
                 continue
-            seen.add((corners, train_id))
-            yield corners, train_id, box.iscrowd
+            seen.add((clipped, train_id))
+            yield FittedBox(clipped, train_id, box.iscrowd)
 
-    def _fit_box(
-        self, box: AnnotatedBox, relative: bool, record: ImageRecord, number: int
-    ) -> tuple[int, int, int, int] | None:
-        """Whole pixels of a box, clipped to the image; None if nothing is left."""
-        pixels = scale_corners(box.xyxy, record.width, record.height) if relative else box.xyxy
-        whole = round_outwards(pixels)
-        x0, y0, x1, y1 = (
-            min(max(value, 0), limit) for value, limit in zip(whole, (record.width, record.height) * 2, strict=True)
+    def _report_bad_box(self, number: int, label: str, pixels: Corners, record: ImageRecord) -> None:
+        if self.settings.bad_boxes == "skip":
+            self.counts["boxes without area in their image are left out"] += 1
+            return
+        self.problems.append(
+            f"image {record.image_id!r}: box {number} ({label}) at {[round(v, 2) for v in pixels]} has no area in the "
+            f"{record.width}x{record.height} image; correct it, or set annotations.bad_boxes: skip"
         )
-        if pixels[2] <= pixels[0] or pixels[3] <= pixels[1] or x1 <= x0 or y1 <= y0:
-            if self.settings.bad_boxes == "skip":
-                self.counts["boxes without area in their image are left out"] += 1
-            else:
-                self.problems.append(
-                    f"image {record.image_id!r}: box {number} ({box.label}) at {[round(v, 2) for v in pixels]} has no "
-                    f"area in the {record.width}x{record.height} image; correct it, or set annotations.bad_boxes: skip"
-                )
-            return None
-        if (x0, y0, x1, y1) != whole:
-            self.counts["boxes stick out of their image and are clipped"] += 1
-        return x0, y0, x1, y1
+
+
+def assemble(record: ImageRecord, boxes: Sequence[FittedBox], state: NDArray[np.int8]) -> ImageWeakLabels:
+    """Weak labels of an image from its boxes and the state ``(C,)`` of each class."""
+    return ImageWeakLabels(
+        image_id=record.image_id,
+        height=record.height,
+        width=record.width,
+        boxes_xyxy=np.array([box.corners for box in boxes], np.int32).reshape(-1, 4),
+        box_classes=np.array([box.train_id for box in boxes], np.uint8),
+        box_iscrowd=np.array([box.iscrowd for box in boxes], bool),
+        tags=state == PRESENT,
+        crops_xyxy=np.zeros((0, 4), np.int32),
+        crop_tags=np.zeros((0, len(state)), bool),
+        unknown_ids=tuple(np.flatnonzero(state == UNKNOWN).tolist()),
+    )
+
+
+def clip_to_image(pixels: Corners, record: ImageRecord) -> WholeCorners | None:
+    """Whole pixels of a box inside its image; None if it has no area there."""
+    limits = (record.width, record.height) * 2
+    x0, y0, x1, y1 = (min(max(v, 0), limit) for v, limit in zip(round_outwards(pixels), limits, strict=True))
+    has_area = pixels[2] > pixels[0] and pixels[3] > pixels[1] and x1 > x0 and y1 > y0
+    return (x0, y0, x1, y1) if has_area else None
 
 
 def scale_corners(corners: Corners, width: int, height: int) -> Corners:
@@ -251,7 +269,7 @@ def scale_corners(corners: Corners, width: int, height: int) -> Corners:
     return x0 * width, y0 * height, x1 * width, y1 * height
 
 
-def round_outwards(corners: Corners) -> tuple[int, int, int, int]:
+def round_outwards(corners: Corners) -> WholeCorners:
     """Smallest half-open box of whole pixels that holds the corners, of each axis at least one pixel."""
     x0, y0 = (math.floor(value + ROUNDING_PX) for value in corners[:2])
     x1, y1 = (math.ceil(value - ROUNDING_PX) for value in corners[2:])

@@ -119,7 +119,7 @@ def test_renamed_and_unknown_classes():
 
 def test_boxes_of_stuff_are_refused():
     result = convert(boxes(ImageAnnotations("a", [AnnotatedBox("sky", (1, 1, 9, 9))]), labels=["sky"]))
-    assert "a box of 'sky', which is stuff" in result.problems[0]
+    assert "1 boxes are of 'sky', which is stuff" in result.problems[0]
 
 
 @pytest.mark.parametrize("corners", [(5, 5, 5, 9), (9, 5, 5, 9), (31, 2, 40, 6), (-9, 2, -1, 6), (2, 20, 5, 25)])
