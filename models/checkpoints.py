@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pseudogt.io import replace_atomically
+
+TORCH_ERRORS = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, IndexError, KeyError, ValueError)
+"""What torch raises for files it can't read."""
 
 
 def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
@@ -38,8 +42,21 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such model file")
     try:
+        with zipfile.ZipFile(path) as archive:
+            # torch reads damaged weights as if they were whole.
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} differs from its checksum")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, IndexError, KeyError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        IndexError,
+        KeyError,
+        ValueError,
+    ) as error:
         raise ValueError(f"{path}: not a readable model file ({str(error).splitlines()[0]})") from error
     found = state.get("kind") if isinstance(state, dict) else None
     if found != kind:

@@ -23,7 +23,8 @@ class ImageRecord:
 
 def write_shard(path: Path | str, records: Iterable[ImageRecord], classes: ClassTable) -> None:
     """Write the records of one shard."""
-    write_json(path, {"categories": classes.to_categories(), "images": [asdict(r) for r in records]})
+    document = {"categories": classes.to_categories(), "images": [asdict(r) for r in records]}
+    write_json(path, document, checksum=True)
 
 
 def read_shard(path: Path | str) -> tuple[list[ImageRecord], ClassTable]:

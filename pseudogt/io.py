@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,9 @@ import cv2
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+CHECKSUM = "sha256"
+"""Entry of a JSON document that holds the checksum of the others."""
 
 PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
@@ -106,24 +110,74 @@ def _is_truncated(data: bytes) -> bool:
 
 
 def read_json(path: Path | str) -> Any:
-    """Parsed JSON; ``ValueError`` naming the file if it is missing or broken."""
+    """Parsed JSON; ``ValueError`` naming the file if it is missing, broken or differs from its checksum."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from error
+    if isinstance(value, dict) and CHECKSUM in value:
+        expected = value.pop(CHECKSUM)
+        if _compute_checksum(value) != expected:
+            raise ValueError(
+                f"{path}: differs from its checksum; delete it and run again, or, if you changed it, remove its "
+                f"entry {CHECKSUM}"
+            )
+    return value
 
 
-def write_json(path: Path | str, value: Any, *, indent: int | None = 1) -> None:
-    """Write JSON atomically; equal values give equal bytes."""
+def write_json(path: Path | str, value: Any, *, indent: int | None = 1, checksum: bool = False) -> None:
+    """Write JSON atomically; equal values give equal bytes.
+
+    Parameters
+    ----------
+    path
+    value
+    indent : int, optional
+    checksum : bool
+        Add an entry to a dict that :func:`read_json` compares and leaves out.
+    """
+    if checksum:
+        value = {**value, CHECKSUM: _compute_checksum(value)}
     with replace_atomically(path) as temporary:
         temporary.write_text(json.dumps(value, indent=indent, sort_keys=False) + "\n", encoding="utf-8")
 
 
+def _compute_checksum(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
 @contextmanager
 def write_hdf5(path: Path | str) -> Iterator[h5py.File]:
-    """A new HDF5 file that appears at ``path`` only if the block ends well."""
-    with replace_atomically(path) as temporary, h5py.File(temporary, "w") as file:
+    """A new HDF5 file that appears at ``path`` only if the block ends well.
+
+    Its structure carries checksums, and so do arrays added by :func:`store_array`.
+    """
+    with replace_atomically(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
         yield file
+
+
+def store_array(group: h5py.Group, name: str, values: NDArray[Any], **options: Any) -> h5py.Dataset:
+    """Add an array with a checksum that is verified whenever it is read, and further options of h5py."""
+    # HDF5 can't cut an empty array into the chunks that checksums are of.
+    return group.create_dataset(name, data=values, **({"fletcher32": True, **options} if values.size else {}))
+
+
+@contextmanager
+def read_hdf5(path: Path | str) -> Iterator[h5py.File]:
+    """An HDF5 file to read from.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or damaged, also if that shows within the block; the message names it.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path}: damaged ({error}); delete it and run again") from error

@@ -72,7 +72,7 @@ class LabelWriter:
         if any(s["category_id"] == background for a in self._annotations for s in a["segments_info"]):
             categories.append({"id": background, "name": "background", "isthing": 0, "color": [96, 96, 96]})
         document = {"images": self._images, "categories": categories, "annotations": self._annotations}
-        write_json(self._folder / PANOPTIC_JSON, document)
+        write_json(self._folder / PANOPTIC_JSON, document, checksum=True)
 
 
 def describe_segments(panoptic_id: NDArray[np.int32], crowd_ids: set[int], scores: Mapping[int, float]) -> list[dict]:

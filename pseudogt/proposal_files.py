@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 
-from pseudogt.io import replace_atomically, write_hdf5
+from pseudogt.io import read_hdf5, replace_atomically, store_array, write_hdf5
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.regions import find_member_boxes, find_superpixel_boxes
 
@@ -48,12 +48,11 @@ class ProposalWriter:
         group = self._file.create_group(image_id)
         starts, indices = _to_sparse(proposals.members)
         options: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-        compress_list = options if len(indices) else {}  # HDF5 can't compress nothing
-        group.create_dataset("superpixels", data=np.asarray(proposals.superpixels, np.int32), **options)
-        group.create_dataset("indices", data=indices, **compress_list)
-        group.create_dataset("starts", data=starts)
-        group.create_dataset("scores", data=proposals.scores)
-        group.create_dataset("boxes_xyxy", data=np.asarray(proposals.boxes_xyxy, np.int32))
+        store_array(group, "superpixels", np.asarray(proposals.superpixels, np.int32), **options)
+        store_array(group, "indices", indices, **options)
+        store_array(group, "starts", starts)
+        store_array(group, "scores", proposals.scores)
+        store_array(group, "boxes_xyxy", np.asarray(proposals.boxes_xyxy, np.int32))
 
 
 @contextmanager
@@ -68,14 +67,12 @@ class ProposalFile:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise ValueError(f"{self.path}: no such proposal file")
-        with h5py.File(self.path, "r") as file:
+        with read_hdf5(self.path) as file:
             self.image_ids: list[str] = list(file)
 
     def read(self, image_id: str) -> Proposals:
         """Proposals of one image."""
-        with h5py.File(self.path, "r") as file:
+        with read_hdf5(self.path) as file:
             if image_id not in file:
                 raise ValueError(f"{self.path}: no proposals of image {image_id!r}")
             group = file[image_id]

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.io import write_hdf5
+from pseudogt.io import read_hdf5, store_array, write_hdf5
 
 
 class ScoreWriter:
@@ -58,11 +58,11 @@ class ScoreWriter:
         if (label is None) != (confidence is None):
             raise ValueError(f"image {image_id!r}: label and confidence go together")
         group = self._file.create_group(image_id)
-        dataset = group.create_dataset("scores", data=np.asarray(scores, np.float16))
+        dataset = store_array(group, "scores", np.asarray(scores, np.float16))
         dataset.attrs["train_ids"] = np.asarray(train_ids, np.uint8)
         if label is not None:
-            group.create_dataset("label", data=label, compression="gzip", compression_opts=1)
-            group.create_dataset("confidence", data=confidence, compression="gzip", compression_opts=1)
+            for name, values in (("label", label), ("confidence", confidence)):
+                store_array(group, name, np.asarray(values), compression="gzip", compression_opts=1)
 
 
 @contextmanager
@@ -77,9 +77,7 @@ class ScoreFile:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise ValueError(f"{self.path}: no such score file")
-        with h5py.File(self.path, "r") as file:
+        with read_hdf5(self.path) as file:
             self.image_ids: list[str] = list(file)
 
     def __contains__(self, image_id: str) -> bool:
@@ -99,7 +97,7 @@ class ScoreFile:
 
     @contextmanager
     def _open(self, image_id: str) -> Iterator[h5py.Group]:
-        with h5py.File(self.path, "r") as file:
+        with read_hdf5(self.path) as file:
             if image_id not in file:
                 raise ValueError(f"{self.path}: no scores of image {image_id!r}")
             yield file[image_id]

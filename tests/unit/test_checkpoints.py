@@ -49,3 +49,15 @@ def test_pickled_code_is_not_run(tmp_path):
     with pytest.raises(ValueError, match="not a readable model file"):
         load_checkpoint(tmp_path / "evil.pt", kind="test")
     assert not victim.exists()
+
+
+def test_one_changed_byte_of_the_weights(tmp_path):
+    """torch itself reads it as if nothing were wrong."""
+    path = tmp_path / "a.pt"
+    weights = torch.arange(1000.0)
+    save_checkpoint(path, {"kind": "model", "weights": weights})
+    data = bytearray(path.read_bytes())
+    data[data.index(weights.numpy().tobytes()[400:440])] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.pt: not a readable model file .*differs from its checksum"):
+        load_checkpoint(path, kind="model")

@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import time
+
 import cv2
 import numpy as np
 import pytest
 
-from pseudogt.io import read_image, read_json, read_png, replace_atomically, write_hdf5, write_json, write_png
+from pseudogt.io import (
+    read_hdf5,
+    read_image,
+    read_json,
+    read_png,
+    replace_atomically,
+    store_array,
+    write_hdf5,
+    write_json,
+    write_png,
+)
 
 
 @pytest.fixture
@@ -86,3 +98,43 @@ def test_bad_json_is_named(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(ValueError, match=rf"x\.json: {message}"):
         read_json(path)
+
+
+def test_json_that_was_changed_is_told_from_its_checksum(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"boxes": [1, 2, 3], "name": "ü"}, checksum=True)
+    assert read_json(path) == {"boxes": [1, 2, 3], "name": "ü"}
+    path.write_text(path.read_text().replace("2", "7", 1))
+    with pytest.raises(ValueError, match=r"a\.json: differs from its checksum; delete it and run again"):
+        read_json(path)
+
+
+def test_no_changed_byte_of_an_hdf5_file_is_read_as_if_it_were_whole(tmp_path):
+    path = tmp_path / "a.h5"
+    values = np.random.default_rng(0).random((3, 8, 9)).astype(np.float16)
+    with write_hdf5(path) as file:
+        store_array(file.create_group("image"), "scores", values).attrs["train_ids"] = np.arange(3)
+        store_array(file["image"], "nothing", values[:0])
+    good = path.read_bytes()
+    found = 0
+    for place in np.random.default_rng(1).integers(0, len(good), 150):
+        damaged = bytearray(good)
+        damaged[place] ^= 1 << int(place % 8)
+        path.write_bytes(damaged)
+        try:
+            with read_hdf5(path) as file:
+                scores, train_ids = file["image/scores"][()], file["image/scores"].attrs["train_ids"]
+        except ValueError:
+            found += 1
+        else:
+            np.testing.assert_array_equal(scores, values)
+            np.testing.assert_array_equal(train_ids, np.arange(3))
+    assert found > 50
+
+
+def test_equal_arrays_give_equal_hdf5_bytes(tmp_path):
+    for name in ("a", "b"):
+        with write_hdf5(tmp_path / f"{name}.h5") as file:
+            store_array(file.create_group("image"), "scores", np.ones((3, 4)))
+        time.sleep(1.1)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()

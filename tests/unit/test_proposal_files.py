@@ -40,7 +40,7 @@ def test_hdf5_round_trip(tmp_path, proposals):
         np.testing.assert_array_equal(stored["one/starts"], [0, 3, 4, 304])
     with pytest.raises(ValueError, match="no proposals of image 'two'"):
         file.read("two")
-    with pytest.raises(ValueError, match="no such proposal file"):
+    with pytest.raises(ValueError, match="no such file"):
         ProposalFile(tmp_path / "b.h5")
 
 

@@ -41,7 +41,7 @@ def test_errors_name_the_file_and_the_image(tmp_path: Path) -> None:
         file.read("b")
     with pytest.raises(ValueError, match="no label"):
         file.read_label("none")
-    with pytest.raises(ValueError, match=r"t\.h5: no such score file"):
+    with pytest.raises(ValueError, match=r"t\.h5: no such file"):
         ScoreFile(tmp_path / "t.h5")
     write_one(tmp_path / "t.h5")
     with pytest.raises(ValueError, match="image 'a' is in"):

@@ -1,0 +1,202 @@
+"""How jobs, time, memory and disk grow with the number of images.
+
+Makes small images with boxes and tags and runs the whole chain on sets of several sizes; of larger sets,
+only Snakemake's plan is made. Training is a few steps: what grows with the images is everything else.
+
+    python benchmarks/scale.py [--quick] [--sizes N ...] [--dry-sizes N ...] [--folder DIR] --json OUT
+
+A finished run in ``--folder`` is read and not made again. Growth is the exponent of a power of the number of images:
+1 is a straight line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from measurement import REPOSITORY, print_table, write_figures
+
+sys.path.insert(0, str(REPOSITORY))
+
+from pseudogt.io import write_png
+
+HEIGHT, WIDTH = 64, 96
+CLASSES = [
+    {"name": "sky", "id": 1, "isthing": False, "color": "#4682b4", "source_id": 0},
+    {"name": "road", "id": 2, "isthing": False, "color": "#804080", "source_id": 1},
+    {"name": "car", "id": 3, "isthing": True, "color": "#00008e", "source_id": 2},
+]
+TRAINING = {
+    "steps": 4,
+    "batch_size": 2,
+    "decoder_channels": 8,
+    "crop_height_px": HEIGHT,
+    "crop_width_px": WIDTH,
+    "torch_threads": 1,
+}
+SETTINGS = {
+    "name": "scale",
+    "shard_size": 64,
+    "dataset": {"format": "folder", "classes": CLASSES, "void_values": [9]},
+    "classifier": TRAINING,
+    "segmenter": TRAINING | {"fixed_images": 8},
+    "box_masks": {"segmenters": ["grabcut", "ellipse"]},
+    "proposals": {"contours": "gradient", "ranking": "rule"},
+    "rounds": {"max": 2, "min": 2},
+    "report": {"examples": 2, "worst": 2},
+}
+TARGETS = ("all", "export")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="64 and 128 images in shards of 16, plans of up to 1,000")
+    parser.add_argument("--sizes", type=int, nargs="+")
+    parser.add_argument("--dry-sizes", type=int, nargs="+")
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--folder", type=Path, help="where data and results are kept (default: a temporary folder)")
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    sizes = arguments.sizes or ([64, 128] if arguments.quick else [500, 2975, 20000])
+    dry_sizes = arguments.dry_sizes or ([500, 1000] if arguments.quick else [500, 2975, 20000, 200000])
+    settings = SETTINGS | ({"shard_size": 16} if arguments.quick else {})
+    with tempfile.TemporaryDirectory() as temporary:
+        place = (arguments.folder or Path(temporary)).resolve()
+        figures = {}
+        for size in dry_sizes:
+            figures |= measure_plan(place / f"plan-{size}", size, settings, arguments.cores)
+        runs = {size: measure_run(place / f"run-{size}", size, settings, arguments.cores) for size in sizes}
+        for size, run in runs.items():
+            figures |= {f"{name}_{size}": value for name, value in run.items()}
+        figures |= compare(runs[sizes[-2]], runs[sizes[-1]], sizes[-2], sizes[-1])
+    print_table(figures)
+    write_figures(arguments.json, figures)
+
+
+def make_dataset(root: Path, size: int, *, images: bool) -> None:
+    """Write ``size`` images, a tenth of them for validation, or with ``images=False`` the lists and one image."""
+    image_ids = [f"{i:06d}" for i in range(size)]
+    val = size // 10
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "train.txt").write_text("\n".join(image_ids[val:]) + "\n")
+    (root / "val.txt").write_text("\n".join(image_ids[:val]) + "\n")
+    for number, image_id in enumerate(image_ids if images else image_ids[val : val + 1]):
+        write_image(root, image_id, number)
+
+
+def write_image(root: Path, image_id: str, seed: int) -> None:
+    """Two cars on a road under a sky, with noise."""
+    rng = np.random.default_rng(seed)
+    semantic = np.zeros((HEIGHT, WIDTH), np.uint8)
+    semantic[HEIGHT // 3 :] = 1
+    instances = semantic.astype(np.uint16)
+    for k in range(2):
+        y, x = rng.integers(HEIGHT // 3, HEIGHT - 12), rng.integers(0, WIDTH // 2 - 16) + k * WIDTH // 2
+        semantic[y : y + 10, x : x + 14] = 2
+        instances[y : y + 10, x : x + 14] = 2000 + k
+    colours = np.array([[120, 160, 220], [110, 100, 110], [150, 30, 40]])[semantic]
+    image = np.clip(colours + rng.normal(0, 12, colours.shape), 0, 255).astype(np.uint8)
+    write_png(root / "images" / f"{image_id}.png", image)
+    write_png(root / "semantic" / f"{image_id}.png", semantic)
+    write_png(root / "instances" / f"{image_id}.png", instances)
+
+
+def snakemake(folder: Path, settings: dict, cores: int, *arguments: str) -> tuple[str, float]:
+    """Output and seconds of a call."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "settings.json").write_text(json.dumps(settings | {"data_root": str(folder / "data")}))
+    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "settings.json"), "--cores", str(cores), *arguments, "--", *TARGETS]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    start = time.monotonic()
+    done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return done.stdout + done.stderr, time.monotonic() - start
+
+
+def measure_plan(folder: Path, size: int, settings: dict, cores: int) -> dict[str, float]:
+    """Seconds and jobs of a plan, and the memory it takes."""
+    make_dataset(folder / "data", size, images=False)
+    output, seconds = snakemake(folder, settings, cores, "--dry-run", "--quiet", "rules")
+    more, _ = snakemake(folder, settings | {"rounds": {"max": 3, "min": 2}}, cores, "--dry-run", "--quiet", "rules")
+    jobs, jobs_more = count_jobs(output), count_jobs(more)
+    return {
+        f"plan_seconds_{size}": seconds,
+        f"plan_jobs_{size}": jobs,
+        f"jobs_per_round_{size}": jobs_more - jobs,
+    }
+
+
+def count_jobs(output: str) -> int:
+    """Jobs of a plan."""
+    found = re.search(r"^total +(\d+)", output, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def measure_run(folder: Path, size: int, settings: dict, cores: int) -> dict[str, float]:
+    """Run the chain and read what it took."""
+    if not (folder / "wall.txt").is_file():
+        make_dataset(folder / "data", size, images=True)
+        _, wall = snakemake(folder, settings, cores, "--quiet", "all")
+        (folder / "wall.txt").write_text(str(wall))
+    _, again = snakemake(folder, settings, cores, "--dry-run", "--quiet", "all")
+    results = folder / "results" / "scale"
+    figures = {"wall_seconds_per_image": float((folder / "wall.txt").read_text()) / size, "replan_seconds": again}
+    seconds, memory = read_benchmarks(results / "benchmarks")
+    figures |= {f"seconds_{stage}": value for stage, value in seconds.items()}
+    figures |= {f"mb_{stage}": value for stage, value in memory.items()}
+    for part in sorted(p for p in results.iterdir() if p.is_dir() and p.name != "benchmarks"):
+        files = [f for f in part.rglob("*") if f.is_file()]
+        figures[f"files_per_image_{part.name}"] = len(files) / size
+        figures[f"bytes_per_image_{part.name}"] = sum(f.stat().st_size for f in files) / size
+    other = [f for p in (folder / ".snakemake", folder / "logs") for f in p.rglob("*") if f.is_file()]
+    figures["files_per_image_snakemake"] = len(other) / size
+    figures["bytes_per_image_snakemake"] = sum(f.stat().st_size for f in other) / size
+    return figures
+
+
+def read_benchmarks(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of all jobs and highest memory (MB), by stage."""
+    seconds, memory = defaultdict(float), defaultdict(float)
+    for path in folder.rglob("*.tsv"):
+        stage = path.relative_to(folder).with_suffix("").parts[0]
+        with path.open(newline="") as file:
+            row = next(csv.DictReader(file, delimiter="\t"))
+        seconds[stage] += float(row["s"])
+        memory[stage] = max(memory[stage], float(row["max_rss"]) if row["max_rss"] not in ("-", "NA") else 0.0)
+    return dict(seconds), dict(memory)
+
+
+def compare(small: dict[str, float], large: dict[str, float], few: int, many: int) -> dict[str, float]:
+    """Growth of seconds and memory between two sizes: the largest over the stages, and the stage it is of."""
+    figures = {}
+    for kind, least in (("seconds", 5.0), ("mb", 50.0)):
+        growth = {
+            name: math.log(large[name] / small[name]) / math.log(many / few)
+            for name in large
+            if name.startswith(f"{kind}_") and small.get(name, 0.0) >= least and large[name] > 0
+        }
+        figures |= {f"growth_{name}": value for name, value in growth.items()}
+        figures[f"largest_growth_{kind}"] = max(growth.values(), default=0.0)
+    files = [sum(v for k, v in run.items() if k.startswith("files_per_image_")) for run in (small, large)]
+    sizes = [sum(v for k, v in run.items() if k.startswith("bytes_per_image_")) for run in (small, large)]
+    figures["growth_files"] = 1 + math.log(files[1] / files[0]) / math.log(many / few)
+    figures["growth_bytes"] = 1 + math.log(sizes[1] / sizes[0]) / math.log(many / few)
+    return figures
+
+
+if __name__ == "__main__":
+    main()
