@@ -29,6 +29,11 @@ class MinedSettings(Section):
     min_instance_score: float = Field(
         0.5, ge=0, le=1, description="Instances of a lower score do not enter the panoptic label."
     )
+    stuff: Literal["branch", "segments"] = Field(
+        "branch",
+        description="What says which stuff is where: the semantic branch, or scores of the proposals spread over their "
+        "superpixels, which is what the branch learns from.",
+    )
     max_overlap: float = Field(
         0.5, ge=0, le=1, description="An instance of which better ones cover a larger share is dropped."
     )

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from models.jtsm.detection import DetectionPlan, Detections, detect
 from models.jtsm.model import JtsmModel
-from models.jtsm.samples import MiningImage
-from models.training import choose_device, choose_precision
+from models.jtsm.samples import MiningImage, Placement, choose_size, collate, make_view
+from models.jtsm.semantic import label_by_segments
+from models.training import autocast, choose_device, choose_precision
 from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.mined import MinedSettings
 from pseudogt.index import ImageRecord, read_shard
@@ -135,9 +136,12 @@ def label_image(
         Classes that may be found, by train id; None for all.
     """
     classes = model.classes
-    found = detect(model.network, sample, plan, tags=None if possible is None else possible[model.order])
-    best = found.semantic.argmax(0)
-    semantic = np.append(IGNORE_LABEL, classes.stuff_ids).astype(np.uint8)[best]
+    tags = None if possible is None else possible[model.order]
+    found = detect(model.network, sample, plan, tags=tags)
+    if settings.stuff == "segments":
+        found = found._replace(semantic=find_stuff_by_segments(model, sample, plan, found.presence, tags))
+    of_labels = np.append(IGNORE_LABEL, classes.stuff_ids).astype(np.uint8)
+    semantic = np.where(found.semantic.any(0), of_labels[found.semantic.argmax(0)], np.uint8(IGNORE_LABEL))
     merged = merge_panoptic(
         found.masks,
         found.scores,
@@ -148,6 +152,38 @@ def label_image(
         **settings.model_dump(include=set(MERGE)),
     )
     return add_stuff_scores(merged, found, classes), spread_scores(found, classes)
+
+
+@torch.inference_mode()
+def find_stuff_by_segments(
+    model: JtsmModel,
+    sample: MiningImage,
+    plan: DetectionPlan,
+    presence: NDArray[np.float32],
+    tags: NDArray[np.bool_] | None,
+) -> NDArray[np.float32]:
+    """Semantic labels ``(S, H, W)``, 0 or 1, of the mining head's scores on superpixels; 0 where it says nothing.
+
+    Parameters
+    ----------
+    model : JtsmModel
+    sample : MiningImage
+    plan : DetectionPlan
+        Its first size is taken.
+    presence : (C,) float32
+        Of the classes, in the network's order; without ``tags`` those above 0.5 take part.
+    tags : (C,) bool or None
+    """
+    height, width = sample.image.shape[:2]
+    size = choose_size((height, width), plan.short_sides_px[0], plan.long_side_px)
+    view = make_view(sample, Placement((0, 0, width, height), size, False), plan.max_proposals, distinct=False)
+    batch = {name: tensor.to(plan.device) for name, tensor in collate([sample], [0], [view]).items()}
+    with autocast(plan.dtype, plan.device):
+        shares = model.network.propose(batch).mined.shares.float().cpu().numpy()
+    present = presence > 0.5 if tags is None else tags
+    of_superpixels = label_by_segments(shares, sample.members[view.rows], present, model.network.things)
+    labels = np.arange(model.network.stuff + 1)[:, None, None]
+    return (of_superpixels[sample.superpixels] == labels).astype(np.float32)
 
 
 def add_stuff_scores(merged: MergedPanoptic, found: Detections, classes: ClassTable) -> MergedPanoptic:

@@ -1,0 +1,242 @@
+"""The stages `mining` and `mined` through their command lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from panoptic_dataset import CLASSES
+
+from models.jtsm.model import JtsmModel
+from pseudogt.index import read_shard, write_shard
+from pseudogt.io import read_json
+from pseudogt.label_files import LabelFolder
+from pseudogt.labels import IGNORE_LABEL, panoptic_to_semantic
+from pseudogt.proposal_files import ProposalFile, write_proposals
+from pseudogt.score_files import ScoreFile
+from pseudogt.stages import mined, mining, proposals
+from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+
+ROAD, SKY, CAR = 0, 1, 2
+FAST = {"max_proposals": 30, "max_regions": 15, "grown_unions": 10, "kept_unions": 30, "max_superpixels": 60}
+FAST |= {"contours": "gradient", "ranking": "rule"}
+TINY = {
+    "init": "scratch",
+    "levels": 2,
+    "freeze": "none",
+    "steps": 3,
+    "batch_size": 2,
+    "neck_widths": [16, 16],
+    "mask_channels": 8,
+    "semantic_channels": 8,
+    "mask_evidence": "segments",
+    "max_proposals": 30,
+    "short_sides_px": [64],
+    "torch_threads": 1,
+    "device": "cpu",
+    "precision": "fp32",
+    "learning_rate": 1e-3,
+}
+PREDICT = {"short_sides_px": [64], "min_stuff_area_px": 16, "torch_threads": 1, "device": "cpu", "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def dataset(panoptic_dataset, tmp_path_factory):
+    """Images with tags (one without cars) and two crops each, without boxes, and proposals of them."""
+    folder = tmp_path_factory.mktemp("tagged")
+    records, _ = read_shard(panoptic_dataset / "shard.json")
+    write_shard(folder / "shard.json", records, CLASSES)
+    weak, _ = read_weak_labels([panoptic_dataset / "weak.json"])
+    crops = np.array([[0, 0, 48, 64], [48, 0, 96, 64]], np.int32)
+    tagged = []
+    for i, image in enumerate(weak.values()):
+        tags = np.array([True, True, i > 0])
+        none = {
+            "boxes_xyxy": image.boxes_xyxy[:0],
+            "box_classes": image.box_classes[:0],
+            "box_iscrowd": np.zeros(0, bool),
+        }
+        tagged.append(
+            type(image)(**{**vars(image), **none, "tags": tags, "crops_xyxy": crops, "crop_tags": np.stack([tags] * 2)})
+        )
+    write_weak_labels(folder / "weak.json", tagged, CLASSES)
+    files = ["--shard", str(folder / "shard.json"), "--out", str(folder / "proposals.h5")]
+    proposals.main([*files, "--settings", json.dumps(FAST)])
+    return folder
+
+
+def mine(dataset, out, *extra, weak="weak.json", file="proposals.h5", **settings):
+    files = ["--shards", dataset / "shard.json", "--weak-labels", dataset / weak, "--proposals", dataset / file]
+    more = ["--out", out, "--scratch", out.parent / "scratch", *extra, "--settings", json.dumps(TINY | settings)]
+    mining.main([str(argument) for argument in [*files, *more]])
+    return read_json(out / "record.json")
+
+
+@pytest.fixture(scope="module")
+def model(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("mined") / "mining"
+    files = {"shards": "shard.json", "weak-labels": "weak.json", "proposals": "proposals.h5"}
+    val = [item for kind, name in files.items() for item in (f"--val-{kind}", dataset / name)]
+    mine(dataset, out, *val, mask_evidence="grabcut", top_k=1, mask_limit=4)
+    return out
+
+
+def predict(dataset, model, out, *extra, **settings):
+    files = ["--shard", dataset / "shard.json", "--proposals", dataset / "proposals.h5", "--model", model / "model.pt"]
+    more = ["--out", out, *extra, "--settings", json.dumps(PREDICT | settings)]
+    mined.main([str(argument) for argument in [*files, *more]])
+    return LabelFolder(out)
+
+
+def test_record_says_what_was_learnt_from_what(model):
+    record = read_json(model / "record.json")
+    assert (record["init"], record["samples"], record["steps"]) == ("scratch", 5, 3)
+    names = {"loss", "mining", "masks", "masks_refined", "semantic", "classes_0", "boxes_0", "classes_3", "boxes_3"}
+    assert names <= set(record["loss_curve"][-1])
+    assert record["val"]["samples"] == 5
+    assert set(record["val"]["ap"]) == {"road", "sky", "car"}
+    assert record["val"]["ap"]["road"] == 1
+
+
+def test_model_file_is_self_contained(model):
+    loaded = JtsmModel.load(model / "model.pt")
+    assert loaded.classes == CLASSES
+    assert loaded.order.tolist() == [CAR, ROAD, SKY]
+    assert loaded.architecture["levels"] == 2
+    assert not loaded.network.training
+
+
+def test_resumed_equals_uninterrupted(dataset, tmp_path, monkeypatch):
+    mine(dataset, tmp_path / "whole" / "0")
+    make = mining.make_loss_function
+    steps = 0
+
+    def stop_in_second_step(*arguments):
+        losses = make(*arguments)
+
+        def compute(network, batch):
+            nonlocal steps
+            steps += 1
+            if steps == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return losses(network, batch)
+
+        return compute
+
+    monkeypatch.setattr(mining, "make_loss_function", stop_in_second_step)
+    with pytest.raises(SystemExit):
+        mine(dataset, tmp_path / "stopped" / "0")
+    assert not (tmp_path / "stopped" / "0").exists()
+    mine(dataset, tmp_path / "stopped" / "0")
+    assert (tmp_path / "stopped" / "0" / "model.pt").read_bytes() == (
+        tmp_path / "whole" / "0" / "model.pt"
+    ).read_bytes()
+    assert not list((tmp_path / "stopped" / "scratch").iterdir())
+
+
+def test_crops_are_images_of_their_own(dataset, tmp_path):
+    record = mine(dataset, tmp_path / "0", samples="crop", steps=1, masks=False, refinements=1)
+    assert record["samples"] == 10
+
+
+def test_labels_hold_tagged_classes_only_and_scores_of_them(dataset, model, tmp_path):
+    extra = ("--weak-labels", dataset / "weak.json", "--scores", tmp_path / "scores.h5")
+    labels = predict(dataset, model, tmp_path / "0", *extra, min_instance_score=0)
+    scores = ScoreFile(tmp_path / "scores.h5")
+    assert set(labels.image_ids) == set(scores.image_ids)
+    values, train_ids = scores.read("image0")
+    assert train_ids.tolist() == [ROAD, SKY]
+    assert values.shape == (2, 16, 24)
+    assert 0 <= values.min() <= values.max() <= 1
+    for image_id in labels.image_ids:
+        semantic = panoptic_to_semantic(labels.read(image_id), CLASSES)
+        label, confidence = scores.read_label(image_id)
+        np.testing.assert_array_equal(label, semantic)
+        assert not confidence[label == IGNORE_LABEL].any()
+        assert all(0 <= s["score"] <= 1 for s in labels.segments(image_id))
+    assert CAR not in panoptic_to_semantic(labels.read("image0"), CLASSES)
+    assert CAR in panoptic_to_semantic(labels.read("image1"), CLASSES)
+
+
+def test_without_weak_labels_all_classes_may_be_found(dataset, model, tmp_path):
+    labels = predict(dataset, model, tmp_path / "0", min_instance_score=0, flip=False)
+    assert CAR in panoptic_to_semantic(labels.read("image0"), CLASSES)
+
+
+def test_stuff_may_come_from_segments(dataset, model, tmp_path):
+    extra = ("--weak-labels", dataset / "weak.json", "--scores", tmp_path / "scores.h5")
+    labels = predict(dataset, model, tmp_path / "0", *extra, stuff="segments", min_instance_score=1, flip=False)
+    stuff = {s["category_id"] for image_id in labels.image_ids for s in labels.segments(image_id)}
+    assert stuff and stuff <= {1, 2}
+
+
+def test_an_image_without_proposals_is_named(dataset, tmp_path):
+    source = ProposalFile(dataset / "proposals.h5")
+    for name, wanted in (("empty", True), ("absent", False)):
+        with write_proposals(tmp_path / f"{name}.h5") as writer:
+            for image_id in source.image_ids:
+                found = source.read(image_id)
+                if image_id != "image2" or wanted:
+                    writer.add(image_id, found.take(0) if image_id == "image2" else found)
+    with pytest.raises(ValueError, match="image 'image2': there are no proposals; make them anew"):
+        mine(dataset, tmp_path / "0", file=tmp_path / "empty.h5", steps=9, batch_size=5)
+    with pytest.raises(ValueError, match="image 'image2' has no proposals in the files given"):
+        mine(dataset, tmp_path / "0", file=tmp_path / "absent.h5")
+
+
+def test_proposals_of_another_image_are_named(dataset, tmp_path):
+    source = ProposalFile(dataset / "proposals.h5")
+    with write_proposals(tmp_path / "other.h5") as writer:
+        for image_id in source.image_ids:
+            found = source.read(image_id)
+            writer.add(image_id, found._replace(superpixels=found.superpixels[:-1]))
+    with pytest.raises(ValueError, match=r"image 'image\d': image \(64, 96\) and superpixels \(63, 96\) differ"):
+        mine(dataset, tmp_path / "0", file=tmp_path / "other.h5")
+
+
+def test_crops_need_tags(dataset, tmp_path):
+    weak, classes = read_weak_labels([dataset / "weak.json"])
+    whole = [
+        type(w)(**{**vars(w), "crops_xyxy": w.crops_xyxy[:0], "crop_tags": w.crop_tags[:0]}) for w in weak.values()
+    ]
+    write_weak_labels(tmp_path / "weak.json", whole, classes)
+    with pytest.raises(ValueError, match="samples: crop, but image 'image0' has no tagged crops"):
+        mine(dataset, tmp_path / "0", weak=tmp_path / "weak.json", samples="crop")
+
+
+def test_missing_weights_are_an_error(dataset, tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere\.pt"):
+        mine(dataset, tmp_path / "0", init="weights", weights="nowhere.pt")
+    with pytest.raises(ValueError, match=r"nowhere\.pt: no such model file"):
+        mine(dataset, tmp_path / "0", "--weights", "nowhere.pt", init="classifier")
+
+
+def test_models_of_another_class_table_are_refused(dataset, model, tmp_path):
+    records, classes = read_shard(dataset / "shard.json")
+    other = type(classes)(("road", "sky", "bus"), *list(vars(classes).values())[1:4])
+    write_shard(tmp_path / "shard.json", records, other)
+    with pytest.raises(ValueError, match="trained on another class table"):
+        mined.main(
+            ["--shard", str(tmp_path / "shard.json"), "--proposals", str(dataset / "proposals.h5"), "--model",
+             str(model / "model.pt"), "--out", str(tmp_path / "0"), "--settings", json.dumps(PREDICT)]
+        )  # fmt: skip
+
+
+def test_shards_change_no_byte(dataset, model, tmp_path):
+    records, classes = read_shard(dataset / "shard.json")
+    write_shard(tmp_path / "shard.json", records[3:4], classes)
+    together = predict(dataset, model, tmp_path / "0", flip=False)
+    (tmp_path / "proposals.h5").hardlink_to(dataset / "proposals.h5")
+    alone = predict(tmp_path, model, tmp_path / "1", flip=False)
+    np.testing.assert_array_equal(together.read("image3"), alone.read("image3"))
+
+
+def test_bf16_trains(dataset, tmp_path):
+    record = mine(dataset, tmp_path / "0", steps=1, precision="bf16", mask_limit=2)
+    assert np.isfinite(record["loss_curve"][-1]["loss"])
+    assert record["precision"] == "bfloat16"
+    assert torch.get_default_dtype() == torch.float32
