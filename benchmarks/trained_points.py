@@ -15,7 +15,6 @@ sys.path.insert(0, str(REPOSITORY))
 from pseudogt.index import read_shards, write_shard
 from pseudogt.io import read_json
 from pseudogt.label_files import LabelFolder, LabelWriter, read_label_folders, write_labels
-from pseudogt.stages import evaluation, predictions, segmenter
 from pseudogt.weak_labels import read_weak_labels, write_weak_labels
 
 SCORES = ("pq", "pq_th", "pq_st", "miou")
@@ -82,6 +81,8 @@ def train_and_score(
     folder : Path
         For models and predictions.
     """
+    from pseudogt.stages import evaluation, predictions, segmenter  # torch, which other benchmarks can do without
+
     options = [text for option, path in files.items() for text in (option, str(path))]
     paths = ["--out", str(folder / "0"), "--scratch", str(folder / "scratch"), "--round", "0"]
     segmenter.main([*options, *paths, "--settings", json.dumps(settings)])

@@ -16,11 +16,8 @@ from pseudogt.instances import number_boxes
 from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.weak_labels import ImageWeakLabels
 
-SIGNALS = {"agreement": 2.0, "tightness": 1.0, "filled": 0.5, "confidence": 1.0, "certainty": 0.5}
+SIGNALS = {"agreement": 2.0, "tightness": 1.0, "filled": 0.5, "confidence": 1.0, "certainty": 0.1}
 """Signals and their weights in the trust, set on the training images of CamVid and nuclei (docs/review.md)."""
-
-GAIN_POWER = 0.5
-"""A mask of which half is right may be as good as lost to PQ, so that distrust counts less than proportionally."""
 
 LOW = 0.6
 """Signals below it are named as the reason."""
@@ -185,10 +182,10 @@ def _ask_scores(
 def rank_images(reviewed: Mapping[str, Sequence[Suspect]]) -> dict[str, float]:
     """Images by what a person gains in them per mask that has to be drawn, most first.
 
-    PQ is a mean over classes, so a wrong mask of a class with few is worth more: a mask gains
-    ``(1 - trust) ** GAIN_POWER`` over the number of masks of its class in the set. An image's priority is the sum
-    over its masks, divided by their number and times the mean number of masks of a class, so that it is 1 where
-    nothing is trusted and all classes are equally frequent.
+    PQ is a mean over classes, so a wrong mask of a class with few is worth more: a mask gains ``1 - trust`` over
+    the number of masks of its class in the set. An image's priority is the sum over its masks, divided by their
+    number and times the mean number of masks of a class, so that it is 1 where nothing is trusted and all classes
+    are equally frequent.
 
     Parameters
     ----------
@@ -203,15 +200,11 @@ def rank_images(reviewed: Mapping[str, Sequence[Suspect]]) -> dict[str, float]:
     counts = Counter(suspect.name for suspects in reviewed.values() for suspect in suspects)
     masks = sum(counts.values())
     priority = {
-        image_id: sum(_expect_gain(s.trust) / counts[s.name] for s in suspects) / max(len(suspects), 1)
+        image_id: sum((1 - s.trust) / counts[s.name] for s in suspects) / max(len(suspects), 1)
         for image_id, suspects in reviewed.items()
     }
     scale = masks / max(len(counts), 1)
     return dict(sorted(((i, p * scale) for i, p in priority.items()), key=lambda item: (-item[1], item[0])))
-
-
-def _expect_gain(trust: float) -> float:
-    return max(0.0, 1 - trust) ** GAIN_POWER
 
 
 def summarise_suspects(suspects: Iterable[Suspect]) -> str:
