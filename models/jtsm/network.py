@@ -164,33 +164,32 @@ class JtsmNetwork(nn.Module):
     def _refine(
         self, proposed: Proposed, batch: Batch, losses: dict[str, Tensor]
     ) -> tuple[list[PseudoBoxes], list[Assignment]]:
-        """Losses of the refinement heads; what the last one learnt and what it would teach, by image."""
-        counts, boxes, things = count_proposals(batch), batch["boxes"], self.things
-        scores, stage_boxes = proposed.mined.shares[:, :things].detach(), boxes
-        tags, presence = batch["tags"][:, :things] > 0, proposed.mined.presence[:, :things].detach()
-        pseudo: list[PseudoBoxes] = []
-        assigned: list[Assignment] = []
-
-        def teach() -> None:
-            parts = zip(scores.split(counts), stage_boxes.split(counts), tags, presence, strict=True)
-            pseudo[:] = [find_pseudo_boxes(*part) for part in parts]
-            assigned[:] = [
-                assign_proposals(own, each, things) for own, each in zip(boxes.split(counts), pseudo, strict=True)
-            ]
-
+        """Add the losses of the refinement heads; return what the last one would teach, by image."""
+        boxes, mined = batch["boxes"], proposed.mined
+        pseudo, assigned = self._teach(mined.shares.detach()[:, : self.things], boxes, mined, batch)
         for stage, (logits, deltas) in enumerate(zip(proposed.logits, proposed.deltas, strict=True)):
-            teach()
+            own_boxes = boxes.split(count_proposals(batch))
             targets = [
                 each.boxes_xyxy[a.matches] if len(each.classes) else own
-                for own, each, a in zip(boxes.split(counts), pseudo, assigned, strict=True)
+                for own, each, a in zip(own_boxes, pseudo, assigned, strict=True)
             ]
             labels, weights = torch.cat([a.labels for a in assigned]), torch.cat([a.weights for a in assigned])
             classes, moves = compute_refinement_losses(logits, deltas, boxes, torch.cat(targets), labels, weights)
             losses[f"classes_{stage}"], losses[f"boxes_{stage}"] = classes, moves
-            scores = logits.detach().softmax(1)[:, :things]
-            stage_boxes = decode_boxes(deltas.detach(), boxes)
-        teach()
+            scores = logits.detach().softmax(1)[:, : self.things]
+            pseudo, assigned = self._teach(scores, decode_boxes(deltas.detach(), boxes), mined, batch)
         return pseudo, assigned
+
+    def _teach(
+        self, scores: Tensor, boxes_xyxy: Tensor, mined: Mined, batch: Batch
+    ) -> tuple[list[PseudoBoxes], list[Assignment]]:
+        """What scores ``(R, K)`` and boxes ``(R, 4)`` or ``(R, K, 4)`` of a stage teach the next, by image."""
+        counts, things = count_proposals(batch), self.things
+        tags, presence = batch["tags"][:, :things] > 0, mined.presence.detach()[:, :things]
+        parts = zip(scores.split(counts), boxes_xyxy.split(counts), tags, presence, strict=True)
+        pseudo = [find_pseudo_boxes(*part) for part in parts]
+        own_boxes = batch["boxes"].split(counts)
+        return pseudo, [assign_proposals(own, each, things) for own, each in zip(own_boxes, pseudo, strict=True)]
 
     def _learn_masks(
         self,
