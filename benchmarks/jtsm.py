@@ -1,0 +1,271 @@
+"""JTSM from tags alone: what mining learns, what each part adds, and what the rounds make of it.
+
+    python benchmarks/jtsm.py --run streets-jtsm --json OUT [--steps]
+    python benchmarks/jtsm.py --run camvid-jtsm --data DIR --json OUT
+
+Runs the workflow with `configs/<run>.yaml` in the current folder (a finished run is only read) and prints, on val:
+
+* class mAP of the mined network over classes that 20 to 80% of the images have, beside that of a score that is
+  the same for all images (the prevalence);
+* PQ (all, things, stuff) and mIoU of the mined network, of the last round, of the same network on full labels, and
+  of three baselines: the commonest stuff class everywhere; for each tag that the classifier predicts, the best
+  proposals by their own score; the classifier's CAM labels with connected components as things.
+
+On train, of mined labels and of CAM labels with connected components, both with the true tags. ``--steps`` adds
+runs without the refinement heads, the mask branch and the semantic branch, one more of them each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from measurement import REPOSITORY, print_table, write_figures
+from numpy.typing import NDArray
+
+from models.classifier import ClassifierModel, resize_for_classifier
+from pseudogt.config.cams import CamsSettings
+from pseudogt.index import read_shard
+from pseudogt.io import read_image, read_json
+from pseudogt.label_files import write_labels
+from pseudogt.labels import IGNORE_LABEL, ClassTable, combine_semantic_and_instances
+from pseudogt.panoptic_merge import merge_panoptic
+from pseudogt.proposal_files import ProposalFile
+from pseudogt.score_files import ScoreFile
+from pseudogt.stages import evaluation
+from pseudogt.stages.cams import label_image, run_network, score_whole
+from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+
+SCORES = ("pq", "pq_th", "pq_st", "miou")
+PREVALENCE = (0.2, 0.8)
+"""Classes in a smaller or larger share of the images are too rare to measure, or there anyway."""
+
+MIN_COMPONENT_PX = 16
+
+STEPS = {
+    "mil": {"refinements": 0, "masks": False, "semantic": False},
+    "refinement": {"masks": False, "semantic": False},
+    "masks": {"semantic": False},
+}
+"""Mining settings of the runs of ``--steps``; the whole is the run itself."""
+
+
+BEFORE_MINING = ("streets", "ground_truth", "weak_labels", "proposals", "classifier", "index", "index.json")
+"""Results that a run of ``--steps`` shares with the whole one, the index last."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Results of a run, and what the baselines need of it."""
+
+    results: Path
+    classes: ClassTable
+    classifier: ClassifierModel
+    cams: CamsSettings
+
+    def shards(self, split: str) -> list[str]:
+        """Names of the shards of a split."""
+        return sorted(path.stem for path in (self.results / "index").glob(f"{split}-*.json"))
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", default="streets-jtsm", help="name of a file in configs/")
+    parser.add_argument("--data", type=Path, help="the dataset's folder, for all but streets")
+    parser.add_argument("--steps", action="store_true", help="also train what each part adds; three more minings")
+    parser.add_argument("--quick", action="store_true", help="the tiny chain of the tests; shows that it runs")
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    name = "tiny-jtsm" if arguments.quick else arguments.run
+    start_workflow(arguments, name, {}, ["all", f"results/{name}/evaluation/cams.json"])
+    run = open_run(Path("results", name))
+    figures = collect_class_figures(run.results) | collect_run_figures(run.results)
+    for baseline, predict in make_baselines(run).items():
+        figures |= score_baseline(run, baseline, predict)
+    figures |= score_train_components(run)
+    if arguments.steps:
+        for step in STEPS:
+            figures |= run_step(arguments, name, step)
+    print_table(figures)
+    write_figures(arguments.json, figures)
+
+
+def start_workflow(arguments: argparse.Namespace, name: str, mining: dict, targets: list[str]) -> None:
+    """Run the workflow up to ``targets``."""
+    config = REPOSITORY / ("tests/workflow/tiny-jtsm.yaml" if arguments.quick else f"configs/{arguments.run}.yaml")
+    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
+    command += ["--configfile", str(config), "--config", f"name={name}"]
+    command += [f"mining={json.dumps(mining)}"] if mining else []
+    command += [f"data_root={arguments.data.resolve()}"] if arguments.data else []
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([*command, "--", *targets], check=True, env=os.environ | {"PATH": path})
+
+
+def open_run(results: Path) -> Run:
+    """Read what the baselines need."""
+    classifier = ClassifierModel.load(results / "classifier" / "model.pt")
+    return Run(results, classifier.classes, classifier, CamsSettings())
+
+
+def collect_class_figures(results: Path) -> dict[str, float | None]:
+    """Class mAP over the classes of medium prevalence, and that of a constant score: the prevalence itself."""
+    weak, classes = read_weak_labels(sorted((results / "weak_labels").glob("val-*.json")))
+    share = np.mean([image.tags for image in weak.values()], axis=0)
+    medium = [i for i in range(len(classes)) if PREVALENCE[0] <= share[i] <= PREVALENCE[1]]
+    ap = read_json(results / "mining" / "record.json")["val"]["ap"]
+    figures: dict[str, float | None] = {"classes": float(len(medium))}
+    if medium:
+        figures["class_map"] = float(np.mean([ap[classes.names[i]] for i in medium]))
+        figures["class_map_prevalence"] = float(np.mean(share[medium]))
+    return figures
+
+
+def collect_run_figures(results: Path) -> dict[str, float | None]:
+    """Scores of mining, of each round and of the reference on val, of the mined labels on train, and times."""
+    summary = read_json(results / "evaluation" / "summary.json")
+    subjects = {"mining": summary["stages"]["mining"], "mined_train": summary["stages"]["mined"]}
+    subjects |= {f"round_{r['round']}": r["model"]["val"] for r in summary["rounds"]}
+    subjects["reference"] = summary["reference"]["val"]
+    figures = {f"{score}_{name}": scores[score] for name, scores in subjects.items() for score in SCORES}
+    figures |= {f"{score}_ratio": summary["ratio"][score] for score in SCORES}
+    for stage in ("proposals", "classifier", "mining", "mined", "segmenter"):
+        figures[f"seconds_{stage}"] = summary["seconds"].get(stage)
+    return figures
+
+
+Predict = Callable[[str], Iterable[tuple[str, NDArray[np.int32]]]]
+"""From a shard to its image ids and panoptic ids ``(H, W) int32``."""
+
+
+def make_baselines(run: Run) -> dict[str, Predict]:
+    """The baselines by name."""
+    return {
+        "baseline_background": lambda shard: predict_background(run, shard),
+        "baseline_proposals": lambda shard: predict_proposals(run, shard),
+        "baseline_components": lambda shard: predict_components(run, shard),
+    }
+
+
+def score_baseline(run: Run, name: str, predict: Predict, split: str = "val") -> dict[str, float | None]:
+    """Write a baseline's labels and score them."""
+    folders = []
+    for shard in run.shards(split):
+        folders.append(run.results / "baselines" / name / shard)
+        with write_labels(folders[-1], run.classes) as writer:
+            for image_id, panoptic_id in predict(shard):
+                writer.add(image_id, panoptic_id)
+    out = run.results / "evaluation" / f"{name}.json"
+    truth = [str(run.results / "ground_truth" / shard) for shard in run.shards(split)]
+    files = ["--ground-truth", *truth, "--labels", *map(str, folders), "--out", str(out)]
+    evaluation.main(["--subject", name, *files])
+    scores = read_json(out)
+    return {f"{score}_{name}": scores[score] for score in SCORES}
+
+
+def predict_background(run: Run, shard: str) -> Iterable[tuple[str, NDArray[np.int32]]]:
+    """The stuff class that most training images have, everywhere."""
+    weak, _ = read_weak_labels(sorted((run.results / "weak_labels").glob("train-*.json")))
+    counts = np.sum([image.tags for image in weak.values()], axis=0)
+    counts[run.classes.thing_ids] = -1
+    panoptic_id = int(run.classes.category_ids[int(counts.argmax())]) * 1000
+    for record in read_shard(run.results / "index" / f"{shard}.json")[0]:
+        yield record.image_id, np.full((record.height, record.width), panoptic_id, np.int32)
+
+
+def predict_tags(run: Run, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Scores ``(C,)`` of the classifier for the tags of an image; those above 0 are predicted."""
+    model = run.classifier
+    scaled = resize_for_classifier(image, model.scale)[None]
+    logits = torch.from_numpy(run_network(scaled, torch.ones(1, len(run.classes), dtype=torch.bool), model, run.cams))
+    return score_whole(logits, model.sharpness)[0].numpy()
+
+
+def predict_proposals(run: Run, shard: str) -> Iterable[tuple[str, NDArray[np.int32]]]:
+    """The best proposals by their own score, one for each predicted tag, the surest tag first."""
+    proposals = ProposalFile(run.results / "proposals" / f"{shard}.h5")
+    for record in read_shard(run.results / "index" / f"{shard}.json")[0]:
+        found = proposals.read(record.image_id)
+        scores = predict_tags(run, read_image(record.image))
+        tags = [t for t in np.argsort(-scores) if scores[t] > 0]
+        best = np.argsort(-found.scores, kind="stable")[: len(tags)]
+        chosen = list(zip(tags, best, strict=False))
+        things = [(t, r) for t, r in chosen if run.classes.isthing[t]]
+        semantic = np.full(found.superpixels.shape, IGNORE_LABEL, np.uint8)
+        for train_id, row in reversed(chosen):
+            semantic[found.mask(row)] = train_id
+        masks = np.array([found.mask(r) for _, r in things]).reshape(-1, *semantic.shape)
+        merged = merge_panoptic(
+            masks, np.ones(len(things)), [t for t, _ in things], semantic, run.classes, min_stuff_area_px=0
+        )
+        yield record.image_id, merged.panoptic_id
+
+
+def predict_components(run: Run, shard: str) -> Iterable[tuple[str, NDArray[np.int32]]]:
+    """CAM labels among the predicted tags; connected parts of a thing class are its instances."""
+    for record in read_shard(run.results / "index" / f"{shard}.json")[0]:
+        image = read_image(record.image)
+        scores = predict_tags(run, image)
+        tags = (scores > 0) | (scores == scores.max())
+        weak = without_crops(record.image_id, (record.height, record.width), tags)
+        label = label_image(image, weak, run.classifier, run.cams)[1]
+        yield record.image_id, find_components(label, run.classes)
+
+
+def without_crops(image_id: str, size: tuple[int, int], tags: NDArray[np.bool_]) -> ImageWeakLabels:
+    """Weak labels that are tags of an image, and nothing else."""
+    none = np.zeros((0, 4), np.int32)
+    no_class = np.zeros(0, np.uint8)
+    return ImageWeakLabels(
+        image_id, *size, none, no_class, no_class.astype(bool), tags, none, np.zeros((0, len(tags)), bool)
+    )
+
+
+def find_components(label: NDArray[np.uint8], classes: ClassTable) -> NDArray[np.int32]:
+    """Panoptic ids of a label ``(H, W) uint8``; parts of things below ``MIN_COMPONENT_PX`` are no instances."""
+    instances = np.zeros(label.shape, np.int32)
+    for train_id in classes.thing_ids:
+        _, parts, stats, _ = cv2.connectedComponentsWithStats((label == train_id).astype(np.uint8))
+        is_large = stats[:, cv2.CC_STAT_AREA] >= MIN_COMPONENT_PX
+        is_large[0] = False
+        instances += np.where(is_large[parts], parts, 0)
+    return combine_semantic_and_instances(label, instances, classes)
+
+
+def score_train_components(run: Run) -> dict[str, float | None]:
+    """CAM labels of train, made with the true tags, with connected components."""
+
+    def read(shard: str) -> Iterable[tuple[str, NDArray[np.int32]]]:
+        scores = ScoreFile(run.results / "cams" / f"{shard}.h5")
+        for image_id in scores.image_ids:
+            yield image_id, find_components(scores.read_label(image_id)[0], run.classes)
+
+    return score_baseline(run, "components_train", read, "train")
+
+
+def run_step(arguments: argparse.Namespace, whole: str, step: str) -> dict[str, float | None]:
+    """Mine with less and score on val; what does not depend on the mining is that of the whole run."""
+    name = f"{whole}-{step}"
+    for stage in BEFORE_MINING:
+        source, copy = Path("results", whole, stage), Path("results", name, stage)
+        if source.is_dir() and not copy.exists():
+            shutil.copytree(source, copy, copy_function=os.link)
+        elif source.is_file() and not copy.exists():
+            os.link(source, copy)
+    start_workflow(arguments, name, STEPS[step], [f"results/{name}/evaluation/mining.json"])
+    scores = read_json(Path("results", name, "evaluation", "mining.json"))
+    return {f"{score}_step_{step}": scores[score] for score in SCORES}
+
+
+if __name__ == "__main__":
+    main()
