@@ -17,10 +17,9 @@ include: "rules/mining.smk"
 include: "rules/pseudo_labels.smk"
 include: "rules/segmentation.smk"
 include: "rules/results.smk"
-
 include: "rules/export.smk"
-
 include: "rules/review.smk"
+
 
 rule all:
     default_target: True

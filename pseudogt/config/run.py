@@ -27,8 +27,8 @@ from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.config.provided import ProvidedSettings
 from pseudogt.config.report import ReportSettings
-from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.review import ReviewSettings
+from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
