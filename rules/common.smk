@@ -65,12 +65,12 @@ WEAK_LABELS_GIVEN = bool(CONFIG.annotations.given or CONFIG.provided.weak_labels
 
 
 def describe_supervision():
-    """What the weak labels are, its parts joined by +."""
-    if CONFIG.provided.weak_labels:
-        return "provided"
-    if CONFIG.annotations.given:
-        return "image_tags" + ("+boxes" if CONFIG.annotations.path and CONFIG.annotations.boxes else "")
-    return f"{CONFIG.weak_labels.tags}_tags" + ("+boxes" if CONFIG.weak_labels.boxes else "")
+    """What the labels are made from, its parts joined by a plus."""
+    annotated = CONFIG.annotations.given
+    boxes = CONFIG.annotations.path and CONFIG.annotations.boxes if annotated else CONFIG.weak_labels.boxes
+    tags = "image_tags" if annotated else f"{CONFIG.weak_labels.tags}_tags"
+    parts = ["provided"] if CONFIG.provided.weak_labels else [tags, *(["boxes"] if boxes else [])]
+    return "+".join([*parts, "full"] if HAS_FULL_LABELS else parts)
 
 
 def load_shard_plan():

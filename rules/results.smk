@@ -211,7 +211,7 @@ rule evaluation:
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         dataset=CONFIG.name,
-        supervision=describe_supervision() + ("+full" if HAS_FULL_LABELS else ""),
+        supervision=describe_supervision(),
         reference=lambda wildcards, input: flag("reference-scores", input.reference),
         benchmarks=BENCHMARKS,
         code=code("evaluation"),
