@@ -1,0 +1,67 @@
+"""The benchmarks of exports, mixed supervision and the review queue: what they choose and what they write."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pseudogt.labels import ClassTable
+from pseudogt.metrics import count_image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((9, 9, 9), (255, 0, 0)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def benchmarks_are_importable():
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    yield
+    sys.path.remove(str(REPOSITORY / "benchmarks"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["exports", "mixed"])
+def test_quick_run_writes_the_figures(script: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / f"{script}.py"), "--quick"]
+    subprocess.run([*command, "--json", str(tmp_path / "figures.json")], check=True, cwd=tmp_path)
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    if script == "exports":
+        assert figures["roundtrip_pixel_errors"] == 0 < figures["yolo_pixel_errors"]
+    else:
+        assert {"pq_mixed_0", "pq_mixed_20_stdev", "pq_alone_5", "pq_mixed_100"} <= set(figures)
+
+
+def test_full_images_are_spread_over_the_sequences() -> None:
+    from mixed import spread_images
+
+    image_ids = [f"{sequence}_{i:03d}" for sequence, count in (("a", 100), ("b", 60)) for i in range(count)]
+    chosen = spread_images(image_ids, 0.05, seed=0)
+    assert [sum(i.startswith(s) for i in chosen) for s in "ab"] == [5, 3]
+    of_a = [int(i[2:]) for i in chosen if i.startswith("a")]
+    assert set(np.diff(of_a)) == {20}
+    assert chosen == spread_images(image_ids, 0.05, seed=0) != spread_images(image_ids, 0.05, seed=3)
+    assert spread_images(image_ids, 1, seed=1) == image_ids
+    assert spread_images(image_ids, 0, seed=1) == []
+
+
+def test_corrections_lead_from_the_given_labels_to_the_truth() -> None:
+    from review import Labels, compare_orders, follow_order, measure_gains
+
+    truth = np.full((8, 8), 1000, np.int32)
+    truth[2:5, 2:6] = 2001
+    bad = np.where(truth == 2001, 1000, truth).astype(np.int32)
+    given = [count_image(truth, label, CLASSES) for label in (truth, bad, bad)]
+    perfect = [count_image(truth, truth, CLASSES)] * 3
+    labels = Labels(["a", "b", "c"], given, perfect, np.array([2, 2, 4]), CLASSES)
+    gains = measure_gains(labels)
+    assert gains[0] == 0 and gains[1] == pytest.approx(2 * gains[2]) and gains[2] > 0
+    good, poor = follow_order(labels, [1, 2, 0]), follow_order(labels, [0, 2, 1])
+    assert (good >= poor).all() and good[0] > poor[0]
+    figures = compare_orders(labels, [1, 2, 0], repeats=5)
+    assert figures["pq_queue_5"] == figures["pq_oracle_5"] >= figures["pq_random_95_5"]
+    assert figures["pq_uncorrected"] < figures["pq_queue_50"] <= 1
