@@ -45,7 +45,8 @@ def test_fresh_graph_has_a_known_number_of_jobs(fresh):
     assert jobs["labels_shard"] == 2 * 3
     assert jobs["segmenter_round"] == 2
     assert jobs["predictions_shard"] == 2 * 2
-    assert jobs["reference"] == jobs["classifier"] == jobs["index"] == 1
+    assert jobs["index_shard"] == 3
+    assert jobs["reference"] == jobs["classifier"] == 1
 
 
 def test_proposals_are_made_when_asked_for_only(fresh):
