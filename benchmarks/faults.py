@@ -414,7 +414,14 @@ def start(folder: Path, words: list[str], output: str = "output.txt") -> subproc
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / output).open("w") as stream:
         return subprocess.Popen(
-            words, env=environment(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+            words,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            # A shell's background job, such as this may be, passes Ctrl-C over, and so would what it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from pseudogt.run_locks import claim_run_lock, open_run_lock, share_run_lock
+from pseudogt.run_locks import RUN_LOCK, claim_run_lock, open_run_lock, share_run_lock
 
 MARKER = "PSEUDOGT_RUN_FOLDER"
 """Environment variable of everything that a run starts: its working folder."""
@@ -161,11 +161,11 @@ def find_left_processes(folder: Path) -> list[psutil.Process]:
 
 
 def find_lock_holders(folder: Path) -> list[psutil.Process]:
-    """Snakemake processes of this machine that work in ``folder``."""
-    found = []
+    """Processes of this machine, apart from this one, that hold the lock of ``folder``."""
+    lock, found = str(folder / RUN_LOCK), []
     for process in psutil.process_iter():
         try:
-            if process.cwd() == str(folder) and any("snakemake" in part for part in process.cmdline()[:3]):
+            if process.pid != os.getpid() and any(file.path == lock for file in process.open_files()):
                 found.append(process)
         except (psutil.Error, OSError):
             continue

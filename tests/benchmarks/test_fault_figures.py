@@ -1,0 +1,60 @@
+"""What benchmarks/faults.py calls equal, and, slowly, that its quick run finds nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ZERO = (
+    *("different_files", "orphans", "manual_steps"),
+    *("full_disk_unnoticed", "full_disk_half_files", "full_disk_different_files"),
+    *("read_only_unnoticed", "read_only_half_files", "read_only_different_files"),
+    *("memory_different_files", "broken_unnoticed", "two_runs_different_files"),
+)
+
+
+@pytest.fixture(scope="module")
+def faults():
+    """The script as a module; benchmarks are no package."""
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    try:
+        import faults
+
+        yield faults
+    finally:
+        sys.path.remove(str(REPOSITORY / "benchmarks"))
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        path = folder / "results" / "tiny" / name.replace("__", "/").replace("_json", ".json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_times_and_benchmarks_do_not_count(faults, tmp_path):
+    a = write(tmp_path / "a", record_json='{"loss": 1, "seconds": 2}', labels__x="1", benchmarks__x="3")
+    b = write(tmp_path / "b", record_json='{"loss": 1, "seconds": 9}', labels__x="1", benchmarks__x="4")
+    assert faults.report_differences(faults.digest_results(a), faults.digest_results(b)) == []
+
+
+def test_values_missing_extra_and_half_written_files_count(faults, tmp_path):
+    a = write(tmp_path / "a", record_json='{"loss": 1}', labels__x="1", labels__y="1")
+    b = write(tmp_path / "b", record_json='{"loss": 2}', labels__x="1", labels__z="1", **{"labels/.w.12.part": "1"})
+    found = faults.report_differences(faults.digest_results(a), faults.digest_results(b))
+    assert found == ["labels/.w.12.part", "labels/y", "labels/z", "record.json"]
+
+
+@pytest.mark.slow
+def test_quick_run_finds_no_difference(tmp_path):
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "faults.py"), "--quick"]
+    subprocess.run([*command, "--json", str(tmp_path / "figures.json")], check=True, cwd=tmp_path)
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    assert figures["kills"] >= 8
+    assert not {name: figures[name] for name in ZERO if figures[name]}
