@@ -19,6 +19,9 @@ from pseudogt.weak_labels import ImageWeakLabels
 SIGNALS = {"agreement": 2.0, "tightness": 1.0, "filled": 0.5, "confidence": 1.0, "certainty": 0.1}
 """Signals and their weights in the trust, set on the training images of CamVid and nuclei (docs/review.md)."""
 
+UNKNOWN_TRUST = 0.5
+"""Trust in what has pixels, but too few for a signal at the resolution of the scores."""
+
 LOW = 0.6
 """Signals below it are named as the reason."""
 
@@ -46,7 +49,7 @@ class Suspect:
     box_xyxy : list of int or None
     pixels : int
     trust : float
-        In [0, 1]: weighted mean of the signals; 0 for what has no pixels.
+        In [0, 1]: weighted mean of the signals, ``UNKNOWN_TRUST`` without any; 0 for what has no pixels.
     signals : dict
         Of ``SIGNALS`` those that apply, each in [0, 1], high if all is well.
     """
@@ -150,7 +153,7 @@ def review_image(
 
 
 def _suspect(kind: str, name: str, box: list[int] | None, pixels: int, signals: dict[str, float]) -> Suspect:
-    trust = 0.0
+    trust = UNKNOWN_TRUST if pixels else 0.0
     if pixels and signals:
         trust = float(np.average(list(signals.values()), weights=[SIGNALS[signal] for signal in signals]))
     return Suspect(kind, name, box, pixels, trust, signals)
