@@ -114,6 +114,9 @@ def read_weak_labels(paths: Iterable[Path | str]) -> tuple[dict[str, ImageWeakLa
             parsed = _parse_document(document, classes, Path(path))
         except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
             raise ValueError(f"{path}: not a file of weak labels ({error!r}); see docs/your-data.md") from error
+        except ValueError as error:
+            named = str(error) if str(path) in str(error) else f"{path}: {error}"
+            raise ValueError(named) from error
         if table is not None and classes != table:
             raise ValueError(f"{path}: its categories differ from those of the files before it")
         table = classes
@@ -138,7 +141,7 @@ def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[st
     boxed[np.concatenate([image.box_classes for image in images])] = True
     gaps = [
         f"image {image_id!r} has no box and no tag, so it teaches nothing that is there"
-        for image_id in (i.image_id for i in images if not len(i.boxes_xyxy) and not i.tags.any())
+        for image_id in (i.image_id for i in images if not len(i.boxes_xyxy) and not i.tags.any() and i.known.any())
     ]
     gaps = [*gaps[:SHOWN], f"{len(gaps) - SHOWN} more images have neither"] if len(gaps) > SHOWN else gaps
     things_only = boxed.any() and not tagged[classes.stuff_ids].any()

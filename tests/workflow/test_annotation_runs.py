@@ -47,7 +47,7 @@ def photos(tmp_path):
 
 def test_whole_run(fresh, photos):
     arguments = ("--configfile", str(TINY), str(photos))
-    fresh.run(*arguments, "all", "export")
+    fresh.run("all", "export", *arguments)
     results = fresh.folder / "results" / "photos"
     assert not (results / "ground_truth").exists()
     summary = read_json(results / "evaluation" / "summary.json")
@@ -67,11 +67,11 @@ def test_whole_run(fresh, photos):
 
 def test_an_edited_label_is_read_again(fresh, photos):
     arguments = ("--configfile", str(TINY), str(photos))
-    fresh.run(*arguments, "weak_labels")
-    assert not fresh.planned_jobs(*arguments, "weak_labels")
+    fresh.run("weak_labels", *arguments)
+    assert not fresh.planned_jobs("weak_labels", *arguments)
     label = photos.parent / "my photos" / "labels" / "foto 0.txt"
     label.write_text("")
-    assert fresh.planned_jobs(*arguments, "weak_labels")["annotations"] == 1
+    assert fresh.planned_jobs("weak_labels", *arguments)["annotations"] == 1
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_check_lists_the_problems_of_photos_and_boxes(fresh, photos):
     label = photos.parent / "my photos" / "labels" / "foto 0.txt"
     label.write_text("7 0.5 0.5 0.1 0.1\n")
     (photos.parent / "my photos" / "images" / "foto 1.png").write_bytes(b"no image")
-    done = fresh.snakemake("--configfile", str(TINY), str(photos), "check")
+    done = fresh.snakemake("check", "--configfile", str(TINY), str(photos))
     assert done.returncode != 0
     problems = [p["problem"] for p in read_json(fresh.folder / "results" / "photos" / "check.json")["problems"]]
     assert len(problems) == 2
