@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pseudogt.run_locks import wait_for_same_job
+from pseudogt.shards import expand_paths
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -49,10 +50,13 @@ def _list_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[st
 
 
 def run_stage(stage: Callable[[Sequence[str] | None], None]) -> None:
-    """Run a stage's ``main`` as a program: a ``ValueError`` becomes one ``error:`` line and exit code 1."""
+    """Run a stage's ``main`` as a program: a ``ValueError`` becomes one ``error:`` line and exit code 1.
+
+    Abbreviated paths of consecutive shards are expanded before the stage sees them.
+    """
     try:
         wait_for_same_job()
-        stage(None)
+        stage(expand_paths(sys.argv[1:]))
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is None and not error.args:
             raise

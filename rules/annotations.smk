@@ -18,6 +18,7 @@ if CONFIG.annotations.given:
             mem_mb=grow(4000),
             runtime=grow(60),
         params:
+            shards=lambda wildcards, input: list_files("shards", input.shards),
             data_root=DATA_ROOT,
             folder=lambda wildcards, output: os.path.dirname(output.weak_labels[0]),
             content=describe_annotations(),
@@ -26,5 +27,5 @@ if CONFIG.annotations.given:
         message:
             "annotations: weak labels from the files that were given"
         shell:
-            "python -m pseudogt.stages.annotations --shards {input.shards:q} --data-root {params.data_root:q} "
+            "python -m pseudogt.stages.annotations {params.shards} --data-root {params.data_root:q} "
             "--out-dir {params.folder:q} --settings {params.settings:q} 2> {log:q}"

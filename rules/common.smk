@@ -26,7 +26,7 @@ from pseudogt.requirements import (
 )
 from pseudogt.resume import join_live_runs, record_run
 from pseudogt.run_locks import wait_to_start
-from pseudogt.shards import plan_shards, split_of_shard
+from pseudogt.shards import abbreviate_paths, plan_shards, split_of_shard
 from pseudogt.weights import list_weights
 
 # SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
@@ -404,10 +404,18 @@ def with_truth(files):
     return list(files) if CONFIG.dataset.has_ground_truth else []
 
 
-def flag(name, files):
-    """``--name FILE...`` for a shell command, or nothing if there are no files."""
+def list_files(name, files):
+    """``--name FILE...`` for a shell command; files of consecutive shards are one word.
+
+    Linux takes no more than 128 kB in a command, which a few hundred shards would fill.
+    """
     files = [files] if isinstance(files, str) else list(files)
-    return f"--{name} {shlex.join(files)}" if files else ""
+    return f"--{name} {shlex.join(abbreviate_paths(files))}"
+
+
+def flag(name, files):
+    """As :func:`list_files`, or nothing if there are no files."""
+    return list_files(name, files) if files else ""
 
 
 def describe_predict_inputs():

@@ -135,12 +135,13 @@ rule weak_labels:
         mem_mb=memory("weak_labels"),
         runtime=minutes("weak_labels", ALL_IMAGES),
     params:
+        weak_labels=lambda wildcards, input: list_files("merge", input.weak_labels),
         settings=settings("weak_labels"),
         code=code("weak_labels"),
     message:
         "weak_labels: all training images in one file"
     shell:
-        "python -m pseudogt.stages.weak_labels --merge {input.weak_labels:q} --out {output.weak_labels:q} "
+        "python -m pseudogt.stages.weak_labels {params.weak_labels} --out {output.weak_labels:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

@@ -44,14 +44,16 @@ rule export_set:
         mem_mb=memory("export"),
         runtime=minutes("export", ALL_IMAGES),
     params:
+        shards=lambda wildcards, input: list_files("shards", input.shards),
+        parts=lambda wildcards, input: list_files("parts", input.parts),
         provenance=describe_provenance,
         settings=export_settings(),
         code=code("export"),
     message:
         "export: {wildcards.subject} as {wildcards.format}"
     shell:
-        "python -m pseudogt.stages.export merge --format {wildcards.format} --shards {input.shards:q} "
-        "--parts {input.parts:q} --provenance {params.provenance:q} --out {output.folder:q} "
+        "python -m pseudogt.stages.export merge --format {wildcards.format} {params.shards} "
+        "{params.parts} --provenance {params.provenance:q} --out {output.folder:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

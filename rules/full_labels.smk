@@ -22,6 +22,7 @@ if HAS_FULL_LABELS:
             mem_mb=memory("ground_truth"),
             runtime=minutes("ground_truth"),
         params:
+            all_shards=lambda wildcards, input: list_files("all-shards", input.all_shards),
             ground_truth=lambda wildcards, input: flag("ground-truth", input.ground_truth),
             listed=lambda wildcards: flag("listed", list_full_ids(wildcards.shard)),
             content=describe_full_labels,
@@ -31,7 +32,7 @@ if HAS_FULL_LABELS:
         message:
             "full_labels: {wildcards.shard}"
         shell:
-            "python -m pseudogt.stages.full_labels --shard {input.shard:q} --all-shards {input.all_shards:q} "
+            "python -m pseudogt.stages.full_labels --shard {input.shard:q} {params.all_shards} "
             "--weak-labels {input.weak_labels:q} {params.ground_truth} {params.listed} --out {output.folder:q} "
             "--weak-out {output.weak_labels:q} --settings {params.settings:q} "
             "--weak-settings {params.weak_settings:q} 2> {log:q}"

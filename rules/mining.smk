@@ -24,6 +24,9 @@ rule mining:
         runtime=grow(1440),
         gpu=CONFIG.gpus,
     params:
+        shards=lambda wildcards, input: list_files("shards", input.shards),
+        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
+        proposals=lambda wildcards, input: list_files("proposals", input.proposals),
         launcher=LAUNCHER,
         weights=lambda wildcards, input: flag("weights", input.weights),
         val=lambda wildcards, input: " ".join(
@@ -37,8 +40,8 @@ rule mining:
     message:
         "mining: learn from tags which proposals are what"
     shell:
-        "{params.launcher} -m pseudogt.stages.mining --shards {input.shards:q} "
-        "--weak-labels {input.weak_labels:q} --proposals {input.proposals:q} {params.weights} "
+        "{params.launcher} -m pseudogt.stages.mining {params.shards} "
+        "{params.weak_labels} {params.proposals} {params.weights} "
         "{params.val} --out {params.out:q} --scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
 
 

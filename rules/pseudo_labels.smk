@@ -20,6 +20,8 @@ rule classifier:
         runtime=training_minutes("classifier"),
         gpu=CONFIG.gpus,
     params:
+        shards=lambda wildcards, input: list_files("shards", input.shards),
+        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/classifier",
         val=lambda wildcards, input: flag("val-shards", input.val_shards)
@@ -30,7 +32,7 @@ rule classifier:
     message:
         "classifier: learn which class is where from tags"
     shell:
-        "python -m pseudogt.stages.classifier --shards {input.shards:q} --weak-labels {input.weak_labels:q} "
+        "python -m pseudogt.stages.classifier {params.shards} {params.weak_labels} "
         "{params.val} --out {params.out:q} --scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
 
 

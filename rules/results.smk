@@ -15,13 +15,15 @@ rule evaluation_cams:
         mem_mb=memory("evaluation"),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
+        ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
+        cams=lambda wildcards, input: list_files("cams", input.cams),
         settings=settings("evaluation"),
         code=code("evaluation"),
     message:
         "evaluation: CAM labels on train"
     shell:
-        "python -m pseudogt.stages.evaluation --subject cams --ground-truth {input.ground_truth:q} "
-        "--cams {input.cams:q} --threads {threads} --out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.evaluation --subject cams {params.ground_truth} "
+        "{params.cams} --threads {threads} --out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule evaluation_box_masks:
@@ -41,13 +43,15 @@ rule evaluation_box_masks:
         mem_mb=memory("evaluation"),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
+        ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
+        labels=lambda wildcards, input: list_files("labels", input.labels),
         settings=settings("evaluation"),
         code=code("evaluation"),
     message:
         "evaluation: box masks on train"
     shell:
         "python -m pseudogt.stages.evaluation --subject box_masks --things-only "
-        "--ground-truth {input.ground_truth:q} --labels {input.labels:q} --threads {threads} "
+        "{params.ground_truth} {params.labels} --threads {threads} "
         "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -68,13 +72,15 @@ rule evaluation_mined:
         mem_mb=memory("evaluation"),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
+        ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
+        labels=lambda wildcards, input: list_files("labels", input.labels),
         settings=settings("evaluation"),
         code=code("evaluation"),
     message:
         "evaluation: mined labels on train"
     shell:
-        "python -m pseudogt.stages.evaluation --subject mined --ground-truth {input.ground_truth:q} "
-        "--labels {input.labels:q} --threads {threads} --out {output.scores:q} "
+        "python -m pseudogt.stages.evaluation --subject mined {params.ground_truth} "
+        "{params.labels} --threads {threads} --out {output.scores:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 
@@ -95,13 +101,15 @@ rule evaluation_mining:
         mem_mb=memory("evaluation"),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
+        ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
+        predictions=lambda wildcards, input: list_files("labels", input.predictions),
         settings=settings("evaluation"),
         code=code("evaluation"),
     message:
         "evaluation: model of the mining on val"
     shell:
         "python -m pseudogt.stages.evaluation --subject mining --scored "
-        "--ground-truth {input.ground_truth:q} --labels {input.predictions:q} --threads {threads} "
+        "{params.ground_truth} {params.predictions} --threads {threads} "
         "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -122,13 +130,15 @@ rule evaluation_labels:
         mem_mb=memory("evaluation"),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
+        ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
+        labels=lambda wildcards, input: list_files("labels", input.labels),
         settings=settings("evaluation"),
         code=code("evaluation"),
     message:
         "evaluation: labels of round {wildcards.round} on train"
     shell:
         "python -m pseudogt.stages.evaluation --subject labels-{wildcards.round} "
-        "--ground-truth {input.ground_truth:q} --labels {input.labels:q} --threads {threads} "
+        "{params.ground_truth} {params.labels} --threads {threads} "
         "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -149,13 +159,15 @@ rule evaluation_model:
         mem_mb=memory("evaluation"),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
+        ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
+        predictions=lambda wildcards, input: list_files("labels", input.predictions),
         settings=settings("evaluation"),
         code=code("evaluation"),
     message:
         "evaluation: model of round {wildcards.round} on val"
     shell:
         "python -m pseudogt.stages.evaluation --subject model-{wildcards.round} --scored "
-        "--ground-truth {input.ground_truth:q} --labels {input.predictions:q} --threads {threads} "
+        "{params.ground_truth} {params.predictions} --threads {threads} "
         "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -176,13 +188,15 @@ rule evaluation_reference:
         mem_mb=memory("evaluation"),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
+        ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
+        predictions=lambda wildcards, input: list_files("labels", input.predictions),
         settings=settings("evaluation"),
         code=code("evaluation"),
     message:
         "evaluation: model trained on full labels, on val"
     shell:
         "python -m pseudogt.stages.evaluation --subject reference --scored "
-        "--ground-truth {input.ground_truth:q} --labels {input.predictions:q} --threads {threads} "
+        "{params.ground_truth} {params.predictions} --threads {threads} "
         "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -260,17 +274,30 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report", ALL_IMAGES),
     params:
+        shards=lambda wildcards, input: list_files("shards", input.shards),
+        ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
+        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
+        full_labels=lambda wildcards, input: list_files("full-labels", input.full_labels),
+        cams=lambda wildcards, input: list_files("cams", input.cams),
+        box_masks=lambda wildcards, input: list_files("box-masks", input.box_masks),
+        mined=lambda wildcards, input: list_files("mined", input.mined),
+        labels_first=lambda wildcards, input: list_files("labels-first", input.labels_first),
+        labels_last=lambda wildcards, input: list_files("labels-last", input.labels_last),
+        predictions=lambda wildcards, input: list_files("predictions", input.predictions),
+        reference_predictions=lambda wildcards, input: list_files(
+            "reference-predictions", input.reference_predictions
+        ),
         scores=lambda wildcards, input: flag("scores", input.scores),
         settings=settings("report"),
         code=code("report"),
     message:
         "report: figures and pages"
     shell:
-        "python -m pseudogt.stages.report --summary {input.summary:q} --shards {input.shards:q} "
-        "--ground-truth {input.ground_truth:q} --cams {input.cams:q} --box-masks {input.box_masks:q} "
-        "--mined {input.mined:q} --weak-labels {input.weak_labels:q} --full-labels {input.full_labels:q} "
-        "--labels-first {input.labels_first:q} --labels-last {input.labels_last:q} "
-        "--predictions {input.predictions:q} --reference-predictions {input.reference_predictions:q} "
+        "python -m pseudogt.stages.report --summary {input.summary:q} {params.shards} "
+        "{params.ground_truth} {params.cams} {params.box_masks} "
+        "{params.mined} {params.weak_labels} {params.full_labels} "
+        "{params.labels_first} {params.labels_last} "
+        "{params.predictions} {params.reference_predictions} "
         "{params.scores} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 

@@ -48,10 +48,13 @@ rule review:
         mem_mb=grow(2000),
         runtime=grow(30),
     params:
+        shards=lambda wildcards, input: list_files("shards", input.shards),
+        reviewed=lambda wildcards, input: list_files("reviewed", input.reviewed),
+        labels=lambda wildcards, input: list_files("labels", input.labels),
         settings=settings("review"),
         code=code("review"),
     message:
         "review: what a person should look at first"
     shell:
-        "python -m pseudogt.stages.review merge --shards {input.shards:q} --reviewed {input.reviewed:q} "
-        "--labels {input.labels:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.review merge {params.shards} {params.reviewed} "
+        "{params.labels} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"

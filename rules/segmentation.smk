@@ -20,6 +20,9 @@ rule segmenter_round:
         runtime=training_minutes("segmenter"),
         gpu=CONFIG.gpus,
     params:
+        shards=lambda wildcards, input: list_files("shards", input.shards),
+        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
+        labels=lambda wildcards, input: list_files("labels", input.labels),
         launcher=LAUNCHER,
         init=lambda wildcards, input: flag("init", input.init),
         earlier=lambda wildcards, input: flag("earlier-records", input.earlier),
@@ -31,8 +34,8 @@ rule segmenter_round:
     message:
         f"segmenter: train round {{wildcards.round}} of at most {CONFIG.rounds.max}, counted from 0"
     shell:
-        "{params.launcher} -m pseudogt.stages.segmenter --shards {input.shards:q} "
-        "--weak-labels {input.weak_labels:q} --labels {input.labels:q} {params.init} {params.earlier} "
+        "{params.launcher} -m pseudogt.stages.segmenter {params.shards} "
+        "{params.weak_labels} {params.labels} {params.init} {params.earlier} "
         "--round {wildcards.round} --rounds {params.rounds:q} --out {params.out:q} "
         "--scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
 
@@ -139,6 +142,9 @@ rule reference:
         runtime=training_minutes("segmenter", CONFIG.rounds.max),
         gpu=CONFIG.gpus,
     params:
+        shards=lambda wildcards, input: list_files("shards", input.shards),
+        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
+        labels=lambda wildcards, input: list_files("labels", input.labels),
         launcher=LAUNCHER,
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/reference",
@@ -148,8 +154,8 @@ rule reference:
     message:
         "reference: train the same network on full labels, as long as all rounds together"
     shell:
-        "{params.launcher} -m pseudogt.stages.reference --shards {input.shards:q} "
-        "--weak-labels {input.weak_labels:q} --labels {input.labels:q} --records {input.records:q} "
+        "{params.launcher} -m pseudogt.stages.reference {params.shards} "
+        "{params.weak_labels} {params.labels} --records {input.records:q} "
         "--rounds {params.rounds:q} --out {params.out:q} --scratch {params.scratch:q} "
         "--settings {params.settings:q} 2> {log:q}"
 

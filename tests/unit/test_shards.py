@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pseudogt.shards import plan_shards, split_of_shard
+from pseudogt.shards import abbreviate_paths, expand_paths, plan_shards, split_of_shard
 
 
 def test_names_and_sizes():
@@ -33,3 +33,26 @@ def test_size_larger_than_the_set():
 def test_size_below_one():
     with pytest.raises(ValueError, match="shard_size"):
         plan_shards(None, {"train": ["a"]}, 0)
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (["a/train-0000.json", "a/train-0001.json", "a/train-0002.json"], ["a/train-{0000..0002}.json"]),
+        (["a/train-0000", "a/train-0002", "a/train-0003"], ["a/train-0000", "a/train-{0002..0003}"]),
+        (["a/train-0009", "b/train-0010", "b/val-0011"], ["a/train-0009", "b/train-0010", "b/val-0011"]),
+        (["a/train-9999.h5", "a/train-10000.h5"], ["a/train-{9999..10000}.h5"]),
+        (["model.pt", "it's/x"], ["model.pt", "it's/x"]),
+        ([], []),
+    ],
+)
+def test_paths_of_consecutive_shards_are_one_word(paths, words):
+    assert abbreviate_paths(paths) == words
+    assert expand_paths(words) == paths
+
+
+def test_a_million_images_fit_into_a_command():
+    paths = [f"results/run/labels/0/train-{i:04d}" for i in range(16000) if i % 1000]
+    words = abbreviate_paths(paths)
+    assert sum(map(len, words)) < 1000
+    assert expand_paths(words) == paths

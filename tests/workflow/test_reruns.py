@@ -301,3 +301,14 @@ def test_scores_that_are_not_kept_are_removed_and_missed_by_nobody(make_workspac
     assert not list(run.results.glob("cams/*.h5")) and not list(run.results.glob("predictions/*/train-*"))
     assert list(run.results.glob("predictions/*/val-*"))
     assert not run.plan("--", "all", keep_scores="false")
+
+
+def test_commands_stay_short_whatever_the_number_of_shards(make_workspace, tmp_path):
+    """Linux takes 128 kB in one word, which a command is for the shell."""
+    run = DatasetRun(make_workspace(tmp_path / "run"), tmp_path)
+    write_image(run.data, "0", 0)
+    write_lists(run.data, [str(i) for i in range(400)], ["v"])
+    done = run.workspace.snakemake("-n", "-p", *run.arguments(*TARGETS, shard_size="1"), env={})
+    commands = [line for line in (done.stdout + done.stderr).splitlines() if "-m pseudogt.stages." in line]
+    assert any("stages.report" in command for command in commands)
+    assert max(map(len, commands)) < 8000
