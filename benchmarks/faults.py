@@ -51,7 +51,7 @@ PARTS = ("kills", "full_disk", "read_only", "memory", "broken_files", "two_runs"
 
 STAGES = {
     "streets": "streets",
-    "index": "index/train-0000.json",
+    "index": "index.json",
     "ground_truth": "ground_truth/train-0000",
     "weak_labels": "weak_labels/train-0000.json",
     "classifier": "classifier/model.pt",

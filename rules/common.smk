@@ -475,12 +475,12 @@ wildcard_constraints:
 onstart:
     print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process:
-        os.close(START_LOCK)
-        # Arguments are relative to where Snakemake was started, which --directory left.
-        origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
-        record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
         if SHARDS:
             # Imported late: parsing needs none of what it reads images with.
             from pseudogt.stages.index import record_plan
 
             record_plan(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset, CONFIG.shard_size)
+        os.close(START_LOCK)
+        # Arguments are relative to where Snakemake was started, which --directory left.
+        origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
+        record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
