@@ -63,7 +63,7 @@ class JtsmBackbone(nn.Module):
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features ``(B, channels, H / 8, W / 8)`` of normalised images ``(B, 3, H, W)``.
+        """Features ``(B, channels, H / stride, W / stride)`` of normalised images ``(B, 3, H, W)``.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class JtsmBackbone(nn.Module):
 def build_jtsm_backbone(
     name: str, *, init: str, weights: str | Path | None = None, levels: int = 4, freeze: str = "all"
 ) -> JtsmBackbone:
-    """Build a backbone with a feature map at stride 8.
+    """Build a backbone with a feature map at stride 8, or 4 with one level.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def build_jtsm_backbone(
     weights : path or str, optional
         The file. Needed unless ``init`` is ``scratch``, an error if it is.
     levels : int
-        Stages of the network up to the one whose output is the feature map, 2 to 4; the stages after
+        Stages of the network up to the one whose output is the feature map, 1 to 4; the stages after
         it are left out. With ``classifier`` it is the number that the classifier used, whatever is given:
         the others were never trained. ResNet-WS always has 4.
     freeze : str
@@ -302,17 +302,16 @@ class DilatedBackbone(JtsmBackbone):
         Its stages are taken over and changed in place.
     name : str
     levels : int
-        Stages to keep, 2 to 4.
+        Stages to keep, 1 to 4. The first alone has a map at stride 4, in which each cell sees little of
+        its surroundings: for small images, in which a wider view takes in whole objects beside a proposal.
     """
 
     def __init__(self, body: nn.Module, *, name: str, levels: int) -> None:
-        if not 2 <= levels <= 4:
-            raise ValueError(
-                f"backbone {name!r} with {levels} levels: a map at stride 8 needs 2 to 4; "
-                "those of a tag classifier are set by classifier.levels"
-            )
+        if not 1 <= levels <= 4:
+            raise ValueError(f"backbone {name!r} with {levels} levels: it has 4 of them")
         channels: int = body.channels[levels - 1]  # type: ignore[index, assignment]
         super().__init__(channels=channels, architecture={"name": name, "levels": levels})
+        self.stride = 4 if levels == 1 else STRIDE
         self.stem, stages = _split(body)
         self.stages = nn.Sequential(*stages[:levels])
         for before, stage in zip((1, 2), self.stages[2:], strict=False):

@@ -56,7 +56,7 @@ class Proposed(NamedTuple):
 
     Attributes
     ----------
-    features : (B, C, H / 8, W / 8)
+    features : (B, C, H / stride, W / stride)
         Of the backbone.
     mined : Mined
     logits : list of (R, K + 1)
@@ -120,7 +120,9 @@ class JtsmNetwork(nn.Module):
         mask = {"channels_in": backbone.channels, "channels": mask_channels, "things": things}
         self.mask_heads = nn.ModuleList(MaskHead(**mask) for _ in range(2 if has_masks else 0))
         self.semantic = (
-            SemanticHead(channels_in=backbone.channels, channels=semantic_channels, labels=stuff + 1)
+            SemanticHead(
+                channels_in=backbone.channels, channels=semantic_channels, labels=stuff + 1, stride=backbone.stride
+            )
             if semantic_channels and stuff
             else None
         )

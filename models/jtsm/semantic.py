@@ -17,7 +17,7 @@ THINGS = 0
 
 
 class SemanticHead(nn.Module):
-    """A convolution at stride 8, normalised, and a prediction at stride 4.
+    """A convolution at the stride of the features, normalised, and a prediction at stride 4.
 
     Parameters
     ----------
@@ -27,10 +27,13 @@ class SemanticHead(nn.Module):
         Of the head; 128 in the paper.
     labels : int
         Stuff classes and one for all things, S.
+    stride : int
+        Of the features, 4 or 8.
     """
 
-    def __init__(self, *, channels_in: int, channels: int, labels: int) -> None:
+    def __init__(self, *, channels_in: int, channels: int, labels: int, stride: int = 8) -> None:
         super().__init__()
+        self.enlargement = stride // 4
         self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
         self.norm = nn.GroupNorm(math.gcd(32, channels), channels)
         self.predict = nn.Conv2d(channels, labels, 1)
@@ -38,9 +41,11 @@ class SemanticHead(nn.Module):
         nn.init.normal_(self.predict.weight, std=0.01)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(B, S, H / 4, W / 4)`` of features ``(B, C, H / 8, W / 8)``."""
+        """Logits ``(B, S, H / 4, W / 4)`` of features ``(B, C, H / stride, W / stride)``."""
         hidden = F.relu(self.norm(self.conv(features)))
-        return self.predict(F.interpolate(hidden, scale_factor=2, mode="bilinear", align_corners=False))
+        if self.enlargement > 1:
+            hidden = F.interpolate(hidden, scale_factor=self.enlargement, mode="bilinear", align_corners=False)
+        return self.predict(hidden)
 
 
 def compute_semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:

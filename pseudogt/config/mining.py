@@ -35,7 +35,11 @@ class MiningSettings(TrainingSettings):
         "layers; none.",
     )
     levels: int = Field(
-        4, ge=2, le=4, description="Stages of the backbone up to the features used; a classifier brings its own number."
+        4,
+        ge=1,
+        le=4,
+        description="Stages of the backbone up to the features used, at stride 8 (1: 4); a classifier brings its own "
+        "number. Fewer see less of the surroundings: better where things, few pixels wide, go together.",
     )
     neck_widths: tuple[int, int] = Field(
         (512, 512), description="Widths of the two layers over the pooled features; 4096 and 4096 in the paper."

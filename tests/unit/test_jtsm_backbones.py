@@ -101,12 +101,13 @@ def test_dilated_map_holds_the_cells_of_the_original(name, tmp_path):
         torch.testing.assert_close(cells, original(images)[levels - 1], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("levels", [2, 4])
+@pytest.mark.parametrize("levels", [1, 2, 4])
 def test_classifier_gives_the_stages_it_trained(levels, tmp_path):
     model = save_classifier(tmp_path / "model.pt", levels=levels)
     backbone = build_jtsm_backbone("small", init="classifier", weights=tmp_path / "model.pt").eval()
     images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
-    step = 2 ** (levels - 2)
+    assert backbone.stride == (4 if levels == 1 else 8)
+    step = 2 ** max(levels - 2, 0)
     expected = model.network.backbone(normalise_images(images))[levels - 1]
     torch.testing.assert_close(backbone(backbone.normalise(images))[..., ::step, ::step], expected)
     assert backbone.architecture == {"name": "small", "levels": levels}
@@ -122,12 +123,6 @@ def test_classifier_of_another_backbone_is_an_error(name, message, tmp_path):
     save_classifier(tmp_path / "model.pt", levels=2)
     with pytest.raises(ValueError, match=message):
         build_jtsm_backbone(name, init="classifier", weights=tmp_path / "model.pt")
-
-
-def test_classifier_of_one_level_has_no_map_at_stride_8(tmp_path):
-    save_classifier(tmp_path / "model.pt", levels=1)
-    with pytest.raises(ValueError, match=r"needs 2 to 4.*classifier\.levels"):
-        build_jtsm_backbone("small", init="classifier", weights=tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("name", JTSM_BACKBONE_NAMES)
