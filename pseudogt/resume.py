@@ -86,15 +86,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", type=Path, default=Path(), help="working folder of the run (default: this one)")
     parser.add_argument("--grace", type=float, default=30, help="seconds that a stage gets to write its checkpoint")
-    parser.add_argument("arguments", nargs="*", help="Snakemake arguments in place of the recorded ones, after --")
-    options = parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    cut = words.index("--") if "--" in words else len(words)
+    options, arguments = parser.parse_args(words[:cut]), words[cut + 1 :]
     folder = options.directory.resolve()
     lock = claim_folder(folder)
     path = folder / RUN_RECORD
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     clear_folder(folder, record, options.grace)
-    if options.arguments:
-        record = {"origin": Path.cwd(), "arguments": options.arguments, "environment": {}}
+    if arguments:
+        record = {"origin": Path.cwd(), "arguments": arguments, "environment": {}}
     if record is None:
         raise ValueError(f"{folder}: no run was started here, so there is none to go on with; start one with snakemake")
     if not share_run_lock(lock):

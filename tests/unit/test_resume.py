@@ -88,8 +88,8 @@ def test_resume_continues_with_the_recorded_arguments(tmp_path, executed):
 
 def test_resume_takes_other_arguments(tmp_path, executed):
     record(tmp_path)
-    resume.main(["--directory", str(tmp_path), "--", "--cores", "1", "cams"])
-    assert executed[1][0][3:] == ["--cores", "1", "cams"]
+    resume.main(["--directory", str(tmp_path), "--", "--cores", "1", "--", "cams"])
+    assert executed[1][0][3:] == ["--cores", "1", "--", "cams"]
 
 
 def test_live_run_is_refused_by_name(tmp_path, executed):
