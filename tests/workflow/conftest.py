@@ -44,7 +44,7 @@ class Workspace:
 
     def planned_jobs(self, *arguments: str, env: dict[str, str] | None = None) -> Counter[str]:
         """Jobs that a run would start, by rule."""
-        done = self.snakemake("--dry-run", "--quiet", "rules", *arguments, env=env)
+        done = self.snakemake("--dry-run", "--quiet=rules", *arguments, env=env)
         text = done.stdout + done.stderr
         assert done.returncode == 0, text
         table = re.search(r"^job +count\n[- ]+\n(.*?)\ntotal", text, re.MULTILINE | re.DOTALL)

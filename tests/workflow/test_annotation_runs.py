@@ -78,7 +78,6 @@ def test_an_edited_label_is_read_again(fresh, photos):
     ("section", "message"),
     [
         ("annotations={format: yolo, path: nowhere}", "my photos/nowhere: no such file or folder"),
-        ("annotations={format: null, path: null}", "has no full labels to derive weak labels from; set"),
         ("provided={weak_labels: x.json}", "from annotations or from provided.weak_labels"),
         ("dataset={classes: {square: thing, ground: floor}}", "'name: thing' or 'name: stuff', got ground: floor"),
     ],
@@ -87,6 +86,13 @@ def test_bad_config_stops_before_the_graph(fresh, photos, section, message):
     done = fresh.snakemake("--configfile", str(TINY), str(photos), "--dry-run", "--config", section)
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
+
+
+def test_photos_alone_are_no_weak_labels(fresh, photos):
+    write_json(photos, {k: v for k, v in read_json(photos).items() if k != "annotations"})
+    done = fresh.snakemake("--configfile", str(TINY), str(photos), "--dry-run")
+    assert done.returncode != 0
+    assert "has no full labels to derive weak labels from; set" in done.stdout + done.stderr
 
 
 def test_check_lists_the_problems_of_photos_and_boxes(fresh, photos):
