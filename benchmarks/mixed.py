@@ -1,6 +1,6 @@
 """What full labels of some images add to weak labels of all, and what the same full labels give alone.
 
-    python benchmarks/mixed.py --data DIR [--config configs/camvid.yaml] [--plot PNG] [--quick] --json OUT
+    python benchmarks/mixed.py --data DIR [--config configs/camvid.yaml] [--steps N] [--plot PNG] [--quick] --json OUT
     python benchmarks/mixed.py --run results/camvid --json OUT
 
 Trains the segmenter once for each point: 0, 5, 20 and 100% of the training images with full labels,
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the dataset")
     parser.add_argument("--config", type=Path, default=REPOSITORY / "configs" / "camvid.yaml")
     parser.add_argument("--run", type=Path, help="results/<name> with labels of round 0, in place of --data")
+    parser.add_argument("--steps", type=int, help="of each training; default: those of the config")
     parser.add_argument("--plot", type=Path, help="draw the curve")
     parser.add_argument("--quick", action="store_true", help="tiny street scenes, seconds of training")
     parser.add_argument("--json", type=Path, required=True)
@@ -53,7 +54,7 @@ def main() -> None:
     if not (arguments.quick or arguments.data or arguments.run):
         parser.error("give --data DIR, --run results/<name> or --quick")
     run = Run(arguments.run or make_weak_labels(config, arguments.data))
-    settings = read_config(config)
+    settings = read_config(config, arguments.steps)
     figures: dict[str, float | None] = {}
     with tempfile.TemporaryDirectory() as folder:
         for percent, repeats in SHARES.items():
@@ -78,9 +79,10 @@ def make_weak_labels(config: Path, data: Path | None) -> Path:
     return results
 
 
-def read_config(path: Path) -> RunConfig:
-    """The settings of a run: the embedded default with the file's."""
+def read_config(path: Path, steps: int | None) -> RunConfig:
+    """The settings of a run: the embedded default with the file's, and so many steps of the segmenter."""
     merged = merge(yaml.safe_load((REPOSITORY / "config.yaml").read_text()), yaml.safe_load(path.read_text()))
+    merged = merge(merged, {"segmenter": {"steps": steps}} if steps else {})
     return RunConfig.model_validate(merged | {"data_root": "."})
 
 
