@@ -36,7 +36,7 @@ def compute_code_digest(module: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(find_first_party_modules(module)):
         digest.update(name.encode())
-        digest.update(ast.dump(_parse(name)).encode())
+        digest.update(_read_module(name)[0])
     return digest.hexdigest()[:16]
 
 
@@ -85,11 +85,17 @@ def find_first_party_modules(module: str) -> set[str]:
         name = pending.pop()
         if name not in found:
             found.add(name)
-            pending.extend(_find_imports(name))
+            pending.extend(_read_module(name)[1])
     return found
 
 
 @cache
+def _read_module(module: str) -> tuple[bytes, set[str]]:
+    """The module's syntax tree without docstrings, and the first-party modules that it imports itself."""
+    tree = _parse(module)
+    return ast.dump(tree).encode(), _find_imports(module, tree)
+
+
 def _parse(module: str) -> ast.Module:
     """The module's syntax tree with empty docstrings."""
     path = _find_file(module)
@@ -108,9 +114,9 @@ def _find_file(module: str) -> Path | None:
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
-def _find_imports(module: str) -> set[str]:
+def _find_imports(module: str, tree: ast.Module) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(_parse(module)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

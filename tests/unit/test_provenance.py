@@ -18,7 +18,7 @@ def package(tmp_path, monkeypatch):
 
 
 def digest(module):
-    provenance._parse.cache_clear()
+    provenance._read_module.cache_clear()
     provenance.compute_code_digest.cache_clear()
     return provenance.compute_code_digest(module)
 
