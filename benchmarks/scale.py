@@ -6,7 +6,8 @@ only Snakemake's plan is made. Training is a few steps: what grows with the imag
     python benchmarks/scale.py [--quick] [--sizes N ...] [--dry-sizes N ...] [--folder DIR] --json OUT
 
 A finished run in ``--folder`` is read and not made again. Growth is the exponent of a power of the number of images:
-1 is a straight line.
+1 is a straight line. That of a stage is of its processor time, which what else the machine does changes little; jobs on
+all images at once (``_all``) are told from those on a shard.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,19 @@ SETTINGS = {
     "report": {"examples": 2, "worst": 2},
 }
 TARGETS = ("all", "export")
+SHARD = re.compile(r"(train|val)-\d+")
+LEAST = {"cpu_seconds": 2.0, "mb": 100.0}
+"""What a stage must take of the larger set to have a growth: below, it is noise."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call of Snakemake said and took; the memory is that of its largest process."""
+
+    output: str
+    seconds: float
+    cpu_seconds: float
+    mb: float
 
 
 def main() -> None:
@@ -113,30 +128,37 @@ def write_image(root: Path, image_id: str, seed: int) -> None:
     write_png(root / "instances" / f"{image_id}.png", instances)
 
 
-def snakemake(folder: Path, settings: dict, cores: int, *arguments: str) -> tuple[str, float]:
-    """Output and seconds of a call."""
+def snakemake(folder: Path, settings: dict, cores: int, *arguments: str) -> Call:
+    """Run Snakemake on the targets in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(settings | {"data_root": str(folder / "data")}))
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(folder / "settings.json"), "--cores", str(cores), *arguments, "--", *TARGETS]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    start = time.monotonic()
-    done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-    return done.stdout + done.stderr, time.monotonic() - start
+    with (folder / "output.txt").open("w+") as said:
+        start = time.monotonic()
+        process = subprocess.Popen(command, env=os.environ | {"PATH": path}, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - start
+        said.seek(0)
+        output = said.read()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(output[-6000:])
+    return Call(output, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
 
 
 def measure_plan(folder: Path, size: int, settings: dict, cores: int) -> dict[str, float]:
     """Seconds and jobs of a plan, and the memory it takes."""
     make_dataset(folder / "data", size, images=False)
-    output, seconds = snakemake(folder, settings, cores, "--dry-run", "--quiet", "rules")
-    more, _ = snakemake(folder, settings | {"rounds": {"max": 3, "min": 2}}, cores, "--dry-run", "--quiet", "rules")
-    jobs, jobs_more = count_jobs(output), count_jobs(more)
+    plan = snakemake(folder, settings, cores, "--dry-run", "--quiet", "rules")
+    more = snakemake(folder, settings | {"rounds": {"max": 3, "min": 2}}, cores, "--dry-run", "--quiet", "rules")
     return {
-        f"plan_seconds_{size}": seconds,
-        f"plan_jobs_{size}": jobs,
-        f"jobs_per_round_{size}": jobs_more - jobs,
+        f"plan_seconds_{size}": plan.seconds,
+        f"plan_cpu_seconds_{size}": plan.cpu_seconds,
+        f"plan_mb_{size}": plan.mb,
+        f"plan_jobs_{size}": count_jobs(plan.output),
+        f"jobs_per_round_{size}": count_jobs(more.output) - count_jobs(plan.output),
     }
 
 
@@ -150,51 +172,60 @@ def measure_run(folder: Path, size: int, settings: dict, cores: int) -> dict[str
     """Run the chain and read what it took."""
     if not (folder / "wall.txt").is_file():
         make_dataset(folder / "data", size, images=True)
-        _, wall = snakemake(folder, settings, cores, "--quiet", "all")
+        wall = snakemake(folder, settings, cores, "--quiet", "all").seconds
         (folder / "wall.txt").write_text(str(wall))
-    _, again = snakemake(folder, settings, cores, "--dry-run", "--quiet", "all")
+    again = snakemake(folder, settings, cores, "--dry-run", "--quiet", "all")
     results = folder / "results" / "scale"
-    figures = {"wall_seconds_per_image": float((folder / "wall.txt").read_text()) / size, "replan_seconds": again}
-    seconds, memory = read_benchmarks(results / "benchmarks")
-    figures |= {f"seconds_{stage}": value for stage, value in seconds.items()}
-    figures |= {f"mb_{stage}": value for stage, value in memory.items()}
-    for part in sorted(p for p in results.iterdir() if p.is_dir() and p.name != "benchmarks"):
-        files = [f for f in part.rglob("*") if f.is_file()]
-        figures[f"files_per_image_{part.name}"] = len(files) / size
-        figures[f"bytes_per_image_{part.name}"] = sum(f.stat().st_size for f in files) / size
-    other = [f for p in (folder / ".snakemake", folder / "logs") for f in p.rglob("*") if f.is_file()]
-    figures["files_per_image_snakemake"] = len(other) / size
-    figures["bytes_per_image_snakemake"] = sum(f.stat().st_size for f in other) / size
+    figures = {
+        "wall_seconds_per_image": float((folder / "wall.txt").read_text()) / size,
+        "replan_seconds": again.seconds,
+        "replan_cpu_seconds": again.cpu_seconds,
+    }
+    figures |= read_benchmarks(results / "benchmarks")
+    parts = {path.name: [path] for path in sorted(results.iterdir()) if path.is_dir()}
+    for name, folders in (parts | {"snakemake": [folder / ".snakemake", folder / "logs"]}).items():
+        files = [file for path in folders for file in path.rglob("*") if file.is_file()]
+        figures[f"files_per_image_{name}"] = len(files) / size
+        figures[f"bytes_per_image_{name}"] = sum(file.stat().st_size for file in files) / size
     return figures
 
 
-def read_benchmarks(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of all jobs and highest memory (MB), by stage."""
-    seconds, memory = defaultdict(float), defaultdict(float)
+def read_benchmarks(folder: Path) -> dict[str, float]:
+    """Seconds and processor seconds of all jobs, and highest memory (MB), by stage."""
+    figures: dict[str, float] = defaultdict(float)
     for path in folder.rglob("*.tsv"):
-        stage = path.relative_to(folder).with_suffix("").parts[0]
+        parts = path.relative_to(folder).with_suffix("").parts
+        stage = parts[0] if SHARD.fullmatch(parts[-1]) else f"{parts[0]}_all"
         with path.open(newline="") as file:
             row = next(csv.DictReader(file, delimiter="\t"))
-        seconds[stage] += float(row["s"])
-        memory[stage] = max(memory[stage], float(row["max_rss"]) if row["max_rss"] not in ("-", "NA") else 0.0)
-    return dict(seconds), dict(memory)
+        figures[f"seconds_{stage}"] += float(row["s"])
+        # Snakemake looks at jobs twice a second: of shorter ones it has seen nothing.
+        figures[f"cpu_seconds_{stage}"] += read_number(row["cpu_time"])
+        figures[f"mb_{stage}"] = max(figures[f"mb_{stage}"], read_number(row["max_rss"]))
+    return dict(figures)
+
+
+def read_number(text: str) -> float:
+    """A number of a benchmark file, where ``NA`` and ``-`` stand for what was not seen."""
+    return 0.0 if text in ("NA", "-") else float(text)
 
 
 def compare(small: dict[str, float], large: dict[str, float], few: int, many: int) -> dict[str, float]:
-    """Growth of seconds and memory between two sizes: the largest over the stages, and the stage it is of."""
+    """Growth of processor time and memory of each stage, the largest of them, and that of files and bytes."""
     figures = {}
-    for kind, least in (("seconds", 5.0), ("mb", 50.0)):
+    for kind, least in LEAST.items():
         growth = {
             name: math.log(large[name] / small[name]) / math.log(many / few)
             for name in large
-            if name.startswith(f"{kind}_") and small.get(name, 0.0) >= least and large[name] > 0
+            if name.startswith(f"{kind}_") and large[name] >= least and small.get(name, 0.0) > 0
         }
         figures |= {f"growth_{name}": value for name, value in growth.items()}
-        figures[f"largest_growth_{kind}"] = max(growth.values(), default=0.0)
-    files = [sum(v for k, v in run.items() if k.startswith("files_per_image_")) for run in (small, large)]
-    sizes = [sum(v for k, v in run.items() if k.startswith("bytes_per_image_")) for run in (small, large)]
-    figures["growth_files"] = 1 + math.log(files[1] / files[0]) / math.log(many / few)
-    figures["growth_bytes"] = 1 + math.log(sizes[1] / sizes[0]) / math.log(many / few)
+        figures[f"largest_growth_{kind.removeprefix('cpu_')}"] = max(growth.values(), default=0.0)
+    for kind in ("files", "bytes"):
+        few_all, many_all = (
+            sum(v for k, v in run.items() if k.startswith(f"{kind}_per_image_")) for run in (small, large)
+        )
+        figures[f"growth_{kind}"] = 1 + math.log(many_all / few_all) / math.log(many / few)
     return figures
 
 
