@@ -1,0 +1,75 @@
+"""The benchmark of scale reads what Snakemake measured, and calls a straight line straight."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+
+
+@pytest.fixture(scope="module")
+def scale():
+    """The benchmark; benchmarks are scripts, not a package."""
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    try:
+        import scale
+
+        yield scale
+    finally:
+        sys.path.remove(str(REPOSITORY / "benchmarks"))
+
+
+def write_benchmark(path: Path, seconds: str, mb: str, cpu_seconds: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{HEADER}{seconds}\t0:00:01\t{mb}\t1\t1\t1\t0\t0\t0\t{cpu_seconds}\n")
+
+
+def test_jobs_on_shards_are_told_from_those_on_all_images(scale, tmp_path):
+    write_benchmark(tmp_path / "labels" / "0" / "train-0000.tsv", "2.5", "100.5", "1.5")
+    write_benchmark(tmp_path / "labels" / "1" / "train-0012.tsv", "3.5", "90", "2.0")
+    write_benchmark(tmp_path / "weak_labels" / "train-0000.tsv", "0.3", "NA", "NA")
+    write_benchmark(tmp_path / "weak_labels.tsv", "4.0", "80", "3.0")
+    assert scale.read_benchmarks(tmp_path) == {
+        "seconds_labels": 6.0,
+        "cpu_seconds_labels": 3.5,
+        "mb_labels": 100.5,
+        "seconds_weak_labels": 0.3,
+        "cpu_seconds_weak_labels": 0.0,
+        "mb_weak_labels": 0.0,
+        "seconds_weak_labels_all": 4.0,
+        "cpu_seconds_weak_labels_all": 3.0,
+        "mb_weak_labels_all": 80.0,
+    }
+
+
+def test_growth_is_one_of_a_straight_line_and_two_of_a_square(scale):
+    small = {"cpu_seconds_labels": 5.0, "cpu_seconds_report_all": 1.0, "cpu_seconds_index": 0.1, "mb_report_all": 200.0}
+    large = {
+        "cpu_seconds_labels": 50.0,
+        "cpu_seconds_report_all": 100.0,
+        "cpu_seconds_index": 1.9,
+        "mb_report_all": 2e3,
+    }
+    disk = {"files_per_image_labels": 3.0, "bytes_per_image_labels": 100.0}
+    figures = scale.compare(small | disk, large | disk | {"bytes_per_image_report": 900.0}, 500, 5000)
+    assert figures["growth_cpu_seconds_labels"] == pytest.approx(1)
+    assert figures["largest_growth_seconds"] == figures["growth_cpu_seconds_report_all"] == pytest.approx(2)
+    assert figures["largest_growth_mb"] == pytest.approx(1)
+    assert "growth_cpu_seconds_index" not in figures
+    assert figures["growth_files"] == pytest.approx(1)
+    assert figures["growth_bytes"] == pytest.approx(2)
+
+
+def test_a_plan_is_counted_and_a_failure_is_told(scale, tmp_path):
+    settings = scale.SETTINGS | {"shard_size": 16}
+    figures = scale.measure_plan(tmp_path, 64, settings, 1)
+    shards = {"train": 4, "val": 1}
+    labels, segmenter, predictions, evaluation = shards["train"], 1, sum(shards.values()), 2
+    assert figures["jobs_per_round_64"] == labels + segmenter + predictions + evaluation
+    assert figures["plan_mb_64"] > 50
+    with pytest.raises(RuntimeError, match="no_such_setting"):
+        scale.snakemake(tmp_path, settings | {"no_such_setting": 1}, 1, "--dry-run")
