@@ -31,8 +31,11 @@ GPU_SPEEDUP = 60
 SECONDS_PER_IMAGE = 0.5
 """Seconds per training image for everything else, all rounds together, on two cores."""
 
-BYTES_PER_PIXEL = {"labels": 0.1, "scores": 0.8}
-"""Bytes on disk per image pixel: label PNGs, and score files of about six tagged classes at stride 4."""
+BYTES_PER_PIXEL = {"labels": 0.1, "first_scores": 0.6}
+"""Bytes on disk per image pixel, as measured on CamVid: label PNGs, and what the labels of round 0 are made from."""
+
+BYTES_PER_SCORED_PIXEL = 4.0
+"""Of a round's score file, per pixel of the network's input: float16 of about eight tagged classes at stride 2."""
 
 ASSUMED_ASPECT = 1.5
 """Longer over shorter side of an image."""
@@ -98,8 +101,8 @@ def measure_batch_megapixels(settings: TrainingSettings) -> float:
 
 
 def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels: int) -> float:
-    """Bytes of a whole run's results."""
+    """Bytes of a whole run's results; without `keep_scores`, those of one round's scores at a time."""
     rounds = config.rounds.max
     labels = (2 * rounds + 4) * train_images + (rounds + 2) * val_images
-    scores = (rounds + 1) * train_images
-    return pixels * (labels * BYTES_PER_PIXEL["labels"] + scores * BYTES_PER_PIXEL["scores"])
+    scores = BYTES_PER_SCORED_PIXEL * config.segmenter.scale**2 * (rounds if config.keep_scores else 1)
+    return pixels * (labels * BYTES_PER_PIXEL["labels"] + train_images * (BYTES_PER_PIXEL["first_scores"] + scores))

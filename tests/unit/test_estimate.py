@@ -34,3 +34,11 @@ def test_reference_takes_as_long_as_all_rounds():
 def test_bytes_grow_with_images_and_rounds():
     assert estimate_bytes(configure(), 20, 0, 1000) == 2 * estimate_bytes(configure(), 10, 0, 1000)
     assert estimate_bytes(configure(rounds={"max": 4}), 10, 0, 1000) > estimate_bytes(configure(), 10, 0, 1000)
+
+
+def test_bytes_are_those_of_camvid_and_fewer_if_scores_are_not_kept():
+    sections = {"segmenter": {"scale": 0.75}, "rounds": {"max": 2}}
+    kept = estimate_bytes(configure(**sections), 367, 101, 360 * 480)
+    assert kept == pytest.approx(420e6, rel=0.2)
+    scores_of_a_round = 367 * 160e3
+    assert kept - estimate_bytes(configure(keep_scores=False, **sections), 367, 101, 360 * 480) > scores_of_a_round
