@@ -3,7 +3,10 @@
 Makes small images with boxes and tags and runs the whole chain on sets of several sizes; of larger sets,
 only Snakemake's plan is made. Training is a few steps: what grows with the images is everything else.
 
-    python benchmarks/scale.py [--quick] [--sizes N ...] [--dry-sizes N ...] [--folder DIR] --json OUT
+    python benchmarks/scale.py [--quick] [--sizes N ...] [--dry-sizes N ...] [--repeats N N] [--folder DIR] --json OUT
+
+Jobs on a shard cannot know how many others there are. Those on all images can: they run again on shards of the smallest
+set, repeated under new names, which shows tens of thousands of images without an hour for each.
 
 A finished run in ``--folder`` is read and not made again. Growth is the exponent of a power of the number of images:
 1 is a straight line. That of a stage is of its processor time, which what else the machine does changes little; jobs on
@@ -31,7 +34,8 @@ from measurement import REPOSITORY, print_table, write_figures
 
 sys.path.insert(0, str(REPOSITORY))
 
-from pseudogt.io import write_png
+from pseudogt.io import read_json, write_json, write_png
+from pseudogt.shards import abbreviate_paths
 
 HEIGHT, WIDTH = 64, 96
 CLASSES = [
@@ -60,6 +64,9 @@ SETTINGS = {
 }
 TARGETS = ("all", "export")
 SHARD = re.compile(r"(train|val)-\d+")
+REPEATED = ("index", "weak_labels", "ground_truth", "labels/0", "labels/2", "predictions/1")
+"""What the jobs on all images read."""
+
 LEAST = {"cpu_seconds": 2.0, "mb": 100.0}
 """What a stage must take of the larger set to have a growth: below, it is noise."""
 
@@ -80,6 +87,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="64 and 128 images in shards of 16, plans of up to 1,000")
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--dry-sizes", type=int, nargs="+")
+    parser.add_argument(
+        "--repeats", type=int, nargs=2, help="how often the shards of the smallest set are repeated (8 and 40)"
+    )
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     parser.add_argument("--folder", type=Path, help="where data and results are kept (default: a temporary folder)")
     parser.add_argument("--json", type=Path, required=True)
@@ -89,13 +99,15 @@ def main() -> None:
     settings = SETTINGS | ({"shard_size": 16} if arguments.quick else {})
     with tempfile.TemporaryDirectory() as temporary:
         place = (arguments.folder or Path(temporary)).resolve()
-        figures = {}
+        figures: dict[str, float | None] = {}
         for size in dry_sizes:
             figures |= measure_plan(place / f"plan-{size}", size, settings, arguments.cores)
         runs = {size: measure_run(place / f"run-{size}", size, settings, arguments.cores) for size in sizes}
         for size, run in runs.items():
             figures |= {f"{name}_{size}": value for name, value in run.items()}
         figures |= compare(runs[sizes[-2]], runs[sizes[-1]], sizes[-2], sizes[-1])
+        repeats = arguments.repeats or ([2, 4] if arguments.quick else [8, 40])
+        figures |= measure_repeats(place / f"run-{sizes[0]}", sizes[0], *repeats)
     print_table(figures)
     write_figures(arguments.json, figures)
 
@@ -132,12 +144,19 @@ def snakemake(folder: Path, settings: dict, cores: int, *arguments: str) -> Call
     """Run Snakemake on the targets in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(settings | {"data_root": str(folder / "data")}))
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(folder / "settings.json"), "--cores", str(cores), *arguments, "--", *TARGETS]
+    words = ["snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
+    words += ["--configfile", str(folder / "settings.json"), "--cores", str(cores), *arguments, "--", *TARGETS]
+    return call(folder, words)
+
+
+def call(folder: Path, words: list[str]) -> Call:
+    """Run a Python module in ``folder``."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", *words]
     with (folder / "output.txt").open("w+") as said:
         start = time.monotonic()
-        process = subprocess.Popen(command, env=os.environ | {"PATH": path}, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - start
         said.seek(0)
@@ -212,7 +231,7 @@ def read_number(text: str) -> float:
 
 def compare(small: dict[str, float], large: dict[str, float], few: int, many: int) -> dict[str, float]:
     """Growth of processor time and memory of each stage, the largest of them, and that of files and bytes."""
-    figures = {}
+    figures: dict[str, float] = {}
     for kind, least in LEAST.items():
         growth = {
             name: math.log(large[name] / small[name]) / math.log(many / few)
@@ -227,6 +246,118 @@ def compare(small: dict[str, float], large: dict[str, float], few: int, many: in
         )
         figures[f"growth_{kind}"] = 1 + math.log(many_all / few_all) / math.log(many / few)
     return figures
+
+
+def measure_repeats(folder: Path, size: int, few: int, many: int) -> dict[str, float]:
+    """Processor time and memory of the jobs on all images, on ``few`` and ``many`` times the images of a run."""
+    results = folder / "results" / "scale"
+    for shard in sorted((results / "index").glob("train-*.json")):
+        labels, part = results / "labels" / "2" / shard.stem, folder / "export_shards" / shard.stem
+        if not part.is_dir():
+            words = ["--format", "coco_panoptic", "--shard", str(shard), "--labels", str(labels), "--out", str(part)]
+            call(folder, ["pseudogt.stages.export", "shard", *words])
+    runs = []
+    for times in (few, many):
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            place = Path(temporary)
+            repeat_shards(results, place, times)
+            calls = {name: call(place, words) for name, words in list_whole_jobs(place, results).items()}
+        runs.append(
+            {f"cpu_seconds_{name}_all": done.cpu_seconds for name, done in calls.items()}
+            | {f"mb_{name}_all": done.mb for name, done in calls.items()}
+        )
+    figures = {
+        f"{name}_{times * size}": v for times, run in zip((few, many), runs, strict=True) for name, v in run.items()
+    }
+    growth = {
+        name: math.log(runs[1][name] / runs[0][name]) / math.log(many / few)
+        for name in runs[1]
+        if runs[1][name] >= LEAST[name.split("_")[0].replace("cpu", "cpu_seconds")]
+    }
+    figures |= {f"growth_repeated_{name}": value for name, value in growth.items()}
+    return figures | {"largest_growth_repeated": max(growth.values(), default=0.0)}
+
+
+def repeat_shards(results: Path, folder: Path, times: int) -> None:
+    """Write every shard ``times`` times, with images of other names."""
+    sources = [results / part for part in REPEATED] + [results.parents[1] / "export_shards"]
+    for part, source in zip([*REPEATED, "export_shards"], sources, strict=True):
+        for path in (p for p in source.iterdir() if SHARD.fullmatch(p.stem) and p.suffix != ".h5"):
+            split, _, number = path.stem.partition("-")
+            for k in range(times):
+                repeat(path, folder / part / f"{split}-{int(number) * times + k:04d}{path.suffix}", k)
+
+
+def repeat(path: Path, copy: Path, k: int) -> None:
+    """Copy a file or folder of a shard; images get the prefix ``k``."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        for file in path.iterdir():
+            name = f"{k:02d}{file.name}" if file.stem.isdecimal() else file.name
+            repeat(file, copy / name, k)
+    elif path.suffix == ".json":
+        text = json.dumps(read_json(path))
+        write_json(copy, json.loads(rename(text, k)), checksum='"sha256": "' in path.read_text())
+    elif path.suffix == ".jsonl":
+        copy.write_text(rename(path.read_text(), k))
+    else:
+        copy.hardlink_to(path)
+
+
+def rename(text: str, k: int) -> str:
+    """Give the image ids in a JSON document the prefix ``k``; paths of the images stay."""
+    return re.sub(r'"(\d{6})(?=["\.])', rf'"{k:02d}\1', text)
+
+
+def list_whole_jobs(folder: Path, results: Path) -> dict[str, list[str]]:
+    """The commands of the jobs on all images, by name."""
+
+    def shards(flag: str, part: str, split: str = "train") -> list[str]:
+        paths = sorted(path for path in (folder / part).iterdir() if path.name.startswith(split))
+        return [f"--{flag}", *abbreviate_paths(map(str, paths))]
+
+    def out(name: str) -> list[str]:
+        return ["--out", str(folder / name)]
+
+    def training(section: str) -> list[str]:
+        given = json.dumps(SETTINGS[section])
+        return [*out(section), "--scratch", str(folder / "scratch" / section), "--settings", given]
+
+    train = [*shards("shards", "index"), *shards("weak-labels", "weak_labels")]
+    rounds = json.dumps(SETTINGS["rounds"])
+    commands = {
+        "weak_labels": [*shards("merge", "weak_labels"), *out("weak_labels.json"), "--settings", "{}"],
+        "classifier": [*train, *training("classifier")],
+        "segmenter": [
+            *train,
+            *shards("labels", "labels/0"),
+            "--round",
+            "0",
+            "--rounds",
+            rounds,
+            *training("segmenter"),
+        ],
+        "evaluation": [
+            *("--subject", "labels-2", *shards("ground-truth", "ground_truth"), *shards("labels", "labels/2")),
+            *out("labels-2.json"),
+        ],
+        "evaluation_model": [
+            *("--subject", "model-1", "--scored", *shards("ground-truth", "ground_truth", "val")),
+            *(*shards("labels", "predictions/1", "val"), *out("model-1.json")),
+        ],
+        "report": [
+            *("--summary", str(results / "evaluation" / "summary.json"), *shards("weak-labels", "weak_labels")),
+            *(*shards("shards", "index", ""), *shards("ground-truth", "ground_truth", "")),
+            *(*shards("labels-first", "labels/0"), *shards("labels-last", "labels/2")),
+            *(*shards("predictions", "predictions/1", ""), *out("report")),
+            *("--scores", str(folder / "model-1.json"), "--settings", json.dumps(SETTINGS["report"])),
+        ],
+        "export": [
+            *("merge", "--format", "coco_panoptic", *shards("shards", "index"), *shards("parts", "export_shards")),
+            *out("export"),
+        ],
+    }
+    return {name: [f"pseudogt.stages.{name.partition('_model')[0]}", *words] for name, words in commands.items()}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -73,3 +74,31 @@ def test_a_plan_is_counted_and_a_failure_is_told(scale, tmp_path):
     assert figures["plan_mb_64"] > 50
     with pytest.raises(RuntimeError, match="no_such_setting"):
         scale.snakemake(tmp_path, settings | {"no_such_setting": 1}, 1, "--dry-run")
+
+
+def test_repeated_shards_are_other_images_of_the_same_pixels(scale, tmp_path):
+    from pseudogt.io import read_json, write_json
+
+    results = tmp_path / "results" / "scale"
+    for part in scale.REPEATED:
+        (results / part).mkdir(parents=True)
+    records = {"images": [{"image_id": "000007", "image": "/data/images/000007.png"}]}
+    write_json(results / "index" / "train-0001.json", records, checksum=True)
+    labels = results / "labels" / "0" / "train-0001"
+    labels.mkdir()
+    (labels / "000007.png").write_bytes(b"pixels")
+    write_json(labels / "panoptic.json", {"annotations": [{"file_name": "000007.png"}]}, checksum=True)
+    (tmp_path / "export_shards" / "train-0001").mkdir(parents=True)
+    (tmp_path / "export_shards" / "train-0001" / "records.jsonl").write_text(json.dumps({"image_id": "000007"}))
+
+    scale.repeat_shards(results, tmp_path / "many", 3)
+
+    for k in range(3):
+        shard = f"train-{3 + k:04d}"
+        image = read_json(tmp_path / "many" / "index" / f"{shard}.json")["images"][0]
+        assert image == {"image_id": f"0{k}000007", "image": "/data/images/000007.png"}
+        folder = tmp_path / "many" / "labels" / "0" / shard
+        assert read_json(folder / "panoptic.json")["annotations"] == [{"file_name": f"0{k}000007.png"}]
+        assert (folder / f"0{k}000007.png").samefile(labels / "000007.png")
+        part = (tmp_path / "many" / "export_shards" / shard / "records.jsonl").read_text()
+        assert json.loads(part) == {"image_id": f"0{k}000007"}
