@@ -33,6 +33,9 @@ class DetectionPlan:
     flip : bool
         Whether to see the mirror images too.
     max_proposals : int
+    masks : {"branch", "segments"}
+        Whose masks instances have: those of the second mask head, or the segments of their proposals.
+        A network without mask heads has segments.
     min_score, nms_overlap : float
     max_detections : int
     device : torch.device
@@ -44,6 +47,7 @@ class DetectionPlan:
     long_side_px: int
     flip: bool
     max_proposals: int
+    masks: str
     min_score: float
     nms_overlap: float
     max_detections: int
@@ -200,8 +204,8 @@ def _find_masks(
     classes: NDArray[np.int64],
     plan: DetectionPlan,
 ) -> NDArray[np.bool_]:
-    """Masks ``(N, H, W)``: of the second mask head, else the segments of the proposals."""
-    if not network.mask_heads:
+    """Masks ``(N, H, W)``: of the second mask head, or the segments of the proposals."""
+    if not network.mask_heads or plan.masks == "segments":
         return sample.members[rows][:, sample.superpixels]
     probabilities = np.zeros((len(rows), MASK_PX, MASK_PX), np.float32)
     for each in seen if len(rows) else ():

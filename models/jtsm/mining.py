@@ -17,10 +17,13 @@ class Mined(NamedTuple):
         Of each class, how much each proposal adds to its presence: ``x`` in the paper.
     presence : (B, C) float32
         Sum of the shares over the proposals of an image, in (0, 1): ``phi``.
+    classes : (R, C) float32
+        Probability of each class for each proposal by itself, the first factor of the shares.
     """
 
     shares: Tensor
     presence: Tensor
+    classes: Tensor
 
 
 class MiningHead(nn.Module):
@@ -51,7 +54,7 @@ class MiningHead(nn.Module):
         of_proposals = torch.cat([part.softmax(0) for part in self.detect(feature).float().split(counts)])
         shares = of_classes * of_proposals
         presence = torch.stack([part.sum(0) for part in shares.split(counts)]).clamp(1e-6, 1 - 1e-6)
-        return Mined(shares, presence)
+        return Mined(shares, presence, of_classes)
 
 
 def compute_mining_loss(presence: Tensor, tags: Tensor, known: Tensor) -> Tensor:

@@ -29,6 +29,9 @@ DEFAULT_WIDTHS = {
 class Neck(nn.Module):
     """Two fully connected layers, each with ReLU and dropout ("discriminative adaption neck").
 
+    Differs from the paper's code, which starts at N(0, 0.005) and 0.1 where there are no weights: from
+    there the mining head finds all proposals equal for a long time.
+
     Parameters
     ----------
     channels : int
@@ -49,8 +52,8 @@ class Neck(nn.Module):
         self.fc1 = nn.Linear(channels * bins**2, first)
         self.fc2 = nn.Linear(first, second)
         for layer in (self.fc1, self.fc2):
-            nn.init.normal_(layer.weight, std=0.005)
-            nn.init.constant_(layer.bias, 0.1)
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Features ``(R, channels of the second layer)`` of pooled ones ``(R, C, bins, bins)``."""

@@ -44,7 +44,7 @@ class Evidence(NamedTuple):
         Masks of proposals, for the mask branch.
     find_stuff : callable, optional
         Masks of the boxes of proposals, painted for the semantic branch; None spreads the mining
-        head's scores over the superpixels of the proposals instead.
+        head's classes of proposals over their superpixels instead.
     """
 
     find_masks: FindMasks
@@ -227,14 +227,17 @@ class JtsmNetwork(nn.Module):
         superpixels = batch["superpixels"].cpu().numpy()
         labels = np.full(superpixels.shape, IGNORE_LABEL, np.uint8)
         counts, tags = count_proposals(batch), batch["tags"].cpu().numpy() > 0
-        shares = [part.detach().cpu().numpy() for part in mined.shares.split(counts)]
+        shares, classes = (
+            [part.detach().cpu().numpy() for part in values.split(counts)] for values in (mined.shares, mined.classes)
+        )
         first = np.concatenate([[0], np.cumsum(counts)])
         for b, placement in enumerate(get_placements(batch)):
             height, width = placement.size
             if find_stuff is None:
-                members = make_dense(batch, first[b], first[b + 1], int(superpixels[b].max()) + 1)
-                of_superpixels = label_by_segments(shares[b], members, tags[b], self.things)
-                labels[b, :height, :width] = of_superpixels[superpixels[b, :height, :width]]
+                seen = superpixels[b, :height, :width]
+                areas = np.bincount(seen.ravel())
+                members = make_dense(batch, first[b], first[b + 1], len(areas))
+                labels[b, :height, :width] = label_by_segments(classes[b], members, areas, tags[b], self.things)[seen]
             else:
                 stuff = [s for s in range(self.stuff) if tags[b, self.things + s]]
                 best = [int(shares[b][:, self.things + s].argmax()) for s in stuff]

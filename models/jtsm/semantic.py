@@ -57,23 +57,31 @@ def compute_semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def label_by_segments(
-    shares: NDArray[np.float32], members: NDArray[np.bool_], tags: NDArray[np.bool_], things: int, *, least: float = 0.1
+    probabilities: NDArray[np.float32],
+    members: NDArray[np.bool_],
+    areas: NDArray[np.integer],
+    tags: NDArray[np.bool_],
+    things: int,
 ) -> NDArray[np.uint8]:
-    """Semantic label of each superpixel by the scores of the proposals that hold it.
+    """Semantic label of each superpixel by the classes of the proposals that hold it.
 
-    A class's score on a superpixel is the sum of its shares over the proposals that hold it, over
-    the highest such sum in the image. The label is that of the tagged class with the highest score;
-    unknown where none reaches ``least``.
+    A class's score on a superpixel is its mean probability over the proposals that hold it, each
+    weighted by one over its area: a small one says more about its pixels. The label is that of the
+    tagged class with the highest score; unknown where no proposal is.
+
+    Differs from the paper's code, in which shares (probabilities times the softmax over proposals)
+    are added: they are large for one proposal of each class and say nothing of the others.
 
     Parameters
     ----------
-    shares : (R, C) float32
-        Of the mining head.
+    probabilities : (R, C) float32
+        Of the mining head, for each proposal by itself.
     members : (R, S) bool
+    areas : (S,) int
+        Pixels of the superpixels.
     tags : (C,) bool
     things : int
         The first K classes are things.
-    least : float
 
     Returns
     -------
@@ -82,10 +90,10 @@ def label_by_segments(
     present = np.flatnonzero(tags)
     if not len(present):
         return np.full(members.shape[1], IGNORE_LABEL, np.uint8)
-    sums = shares[:, present].T @ members.astype(np.float32)
-    scores = sums / np.maximum(sums.max(1, keepdims=True), 1e-12)
+    weights = members / np.maximum(members @ areas, 1)[:, None]
+    scores = probabilities[:, present].T @ weights.astype(np.float32)
     labels = np.where(present < things, THINGS, present - things + 1)[scores.argmax(0)].astype(np.uint8)
-    labels[scores.max(0) < least] = IGNORE_LABEL
+    labels[~members.any(0)] = IGNORE_LABEL
     return labels
 
 

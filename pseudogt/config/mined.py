@@ -29,10 +29,15 @@ class MinedSettings(Section):
     min_instance_score: float = Field(
         0.5, ge=0, le=1, description="Instances of a lower score do not enter the panoptic label."
     )
+    masks: Literal["branch", "segments"] = Field(
+        "branch",
+        description="Masks of instances: those of the mask branch, or the segments of the proposals that were found, "
+        "which are sharper where things are a few pixels wide.",
+    )
     stuff: Literal["branch", "segments"] = Field(
         "branch",
-        description="What says which stuff is where: the semantic branch, or scores of the proposals spread over their "
-        "superpixels, which is what the branch learns from.",
+        description="What says which stuff is where: the semantic branch, or classes of the proposals spread over "
+        "their superpixels, which is what the branch learns from.",
     )
     max_overlap: float = Field(
         0.5, ge=0, le=1, description="An instance of which better ones cover a larger share is dropped."

@@ -15,3 +15,10 @@ class StreetsSettings(Section):
     height: int = Field(128, ge=64, description="Image height in pixels; objects scale with it.")
     width: int = Field(256, ge=64, description="Image width in pixels.")
     seed: int = Field(0, ge=0, description="Seed of all scenes; change it for another set of the same kind.")
+    missing: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Probability that a scene lacks its cars, its persons, its bicycles, each by itself. At 0 every road "
+        "has cars and nearly every sidewalk persons: boxes tell them apart, tags alone can't.",
+    )

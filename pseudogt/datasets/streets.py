@@ -6,7 +6,7 @@ reduced, so that borders mix colours as a lens does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -190,6 +190,7 @@ def render_street(
     rng = np.random.default_rng([settings.seed, *key])
     weather = str(rng.choice(list(WEATHERS), p=list(WEATHERS.values())))
     layout = LAYOUTS[str(rng.choice(list(LAYOUTS), p=[kind.share for kind in LAYOUTS.values()]))]
+    layout = _leave_out(layout, np.random.default_rng([settings.seed, *key, 1]), settings.missing)
     camera = _choose_camera(rng, settings)
     ground = _choose_ground(rng, layout)
     canvas = Canvas.blank(camera.height, camera.width)
@@ -201,6 +202,12 @@ def render_street(
     half = np.s_[SUPERSAMPLING // 2 :: SUPERSAMPLING]
     label_ids, instance_ids = number_instances(canvas.label[half, half], canvas.instance[half, half])
     return image, label_ids, instance_ids
+
+
+def _leave_out(layout: Layout, rng: Rng, probability: float) -> Layout:
+    """Take all cars, persons or bicycles from a scene, each by its own chance."""
+    left_out = [name for name in ("cars", "persons", "bicycles") if rng.random() < probability]
+    return replace(layout, **dict.fromkeys(left_out, (0, 0)))
 
 
 def number_instances(
@@ -350,9 +357,10 @@ def _walk_spot(rng: Rng, ground: Ground) -> tuple[float, float]:
 
 def _place_group(rng: Rng, layout: Layout, ground: Ground) -> list[tuple[float, float, str, int]]:
     """Members of a group, too close to tell apart; most scenes have none."""
-    if rng.random() > 0.14 or layout.persons[1] == 0:
+    kinds = [kind for kind, counts in (("person", layout.persons), ("bicycle", layout.bicycles)) if counts[1]]
+    if rng.random() > 0.14 or not kinds:
         return []
-    kind = str(rng.choice(["person", "bicycle"]))
+    kind = str(rng.choice(kinds))
     x, z = _walk_spot(rng, ground)
     z = max(z, 7.0)
     step = 0.35 if kind == "person" else 0.5

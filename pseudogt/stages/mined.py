@@ -179,9 +179,11 @@ def find_stuff_by_segments(
     view = make_view(sample, Placement((0, 0, width, height), size, False), plan.max_proposals, distinct=False)
     batch = {name: tensor.to(plan.device) for name, tensor in collate([sample], [0], [view]).items()}
     with autocast(plan.dtype, plan.device):
-        shares = model.network.propose(batch).mined.shares.float().cpu().numpy()
+        probabilities = model.network.propose(batch).mined.classes.float().cpu().numpy()
     present = presence > 0.5 if tags is None else tags
-    of_superpixels = label_by_segments(shares, sample.members[view.rows], present, model.network.things)
+    areas = np.bincount(sample.superpixels.ravel(), minlength=sample.members.shape[1])
+    members = sample.members[view.rows]
+    of_superpixels = label_by_segments(probabilities, members, areas, present, model.network.things)
     labels = np.arange(model.network.stuff + 1)[:, None, None]
     return (of_superpixels[sample.superpixels] == labels).astype(np.float32)
 

@@ -127,7 +127,7 @@ def test_each_refinement_head_learns_from_the_one_before():
     logits = [torch.stack([wrong, wrong, right, wrong]), torch.stack([wrong, wrong, wrong, right])]
     deltas = [torch.zeros(4, 2, 4) for _ in logits]
     deltas[0][2, 0, 0] = 1  # a tenth of the width of 10, weighted by 10
-    mined = Mined(shares, torch.tensor([[0.7, 0.2, 0.1]]))
+    mined = Mined(shares, torch.tensor([[0.7, 0.2, 0.1]]), shares)
     batch = {
         "images": torch.zeros(1, 3, 64, 64),
         "boxes": BOXES,
@@ -212,13 +212,16 @@ def test_pasted_masks_fill_their_box_and_no_more():
 
 
 def test_stuff_is_labelled_by_the_segments_that_hold_it():
-    shares = np.array([[0.5, 0.0, 0.0], [0.0, 0.4, 0.0], [0.0, 0.1, 0.9]], np.float32)
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.0, 0.9, 0.1], [0.0, 0.1, 0.9]], np.float32)
     members = np.array([[1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]], bool)
+    areas = np.array([10, 10, 80, 10, 10])
     tags = np.array([True, True, False])
-    labels = label_by_segments(shares, members, tags, things=1)
-    # superpixel 1 is as good as any of both classes: the thing comes first; the fourth is of the untagged class
+    labels = label_by_segments(probabilities, members, areas, tags, things=1)
+    # superpixel 1: the small proposal counts more than the large one; the fourth is of the untagged class
     assert labels.tolist() == [THINGS, THINGS, 1, 1, IGNORE_LABEL]
-    assert (label_by_segments(shares, members, tags & False, things=1) == IGNORE_LABEL).all()
+    labels = label_by_segments(probabilities, members, np.full(5, 10), tags, things=1)
+    assert labels.tolist() == [THINGS, 1, 1, 1, IGNORE_LABEL]
+    assert (label_by_segments(probabilities, members, areas, tags & False, things=1) == IGNORE_LABEL).all()
 
 
 def test_painted_stuff_keeps_every_class():
@@ -351,10 +354,7 @@ def build(**changes):
         "mask_limit": 4,
     }
     torch.manual_seed(0)
-    network = build_jtsm_network(**{**options, **changes})
-    for layer in (network.neck.fc1, network.neck.fc2):
-        torch.nn.init.kaiming_normal_(layer.weight)
-    return network
+    return build_jtsm_network(**{**options, **changes})
 
 
 def make_evidence(images):
@@ -371,7 +371,7 @@ def make_batch(images, size=(48, 64), flipped=False):
     return collate(images, list(range(len(images))), views)
 
 
-PLAN = DetectionPlan((48, 64), 200, True, 10, 0.05, 0.3, 10, torch.device("cpu"), torch.float32)
+PLAN = DetectionPlan((48, 64), 200, True, 10, "branch", 0.05, 0.3, 10, torch.device("cpu"), torch.float32)
 
 
 def test_two_images_are_learnt_by_heart():
