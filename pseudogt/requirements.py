@@ -31,6 +31,10 @@ MB_PER_TRAINED_MEGAPIXEL = {"small": 1000.0}
 OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
 """Main memory of a training step per million pixels of its batch, on the CPU."""
 
+MB_PER_THOUSAND_IMAGES = 12.0
+"""What a job on all images keeps of each, beyond its size: boxes, tags, segments, scores. The merged weak labels, the
+most, took 10 on 20,000 images (benchmarks/scale.py)."""
+
 MB_PER_PROPOSAL = 1.0
 """Main memory of a mining step per proposal of its batch: pooled features, at the largest width of the paper."""
 
@@ -77,8 +81,8 @@ COSTS = {
 }
 
 
-def request_memory_mb(stage: str, pixels: int, attempt: int) -> int:
-    """Memory to ask for, in MB: images are worked on one by one, so that their size counts and not their number.
+def request_memory_mb(stage: str, pixels: int, attempt: int, images: int = 0) -> int:
+    """Memory to ask for, in MB: images are worked on one by one, so that their size counts more than their number.
 
     Parameters
     ----------
@@ -88,9 +92,12 @@ def request_memory_mb(stage: str, pixels: int, attempt: int) -> int:
         Of an image of the dataset.
     attempt : int
         Counted from 1.
+    images : int
+        Of a job on all images, which keeps something of each.
     """
     costs = COSTS[stage]
-    return _round_up(MEMORY_MARGIN * (costs.mb + costs.mb_per_megapixel * pixels / 1e6) * 2 ** (attempt - 1), 250)
+    needed = costs.mb + costs.mb_per_megapixel * pixels / 1e6 + MB_PER_THOUSAND_IMAGES * images / 1e3
+    return _round_up(MEMORY_MARGIN * needed * 2 ** (attempt - 1), 250)
 
 
 def request_minutes(stage: str, pixels: int, images: int, attempt: int) -> int:

@@ -431,9 +431,9 @@ def describe_predict_inputs():
     return digest([images, model.stat().st_size, model.stat().st_mtime_ns])
 
 
-def memory(stage):
-    """Memory of a job of a stage in MB."""
-    return lambda wildcards, attempt: request_memory_mb(stage, PIXELS, attempt)
+def memory(stage, images=0):
+    """Memory of a job of a stage in MB; of one on all images if their number is given."""
+    return lambda wildcards, attempt: request_memory_mb(stage, PIXELS, attempt, images)
 
 
 def minutes(stage, images=CONFIG.shard_size):
@@ -481,6 +481,10 @@ onstart:
 
             record_plan(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset, CONFIG.shard_size)
         os.close(START_LOCK)
+        if workflow.local_exec:
+            # Snakemake's limit of 100 local jobs a second leaves a timer behind with every job that ends, each of
+            # which has it go through all that are ready once a second.
+            workflow.scheduler.job_rate_limiter = None
         # Arguments are relative to where Snakemake was started, which --directory left.
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)

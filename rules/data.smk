@@ -132,7 +132,7 @@ rule weak_labels:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("weak_labels"),
+        mem_mb=memory("weak_labels", ALL_IMAGES),
         runtime=minutes("weak_labels", ALL_IMAGES),
     params:
         weak_labels=lambda wildcards, input: list_files("merge", input.weak_labels),

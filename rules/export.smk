@@ -41,7 +41,7 @@ rule export_set:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("export"),
+        mem_mb=memory("export", ALL_IMAGES),
         runtime=minutes("export", ALL_IMAGES),
     params:
         shards=lambda wildcards, input: list_files("shards", input.shards),

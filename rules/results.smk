@@ -12,7 +12,7 @@ rule evaluation_cams:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluation"),
+        mem_mb=memory("evaluation", ALL_IMAGES),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
@@ -40,7 +40,7 @@ rule evaluation_box_masks:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluation"),
+        mem_mb=memory("evaluation", ALL_IMAGES),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
@@ -69,7 +69,7 @@ rule evaluation_mined:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluation"),
+        mem_mb=memory("evaluation", ALL_IMAGES),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
@@ -98,7 +98,7 @@ rule evaluation_mining:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluation"),
+        mem_mb=memory("evaluation", ALL_IMAGES),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
@@ -127,7 +127,7 @@ rule evaluation_labels:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluation"),
+        mem_mb=memory("evaluation", ALL_IMAGES),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
@@ -156,7 +156,7 @@ rule evaluation_model:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluation"),
+        mem_mb=memory("evaluation", ALL_IMAGES),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
@@ -185,7 +185,7 @@ rule evaluation_reference:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluation"),
+        mem_mb=memory("evaluation", ALL_IMAGES),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         ground_truth=lambda wildcards, input: list_files("ground-truth", input.ground_truth),
@@ -221,7 +221,7 @@ rule evaluation:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluation"),
+        mem_mb=memory("evaluation", ALL_IMAGES),
         runtime=minutes("evaluation", ALL_IMAGES),
     params:
         dataset=CONFIG.name,
@@ -271,7 +271,7 @@ rule report:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("report"),
+        mem_mb=memory("report", ALL_IMAGES),
         runtime=minutes("report", ALL_IMAGES),
     params:
         shards=lambda wildcards, input: list_files("shards", input.shards),

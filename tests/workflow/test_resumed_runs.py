@@ -132,3 +132,12 @@ def test_two_runs_that_start_together_leave_one(run):
     assert codes == [0, 1]
     assert (run.workspace.folder / RUN_RECORD).is_file()
     assert not run.plan(*TARGETS)
+
+
+def test_ready_jobs_are_gone_through_when_a_job_ends_and_not_ever_more_often(run):
+    arguments = run.arguments("--verbose", "--", "proposals", shard_size="1")
+    done = run.workspace.snakemake(*arguments, env=run.env | {"STAND_IN_SECONDS": "1"})
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    jobs = 2 * len(run.train) + 1
+    assert len(run.train) <= output.count("Ready jobs: ") <= 2 * jobs
