@@ -19,6 +19,6 @@ class StreetsSettings(Section):
         0.0,
         ge=0,
         le=1,
-        description="Probability that a scene lacks its cars, its persons, its bicycles, each by itself. At 0 every road "
-        "has cars and nearly every sidewalk persons: boxes tell them apart, tags alone can't.",
+        description="Probability that a scene lacks its cars, its persons, its bicycles, each by itself. At 0 every "
+        "road has cars and nearly every sidewalk persons: boxes tell them apart, tags alone can't.",
     )
