@@ -30,6 +30,20 @@ def test_every_class_occurs_but_none_everywhere(scenes):
     assert (there.mean(0) < 0.95).all()
 
 
+def test_missing_things_make_tags_differ(scenes):
+    things = (PERSON, CAR, BICYCLE)
+    for index in range(5):
+        image, label, _ = render_street(StreetsSettings(missing=1), (0, index))
+        assert not np.isin(label, things).any() and image.shape == scenes[index][0].shape
+    some = [render_street(StreetsSettings(missing=0.5), (0, index))[1] for index in range(30)]
+    there = np.array([[(label == c).any() for c in (*things, ROAD)] for label in some])
+    assert len(np.unique(there[:, :3], axis=0)) >= 6  # of 8 sets of things, each by its own chance
+    with_road = there[there[:, 3]]
+    assert 0.2 < with_road[:, 1].mean() < 0.8
+    always = np.array([[(label == c).any() for c in (CAR, ROAD)] for _, label, _ in scenes])
+    assert always[always[:, 1]].all()
+
+
 def test_crops_tell_more_than_images(scenes):
     crops = crop_grid(128, 256)
     in_image = np.mean([[(label == c).any() for c in CLASSES] for _, label, _ in scenes])
