@@ -70,6 +70,9 @@ REPEATED = ("index", "weak_labels", "ground_truth", "labels/0", "labels/2", "pre
 LEAST = {"cpu_seconds": 2.0, "mb": 100.0}
 """What a stage must take of the larger set to have a growth: below, it is noise."""
 
+SEEN_S = 0.3
+"""Processor seconds of a job below which a stage has no growth: Snakemake looks at jobs twice a second."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -217,8 +220,8 @@ def read_benchmarks(folder: Path) -> dict[str, float]:
         stage = parts[0] if SHARD.fullmatch(parts[-1]) else f"{parts[0]}_all"
         with path.open(newline="") as file:
             row = next(csv.DictReader(file, delimiter="\t"))
+        figures[f"jobs_{stage}"] += 1
         figures[f"seconds_{stage}"] += float(row["s"])
-        # Snakemake looks at jobs twice a second: of shorter ones it has seen nothing.
         figures[f"cpu_seconds_{stage}"] += read_number(row["cpu_time"])
         figures[f"mb_{stage}"] = max(figures[f"mb_{stage}"], read_number(row["max_rss"]))
     return dict(figures)
@@ -236,7 +239,9 @@ def compare(small: dict[str, float], large: dict[str, float], few: int, many: in
         growth = {
             name: math.log(large[name] / small[name]) / math.log(many / few)
             for name in large
-            if name.startswith(f"{kind}_") and large[name] >= least and small.get(name, 0.0) > 0
+            if name.startswith(f"{kind}_")
+            and large[name] >= least
+            and small.get(name, 0.0) > (0 if kind == "mb" else SEEN_S * small[name.replace(kind, "jobs")])
         }
         figures |= {f"growth_{name}": value for name, value in growth.items()}
         figures[f"largest_growth_{kind.removeprefix('cpu_')}"] = max(growth.values(), default=0.0)

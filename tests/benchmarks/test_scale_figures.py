@@ -35,12 +35,15 @@ def test_jobs_on_shards_are_told_from_those_on_all_images(scale, tmp_path):
     write_benchmark(tmp_path / "weak_labels" / "train-0000.tsv", "0.3", "NA", "NA")
     write_benchmark(tmp_path / "weak_labels.tsv", "4.0", "80", "3.0")
     assert scale.read_benchmarks(tmp_path) == {
+        "jobs_labels": 2,
         "seconds_labels": 6.0,
         "cpu_seconds_labels": 3.5,
         "mb_labels": 100.5,
+        "jobs_weak_labels": 1,
         "seconds_weak_labels": 0.3,
         "cpu_seconds_weak_labels": 0.0,
         "mb_weak_labels": 0.0,
+        "jobs_weak_labels_all": 1,
         "seconds_weak_labels_all": 4.0,
         "cpu_seconds_weak_labels_all": 3.0,
         "mb_weak_labels_all": 80.0,
@@ -48,13 +51,14 @@ def test_jobs_on_shards_are_told_from_those_on_all_images(scale, tmp_path):
 
 
 def test_growth_is_one_of_a_straight_line_and_two_of_a_square(scale):
-    small = {"cpu_seconds_labels": 5.0, "cpu_seconds_report_all": 1.0, "cpu_seconds_index": 0.1, "mb_report_all": 200.0}
+    small = {"cpu_seconds_labels": 5.0, "cpu_seconds_report_all": 1.0, "cpu_seconds_index": 0.5, "mb_report_all": 200.0}
     large = {
         "cpu_seconds_labels": 50.0,
         "cpu_seconds_report_all": 100.0,
-        "cpu_seconds_index": 1.9,
+        "cpu_seconds_index": 90.0,
         "mb_report_all": 2e3,
     }
+    small |= {"jobs_labels": 8, "jobs_report_all": 1, "jobs_index": 8}
     disk = {"files_per_image_labels": 3.0, "bytes_per_image_labels": 100.0}
     figures = scale.compare(small | disk, large | disk | {"bytes_per_image_report": 900.0}, 500, 5000)
     assert figures["growth_cpu_seconds_labels"] == pytest.approx(1)
