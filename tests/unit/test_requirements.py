@@ -47,6 +47,8 @@ def test_requests_grow_with_the_attempt_the_image_and_the_shard(stage):
     assert request_memory_mb(stage, 10**6, 2) >= 2 * request_memory_mb(stage, 10**6, 1) - 250
     assert request_minutes(stage, 10**6, 64, 2) >= 2 * request_minutes(stage, 10**6, 64, 1) - 5
     assert request_memory_mb(stage, 10**7, 1) > request_memory_mb(stage, 10**5, 1)
+    # 294 MB for the weak labels of 20,000 images in one file.
+    assert request_memory_mb(stage, 10**5, 1, images=20_000) >= request_memory_mb(stage, 10**5, 1) + 250
     assert request_minutes(stage, 10**7, 6400, 1) > request_minutes(stage, 10**5, 64, 1)
 
 
