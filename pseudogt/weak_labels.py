@@ -81,8 +81,8 @@ def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], class
                 {"crop_xyxy": crop.tolist(), "tags": [to_category[i] for i in np.flatnonzero(tags)]}
                 for crop, tags in zip(image.crops_xyxy, image.crop_tags, strict=True)
             ]
-        for box, train_id, crowd in zip(image.boxes_xyxy, image.box_classes, image.box_iscrowd, strict=True):
-            x0, y0, x1, y1 = (int(v) for v in box)
+        columns = (image.boxes_xyxy.tolist(), image.box_classes.tolist(), image.box_iscrowd.tolist())
+        for (x0, y0, x1, y1), train_id, crowd in zip(*columns, strict=True):
             document["annotations"].append(
                 {
                     "id": len(document["annotations"]) + 1,

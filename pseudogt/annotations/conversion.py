@@ -218,11 +218,13 @@ class _Converter:
                 state[train_id] = UNKNOWN
                 continue
             pixels = scale_corners(box.xyxy, record.width, record.height) if boxed.relative else box.xyxy
-            whole, clipped = round_outwards(pixels), clip_to_image(pixels, record)
+            whole = round_outwards(pixels)
+            clipped = clip_to_image(whole, pixels, record)
             if clipped is None:
                 self._report_bad_box(number, box.label, pixels, record)
                 continue
-            self.counts["boxes stick out of their image and are clipped"] += clipped != whole
+            if clipped != whole:
+                self.counts["boxes stick out of their image and are clipped"] += 1
             if (clipped, train_id) in seen:
                 self.counts["boxes are there twice, with equal corners and class; one of each is kept"] += 1
                 continue
@@ -255,10 +257,11 @@ def assemble(record: ImageRecord, boxes: Sequence[FittedBox], state: NDArray[np.
     )
 
 
-def clip_to_image(pixels: Corners, record: ImageRecord) -> WholeCorners | None:
-    """Whole pixels of a box inside its image; None if it has no area there."""
-    limits = (record.width, record.height) * 2
-    x0, y0, x1, y1 = (min(max(v, 0), limit) for v, limit in zip(round_outwards(pixels), limits, strict=True))
+def clip_to_image(whole: WholeCorners, pixels: Corners, record: ImageRecord) -> WholeCorners | None:
+    """Whole pixels of a box inside its image; None if it, or what is to be seen of it, has no area."""
+    x0, y0, x1, y1 = whole
+    if x0 < 0 or y0 < 0 or x1 > record.width or y1 > record.height:
+        x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, record.width), min(y1, record.height)
     has_area = pixels[2] > pixels[0] and pixels[3] > pixels[1] and x1 > x0 and y1 > y0
     return (x0, y0, x1, y1) if has_area else None
 
@@ -271,8 +274,8 @@ def scale_corners(corners: Corners, width: int, height: int) -> Corners:
 
 def round_outwards(corners: Corners) -> WholeCorners:
     """Smallest half-open box of whole pixels that holds the corners, of each axis at least one pixel."""
-    x0, y0 = (math.floor(value + ROUNDING_PX) for value in corners[:2])
-    x1, y1 = (math.ceil(value - ROUNDING_PX) for value in corners[2:])
+    x0, y0 = math.floor(corners[0] + ROUNDING_PX), math.floor(corners[1] + ROUNDING_PX)
+    x1, y1 = math.ceil(corners[2] - ROUNDING_PX), math.ceil(corners[3] - ROUNDING_PX)
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 

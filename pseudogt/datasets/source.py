@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,8 @@ class SourceFiles:
 
 def find_image(folder: Path, stem: str) -> Path:
     """Return the image ``stem`` with any known suffix; ``ValueError`` if there is none or more than one."""
-    found = [path for path in (folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES) if path.is_file()]
+    start = str(folder / stem)
+    found = [Path(start + suffix) for suffix in IMAGE_SUFFIXES if os.path.isfile(start + suffix)]
     if not found:
         raise ValueError(f"{folder / stem}: no image of that name (.jpg, .png, ...); add it or take it off the list")
     if len({path.stat().st_ino for path in found}) > 1:

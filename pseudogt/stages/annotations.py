@@ -12,7 +12,7 @@ from pathlib import Path
 from pseudogt.annotations import convert_annotations
 from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.index import read_shard, read_shards
+from pseudogt.index import read_shard
 from pseudogt.weak_labels import write_weak_labels
 
 SHOWN = 20
@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out-dir", type=Path, required=True, help="folder for <shard>.json")
     args = parser.parse_args(argv)
     settings = parse_settings(AnnotationsSettings, args.settings)
-    records, classes = read_shards(args.shards)
+    shards = {path: read_shard(path) for path in args.shards}
+    records = [record for found, _ in shards.values() for record in found]
+    classes = shards[args.shards[-1]][1]
     result = convert_annotations(settings, args.data_root, records, classes)
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -36,9 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         more = [f"and {hidden} more; snakemake check lists them all"] if hidden > 0 else []
         raise ValueError("\n".join(["the annotations have problems:", *result.problems[:SHOWN], *more]))
     images = {image.image_id: image for image in result.images}
-    for shard in args.shards:
-        of_shard = [images[record.image_id] for record in read_shard(shard)[0]]
-        write_weak_labels(args.out_dir / f"{shard.stem}.json", of_shard, classes)
+    for path, (found, _) in shards.items():
+        of_shard = [images[record.image_id] for record in found]
+        write_weak_labels(args.out_dir / f"{path.stem}.json", of_shard, classes)
 
 
 if __name__ == "__main__":
