@@ -4,7 +4,7 @@ Makes such a set (or takes one: a folder with ``images/`` and ``annotations.json
 their own, the header check of everything (`pseudogt.stages.check`) and the conversion of the boxes to weak labels by
 shards (`pseudogt.stages.annotations`), and beside them pycocotools' reading of the JSON with Pillow's of the headers.
 
-    python benchmarks/datasets.py [--data DIR] [--quick] --json OUT
+    python benchmarks/datasets.py [--data DIR] [--quick] [--repeats N] --json OUT
 
 ``--quick`` makes a twentieth of the images, once.
 """
@@ -45,11 +45,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with images/ and annotations.json")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each; their median is printed")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         data = arguments.data or make_set(Path(scratch) / "set", IMAGES // 20 if arguments.quick else IMAGES)
-        figures = measure(data, Path(scratch), repeats=1 if arguments.quick else 5)
+        figures = measure(data, Path(scratch), repeats=1 if arguments.quick else arguments.repeats)
     print_table(figures)
     write_figures(arguments.json, figures)
 
