@@ -206,8 +206,10 @@ def render_street(
 
 def _leave_out(layout: Layout, rng: Rng, probability: float) -> Layout:
     """Take all cars, persons or bicycles from a scene, each by its own chance."""
-    left_out = [name for name in ("cars", "persons", "bicycles") if rng.random() < probability]
-    return replace(layout, **dict.fromkeys(left_out, (0, 0)))
+    stays = rng.random(3) >= probability
+    counts = (layout.cars, layout.persons, layout.bicycles)
+    cars, persons, bicycles = (each if stay else (0, 0) for each, stay in zip(counts, stays, strict=True))
+    return replace(layout, cars=cars, persons=persons, bicycles=bicycles)
 
 
 def number_instances(
