@@ -184,7 +184,7 @@ def test_size_must_be_a_multiple_of_the_stride(size):
         build_jtsm_backbone("small", init="scratch")(torch.zeros(1, 3, *size))
 
 
-def test_neck_drops_only_in_training_and_starts_as_the_authors():
+def test_neck_drops_only_in_training_and_keeps_the_size_of_what_it_sees():
     torch.manual_seed(3)
     neck = Neck(channels=4, widths=(300, 200))
     pooled = torch.rand(5, 4, 7, 7)
@@ -192,8 +192,7 @@ def test_neck_drops_only_in_training_and_starts_as_the_authors():
     first = torch.relu(pooled.reshape(5, -1) @ neck.fc1.weight.T + neck.fc1.bias)
     torch.testing.assert_close(neck(pooled), torch.relu(first @ neck.fc2.weight.T + neck.fc2.bias))
     neck.train()
-    assert (neck(pooled) == 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
     kept = Neck(channels=4, widths=(300, 200), dropout=0.0).train()
-    assert (kept(pooled) > 0).float().mean() > 0.9
-    assert neck.fc1.weight.std().item() == pytest.approx(0.005, rel=0.02)
-    assert np.all(neck.fc2.bias.detach().numpy() == np.float32(0.1))
+    assert (neck(pooled) == 0).float().mean() > (kept(pooled) == 0).float().mean() + 0.2
+    assert neck.fc1.weight.std().item() == pytest.approx((2 / neck.fc1.in_features) ** 0.5, rel=0.02)
+    assert 0.3 < kept(pooled).square().mean() / pooled.square().mean() < 3
