@@ -229,7 +229,7 @@ def make_panoptic(
     labelled, owner = assign_boxes(semantic, weak, instances)
     numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
     panoptic_id = compose_panoptic(labelled, owner, numbers, classes)
-    return panoptic_id, _find_crowds(panoptic_id, classes)
+    return panoptic_id, find_crowds(panoptic_id, classes)
 
 
 def adopt_instances(
@@ -255,9 +255,10 @@ def adopt_instances(
     agree = panoptic_to_semantic(proposed, classes) == semantic
     instances = np.where(agree, proposed % INSTANCE_DIVISOR, 0).astype(np.int32)
     panoptic_id = combine_semantic_and_instances(semantic, instances, classes)
-    return panoptic_id, _find_crowds(panoptic_id, classes)
+    return panoptic_id, find_crowds(panoptic_id, classes)
 
 
-def _find_crowds(panoptic_id: NDArray[np.int32], classes: ClassTable) -> set[int]:
+def find_crowds(panoptic_id: NDArray[np.int32], classes: ClassTable) -> set[int]:
+    """Ids, present in ``(H, W)`` panoptic ids, of things without instance."""
     without_instance = {classes.category_ids[t] * INSTANCE_DIVISOR for t in classes.thing_ids}
     return without_instance & set(np.unique(panoptic_id).tolist())

@@ -56,18 +56,13 @@ def compute_semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return loss / known
 
 
-def label_by_segments(
-    probabilities: NDArray[np.float32],
-    members: NDArray[np.bool_],
-    areas: NDArray[np.integer],
-    tags: NDArray[np.bool_],
-    things: int,
-) -> NDArray[np.uint8]:
-    """Semantic label of each superpixel by the classes of the proposals that hold it.
+def score_segments(
+    probabilities: NDArray[np.float32], members: NDArray[np.bool_], areas: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Score of each class on each superpixel by the proposals that hold it.
 
-    A class's score on a superpixel is its mean probability over the proposals that hold it, each
-    weighted by one over its area: a small one says more about its pixels. The label is that of the
-    tagged class with the highest score; unknown where no proposal is.
+    It is the class's mean probability over these proposals, each weighted by one over its area: a
+    small one says more about its pixels.
 
     Differs from the paper's code, in which shares (probabilities times the softmax over proposals)
     are added: they are large for one proposal of each class and say nothing of the others.
@@ -79,6 +74,30 @@ def label_by_segments(
     members : (R, S) bool
     areas : (S,) int
         Pixels of the superpixels.
+
+    Returns
+    -------
+    (C, S) float32
+        0 where no proposal is.
+    """
+    weights = (members / np.maximum(members @ areas, 1)[:, None]).astype(np.float32)
+    return (probabilities.T @ weights) / np.maximum(weights.sum(0), np.float32(1e-12))
+
+
+def label_by_segments(
+    probabilities: NDArray[np.float32],
+    members: NDArray[np.bool_],
+    areas: NDArray[np.integer],
+    tags: NDArray[np.bool_],
+    things: int,
+) -> NDArray[np.uint8]:
+    """Semantic label of each superpixel: the tagged class with the highest of :func:`score_segments`.
+
+    Parameters
+    ----------
+    probabilities : (R, C) float32
+    members : (R, S) bool
+    areas : (S,) int
     tags : (C,) bool
     things : int
         The first K classes are things.
@@ -86,12 +105,12 @@ def label_by_segments(
     Returns
     -------
     (S,) uint8
+        ``IGNORE_LABEL`` where no proposal is.
     """
     present = np.flatnonzero(tags)
     if not len(present):
         return np.full(members.shape[1], IGNORE_LABEL, np.uint8)
-    weights = members / np.maximum(members @ areas, 1)[:, None]
-    scores = probabilities[:, present].T @ weights.astype(np.float32)
+    scores = score_segments(probabilities[:, present], members, areas)
     labels = np.where(present < things, THINGS, present - things + 1)[scores.argmax(0)].astype(np.uint8)
     labels[~members.any(0)] = IGNORE_LABEL
     return labels

@@ -17,16 +17,18 @@ from tqdm import tqdm
 from models.jtsm.detection import DetectionPlan, Detections, detect
 from models.jtsm.model import JtsmModel
 from models.jtsm.samples import MiningImage, Placement, choose_size, collate, make_view
-from models.jtsm.semantic import label_by_segments
+from models.jtsm.semantic import score_segments
 from models.training import autocast, choose_device, choose_precision
+from pseudogt.candidates import candidate_classes
 from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.mined import MinedSettings
 from pseudogt.index import ImageRecord, read_shard
 from pseudogt.io import read_image
 from pseudogt.label_files import write_labels
-from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
 from pseudogt.panoptic_merge import MergedPanoptic, merge_panoptic
 from pseudogt.proposal_files import ProposalFile
+from pseudogt.refinement import find_crowds
 from pseudogt.score_files import write_scores
 from pseudogt.weak_labels import read_weak_labels
 
@@ -71,16 +73,21 @@ def label_shard(arguments: argparse.Namespace, settings: MinedSettings) -> None:
             else:
                 if record.image_id not in weak:
                     raise ValueError(f"{arguments.weak_labels}: no weak labels of image {record.image_id!r}")
-                possible = weak[record.image_id].possible
-                merged, maps = label_image(model, sample, plan, settings, possible)
-                train_ids = np.flatnonzero(possible)
+                allowed = candidate_classes(weak[record.image_id], classes)
+                merged, maps = label_image(model, sample, plan, settings, allowed)
+                train_ids = np.flatnonzero(weak[record.image_id].possible)
                 label = panoptic_to_semantic(merged.panoptic_id, classes)
                 confidence = measure_confidence(label, maps)
                 small = [shrink(maps[train_id]) for train_id in train_ids]
                 size = shrink(maps[0]).shape
                 stacked = np.array(small, np.float32).reshape(-1, *size)
                 scores.add(record.image_id, stacked, train_ids, label, confidence)
-            labels.add(record.image_id, merged.panoptic_id, scores=merged.scores)
+            labels.add(
+                record.image_id,
+                merged.panoptic_id,
+                crowd_ids=find_crowds(merged.panoptic_id, classes),
+                scores=merged.scores,
+            )
 
 
 def make_plan(model: JtsmModel, settings: MinedSettings) -> DetectionPlan:
@@ -122,7 +129,7 @@ def label_image(
     sample: MiningImage,
     plan: DetectionPlan,
     settings: MinedSettings,
-    possible: NDArray[np.bool_] | None,
+    allowed: NDArray[np.bool_] | None,
 ) -> tuple[MergedPanoptic, NDArray[np.float32]]:
     """Panoptic label of an image, and scores ``(C, H, W)`` of all classes in [0, 1].
 
@@ -132,16 +139,21 @@ def label_image(
     sample : MiningImage
     plan : DetectionPlan
     settings : MinedSettings
-    possible : (C,) bool or None
-        Classes that may be found, by train id; None for all.
+    allowed : (C, H, W) bool or None
+        Classes that may be found at each pixel, by train id; None for all.
     """
     classes = model.classes
-    tags = None if possible is None else possible[model.order]
-    found = detect(model.network, sample, plan, tags=tags)
+    found = detect(model.network, sample, plan, tags=None if allowed is None else allowed.any((1, 2))[model.order])
+    if allowed is not None:
+        found = keep_allowed(found, allowed, classes)
     if settings.stuff == "segments":
-        found = found._replace(semantic=find_stuff_by_segments(model, sample, plan, found.presence, tags))
-    of_labels = np.append(IGNORE_LABEL, classes.stuff_ids).astype(np.uint8)
-    semantic = np.where(found.semantic.any(0), of_labels[found.semantic.argmax(0)], np.uint8(IGNORE_LABEL))
+        semantic = label_by_segments(model, sample, plan, found.presence, allowed)
+        is_stuff = np.equal.outer(classes.stuff_ids, semantic)
+        is_thing = np.isin(semantic, classes.thing_ids)[None]
+        found = found._replace(semantic=np.concatenate([is_thing, is_stuff]).astype(np.float32))
+    else:
+        of_labels = np.append(IGNORE_LABEL, classes.stuff_ids).astype(np.uint8)
+        semantic = np.where(found.semantic.any(0), of_labels[found.semantic.argmax(0)], np.uint8(IGNORE_LABEL))
     merged = merge_panoptic(
         found.masks,
         found.scores,
@@ -151,18 +163,28 @@ def label_image(
         min_score=settings.min_instance_score,
         **settings.model_dump(include=set(MERGE)),
     )
+    left = (merged.panoptic_id == VOID) & np.isin(semantic, classes.thing_ids)
+    merged.panoptic_id[left] = classes.train_to_category[semantic[left]] * INSTANCE_DIVISOR
     return add_stuff_scores(merged, found, classes), spread_scores(found, classes)
 
 
+def keep_allowed(found: Detections, allowed: NDArray[np.bool_], classes: ClassTable) -> Detections:
+    """Leave out the pixels of instances and of stuff whose tags say that the class is not there."""
+    stuff = np.concatenate([allowed[classes.thing_ids].any(0, keepdims=True), allowed[classes.stuff_ids]])
+    return found._replace(
+        masks=found.masks & allowed[classes.thing_ids[found.classes]], semantic=found.semantic * stuff
+    )
+
+
 @torch.inference_mode()
-def find_stuff_by_segments(
+def label_by_segments(
     model: JtsmModel,
     sample: MiningImage,
     plan: DetectionPlan,
     presence: NDArray[np.float32],
-    tags: NDArray[np.bool_] | None,
-) -> NDArray[np.float32]:
-    """Semantic labels ``(S, H, W)``, 0 or 1, of the mining head's scores on superpixels; 0 where it says nothing.
+    allowed: NDArray[np.bool_] | None,
+) -> NDArray[np.uint8]:
+    """Train ids ``(H, W)`` by the mining head's scores on superpixels; ``IGNORE_LABEL`` where it says nothing.
 
     Parameters
     ----------
@@ -171,8 +193,9 @@ def find_stuff_by_segments(
     plan : DetectionPlan
         Its first size is taken.
     presence : (C,) float32
-        Of the classes, in the network's order; without ``tags`` those above 0.5 take part.
-    tags : (C,) bool or None
+        Of the classes, in the network's order; without ``allowed`` those above 0.5 take part.
+    allowed : (C, H, W) bool or None
+        By train id.
     """
     height, width = sample.image.shape[:2]
     size = choose_size((height, width), plan.short_sides_px[0], plan.long_side_px)
@@ -180,12 +203,16 @@ def find_stuff_by_segments(
     batch = {name: tensor.to(plan.device) for name, tensor in collate([sample], [0], [view]).items()}
     with autocast(plan.dtype, plan.device):
         probabilities = model.network.propose(batch).mined.classes.float().cpu().numpy()
-    present = presence > 0.5 if tags is None else tags
     areas = np.bincount(sample.superpixels.ravel(), minlength=sample.members.shape[1])
-    members = sample.members[view.rows]
-    of_superpixels = label_by_segments(probabilities, members, areas, present, model.network.things)
-    labels = np.arange(model.network.stuff + 1)[:, None, None]
-    return (of_superpixels[sample.superpixels] == labels).astype(np.float32)
+    scores = score_segments(probabilities, sample.members[view.rows], areas)
+    if allowed is None:
+        scores[presence <= 0.5] = 0
+    best, label = np.zeros((height, width), np.float32), np.full((height, width), IGNORE_LABEL, np.uint8)
+    for train_id, of_class in zip(model.order.tolist(), scores, strict=True):
+        value = of_class[sample.superpixels]
+        better = value > best if allowed is None else (value > best) & allowed[train_id]
+        best[better], label[better] = value[better], train_id
+    return label
 
 
 def add_stuff_scores(merged: MergedPanoptic, found: Detections, classes: ClassTable) -> MergedPanoptic:

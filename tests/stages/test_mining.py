@@ -170,8 +170,40 @@ def test_without_weak_labels_all_classes_may_be_found(dataset, model, tmp_path):
 def test_stuff_may_come_from_segments(dataset, model, tmp_path):
     extra = ("--weak-labels", dataset / "weak.json", "--scores", tmp_path / "scores.h5")
     labels = predict(dataset, model, tmp_path / "0", *extra, stuff="segments", min_instance_score=1, flip=False)
-    stuff = {s["category_id"] for image_id in labels.image_ids for s in labels.segments(image_id)}
+    stuff = {s["category_id"] for image_id in labels.image_ids for s in labels.segments(image_id) if not s["iscrowd"]}
     assert stuff and stuff <= {1, 2}
+
+
+@pytest.mark.parametrize("stuff", ["branch", "segments"])
+def test_a_crop_holds_the_classes_of_its_tags_only(dataset, model, tmp_path, stuff):
+    weak, classes = read_weak_labels([dataset / "weak.json"])
+    for image in weak.values():
+        image.crop_tags[0] = [True, False, False]
+    write_weak_labels(tmp_path / "weak.json", list(weak.values()), classes)
+    extra = ("--weak-labels", tmp_path / "weak.json", "--scores", tmp_path / "scores.h5")
+    labels = predict(dataset, model, tmp_path / "0", *extra, stuff=stuff, min_instance_score=0)
+    scores = ScoreFile(tmp_path / "scores.h5")
+    right = set()
+    for image_id in labels.image_ids:
+        semantic = panoptic_to_semantic(labels.read(image_id), CLASSES)
+        assert set(np.unique(semantic[:, :48])) <= {ROAD, IGNORE_LABEL}
+        right |= set(np.unique(semantic[:, 48:]))
+        values, train_ids = scores.read(image_id)
+        assert not values[np.isin(train_ids, [SKY, CAR]), :, :12].any()
+    assert CAR in right
+
+
+def test_things_that_no_instance_has_are_crowds(dataset, model, tmp_path):
+    weak, classes = read_weak_labels([dataset / "weak.json"])
+    for image in weak.values():
+        image.tags[CAR] = True
+        image.crop_tags[0] = [False, False, True]
+    write_weak_labels(tmp_path / "weak.json", list(weak.values()), classes)
+    extra = ("--weak-labels", tmp_path / "weak.json", "--scores", tmp_path / "scores.h5")
+    labels = predict(dataset, model, tmp_path / "0", *extra, stuff="segments", min_instance_score=1, flip=False)
+    cars = [s for image_id in labels.image_ids for s in labels.segments(image_id) if s["category_id"] == 3]
+    assert len(cars) == len(labels.image_ids)
+    assert all(s["iscrowd"] and s["id"] == 3000 for s in cars)
 
 
 def test_an_image_without_proposals_is_named(dataset, tmp_path):
