@@ -272,12 +272,16 @@ def make_read_only(target: Path) -> Iterator[None]:
     """The folder of ``target`` can't be written for some time; ``target`` is gone."""
     remove(target)
     parent = target.parent
+    # Snakemake removes folders that are empty after a failed job, which it can't where something is mounted.
+    stone = parent / "stone"
+    stone.touch()
     subprocess.run(["mount", "--bind", parent, parent], check=True)
     subprocess.run(["mount", "-o", "remount,ro,bind", parent], check=True)
     try:
         yield
     finally:
         subprocess.run(["umount", parent], check=True)
+        stone.unlink()
 
 
 def try_memory(place: Path, whole: Path, arguments: argparse.Namespace, seconds: float) -> dict[str, float | None]:
@@ -344,13 +348,15 @@ def read_broken(whole: Path, path: Path, reader: str, damage, rng: random.Random
 @contextmanager
 def keep(path: Path) -> Iterator[None]:
     """Whatever happens to a file or folder, put it back with its times."""
-    aside = path.with_name(f"{path.name}.aside")
-    subprocess.run(["cp", "-a", path, aside], check=True)
-    try:
-        yield
-    finally:
-        remove(path)
-        aside.rename(path)
+    # Aside is outside the results: Snakemake removes a folder with all that is in it before it makes it anew.
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder, path.name)
+        subprocess.run(["cp", "-a", path, aside], check=True)
+        try:
+            yield
+        finally:
+            remove(path)
+            subprocess.run(["cp", "-a", aside, path], check=True)
 
 
 def cut_file(path: Path, rng: random.Random) -> None:

@@ -149,7 +149,7 @@ def label_image(
     if settings.stuff == "segments":
         semantic = label_by_segments(model, sample, plan, found.presence, allowed)
         is_stuff = np.equal.outer(classes.stuff_ids, semantic)
-        is_thing = np.isin(semantic, classes.thing_ids)[None]
+        is_thing = np.isin(semantic[None], classes.thing_ids)
         found = found._replace(semantic=np.concatenate([is_thing, is_stuff]).astype(np.float32))
     else:
         of_labels = np.append(IGNORE_LABEL, classes.stuff_ids).astype(np.uint8)
