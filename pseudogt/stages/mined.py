@@ -143,7 +143,8 @@ def label_image(
         Classes that may be found at each pixel, by train id; None for all.
     """
     classes = model.classes
-    found = detect(model.network, sample, plan, tags=None if allowed is None else allowed.any((1, 2))[model.order])
+    tags = None if allowed is None else np.asarray(allowed.any((1, 2)))[model.order]
+    found = detect(model.network, sample, plan, tags=tags)
     if allowed is not None:
         found = keep_allowed(found, allowed, classes)
     if settings.stuff == "segments":
