@@ -12,7 +12,8 @@ Runs the workflow with `configs/<run>.yaml` in the current folder (a finished ru
   proposals by their own score; the classifier's CAM labels with connected components as things.
 
 On train, of mined labels and of CAM labels with connected components, both with the true tags. ``--steps`` adds
-a run without the refinement heads and the mask branch, and one without the mask branch.
+what each part adds: the mining head alone, which is trained once more, with the segments of proposals for masks and for
+stuff; the refinement heads; masks of the mask branch; stuff of the semantic branch.
 """
 
 from __future__ import annotations
@@ -52,13 +53,15 @@ PREVALENCE = (0.2, 0.8)
 
 MIN_COMPONENT_PX = 16
 
-STEPS = {
-    "mil": {"refinements": 0, "masks": False},
-    "refinement": {"masks": False},
-}
-"""Mining settings of the runs of ``--steps``; the whole is the run itself. Several classes of stuff need the semantic
-branch, so it stays."""
+SEGMENTS = {"masks": "segments", "stuff": "segments"}
 
+STEPS = {
+    "mil": {"mining": {"refinements": 0, "masks": False}, "mined": SEGMENTS},
+    "refinement": {"mined": SEGMENTS},
+    "mask_branch": {"mined": SEGMENTS | {"masks": "branch"}},
+    "semantic_branch": {"mined": SEGMENTS | {"masks": "branch", "stuff": "branch"}},
+}
+"""Settings of the runs of ``--steps``, each with one part more. All but the first take the network of the whole run."""
 
 BEFORE_MINING = ("streets", "ground_truth", "weak_labels", "proposals", "classifier", "index", "index.json")
 """Results that a run of ``--steps`` shares with the whole one, the index last."""
@@ -83,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="streets-jtsm", help="name of a file in configs/")
     parser.add_argument("--data", type=Path, help="the dataset's folder, for all but streets")
-    parser.add_argument("--steps", action="store_true", help="also train what each part adds; two more minings")
+    parser.add_argument("--steps", action="store_true", help="also what each part adds; one more mining")
     parser.add_argument("--quick", action="store_true", help="the tiny chain of the tests; shows that it runs")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
@@ -101,12 +104,12 @@ def main() -> None:
     write_figures(arguments.json, figures)
 
 
-def start_workflow(arguments: argparse.Namespace, name: str, mining: dict, targets: list[str]) -> None:
-    """Run the workflow up to ``targets``."""
+def start_workflow(arguments: argparse.Namespace, name: str, settings: dict[str, dict], targets: list[str]) -> None:
+    """Run the workflow up to ``targets``, with other settings by section."""
     config = REPOSITORY / ("tests/workflow/tiny-jtsm.yaml" if arguments.quick else f"configs/{arguments.run}.yaml")
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
     command += ["--configfile", str(config), "--config", f"name={name}"]
-    command += [f"mining={json.dumps(mining)}"] if mining else []
+    command += [f"{section}={json.dumps(values)}" for section, values in settings.items()]
     command += [f"data_root={arguments.data.resolve()}"] if arguments.data else []
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run([*command, "--", *targets], check=True, env=os.environ | {"PATH": path})
@@ -254,9 +257,10 @@ def score_train_components(run: Run) -> dict[str, float | None]:
 
 
 def run_step(arguments: argparse.Namespace, whole: str, step: str) -> dict[str, float | None]:
-    """Mine with less and score on val; what does not depend on the mining is that of the whole run."""
+    """Score a step on val; what does not depend on its settings is that of the whole run."""
     name = f"{whole}-{step}"
-    for stage in BEFORE_MINING:
+    shared = BEFORE_MINING if "mining" in STEPS[step] else (*BEFORE_MINING, "mining")
+    for stage in shared:
         source, copy = Path("results", whole, stage), Path("results", name, stage)
         if source.is_dir() and not copy.exists():
             shutil.copytree(source, copy, copy_function=os.link)

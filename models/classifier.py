@@ -59,7 +59,11 @@ class TagClassifier(nn.Module):
 
     def decode(self, images: Tensor) -> Tensor:
         """Features ``(B, channels, H / 4, W / 4)``, of which the logits are a linear function."""
-        features = self.backbone(normalise_images(images))[: len(self.lateral)]
+        return self.decode_normalised(normalise_images(images))
+
+    def decode_normalised(self, images: Tensor) -> Tensor:
+        """:meth:`decode` of images that :func:`models.backbones.normalise_images` made."""
+        features = self.backbone(images)[: len(self.lateral)]
         decoded = F.relu(self.lateral[-1](features[-1]))
         for level in reversed(range(len(self.fuse))):
             finer = self.lateral[level](features[level])

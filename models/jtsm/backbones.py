@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbones import BACKBONE_NAMES, ResNetBackbone, SmallBackbone, build_backbone, normalise_images
-from models.classifier import ClassifierModel
+from models.classifier import ClassifierModel, TagClassifier, build_tag_classifier
 from models.jtsm.foreign_weights import read_resnet_ws_weights
 
 STRIDE = 8
@@ -102,9 +102,15 @@ class JtsmBackbone(nn.Module):
 
 
 def build_jtsm_backbone(
-    name: str, *, init: str, weights: str | Path | None = None, levels: int = 4, freeze: str = "all"
+    name: str,
+    *,
+    init: str,
+    weights: str | Path | None = None,
+    levels: int = 4,
+    decoder_channels: int = 0,
+    freeze: str = "all",
 ) -> JtsmBackbone:
-    """Build a backbone with a feature map at stride 8, or 4 with one level.
+    """Build a backbone with a feature map at stride 8, or 4 with one level or with a decoder.
 
     Parameters
     ----------
@@ -120,6 +126,9 @@ def build_jtsm_backbone(
         Stages of the network up to the one whose output is the feature map, 1 to 4; the stages after
         it are left out. With ``classifier`` it is the number that the classifier used, whatever is given:
         the others were never trained. ResNet-WS always has 4.
+    decoder_channels : int
+        Width of the decoder of the tag classifier, whose output is then the feature map; 0 for none. With
+        ``classifier`` any other number says that its decoder is wanted, as wide as it is.
     freeze : str
         See :meth:`JtsmBackbone.set_freeze`.
 
@@ -137,8 +146,16 @@ def build_jtsm_backbone(
             f"backbone {name!r} with init {init!r} and weights {weights!r}: "
             "weights name a file, and only init 'scratch' goes without"
         )
-    build = _build_resnet_ws if name in RESNET_WS_NAMES else _build_dilated
-    backbone = build(name, init, None if weights is None else str(weights), levels)
+    source = None if weights is None else str(weights)
+    backbone: JtsmBackbone
+    if name in RESNET_WS_NAMES:
+        backbone = _build_resnet_ws(name, init, source, levels)
+    elif init == "classifier":
+        backbone = _take_from_classifier(name, Path(str(source)), with_decoder=bool(decoder_channels))
+    elif decoder_channels:
+        backbone = _build_decoded(name, init, levels, decoder_channels)
+    else:
+        backbone = DilatedBackbone(build_backbone(name, weights=source), name=name, levels=levels)
     backbone.set_freeze(freeze)
     return backbone
 
@@ -155,20 +172,23 @@ def _build_resnet_ws(name: str, init: str, weights: str | None, levels: int) -> 
     return backbone
 
 
-def _build_dilated(name: str, init: str, weights: str | None, levels: int) -> DilatedBackbone:
-    if init == "classifier" and weights is not None:
-        return _take_from_classifier(name, Path(weights))
-    return DilatedBackbone(build_backbone(name, weights=weights), name=name, levels=levels)
+def _build_decoded(name: str, init: str, levels: int, channels: int) -> DecodedBackbone:
+    if init != "scratch":
+        raise ValueError(f"a decoder comes from the tag classifier: init 'classifier' has one, init {init!r} has not")
+    classifier = build_tag_classifier(backbone=name, class_count=1, levels=levels, channels=channels)
+    return DecodedBackbone(classifier, name=name, levels=levels, channels=channels)
 
 
-def _take_from_classifier(name: str, path: Path) -> DilatedBackbone:
+def _take_from_classifier(name: str, path: Path, *, with_decoder: bool) -> JtsmBackbone:
     model = ClassifierModel.load(path)
-    found = model.architecture["backbone"]
+    found, levels = model.architecture["backbone"], model.architecture["levels"]
     if found != name:
         raise ValueError(
             f"{path}: a tag classifier with backbone {found!r}; set the backbone of JTSM to it, not {name!r}"
         )
-    return DilatedBackbone(model.network.backbone, name=name, levels=model.architecture["levels"])
+    if with_decoder:
+        return DecodedBackbone(model.network, name=name, levels=levels, channels=model.architecture["channels"])
+    return DilatedBackbone(model.network.backbone, name=name, levels=levels)
 
 
 class ResNetWS(JtsmBackbone):
@@ -324,6 +344,35 @@ class DilatedBackbone(JtsmBackbone):
     def compute_features(self, images: Tensor) -> Tensor:
         """Output of the last stage kept."""
         return self.stages(self.stem(images))
+
+
+class DecodedBackbone(JtsmBackbone):
+    """The tag classifier without its last layer: features of its decoder, at stride 4, of all its levels.
+
+    Parameters
+    ----------
+    classifier : TagClassifier
+    name : str
+        Of its backbone.
+    levels, channels : int
+        As it was built with.
+    """
+
+    stride = 4
+
+    def __init__(self, classifier: TagClassifier, *, name: str, levels: int, channels: int) -> None:
+        architecture = {"name": name, "levels": levels, "decoder_channels": channels}
+        super().__init__(channels=channels, architecture=architecture)
+        self.classifier = classifier
+        del classifier.classify
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """RGB images ``(B, 3, H, W)`` in 0..255 with ImageNet's mean and deviation removed."""
+        return normalise_images(images)
+
+    def compute_features(self, images: Tensor) -> Tensor:
+        """Output of the decoder."""
+        return self.classifier.decode_normalised(images)
 
 
 def _split(body: nn.Module) -> tuple[nn.Module, list[nn.Module]]:

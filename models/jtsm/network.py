@@ -284,6 +284,7 @@ def build_jtsm_network(
     init: str,
     weights: str | Path | None,
     levels: int,
+    decoder_channels: int = 0,
     freeze: str,
     neck_widths: tuple[int, int] | None,
     dropout: float,
@@ -299,7 +300,9 @@ def build_jtsm_network(
 
     A ResNet-WS starts with the neck that its weight file holds.
     """
-    body = build_jtsm_backbone(backbone, init=init, weights=weights, levels=levels, freeze=freeze)
+    body = build_jtsm_backbone(
+        backbone, init=init, weights=weights, levels=levels, decoder_channels=decoder_channels, freeze=freeze
+    )
     holds_neck = init == "weights" and backbone.startswith("resnet_ws")
     return JtsmNetwork(
         backbone=body,

@@ -41,6 +41,11 @@ class MiningSettings(TrainingSettings):
         description="Stages of the backbone up to the features used, at stride 8 (1: 4); a classifier brings its own "
         "number. Fewer see less of the surroundings: better where things, few pixels wide, go together.",
     )
+    decoder: bool = Field(
+        False,
+        description="Whether the features are those of the classifier's decoder, at stride 4 and of all its levels, in "
+        "place of those of its last stage.",
+    )
     neck_widths: tuple[int, int] = Field(
         (512, 512), description="Widths of the two layers over the pooled features; 4096 and 4096 in the paper."
     )
@@ -122,4 +127,6 @@ class MiningSettings(TrainingSettings):
             raise ValueError(
                 f"init: classifier has no {self.backbone}; choose a backbone of the tag classifier, or init: weights"
             )
+        if self.decoder and self.init != "classifier":
+            raise ValueError(f"decoder: true with init: {self.init}; only init: classifier brings a decoder")
         return self

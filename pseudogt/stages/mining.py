@@ -107,12 +107,14 @@ def build_model(classes: ClassTable, settings: MiningSettings, weights: Path | N
         "stuff": len(classes.stuff_ids),
         "mask_channels": settings.mask_channels if settings.masks else 0,
         "semantic_channels": settings.semantic_channels if settings.semantic else 0,
+        "decoder_channels": int(settings.decoder),
     }
     start = weights or settings.weights
     network = build_jtsm_network(**heads, init=settings.init, weights=start, neck_widths=settings.neck_widths)
     # A classifier and a default say more than the settings do.
     found = {
         "levels": network.backbone.architecture["levels"],
+        "decoder_channels": network.backbone.architecture.get("decoder_channels", 0),
         "neck_widths": (network.neck.fc1.out_features, network.neck.fc2.out_features),
     }
     return JtsmModel(network, heads | found, classes, settings.max_proposals, settings.model_dump(mode="json"))

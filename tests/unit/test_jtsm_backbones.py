@@ -114,6 +114,28 @@ def test_classifier_gives_the_stages_it_trained(levels, tmp_path):
     again.load_state_dict(backbone.state_dict())
 
 
+@pytest.mark.parametrize("levels", [1, 3])
+def test_decoder_gives_the_features_of_the_classifier(levels, tmp_path):
+    model = save_classifier(tmp_path / "model.pt", levels=levels)
+    backbone = build_jtsm_backbone(
+        "small", init="classifier", weights=tmp_path / "model.pt", decoder_channels=1, freeze="all"
+    ).eval()
+    images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    features = backbone(backbone.normalise(images))
+    assert (backbone.stride, backbone.channels) == (4, 8)
+    torch.testing.assert_close(features, model.network.decode(images))
+    again = build_jtsm_backbone(init="scratch", **backbone.architecture)
+    again.load_state_dict(backbone.state_dict())
+    torch.testing.assert_close(again.eval()(backbone.normalise(images)), features)
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_only_a_classifier_has_a_decoder(tmp_path):
+    torch.save(build_backbone("small").state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match="init 'classifier' has one, init 'weights' has not"):
+        build_jtsm_backbone("small", init="weights", weights=tmp_path / "weights.pt", decoder_channels=8)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("resnet18", "with backbone 'small'; set the backbone of JTSM to it"), ("resnet_ws18", "has no backbone")],
