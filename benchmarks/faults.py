@@ -51,7 +51,7 @@ PARTS = ("kills", "full_disk", "read_only", "memory", "broken_files", "two_runs"
 
 STAGES = {
     "streets": "streets",
-    "index": "index.json",
+    "index": "index/train-0000.json",
     "ground_truth": "ground_truth/train-0000",
     "weak_labels": "weak_labels/train-0000.json",
     "classifier": "classifier/model.pt",
@@ -328,10 +328,10 @@ def try_broken_files(
 
 
 def read_broken(whole: Path, path: Path, reader: str, damage, rng: random.Random) -> str:
-    """Break a file, make what is read from it anew, and put both back; returns what came of it."""
+    """Break a file, make what is read from it anew, and put all results back; returns what came of it."""
     target = whole / RESULTS / reader
     expected = digest_results(target)
-    with keep(path), keep(target):
+    with keep(whole / RESULTS):
         times = path.stat()
         good = path.read_bytes()
         damage(path, rng)
@@ -346,17 +346,15 @@ def read_broken(whole: Path, path: Path, reader: str, damage, rng: random.Random
 
 
 @contextmanager
-def keep(path: Path) -> Iterator[None]:
-    """Whatever happens to a file or folder, put it back with its times."""
-    # Aside is outside the results: Snakemake removes a folder with all that is in it before it makes it anew.
-    with tempfile.TemporaryDirectory() as folder:
-        aside = Path(folder, path.name)
-        subprocess.run(["cp", "-a", path, aside], check=True)
-        try:
-            yield
-        finally:
-            remove(path)
-            subprocess.run(["cp", "-a", aside, path], check=True)
+def keep(folder: Path) -> Iterator[None]:
+    """Whatever happens to a folder, put it back with its times: a job that fails removes all its outputs."""
+    aside = folder.with_name(f"{folder.name}.aside")
+    subprocess.run(["cp", "-a", folder, aside], check=True)
+    try:
+        yield
+    finally:
+        remove(folder)
+        aside.rename(folder)
 
 
 def cut_file(path: Path, rng: random.Random) -> None:
