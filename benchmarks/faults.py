@@ -384,7 +384,7 @@ def try_two_runs(place: Path, whole: Path, arguments: argparse.Namespace, second
         codes = [process.wait() for process in processes]
         if folders[0] == folders[1]:
             texts = [(folders[0] / f"output-{i}.txt").read_text() for i in range(2)]
-            busy = ["Another Snakemake instance" in text.replace("\n", " ") for text in texts]
+            busy = ["Directory cannot be locked" in text.replace("\n", " ") for text in texts]
             figures["two_runs_refused"] = float(sum(b and c != 0 for b, c in zip(busy, codes, strict=True)))
         for folder in set(folders):
             figures["two_runs_different_files"] += len(report_differences(expected, digest_results(folder)))
