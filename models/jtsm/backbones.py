@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -108,6 +109,7 @@ def build_jtsm_backbone(
     weights: str | Path | None = None,
     levels: int = 4,
     decoder_channels: int = 0,
+    class_count: int = 0,
     freeze: str = "all",
 ) -> JtsmBackbone:
     """Build a backbone with a feature map at stride 8, or 4 with one level or with a decoder.
@@ -129,6 +131,8 @@ def build_jtsm_backbone(
     decoder_channels : int
         Width of the decoder of the tag classifier, whose output is then the feature map; 0 for none. With
         ``classifier`` any other number says that its decoder is wanted, as wide as it is.
+    class_count : int
+        Classes that the tag classifier knows; without a decoder it is of no account.
     freeze : str
         See :meth:`JtsmBackbone.set_freeze`.
 
@@ -153,7 +157,7 @@ def build_jtsm_backbone(
     elif init == "classifier":
         backbone = _take_from_classifier(name, Path(str(source)), with_decoder=bool(decoder_channels))
     elif decoder_channels:
-        backbone = _build_decoded(name, init, levels, decoder_channels)
+        backbone = _build_decoded(name, init, levels, decoder_channels, class_count)
     else:
         backbone = DilatedBackbone(build_backbone(name, weights=source), name=name, levels=levels)
     backbone.set_freeze(freeze)
@@ -172,11 +176,11 @@ def _build_resnet_ws(name: str, init: str, weights: str | None, levels: int) -> 
     return backbone
 
 
-def _build_decoded(name: str, init: str, levels: int, channels: int) -> DecodedBackbone:
+def _build_decoded(name: str, init: str, levels: int, channels: int, class_count: int) -> DecodedBackbone:
     if init != "scratch":
         raise ValueError(f"a decoder comes from the tag classifier: init 'classifier' has one, init {init!r} has not")
-    classifier = build_tag_classifier(backbone=name, class_count=1, levels=levels, channels=channels)
-    return DecodedBackbone(classifier, name=name, levels=levels, channels=channels)
+    classifier = build_tag_classifier(backbone=name, class_count=class_count, levels=levels, channels=channels)
+    return DecodedBackbone(classifier, name=name, levels=levels, channels=channels, class_count=class_count)
 
 
 def _take_from_classifier(name: str, path: Path, *, with_decoder: bool) -> JtsmBackbone:
@@ -187,7 +191,16 @@ def _take_from_classifier(name: str, path: Path, *, with_decoder: bool) -> JtsmB
             f"{path}: a tag classifier with backbone {found!r}; set the backbone of JTSM to it, not {name!r}"
         )
     if with_decoder:
-        return DecodedBackbone(model.network, name=name, levels=levels, channels=model.architecture["channels"])
+        classes, last = model.classes, model.network.classify
+        order = torch.from_numpy(np.concatenate([classes.thing_ids, classes.stuff_ids]).astype(np.int64))
+        last.weight.data, last.bias.data = last.weight.data[order], last.bias.data[order]  # type: ignore[union-attr]
+        return DecodedBackbone(
+            model.network,
+            name=name,
+            levels=levels,
+            channels=model.architecture["channels"],
+            class_count=len(classes),
+        )
     return DilatedBackbone(model.network.backbone, name=name, levels=levels)
 
 
@@ -347,24 +360,24 @@ class DilatedBackbone(JtsmBackbone):
 
 
 class DecodedBackbone(JtsmBackbone):
-    """The tag classifier without its last layer: features of its decoder, at stride 4, of all its levels.
+    """The tag classifier: features of its decoder, at stride 4 and of all its levels, and its own scores.
 
     Parameters
     ----------
     classifier : TagClassifier
+        With its classes in the order of JTSM, things first.
     name : str
         Of its backbone.
-    levels, channels : int
+    levels, channels, class_count : int
         As it was built with.
     """
 
     stride = 4
 
-    def __init__(self, classifier: TagClassifier, *, name: str, levels: int, channels: int) -> None:
-        architecture = {"name": name, "levels": levels, "decoder_channels": channels}
+    def __init__(self, classifier: TagClassifier, *, name: str, levels: int, channels: int, class_count: int) -> None:
+        architecture = {"name": name, "levels": levels, "decoder_channels": channels, "class_count": class_count}
         super().__init__(channels=channels, architecture=architecture)
         self.classifier = classifier
-        del classifier.classify
 
     def normalise(self, images: Tensor) -> Tensor:
         """RGB images ``(B, 3, H, W)`` in 0..255 with ImageNet's mean and deviation removed."""
@@ -373,6 +386,10 @@ class DecodedBackbone(JtsmBackbone):
     def compute_features(self, images: Tensor) -> Tensor:
         """Output of the decoder."""
         return self.classifier.decode_normalised(images)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits ``(B, C, H / 4, W / 4)`` of the classifier, things first, of its own features."""
+        return self.classifier.classify(features)
 
 
 def _split(body: nn.Module) -> tuple[nn.Module, list[nn.Module]]:

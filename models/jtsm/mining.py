@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.jtsm.moi_pool import Members
+
 
 class Mined(NamedTuple):
     """What the head says.
@@ -35,26 +37,63 @@ class MiningHead(nn.Module):
         Of the neck.
     classes : int
         Things and stuff, C.
+    corrects : bool
+        Whether it is told what the tag classifier says of each proposal; what a proposal is, it then only
+        corrects, and starts with no correction at all.
     """
 
-    def __init__(self, *, channels: int, classes: int) -> None:
+    def __init__(self, *, channels: int, classes: int, corrects: bool = False) -> None:
         super().__init__()
         self.classify = nn.Linear(channels, classes)
         self.detect = nn.Linear(channels, classes)
         for layer in (self.classify, self.detect):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+        if corrects:
+            nn.init.zeros_(self.classify.weight)
 
-    def forward(self, feature: Tensor, counts: list[int]) -> Mined:
+    def forward(self, feature: Tensor, counts: list[int], classified: Tensor | None = None) -> Mined:
         """Of features ``(R, channels)`` of the proposals of B images, which have ``counts`` of them.
 
         ``x = softmax over classes * softmax over the image's proposals``; ``phi = sum of x``, clamped.
+        Logits ``classified (R, C)`` of the tag classifier, if given, are added before the softmax over
+        classes; the paper has none.
         """
-        of_classes = self.classify(feature).float().softmax(1)
+        of_classes = self.classify(feature).float()
+        of_classes = (of_classes if classified is None else of_classes + classified).softmax(1)
         of_proposals = torch.cat([part.softmax(0) for part in self.detect(feature).float().split(counts)])
         shares = of_classes * of_proposals
         presence = torch.stack([part.sum(0) for part in shares.split(counts)]).clamp(1e-6, 1 - 1e-6)
         return Mined(shares, presence, of_classes)
+
+
+def average_over_segments(maps: Tensor, superpixels: Tensor, members: Members, batch_index: Tensor) -> Tensor:
+    """Mean of maps over the pixels of each proposal.
+
+    Parameters
+    ----------
+    maps : (B, C, H, W) float32
+    superpixels : (B, H, W) int32
+        Negative where there is none.
+    members : Members
+    batch_index : (R,) int64
+
+    Returns
+    -------
+    (R, C) float32
+        0 for a proposal without a pixel.
+    """
+    count = int(torch.cat([superpixels.flatten(), members.indices, members.indices.new_zeros(1)]).max()) + 1
+    image = torch.arange(len(superpixels), device=maps.device)[:, None, None]
+    inside = superpixels >= 0
+    position = (image * count + superpixels)[inside]
+    values = maps.permute(0, 2, 3, 1)[inside]
+    sums = maps.new_zeros(len(maps) * count, maps.shape[1]).index_add(0, position, values)
+    areas = torch.bincount(position, minlength=len(sums)).to(maps.dtype)
+    row = torch.repeat_interleave(members.starts.diff())
+    member = batch_index[row] * count + members.indices
+    total = maps.new_zeros(len(batch_index), maps.shape[1]).index_add(0, row, sums[member])
+    return total / areas.new_zeros(len(batch_index)).index_add(0, row, areas[member]).clamp(min=1)[:, None]
 
 
 def compute_mining_loss(presence: Tensor, tags: Tensor, known: Tensor) -> Tensor:

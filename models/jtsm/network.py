@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.jtsm.backbones import JtsmBackbone, build_jtsm_backbone
+from models.jtsm.backbones import DecodedBackbone, JtsmBackbone, build_jtsm_backbone
 from models.jtsm.masks import MaskHead, choose_mask_targets, compute_mask_losses, pool_boxes, sample_masks
-from models.jtsm.mining import Mined, MiningHead, compute_mining_loss
+from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
 from models.jtsm.moi_pool import moi_pool, scale_pooled
 from models.jtsm.neck import Neck, build_neck
 from models.jtsm.refinement import (
@@ -112,7 +113,7 @@ class JtsmNetwork(nn.Module):
         self.backbone, self.neck = backbone, neck
         self.things, self.stuff, self.top_k, self.mask_limit = things, stuff, top_k, mask_limit
         width = neck.channels
-        self.mining = MiningHead(channels=width, classes=things + stuff)
+        self.mining = MiningHead(channels=width, classes=things + stuff, corrects=isinstance(backbone, DecodedBackbone))
         self.refinements = nn.ModuleList(
             RefinementHead(channels=width, things=things) for _ in range(refinements if things else 0)
         )
@@ -145,9 +146,17 @@ class JtsmNetwork(nn.Module):
             spatial_scale=1 / self.backbone.stride,
         )
         feature = self.neck(scale_pooled(pooled.features, pooled.filled, batch["scores"]))
-        mined = self.mining(feature, count_proposals(batch))
+        mined = self.mining(feature, count_proposals(batch), self._classify_segments(features, batch))
         refined = [head(feature) for head in self.refinements]
         return Proposed(features, mined, [logits for logits, _ in refined], [deltas for _, deltas in refined])
+
+    def _classify_segments(self, features: Tensor, batch: Batch) -> Tensor | None:
+        """Logits ``(R, C)`` of the tag classifier for the proposals, if it is part of the network."""
+        if not isinstance(self.backbone, DecodedBackbone):
+            return None
+        logits = self.backbone.classify(features).float()
+        full_size = F.interpolate(logits, scale_factor=self.backbone.stride, mode="bilinear", align_corners=False)
+        return average_over_segments(full_size, batch["superpixels"], get_members(batch), batch["batch_index"])
 
     def forward(self, batch: Batch, evidence: Evidence) -> dict[str, Tensor]:
         """Losses of a batch by name; their sum is what training lowers."""
@@ -301,7 +310,13 @@ def build_jtsm_network(
     A ResNet-WS starts with the neck that its weight file holds.
     """
     body = build_jtsm_backbone(
-        backbone, init=init, weights=weights, levels=levels, decoder_channels=decoder_channels, freeze=freeze
+        backbone,
+        init=init,
+        weights=weights,
+        levels=levels,
+        decoder_channels=decoder_channels,
+        class_count=things + stuff,
+        freeze=freeze,
     )
     holds_neck = init == "weights" and backbone.startswith("resnet_ws")
     return JtsmNetwork(

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 from models.jtsm.detection import DetectionPlan, detect, paste_mask
 from models.jtsm.masks import MASK_PX, choose_mask_targets, compute_mask_losses, sample_masks
-from models.jtsm.mining import Mined, MiningHead, compute_mining_loss
+from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
+from models.jtsm.moi_pool import Members
 from models.jtsm.network import Evidence, Proposed, build_jtsm_network, move_mask
 from models.jtsm.refinement import (
     PseudoBoxes,
@@ -548,3 +549,28 @@ def test_a_window_without_proposals_is_given_up():
     augmentation, rng = MiningAugmentation((48,), 80, 0.5, 0, 0), np.random.default_rng(0)
     windows = [draw_view(sample, augmentation, 10, rng).placement.window_xyxy for _ in range(10)]
     assert windows.count((0, 0, 64, 48)) >= 8
+
+
+def test_maps_are_averaged_over_the_pixels_of_proposals():
+    rng = np.random.default_rng(0)
+    superpixels = rng.integers(-1, 6, (2, 9, 11)).astype(np.int32)
+    members, maps = rng.random((7, 6)) < 0.4, rng.normal(size=(2, 3, 9, 11)).astype(np.float32)
+    members[4] = False
+    batch_index = np.array([0, 0, 0, 1, 1, 1, 1])
+    found = average_over_segments(
+        torch.from_numpy(maps),
+        torch.from_numpy(superpixels),
+        Members.from_dense(torch.from_numpy(members)),
+        torch.from_numpy(batch_index),
+    )
+    for row, image in enumerate(batch_index):
+        inside = np.isin(superpixels[image], np.flatnonzero(members[row]))
+        expected = maps[image][:, inside].mean(1) if inside.any() else np.zeros(3)
+        np.testing.assert_allclose(found[row], expected, atol=1e-5)
+
+
+def test_a_head_that_corrects_starts_at_what_it_is_told():
+    head = MiningHead(channels=4, classes=3, corrects=True)
+    told = torch.randn(5, 3)
+    mined = head(torch.randn(5, 4), [2, 3], told)
+    torch.testing.assert_close(mined.classes, told.softmax(1))
