@@ -34,10 +34,16 @@ class MinedSettings(Section):
         description="Masks of instances: those of the mask branch, or the segments of the proposals that were found, "
         "which are sharper where things are a few pixels wide.",
     )
-    stuff: Literal["branch", "segments"] = Field(
+    stuff: Literal["branch", "segments", "superpixels"] = Field(
         "branch",
-        description="What says which stuff is where: the semantic branch, or classes of the proposals spread over "
-        "their superpixels, which is what the branch learns from.",
+        description="What says which stuff is where: the semantic branch; classes of the proposals spread over their "
+        "superpixels, which is what the branch learns from; or these times the classes of each superpixel by itself, "
+        "which the classifier's decoder (mining.decoder) knows well.",
+    )
+    things: Literal["detections", "components"] = Field(
+        "detections",
+        description="What instances are: what is detected; or also connected parts of thing pixels, by the segments "
+        "that say where stuff is, that no detection has.",
     )
     max_overlap: float = Field(
         0.5, ge=0, le=1, description="An instance of which better ones cover a larger share is dropped."

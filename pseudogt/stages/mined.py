@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -28,12 +28,16 @@ from pseudogt.label_files import write_labels
 from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
 from pseudogt.panoptic_merge import MergedPanoptic, merge_panoptic
 from pseudogt.proposal_files import ProposalFile
+from pseudogt.proposals.regions import find_member_boxes, find_superpixel_boxes
 from pseudogt.refinement import find_crowds
 from pseudogt.score_files import write_scores
 from pseudogt.weak_labels import read_weak_labels
 
 MERGE = ("max_overlap", "min_stuff_area_px")
 """Settings that :func:`pseudogt.panoptic_merge.merge_panoptic` takes as they are."""
+
+MIN_COMPONENT_PX = 16
+"""Smaller connected parts of a thing are no instances."""
 
 SCORE_STRIDE = 4
 """Pixels of the image per cell of the score maps."""
@@ -147,8 +151,10 @@ def label_image(
     found = detect(model.network, sample, plan, tags=tags)
     if allowed is not None:
         found = keep_allowed(found, allowed, classes)
-    if settings.stuff == "segments":
-        semantic = label_by_segments(model, sample, plan, found.presence, allowed)
+    if settings.stuff != "branch":
+        semantic = label_by_segments(
+            model, sample, plan, found.presence, allowed, alone=settings.stuff == "superpixels"
+        )
         is_stuff = np.equal.outer(classes.stuff_ids, semantic)
         is_thing = np.isin(semantic[None], classes.thing_ids)
         found = found._replace(semantic=np.concatenate([is_thing, is_stuff]).astype(np.float32))
@@ -164,8 +170,8 @@ def label_image(
         min_score=settings.min_instance_score,
         **settings.model_dump(include=set(MERGE)),
     )
-    left = (merged.panoptic_id == VOID) & np.isin(semantic, classes.thing_ids)
-    merged.panoptic_id[left] = classes.train_to_category[semantic[left]] * INSTANCE_DIVISOR
+    left = np.where(merged.panoptic_id == VOID, semantic, IGNORE_LABEL)
+    fill_things(merged.panoptic_id, left, classes, with_instances=settings.things == "components")
     return add_stuff_scores(merged, found, classes), spread_scores(found, classes)
 
 
@@ -184,6 +190,8 @@ def label_by_segments(
     plan: DetectionPlan,
     presence: NDArray[np.float32],
     allowed: NDArray[np.bool_] | None,
+    *,
+    alone: bool,
 ) -> NDArray[np.uint8]:
     """Train ids ``(H, W)`` by the mining head's scores on superpixels; ``IGNORE_LABEL`` where it says nothing.
 
@@ -197,15 +205,23 @@ def label_by_segments(
         Of the classes, in the network's order; without ``allowed`` those above 0.5 take part.
     allowed : (C, H, W) bool or None
         By train id.
+    alone : bool
+        Whether each superpixel is a proposal, too: its scores are then multiplied by those of this one.
     """
+    count = min(len(sample.members), plan.max_proposals)
+    seen = add_superpixels(sample, count) if alone else sample
+    limit = len(seen.members) if alone else plan.max_proposals
     height, width = sample.image.shape[:2]
     size = choose_size((height, width), plan.short_sides_px[0], plan.long_side_px)
-    view = make_view(sample, Placement((0, 0, width, height), size, False), plan.max_proposals, distinct=False)
-    batch = {name: tensor.to(plan.device) for name, tensor in collate([sample], [0], [view]).items()}
+    view = make_view(seen, Placement((0, 0, width, height), size, False), limit, distinct=False)
+    batch = {name: tensor.to(plan.device) for name, tensor in collate([seen], [0], [view]).items()}
     with autocast(plan.dtype, plan.device):
         probabilities = model.network.propose(batch).mined.classes.float().cpu().numpy()
     areas = np.bincount(sample.superpixels.ravel(), minlength=sample.members.shape[1])
-    scores = score_segments(probabilities, sample.members[view.rows], areas)
+    is_given = view.rows < count if alone else np.ones(len(view.rows), bool)
+    scores = score_segments(probabilities[is_given], seen.members[view.rows[is_given]], areas)
+    if alone:
+        scores[:, view.rows[~is_given] - count] *= probabilities[~is_given].T
     if allowed is None:
         scores[presence <= 0.5] = 0
     best, label = np.zeros((height, width), np.float32), np.full((height, width), IGNORE_LABEL, np.uint8)
@@ -214,6 +230,38 @@ def label_by_segments(
         better = value > best if allowed is None else (value > best) & allowed[train_id]
         best[better], label[better] = value[better], train_id
     return label
+
+
+def add_superpixels(sample: MiningImage, count: int) -> MiningImage:
+    """An image whose proposals are its first ``count`` ones and, after them, all superpixels."""
+    each = np.eye(sample.members.shape[1], dtype=bool)
+    boxes = find_member_boxes(each, find_superpixel_boxes(sample.superpixels)).astype(sample.boxes_xyxy.dtype)
+    scores = sample.scores[:count]
+    return replace(
+        sample,
+        members=np.concatenate([sample.members[:count], each]),
+        boxes_xyxy=np.concatenate([sample.boxes_xyxy[:count], boxes]),
+        scores=np.concatenate([scores, np.full(len(each), scores.mean() if count else 0, scores.dtype)]),
+    )
+
+
+def fill_things(
+    panoptic_id: NDArray[np.int32], semantic: NDArray[np.uint8], classes: ClassTable, *, with_instances: bool
+) -> None:
+    """Write thing pixels of ``semantic`` to panoptic ids ``(H, W)``: as crowds, or connected parts as instances."""
+    for train_id in classes.thing_ids.tolist():
+        first = classes.category_ids[train_id] * INSTANCE_DIVISOR
+        inside = semantic == train_id
+        panoptic_id[inside] = first
+        if not with_instances:
+            continue
+        taken = panoptic_id[panoptic_id // INSTANCE_DIVISOR == classes.category_ids[train_id]].max(initial=first)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
+        large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= MIN_COMPONENT_PX) + 1
+        large = large[: first + INSTANCE_DIVISOR - 1 - taken]
+        numbers = np.full(len(stats), first, np.int32)
+        numbers[large] = taken + 1 + np.arange(len(large))
+        panoptic_id[inside] = numbers[parts[inside]]
 
 
 def add_stuff_scores(merged: MergedPanoptic, found: Detections, classes: ClassTable) -> MergedPanoptic:
