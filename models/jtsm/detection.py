@@ -108,7 +108,7 @@ def detect(
         Classes that may be found; for labels of images whose tags are known. None allows all.
     """
     shape = sample.image.shape[:2]
-    seen = [_look(network, sample, placement, plan) for placement in _place_views(shape, plan)]
+    seen = [_look(network, sample, placement, plan) for placement in place_views(shape, plan)]
     scores = _average([each.scores for each in seen])
     boxes = _average([each.boxes for each in seen])
     presence = _average([each.presence for each in seen])
@@ -132,7 +132,8 @@ def _average(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.stack(values).mean(0, dtype=np.float32)
 
 
-def _place_views(shape: tuple[int, int], plan: DetectionPlan) -> list[Placement]:
+def place_views(shape: tuple[int, int], plan: DetectionPlan) -> list[Placement]:
+    """Views of an image ``(H, W)``: at each size, mirrored too if the plan says so."""
     window = (0, 0, shape[1], shape[0])
     return [
         Placement(window, choose_size(shape, side, plan.long_side_px), flipped)

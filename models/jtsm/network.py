@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.jtsm.backbones import DecodedBackbone, JtsmBackbone, build_jtsm_backbone
 from models.jtsm.masks import MaskHead, choose_mask_targets, compute_mask_losses, pool_boxes, sample_masks
 from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
-from models.jtsm.moi_pool import moi_pool, scale_pooled
+from models.jtsm.moi_pool import Members, moi_pool, scale_pooled
 from models.jtsm.neck import Neck, build_neck
 from models.jtsm.refinement import (
     Assignment,
@@ -146,17 +146,27 @@ class JtsmNetwork(nn.Module):
             spatial_scale=1 / self.backbone.stride,
         )
         feature = self.neck(scale_pooled(pooled.features, pooled.filled, batch["scores"]))
-        mined = self.mining(feature, count_proposals(batch), self._classify_segments(features, batch))
+        told = self._classify_segments(features, batch, get_members(batch), batch["batch_index"])
+        mined = self.mining(feature, count_proposals(batch), told)
         refined = [head(feature) for head in self.refinements]
         return Proposed(features, mined, [logits for logits, _ in refined], [deltas for _, deltas in refined])
 
-    def _classify_segments(self, features: Tensor, batch: Batch) -> Tensor | None:
-        """Logits ``(R, C)`` of the tag classifier for the proposals, if it is part of the network."""
+    def classify_superpixels(self, features: Tensor, batch: Batch, count: int) -> Tensor | None:
+        """Logits ``(count, C)`` of the tag classifier for the superpixels of a batch of one image."""
+        numbers = torch.arange(count + 1, device=features.device)
+        return self._classify_segments(
+            features, batch, Members(numbers[:-1].int(), numbers), torch.zeros_like(numbers[1:])
+        )
+
+    def _classify_segments(
+        self, features: Tensor, batch: Batch, members: Members, batch_index: Tensor
+    ) -> Tensor | None:
+        """Logits ``(R, C)`` of the tag classifier for segments, if it is part of the network."""
         if not isinstance(self.backbone, DecodedBackbone):
             return None
         logits = self.backbone.classify(features).float()
         full_size = F.interpolate(logits, scale_factor=self.backbone.stride, mode="bilinear", align_corners=False)
-        return average_over_segments(full_size, batch["superpixels"], get_members(batch), batch["batch_index"])
+        return average_over_segments(full_size, batch["superpixels"], members, batch_index)
 
     def forward(self, batch: Batch, evidence: Evidence) -> dict[str, Tensor]:
         """Losses of a batch by name; their sum is what training lowers."""

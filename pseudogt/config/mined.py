@@ -34,11 +34,10 @@ class MinedSettings(Section):
         description="Masks of instances: those of the mask branch, or the segments of the proposals that were found, "
         "which are sharper where things are a few pixels wide.",
     )
-    stuff: Literal["branch", "segments", "superpixels"] = Field(
+    stuff: Literal["branch", "segments"] = Field(
         "branch",
-        description="What says which stuff is where: the semantic branch; classes of the proposals spread over their "
-        "superpixels, which is what the branch learns from; or these times the classes of each superpixel by itself, "
-        "which the classifier's decoder (mining.decoder) knows well.",
+        description="What says which stuff is where: the semantic branch, or classes of the proposals spread over "
+        "their superpixels, which is what the branch learns from.",
     )
     things: Literal["detections", "components"] = Field(
         "detections",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.jtsm.detection import DetectionPlan, Detections, detect
+from models.jtsm.detection import DetectionPlan, Detections, detect, place_views
 from models.jtsm.model import JtsmModel
-from models.jtsm.samples import MiningImage, Placement, choose_size, collate, make_view
+from models.jtsm.samples import MiningImage, collate, make_view
 from models.jtsm.semantic import score_segments
 from models.training import autocast, choose_device, choose_precision
 from pseudogt.candidates import candidate_classes
@@ -28,7 +28,6 @@ from pseudogt.label_files import write_labels
 from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
 from pseudogt.panoptic_merge import MergedPanoptic, merge_panoptic
 from pseudogt.proposal_files import ProposalFile
-from pseudogt.proposals.regions import find_member_boxes, find_superpixel_boxes
 from pseudogt.refinement import find_crowds
 from pseudogt.score_files import write_scores
 from pseudogt.weak_labels import read_weak_labels
@@ -151,10 +150,8 @@ def label_image(
     found = detect(model.network, sample, plan, tags=tags)
     if allowed is not None:
         found = keep_allowed(found, allowed, classes)
-    if settings.stuff != "branch":
-        semantic = label_by_segments(
-            model, sample, plan, found.presence, allowed, alone=settings.stuff == "superpixels"
-        )
+    if settings.stuff == "segments":
+        semantic = label_by_segments(model, sample, plan, found.presence, allowed)
         is_stuff = np.equal.outer(classes.stuff_ids, semantic)
         is_thing = np.isin(semantic[None], classes.thing_ids)
         found = found._replace(semantic=np.concatenate([is_thing, is_stuff]).astype(np.float32))
@@ -190,59 +187,47 @@ def label_by_segments(
     plan: DetectionPlan,
     presence: NDArray[np.float32],
     allowed: NDArray[np.bool_] | None,
-    *,
-    alone: bool,
 ) -> NDArray[np.uint8]:
     """Train ids ``(H, W)`` by the mining head's scores on superpixels; ``IGNORE_LABEL`` where it says nothing.
+
+    Where the tag classifier is part of the network, what it says of each superpixel is multiplied with
+    what the head says of the proposals that hold it. All is averaged over the views of the image.
 
     Parameters
     ----------
     model : JtsmModel
     sample : MiningImage
     plan : DetectionPlan
-        Its first size is taken.
     presence : (C,) float32
         Of the classes, in the network's order; without ``allowed`` those above 0.5 take part.
     allowed : (C, H, W) bool or None
         By train id.
-    alone : bool
-        Whether each superpixel is a proposal, too: its scores are then multiplied by those of this one.
     """
     count = min(len(sample.members), plan.max_proposals)
-    seen = add_superpixels(sample, count) if alone else sample
-    limit = len(seen.members) if alone else plan.max_proposals
-    height, width = sample.image.shape[:2]
-    size = choose_size((height, width), plan.short_sides_px[0], plan.long_side_px)
-    view = make_view(seen, Placement((0, 0, width, height), size, False), limit, distinct=False)
-    batch = {name: tensor.to(plan.device) for name, tensor in collate([seen], [0], [view]).items()}
-    with autocast(plan.dtype, plan.device):
-        probabilities = model.network.propose(batch).mined.classes.float().cpu().numpy()
+    of_proposals: list[NDArray[np.float32]] = []
+    of_superpixels: list[NDArray[np.float32]] = []
+    for place in place_views(sample.image.shape[:2], plan):
+        view = make_view(sample, place, count, distinct=False)
+        batch = {name: tensor.to(plan.device) for name, tensor in collate([sample], [0], [view]).items()}
+        with autocast(plan.dtype, plan.device):
+            proposed = model.network.propose(batch)
+            told = model.network.classify_superpixels(proposed.features, batch, sample.members.shape[1])
+        of_proposals.append(proposed.mined.classes.float().cpu().numpy())
+        if told is not None:
+            of_superpixels.append(told.softmax(1).cpu().numpy())
     areas = np.bincount(sample.superpixels.ravel(), minlength=sample.members.shape[1])
-    is_given = view.rows < count if alone else np.ones(len(view.rows), bool)
-    scores = score_segments(probabilities[is_given], seen.members[view.rows[is_given]], areas)
-    if alone:
-        scores[:, view.rows[~is_given] - count] *= probabilities[~is_given].T
+    scores = score_segments(np.mean(of_proposals, axis=0), sample.members[:count], areas)
+    if of_superpixels:
+        scores *= np.mean(of_superpixels, axis=0).T
     if allowed is None:
         scores[presence <= 0.5] = 0
-    best, label = np.zeros((height, width), np.float32), np.full((height, width), IGNORE_LABEL, np.uint8)
+    shape = sample.superpixels.shape
+    best, label = np.zeros(shape, np.float32), np.full(shape, IGNORE_LABEL, np.uint8)
     for train_id, of_class in zip(model.order.tolist(), scores, strict=True):
         value = of_class[sample.superpixels]
         better = value > best if allowed is None else (value > best) & allowed[train_id]
         best[better], label[better] = value[better], train_id
     return label
-
-
-def add_superpixels(sample: MiningImage, count: int) -> MiningImage:
-    """An image whose proposals are its first ``count`` ones and, after them, all superpixels."""
-    each = np.eye(sample.members.shape[1], dtype=bool)
-    boxes = find_member_boxes(each, find_superpixel_boxes(sample.superpixels)).astype(sample.boxes_xyxy.dtype)
-    scores = sample.scores[:count]
-    return replace(
-        sample,
-        members=np.concatenate([sample.members[:count], each]),
-        boxes_xyxy=np.concatenate([sample.boxes_xyxy[:count], boxes]),
-        scores=np.concatenate([scores, np.full(len(each), scores.mean() if count else 0, scores.dtype)]),
-    )
 
 
 def fill_things(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from panoptic_dataset import CLASSES
 
+from models.classifier import ClassifierModel, build_tag_classifier
 from models.jtsm.model import JtsmModel
 from pseudogt.index import read_shard, write_shard
 from pseudogt.io import read_json
@@ -204,6 +205,35 @@ def test_things_that_no_instance_has_are_crowds(dataset, model, tmp_path):
     cars = [s for image_id in labels.image_ids for s in labels.segments(image_id) if s["category_id"] == 3]
     assert len(cars) == len(labels.image_ids)
     assert all(s["iscrowd"] and s["id"] == 3000 for s in cars)
+
+
+def test_connected_parts_of_things_may_be_instances():
+    panoptic = np.zeros((12, 20), np.int32)
+    panoptic[:6, :6] = 3001
+    semantic = np.full(panoptic.shape, IGNORE_LABEL, np.uint8)
+    semantic[:5, 8:12] = semantic[8:12, :10] = semantic[:2, 18:] = CAR
+    crowds = panoptic.copy()
+    mined.fill_things(crowds, semantic, CLASSES, with_instances=False)
+    assert set(np.unique(crowds)) == {0, 3000, 3001}
+    mined.fill_things(panoptic, semantic, CLASSES, with_instances=True)
+    assert panoptic[0, 0] == 3001
+    assert {panoptic[0, 8], panoptic[8, 0]} == {3002, 3003}
+    assert (panoptic[:5, 8:12] == panoptic[0, 8]).all()
+    assert panoptic[0, 18] == 3000, "4 pixels are too few"
+
+
+def test_the_classifier_takes_part_in_labels_of_segments(dataset, tmp_path):
+    architecture = {"backbone": "small", "class_count": 3, "levels": 2, "channels": 8}
+    network = build_tag_classifier(**architecture).eval()
+    ClassifierModel(network, architecture, CLASSES, 1.0, 1.0, {}).save(tmp_path / "classifier.pt")
+    settings = {"init": "classifier", "decoder": True, "freeze": "all", "refinements": 0, "masks": False, "steps": 1}
+    mine(dataset, tmp_path / "0", "--weights", tmp_path / "classifier.pt", **settings)
+    loaded = JtsmModel.load(tmp_path / "0" / "model.pt")
+    assert loaded.architecture["decoder_channels"] == 8
+    order = torch.from_numpy(loaded.order.astype(np.int64))
+    torch.testing.assert_close(loaded.network.backbone.classifier.classify.weight, network.classify.weight[order])
+    labels = predict(dataset, tmp_path / "0", tmp_path / "labels", stuff="segments", things="components", flip=False)
+    assert {s["category_id"] for image_id in labels.image_ids for s in labels.segments(image_id)} <= {1, 2, 3}
 
 
 def test_an_image_without_proposals_is_named(dataset, tmp_path):
