@@ -13,7 +13,8 @@ Runs the workflow with `configs/<run>.yaml` in the current folder (a finished ru
 
 On train, of mined labels and of CAM labels with connected components, both with the true tags. ``--steps`` adds
 what each part adds: the mining head alone, which is trained once more, with the segments of proposals for masks and for
-stuff; the refinement heads; masks of the mask branch; stuff of the semantic branch.
+stuff; the refinement heads; masks of the mask branch; stuff of the semantic branch, which learns from segments, and,
+trained once more, from GrabCut.
 """
 
 from __future__ import annotations
@@ -60,8 +61,13 @@ STEPS = {
     "refinement": {"mined": SEGMENTS},
     "mask_branch": {"mined": SEGMENTS | {"masks": "branch"}},
     "semantic_branch": {"mined": SEGMENTS | {"masks": "branch", "stuff": "branch"}},
+    "semantic_branch_grabcut": {
+        "mining": {"evidence": "grabcut"},
+        "mined": SEGMENTS | {"masks": "branch", "stuff": "branch"},
+    },
 }
-"""Settings of the runs of ``--steps``, each with one part more. All but the first take the network of the whole run."""
+"""Settings of the runs of ``--steps``, each with one part more, and the last with other evidence. Those without settings
+of mining take the network of the whole run."""
 
 BEFORE_MINING = ("streets", "ground_truth", "weak_labels", "proposals", "classifier", "index", "index.json")
 """Results that a run of ``--steps`` shares with the whole one, the index last."""
@@ -86,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="streets-jtsm", help="name of a file in configs/")
     parser.add_argument("--data", type=Path, help="the dataset's folder, for all but streets")
-    parser.add_argument("--steps", action="store_true", help="also what each part adds; one more mining")
+    parser.add_argument("--steps", action="store_true", help="also what each part adds; two more minings")
     parser.add_argument("--quick", action="store_true", help="the tiny chain of the tests; shows that it runs")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
