@@ -66,8 +66,8 @@ STEPS = {
         "mined": SEGMENTS | {"masks": "branch", "stuff": "branch"},
     },
 }
-"""Settings of the runs of ``--steps``, each with one part more, and the last with other evidence. Those without settings
-of mining take the network of the whole run."""
+"""Settings of the runs of ``--steps``, each with one part more, and the last with other evidence. Those without
+settings of mining take the network of the whole run."""
 
 BEFORE_MINING = ("streets", "ground_truth", "weak_labels", "proposals", "classifier", "index", "index.json")
 """Results that a run of ``--steps`` shares with the whole one, the index last."""
