@@ -13,8 +13,7 @@ Runs the workflow with `configs/<run>.yaml` in the current folder (a finished ru
 
 On train, of mined labels and of CAM labels with connected components, both with the true tags. ``--steps`` adds
 what each part adds: the mining head alone, which is trained once more, with the segments of proposals for masks and for
-stuff; the refinement heads; masks of the mask branch; stuff of the semantic branch, which learns from segments, and,
-trained once more, from GrabCut.
+stuff; the refinement heads; masks of the mask branch; stuff of the semantic branch.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from measurement import REPOSITORY, print_table, write_figures
@@ -41,7 +39,7 @@ from pseudogt.index import read_shard
 from pseudogt.io import read_image, read_json
 from pseudogt.label_files import write_labels
 from pseudogt.labels import IGNORE_LABEL, ClassTable, combine_semantic_and_instances
-from pseudogt.panoptic_merge import merge_panoptic
+from pseudogt.panoptic_merge import fill_things, merge_panoptic
 from pseudogt.proposal_files import ProposalFile
 from pseudogt.score_files import ScoreFile
 from pseudogt.stages import evaluation
@@ -52,8 +50,6 @@ SCORES = ("pq", "pq_th", "pq_st", "miou")
 PREVALENCE = (0.2, 0.8)
 """Classes in a smaller or larger share of the images are too rare to measure, or there anyway."""
 
-MIN_COMPONENT_PX = 16
-
 SEGMENTS = {"masks": "segments", "stuff": "segments"}
 
 STEPS = {
@@ -61,13 +57,8 @@ STEPS = {
     "refinement": {"mined": SEGMENTS},
     "mask_branch": {"mined": SEGMENTS | {"masks": "branch"}},
     "semantic_branch": {"mined": SEGMENTS | {"masks": "branch", "stuff": "branch"}},
-    "semantic_branch_grabcut": {
-        "mining": {"evidence": "grabcut"},
-        "mined": SEGMENTS | {"masks": "branch", "stuff": "branch"},
-    },
 }
-"""Settings of the runs of ``--steps``, each with one part more, and the last with other evidence. Those without
-settings of mining take the network of the whole run."""
+"""Settings of the runs of ``--steps``, each with one part more. All but the first take the network of the whole run."""
 
 BEFORE_MINING = ("streets", "ground_truth", "weak_labels", "proposals", "classifier", "index", "index.json")
 """Results that a run of ``--steps`` shares with the whole one, the index last."""
@@ -92,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="streets-jtsm", help="name of a file in configs/")
     parser.add_argument("--data", type=Path, help="the dataset's folder, for all but streets")
-    parser.add_argument("--steps", action="store_true", help="also what each part adds; two more minings")
+    parser.add_argument("--steps", action="store_true", help="also what each part adds; one more mining")
     parser.add_argument("--quick", action="store_true", help="the tiny chain of the tests; shows that it runs")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
@@ -241,14 +232,10 @@ def without_crops(image_id: str, size: tuple[int, int], tags: NDArray[np.bool_])
 
 
 def find_components(label: NDArray[np.uint8], classes: ClassTable) -> NDArray[np.int32]:
-    """Panoptic ids of a label ``(H, W) uint8``; parts of things below ``MIN_COMPONENT_PX`` are no instances."""
-    instances = np.zeros(label.shape, np.int32)
-    for train_id in classes.thing_ids:
-        _, parts, stats, _ = cv2.connectedComponentsWithStats((label == train_id).astype(np.uint8))
-        is_large = stats[:, cv2.CC_STAT_AREA] >= MIN_COMPONENT_PX
-        is_large[0] = False
-        instances += np.where(is_large[parts], parts, 0)
-    return combine_semantic_and_instances(label, instances, classes)
+    """Panoptic ids of a label ``(H, W) uint8``, connected parts of things as instances."""
+    panoptic_id = combine_semantic_and_instances(label, np.zeros(label.shape, np.int32), classes)
+    fill_things(panoptic_id, label, classes, with_instances=True)
+    return panoptic_id
 
 
 def score_train_components(run: Run) -> dict[str, float | None]:

@@ -76,6 +76,11 @@ class ClassTable:
         return np.flatnonzero(~np.array(self.isthing)).astype(np.uint8)
 
     @cached_property
+    def things_first(self) -> NDArray[np.uint8]:
+        """All train ids ``(C,) uint8``, things before stuff."""
+        return np.concatenate([self.thing_ids, self.stuff_ids])
+
+    @cached_property
     def background_category_id(self) -> int:
         """Category id under which box masks store ``BACKGROUND``: one more than the largest."""
         return max(self.category_ids) + 1

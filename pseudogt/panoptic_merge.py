@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
+
+MIN_COMPONENT_PX = 16
+"""Smaller connected parts of a thing are no instances."""
 
 
 class MergedPanoptic(NamedTuple):
@@ -135,3 +139,22 @@ def _check_instances(
         raise ValueError(f"an instance has train id {strangers[0]}, which is no thing of the class table")
     if not np.isfinite(scores).all():
         raise ValueError(f"instance {np.flatnonzero(~np.isfinite(scores))[0]} has a score that is not finite")
+
+
+def fill_things(
+    panoptic_id: NDArray[np.int32], semantic: NDArray[np.uint8], classes: ClassTable, *, with_instances: bool
+) -> None:
+    """Write thing pixels of ``semantic`` to panoptic ids ``(H, W)``: as crowds, or connected parts as instances."""
+    for train_id in classes.thing_ids.tolist():
+        first = classes.category_ids[train_id] * INSTANCE_DIVISOR
+        inside = semantic == train_id
+        panoptic_id[inside] = first
+        if not with_instances:
+            continue
+        taken = panoptic_id[panoptic_id // INSTANCE_DIVISOR == classes.category_ids[train_id]].max(initial=first)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
+        large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= MIN_COMPONENT_PX) + 1
+        large = large[: first + INSTANCE_DIVISOR - 1 - taken]
+        numbers = np.full(len(stats), first, np.int32)
+        numbers[large] = taken + 1 + np.arange(len(large))
+        panoptic_id[inside] = numbers[parts[inside]]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -191,15 +190,15 @@ def _take_from_classifier(name: str, path: Path, *, with_decoder: bool) -> JtsmB
             f"{path}: a tag classifier with backbone {found!r}; set the backbone of JTSM to it, not {name!r}"
         )
     if with_decoder:
-        classes, last = model.classes, model.network.classify
-        order = torch.from_numpy(np.concatenate([classes.thing_ids, classes.stuff_ids]).astype(np.int64))
+        last = model.network.classify
+        order = torch.from_numpy(model.classes.things_first).long()
         last.weight.data, last.bias.data = last.weight.data[order], last.bias.data[order]  # type: ignore[union-attr]
         return DecodedBackbone(
             model.network,
             name=name,
             levels=levels,
             channels=model.architecture["channels"],
-            class_count=len(classes),
+            class_count=len(model.classes),
         )
     return DilatedBackbone(model.network.backbone, name=name, levels=levels)
 

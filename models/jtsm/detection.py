@@ -70,6 +70,10 @@ class Detections(NamedTuple):
         Probabilities of label 0 = things and of stuff; stuff alone is certain without a semantic branch.
     presence : (C,) float32
         How sure it is that a class is in the image.
+    proposal_classes : (R, C) float32
+        What the mining head says of each proposal by itself, of the first ``max_proposals``.
+    superpixel_classes : (P, C) float32 or None
+        What the tag classifier says of each superpixel, if it is part of the network.
     """
 
     boxes_xyxy: NDArray[np.float32]
@@ -78,6 +82,8 @@ class Detections(NamedTuple):
     masks: NDArray[np.bool_]
     semantic: NDArray[np.float32]
     presence: NDArray[np.float32]
+    proposal_classes: NDArray[np.float32]
+    superpixel_classes: NDArray[np.float32] | None
 
 
 class _Seen(NamedTuple):
@@ -88,6 +94,8 @@ class _Seen(NamedTuple):
     scores: NDArray[np.float32]
     boxes: NDArray[np.float32]
     presence: NDArray[np.float32]
+    proposal_classes: NDArray[np.float32]
+    superpixel_classes: NDArray[np.float32] | None
     semantic: NDArray[np.float32] | None
 
 
@@ -108,7 +116,7 @@ def detect(
         Classes that may be found; for labels of images whose tags are known. None allows all.
     """
     shape = sample.image.shape[:2]
-    seen = [_look(network, sample, placement, plan) for placement in place_views(shape, plan)]
+    seen = [_look(network, sample, placement, plan) for placement in _place_views(shape, plan)]
     scores = _average([each.scores for each in seen])
     boxes = _average([each.boxes for each in seen])
     presence = _average([each.presence for each in seen])
@@ -118,6 +126,7 @@ def detect(
     rows, classes = _select_detections(scores, boxes, shape, plan)
     chosen = np.clip(boxes[rows, classes], 0, np.array([shape[1], shape[0]] * 2, np.float32))
     masks = _find_masks(network, sample, seen, chosen, rows, classes, plan)
+    told = [each.superpixel_classes for each in seen if each.superpixel_classes is not None]
     return Detections(
         boxes_xyxy=chosen,
         scores=scores[rows, classes],
@@ -125,6 +134,8 @@ def detect(
         masks=masks,
         semantic=_average_semantic(network, seen, shape, allowed[network.things :]),
         presence=presence,
+        proposal_classes=_average([each.proposal_classes for each in seen]),
+        superpixel_classes=_average(told) if told else None,
     )
 
 
@@ -132,8 +143,7 @@ def _average(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.stack(values).mean(0, dtype=np.float32)
 
 
-def place_views(shape: tuple[int, int], plan: DetectionPlan) -> list[Placement]:
-    """Views of an image ``(H, W)``: at each size, mirrored too if the plan says so."""
+def _place_views(shape: tuple[int, int], plan: DetectionPlan) -> list[Placement]:
     window = (0, 0, shape[1], shape[0])
     return [
         Placement(window, choose_size(shape, side, plan.long_side_px), flipped)
@@ -148,6 +158,7 @@ def _look(network: JtsmNetwork, sample: MiningImage, placement: Placement, plan:
     with autocast(plan.dtype, plan.device):
         proposed = network.propose(batch)
         logits = network.semantic(proposed.features) if network.semantic is not None else None
+        told = network.classify_superpixels(proposed.features, batch, sample.members.shape[1])
     scores, boxes = _score_proposals(network, proposed, batch["boxes"])
     semantic = None
     if logits is not None:
@@ -161,6 +172,8 @@ def _look(network: JtsmNetwork, sample: MiningImage, placement: Placement, plan:
         scores=scores.cpu().numpy(),
         boxes=placement.to_image(boxes.cpu().numpy()),
         presence=proposed.mined.presence[0].cpu().numpy(),
+        proposal_classes=proposed.mined.classes.cpu().numpy(),
+        superpixel_classes=None if told is None else told.softmax(1).cpu().numpy(),
         semantic=semantic,
     )
 

@@ -41,7 +41,7 @@ class JtsmModel:
     @property
     def order(self) -> NDArray[np.uint8]:
         """Train ids ``(C,)`` in the order of the network: things first."""
-        return order_classes(self.classes)
+        return self.classes.things_first
 
     def save(self, path: Path) -> None:
         """Write a self-contained model file."""
@@ -68,8 +68,3 @@ class JtsmModel:
             max_proposals=state["max_proposals"],
             settings=state["settings"],
         )
-
-
-def order_classes(classes: ClassTable) -> NDArray[np.uint8]:
-    """Train ids ``(C,)`` in the order of the network: things first."""
-    return np.concatenate([classes.thing_ids, classes.stuff_ids])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pseudogt.config.base import Section
 
@@ -57,3 +57,12 @@ class MinedSettings(Section):
     torch_threads: int = Field(
         2, ge=1, description="Threads of torch on the CPU; results are equal only for equal values."
     )
+
+    @model_validator(mode="after")
+    def _check_things(self) -> MinedSettings:
+        """The semantic branch does not tell one class of things from another."""
+        if self.things == "components" and self.stuff == "branch":
+            raise ValueError(
+                "things: components with stuff: branch, which tells no classes of things; set stuff: segments"
+            )
+        return self

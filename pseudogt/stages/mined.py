@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.jtsm.detection import DetectionPlan, Detections, detect, place_views
+from models.jtsm.detection import DetectionPlan, Detections, detect
 from models.jtsm.model import JtsmModel
-from models.jtsm.samples import MiningImage, collate, make_view
+from models.jtsm.samples import MiningImage
 from models.jtsm.semantic import score_segments
-from models.training import autocast, choose_device, choose_precision
+from models.training import choose_device, choose_precision
 from pseudogt.candidates import candidate_classes
 from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.mined import MinedSettings
@@ -26,7 +26,7 @@ from pseudogt.index import ImageRecord, read_shard
 from pseudogt.io import read_image
 from pseudogt.label_files import write_labels
 from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
-from pseudogt.panoptic_merge import MergedPanoptic, merge_panoptic
+from pseudogt.panoptic_merge import MergedPanoptic, fill_things, merge_panoptic
 from pseudogt.proposal_files import ProposalFile
 from pseudogt.refinement import find_crowds
 from pseudogt.score_files import write_scores
@@ -34,9 +34,6 @@ from pseudogt.weak_labels import read_weak_labels
 
 MERGE = ("max_overlap", "min_stuff_area_px")
 """Settings that :func:`pseudogt.panoptic_merge.merge_panoptic` takes as they are."""
-
-MIN_COMPONENT_PX = 16
-"""Smaller connected parts of a thing are no instances."""
 
 SCORE_STRIDE = 4
 """Pixels of the image per cell of the score maps."""
@@ -151,7 +148,7 @@ def label_image(
     if allowed is not None:
         found = keep_allowed(found, allowed, classes)
     if settings.stuff == "segments":
-        semantic = label_by_segments(model, sample, plan, found.presence, allowed)
+        semantic = label_by_segments(found, sample, classes, allowed)
         is_stuff = np.equal.outer(classes.stuff_ids, semantic)
         is_thing = np.isin(semantic[None], classes.thing_ids)
         found = found._replace(semantic=np.concatenate([is_thing, is_stuff]).astype(np.float32))
@@ -180,73 +177,35 @@ def keep_allowed(found: Detections, allowed: NDArray[np.bool_], classes: ClassTa
     )
 
 
-@torch.inference_mode()
 def label_by_segments(
-    model: JtsmModel,
-    sample: MiningImage,
-    plan: DetectionPlan,
-    presence: NDArray[np.float32],
-    allowed: NDArray[np.bool_] | None,
+    found: Detections, sample: MiningImage, classes: ClassTable, allowed: NDArray[np.bool_] | None
 ) -> NDArray[np.uint8]:
     """Train ids ``(H, W)`` by the mining head's scores on superpixels; ``IGNORE_LABEL`` where it says nothing.
 
     Where the tag classifier is part of the network, what it says of each superpixel is multiplied with
-    what the head says of the proposals that hold it. All is averaged over the views of the image.
+    what the head says of the proposals that hold it.
 
     Parameters
     ----------
-    model : JtsmModel
+    found : Detections
     sample : MiningImage
-    plan : DetectionPlan
-    presence : (C,) float32
-        Of the classes, in the network's order; without ``allowed`` those above 0.5 take part.
+    classes : ClassTable
     allowed : (C, H, W) bool or None
-        By train id.
+        By train id; without it the classes whose presence is above 0.5 take part.
     """
-    count = min(len(sample.members), plan.max_proposals)
-    of_proposals: list[NDArray[np.float32]] = []
-    of_superpixels: list[NDArray[np.float32]] = []
-    for place in place_views(sample.image.shape[:2], plan):
-        view = make_view(sample, place, count, distinct=False)
-        batch = {name: tensor.to(plan.device) for name, tensor in collate([sample], [0], [view]).items()}
-        with autocast(plan.dtype, plan.device):
-            proposed = model.network.propose(batch)
-            told = model.network.classify_superpixels(proposed.features, batch, sample.members.shape[1])
-        of_proposals.append(proposed.mined.classes.float().cpu().numpy())
-        if told is not None:
-            of_superpixels.append(told.softmax(1).cpu().numpy())
     areas = np.bincount(sample.superpixels.ravel(), minlength=sample.members.shape[1])
-    scores = score_segments(np.mean(of_proposals, axis=0), sample.members[:count], areas)
-    if of_superpixels:
-        scores *= np.mean(of_superpixels, axis=0).T
+    scores = score_segments(found.proposal_classes, sample.members[: len(found.proposal_classes)], areas)
+    if found.superpixel_classes is not None:
+        scores *= found.superpixel_classes.T
     if allowed is None:
-        scores[presence <= 0.5] = 0
+        scores[found.presence <= 0.5] = 0
     shape = sample.superpixels.shape
     best, label = np.zeros(shape, np.float32), np.full(shape, IGNORE_LABEL, np.uint8)
-    for train_id, of_class in zip(model.order.tolist(), scores, strict=True):
+    for train_id, of_class in zip(classes.things_first.tolist(), scores, strict=True):
         value = of_class[sample.superpixels]
         better = value > best if allowed is None else (value > best) & allowed[train_id]
         best[better], label[better] = value[better], train_id
     return label
-
-
-def fill_things(
-    panoptic_id: NDArray[np.int32], semantic: NDArray[np.uint8], classes: ClassTable, *, with_instances: bool
-) -> None:
-    """Write thing pixels of ``semantic`` to panoptic ids ``(H, W)``: as crowds, or connected parts as instances."""
-    for train_id in classes.thing_ids.tolist():
-        first = classes.category_ids[train_id] * INSTANCE_DIVISOR
-        inside = semantic == train_id
-        panoptic_id[inside] = first
-        if not with_instances:
-            continue
-        taken = panoptic_id[panoptic_id // INSTANCE_DIVISOR == classes.category_ids[train_id]].max(initial=first)
-        _, parts, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
-        large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= MIN_COMPONENT_PX) + 1
-        large = large[: first + INSTANCE_DIVISOR - 1 - taken]
-        numbers = np.full(len(stats), first, np.int32)
-        numbers[large] = taken + 1 + np.arange(len(large))
-        panoptic_id[inside] = numbers[parts[inside]]
 
 
 def add_stuff_scores(merged: MergedPanoptic, found: Detections, classes: ClassTable) -> MergedPanoptic:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import pseudogt
-from models.jtsm.model import JtsmModel, order_classes
+from models.jtsm.model import JtsmModel
 from models.jtsm.network import Evidence, build_jtsm_network
 from models.jtsm.samples import (
     MiningAugmentation,
@@ -244,7 +244,7 @@ def prepare_sample(
         x0, y0, x1, y1 = weak.crops_xyxy[crop]
         proposals = cut_out_proposals(proposals, weak.crops_xyxy[crop])
         image, tags = image[y0:y1, x0:x1], weak.crop_tags[crop]
-    order = order_classes(classes)
+    order = classes.things_first
     sample = MiningImage(
         image=image,
         superpixels=proposals.superpixels,

@@ -17,6 +17,7 @@ from pseudogt.index import read_shard, write_shard
 from pseudogt.io import read_json
 from pseudogt.label_files import LabelFolder
 from pseudogt.labels import IGNORE_LABEL, panoptic_to_semantic
+from pseudogt.panoptic_merge import fill_things
 from pseudogt.proposal_files import ProposalFile, write_proposals
 from pseudogt.score_files import ScoreFile
 from pseudogt.stages import mined, mining, proposals
@@ -213,9 +214,9 @@ def test_connected_parts_of_things_may_be_instances():
     semantic = np.full(panoptic.shape, IGNORE_LABEL, np.uint8)
     semantic[:5, 8:12] = semantic[8:12, :10] = semantic[:2, 18:] = CAR
     crowds = panoptic.copy()
-    mined.fill_things(crowds, semantic, CLASSES, with_instances=False)
+    fill_things(crowds, semantic, CLASSES, with_instances=False)
     assert set(np.unique(crowds)) == {0, 3000, 3001}
-    mined.fill_things(panoptic, semantic, CLASSES, with_instances=True)
+    fill_things(panoptic, semantic, CLASSES, with_instances=True)
     assert panoptic[0, 0] == 3001
     assert {panoptic[0, 8], panoptic[8, 0]} == {3002, 3003}
     assert (panoptic[:5, 8:12] == panoptic[0, 8]).all()

@@ -39,6 +39,7 @@ def test_no_classifier_without_need(fresh):
         ({"method": "wsps"}, "method: wsps needs boxes; set weak_labels.boxes to true, or method to jtsm"),
         ({"mining": {"init": "weights"}}, "init: weights with weights: None; name a file in weights"),
         ({"mining": {"init": "scratch", "decoder": True}}, "decoder: true with init: scratch; only init: classifier"),
+        ({"mined": {"things": "components"}}, "things: components with stuff: branch"),
         ({"mining": {"weights": "x.pt"}}, "init: classifier with weights: 'x.pt'"),
         ({"mining": {"backbone": "resnet_ws18"}}, "init: classifier has no resnet_ws18"),
         ({"mining": {"samples": "crop"}}, "mining.samples: crop needs the tags of crops; set weak_labels.tags to crop"),
