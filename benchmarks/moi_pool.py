@@ -42,7 +42,8 @@ from torchvision.ops import roi_pool
 
 sys.path.insert(0, str(REPOSITORY))
 
-from models.jtsm.moi_pool import Members, moi_pool, pool_by_crops
+from models.jtsm.members import Members
+from models.jtsm.moi_pool import moi_pool, pool_by_crops
 from pseudogt.io import read_image
 
 STRIDE = 8

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pseudogt.config.base import describe_validation_error
 from pseudogt.run_locks import wait_for_same_job
 from pseudogt.shards import expand_paths
 
@@ -25,28 +25,6 @@ def parse_settings(model: type[Model], text: str) -> Model:
         raise ValueError(f"--settings is not valid JSON: {error}") from error
     except ValidationError as error:
         raise ValueError(describe_validation_error(error, model)) from error
-
-
-def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """One line per problem: ``section.key: message (got value)``, with the nearest key for an unknown one."""
-    lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"]
-        if problem["type"] == "extra_forbidden":
-            known = _list_fields(model, problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-            message = "unknown key" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}")
-        lines.append(f"{place}: {message} (got {problem['input']!r})" if place else message)
-    return "\n".join(lines)
-
-
-def _list_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the section at ``path``; empty inside lists."""
-    section: Any = model
-    for part in path:
-        section = section.model_fields[part].annotation if part in getattr(section, "model_fields", {}) else None
-    return list(getattr(section, "model_fields", {}))
 
 
 def run_stage(stage: Callable[[Sequence[str] | None], None]) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pseudogt.boxes import box_areas, box_slices, check_boxes, measure_box_radius
+from pseudogt.boxes import box_areas, box_slices, check_boxes
+from pseudogt.instances import NO_OWNER, Overlap, find_owners
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL
-
-NO_OWNER = -1
-"""Owner of pixels that belong to no instance."""
 
 INSIDE_SHARE, INSIDE_SIZE = 0.9, 0.5
 """A box of which this share lies in another, and that has at most this share of its size, is inside it."""
-
-Overlap = Literal["nearest", "smaller", "none"]
 
 
 class BoxLabels(NamedTuple):
@@ -154,32 +150,6 @@ def combine_boxes(
     semantic[conflict | (unsure & (semantic == BACKGROUND))] = IGNORE_LABEL
     owner[conflict] = NO_OWNER
     return BoxLabels(semantic, owner)
-
-
-def find_owners(
-    claims: Sequence[NDArray[np.bool_]], boxes: NDArray[np.int32], shape: tuple[int, int], overlap: Overlap
-) -> NDArray[np.int32]:
-    """Box ``(H, W) int32`` that each claimed pixel belongs to; ``NO_OWNER`` where there is none.
-
-    ``claims`` holds for each box ``(N, 4)`` the pixels ``(h, w)`` bool in it that it claims;
-    ``overlap`` as in :func:`combine_boxes`.
-    """
-    owner = np.full(shape, NO_OWNER, np.int32)
-    lowest_cost = np.full(shape, np.inf, np.float32)
-    contested = np.zeros(shape, bool)
-    for index, (claimed, box) in enumerate(zip(claims, boxes, strict=True)):
-        window = box_slices(box)
-        height, width = claimed.shape
-        cost = (
-            measure_box_radius(height, width) if overlap == "nearest" else np.full_like(claimed, height * width, float)
-        )
-        contested[window] |= claimed & (owner[window] != NO_OWNER)
-        wins = claimed & (cost < lowest_cost[window])
-        owner[window][wins] = index
-        lowest_cost[window][wins] = cost[wins]
-    if overlap == "none":
-        owner[contested] = NO_OWNER
-    return owner
 
 
 def _yield_to_inner_boxes(

@@ -12,11 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-CROP_HEIGHT_FRACTION = 400 / 1024
-"""Crop height over image height in Li et al., ECCV 2018: 400 of 1024 pixels."""
-
-CROP_WIDTH_FRACTION = 500 / 2048
-"""Crop width over image width in Li et al., ECCV 2018: 500 of 2048 pixels."""
+from pseudogt.config.weak_labels import CROP_HEIGHT_FRACTION, CROP_WIDTH_FRACTION
 
 
 def crop_grid(

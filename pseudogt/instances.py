@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pseudogt.boxes import box_slices, clip_boxes
+from pseudogt.boxes import box_slices, clip_boxes, measure_box_radius
 from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, look_up
+
+NO_OWNER = -1
+"""Owner of pixels that belong to no instance."""
+
+Overlap = Literal["nearest", "smaller", "none"]
+"""Who owns pixels that several boxes of one class claim."""
 
 
 class InstanceStep(NamedTuple):
@@ -118,6 +125,32 @@ def _first_occurrences(boxes: NDArray[np.int32], classes: NDArray) -> NDArray[np
     """Positions, ascending, of the first box of each distinct (class, corners)."""
     keys = np.column_stack([boxes, classes]).astype(np.int64)
     return np.sort(np.unique(keys, axis=0, return_index=True)[1])
+
+
+def find_owners(
+    claims: Sequence[NDArray[np.bool_]], boxes: NDArray[np.int32], shape: tuple[int, int], overlap: Overlap
+) -> NDArray[np.int32]:
+    """Box ``(H, W) int32`` that each claimed pixel belongs to; ``NO_OWNER`` where there is none.
+
+    ``claims`` holds for each box ``(N, 4)`` the pixels ``(h, w)`` bool in it that it claims;
+    ``overlap`` as in :func:`combine_boxes`.
+    """
+    owner = np.full(shape, NO_OWNER, np.int32)
+    lowest_cost = np.full(shape, np.inf, np.float32)
+    contested = np.zeros(shape, bool)
+    for index, (claimed, box) in enumerate(zip(claims, boxes, strict=True)):
+        window = box_slices(box)
+        height, width = claimed.shape
+        cost = (
+            measure_box_radius(height, width) if overlap == "nearest" else np.full_like(claimed, height * width, float)
+        )
+        contested[window] |= claimed & (owner[window] != NO_OWNER)
+        wins = claimed & (cost < lowest_cost[window])
+        owner[window][wins] = index
+        lowest_cost[window][wins] = cost[wins]
+    if overlap == "none":
+        owner[contested] = NO_OWNER
+    return owner
 
 
 def number_boxes(classes: ArrayLike, iscrowd: ArrayLike) -> NDArray[np.int32]:

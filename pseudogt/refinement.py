@@ -15,8 +15,7 @@ from pseudogt.cleaning import (
     threshold_scores,
 )
 from pseudogt.config.labels import LabelsSettings
-from pseudogt.consensus import NO_OWNER, find_owners
-from pseudogt.instances import assign_instances, compose_panoptic, number_boxes
+from pseudogt.instances import NO_OWNER, assign_instances, compose_panoptic, find_owners, number_boxes
 from pseudogt.labels import (
     BACKGROUND,
     IGNORE_LABEL,

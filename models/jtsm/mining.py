@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.jtsm.moi_pool import Members
+from models.jtsm.members import Members
 
 
 class Mined(NamedTuple):

@@ -10,45 +10,17 @@ maximum over the cells that belong to the proposal: the first in row order if se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NO_CELL = -1
-"""Position of the maximum of a bin that has no cell."""
+from models.jtsm.members import NO_CELL, Members, find_incidence
 
 SCATTER_ROWS = 256
 """Proposals whose gradients are scattered at once: bounds the memory of their 64-bit positions."""
-
-
-class Members(NamedTuple):
-    """Superpixels of each proposal, as the proposal files store them.
-
-    Attributes
-    ----------
-    indices : (M,) integer
-        Superpixels of all proposals, one proposal after the other.
-    starts : (R + 1,) integer
-        Proposal r has ``indices[starts[r] : starts[r + 1]]``.
-    """
-
-    indices: Tensor
-    starts: Tensor
-
-    @classmethod
-    def from_dense(cls, members: Tensor) -> Members:
-        """From a table ``(R, S) bool``."""
-        starts = F.pad(members.sum(1).cumsum(0), (1, 0))
-        return cls(members.nonzero()[:, 1].int(), starts)
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Members]) -> Members:
-        """Proposals of several images, one image after the other; each keeps the numbers of its own superpixels."""
-        counts = torch.cat([part.starts.diff() for part in parts])
-        return cls(torch.cat([part.indices for part in parts]), F.pad(counts.cumsum(0), (1, 0)))
 
 
 class PooledSegments(NamedTuple):
@@ -190,38 +162,6 @@ def find_cell_boxes(boxes_xyxy: Tensor, spatial_scale: float) -> Tensor:
     """Cells of the corners of half-open boxes ``(R, 4)``: ``(R, 4) int64``, both ends inclusive, halves rounded up."""
     last = torch.tensor([0, 0, 1, 1], device=boxes_xyxy.device)
     return ((boxes_xyxy.double() - last) * spatial_scale + 0.5).floor().long()
-
-
-def find_incidence(superpixels: Tensor, map_size: tuple[int, int], count: int) -> Tensor:
-    """Which superpixels have a pixel in the block of which cell.
-
-    Parameters
-    ----------
-    superpixels : (H, W) integer
-        Negative where there is none.
-    map_size : (h, w)
-    count : int
-        Superpixels, S.
-
-    Returns
-    -------
-    (S, h, w) bool
-    """
-    (pixel_height, pixel_width), (height, width) = superpixels.shape, map_size
-    incidence = torch.zeros((count, height, width), dtype=torch.bool, device=superpixels.device)
-    y, x = (torch.arange(n, device=superpixels.device) for n in (pixel_height, pixel_width))
-    # A pixel that the border of two blocks cuts belongs to both.
-    rows = (y * height // pixel_height, ((y + 1) * height - 1) // pixel_height)
-    columns = (x * height // pixel_height, ((x + 1) * height - 1) // pixel_height)
-    for row in rows:
-        for column in columns:
-            valid = (superpixels >= 0) & (column < width)
-            incidence[
-                superpixels[valid].long(),
-                row[:, None].expand_as(superpixels)[valid],
-                column.expand_as(superpixels)[valid],
-            ] = True
-    return incidence
 
 
 class _MoIPool(torch.autograd.Function):

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from models.jtsm.backbones import DecodedBackbone, JtsmBackbone, build_jtsm_backbone
 from models.jtsm.masks import MaskHead, choose_mask_targets, compute_mask_losses, pool_boxes, sample_masks
+from models.jtsm.members import Members
 from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
-from models.jtsm.moi_pool import Members, moi_pool, scale_pooled
+from models.jtsm.moi_pool import moi_pool, scale_pooled
 from models.jtsm.neck import Neck, build_neck
 from models.jtsm.refinement import (
     Assignment,

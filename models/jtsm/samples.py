@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.jtsm.backbones import STRIDE
-from models.jtsm.moi_pool import Members
+from models.jtsm.members import Members
 
 NO_SUPERPIXEL = -1
 """Superpixel of pixels that only fill a batch."""
@@ -247,7 +247,7 @@ def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Seque
     dict
         ``images (B, 3, H, W) uint8``, ``sizes (B, 2)``, ``superpixels (B, H, W) int32``, of all
         proposals ``boxes (R, 4)``, ``batch_index (R,)``, ``scores (R,)``, ``rows (R,)``, ``indices``
-        and ``starts`` (see :class:`models.jtsm.moi_pool.Members`), ``tags`` and ``known (B, C)
+        and ``starts`` (see :class:`models.jtsm.members.Members`), ``tags`` and ``known (B, C)
         float32``, ``numbers (B,)``, ``windows (B, 4)``, ``flipped (B,)``.
     """
     sizes = np.array([view.placement.size for view in views])

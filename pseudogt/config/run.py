@@ -10,9 +10,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from pseudogt.cli import describe_validation_error
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.config.base import Section
+from pseudogt.config.base import Section, describe_validation_error
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.cams import CamsSettings
 from pseudogt.config.classifier import ClassifierSettings

@@ -7,7 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from pseudogt.config.base import Section
-from pseudogt.crops import CROP_HEIGHT_FRACTION, CROP_WIDTH_FRACTION
+
+CROP_HEIGHT_FRACTION = 400 / 1024
+"""Crop height over image height in Li et al., ECCV 2018: 400 of 1024 pixels."""
+
+CROP_WIDTH_FRACTION = 500 / 2048
+"""Crop width over image width in Li et al., ECCV 2018: 500 of 2048 pixels."""
 
 
 class WeakLabelsSettings(Section):

@@ -24,7 +24,8 @@ from pseudogt.estimate import describe_estimate
 from pseudogt.index import ImageRecord
 from pseudogt.io import read_image
 from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
-from pseudogt.weak_labels import ImageWeakLabels, find_gaps, read_weak_labels
+from pseudogt.weak_gaps import find_gaps
+from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
 
 ORIENTATION = 0x0112
 """Number of the EXIF tag that says how an image is turned."""

@@ -18,7 +18,8 @@ from pseudogt.index import read_shard
 from pseudogt.label_files import LabelFolder
 from pseudogt.labels import ClassTable
 from pseudogt.weak_from_masks import derive_weak_labels
-from pseudogt.weak_labels import ImageWeakLabels, find_gaps, read_weak_labels, write_weak_labels
+from pseudogt.weak_gaps import find_gaps
+from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from pseudogt.cli import describe_validation_error
-from pseudogt.config.base import Section
+from pseudogt.config.base import Section, describe_validation_error
 from pseudogt.io import read_json
 
 SPLITS = {"train": "gtFine", "train_extra": "gtCoarse", "val": "gtFine"}

@@ -15,8 +15,8 @@ from pseudogt.cleaning import (
     merge_box_masks,
     threshold_scores,
 )
-from pseudogt.consensus import NO_OWNER, combine_boxes, fuse_masks
-from pseudogt.instances import assign_instances
+from pseudogt.consensus import combine_boxes, fuse_masks
+from pseudogt.instances import NO_OWNER, assign_instances
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL
 
 HEIGHT, WIDTH = 6, 9

@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pseudogt.consensus import NO_OWNER, combine_boxes, fuse_masks, measure_agreement
+from pseudogt.consensus import combine_boxes, fuse_masks, measure_agreement
+from pseudogt.instances import NO_OWNER
 from pseudogt.labels import BACKGROUND, IGNORE_LABEL
 
 CAR, BIKE = 7, 8

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from models.jtsm.detection import DetectionPlan, detect, paste_mask
 from models.jtsm.masks import MASK_PX, choose_mask_targets, compute_mask_losses, sample_masks
+from models.jtsm.members import Members
 from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
-from models.jtsm.moi_pool import Members
 from models.jtsm.network import Evidence, Proposed, build_jtsm_network, move_mask
 from models.jtsm.refinement import (
     PseudoBoxes,

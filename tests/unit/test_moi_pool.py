@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from models.jtsm.moi_pool import Members, moi_pool, pool_by_crops, scale_pooled
+from models.jtsm.members import Members
+from models.jtsm.moi_pool import moi_pool, pool_by_crops, scale_pooled
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BOTH = pytest.mark.parametrize("pool", [moi_pool, pool_by_crops], ids=["fast", "reference"])
