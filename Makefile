@@ -21,7 +21,7 @@ demo: $(INSTALLED)
 	@echo "Report: results/streets/report/index.html   Figures: results/streets/evaluation/summary.json"
 
 resume: $(INSTALLED)
-	$(BIN)/python -m pseudogt.resume $(if $(ARGS),-- $(ARGS))
+	$(BIN)/python -m pseudogt.workflow.resume $(if $(ARGS),-- $(ARGS))
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow and not slurm" tests

@@ -43,14 +43,14 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(REPOSITORY))
 
-from pseudogt.box_segmenters import BoxScene, PrepareScene, load_segmenters
+from pseudogt.box_masks.consensus import BoxLabels, combine_boxes, fuse_masks
+from pseudogt.box_masks.segmenters import BoxScene, PrepareScene, load_segmenters
 from pseudogt.boxes import box_slices, find_instance_boxes
+from pseudogt.classes import IGNORE_LABEL
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.consensus import BoxLabels, combine_boxes, fuse_masks
-from pseudogt.io import read_image, read_png
-from pseudogt.labels import IGNORE_LABEL
-from pseudogt.segmentation import prepare_segmentation
+from pseudogt.files.io import read_image, read_png
+from pseudogt.proposals.engine import prepare_segmentation
 
 SETS = {
     "": ("voc2007_seg", "dev"),

@@ -20,7 +20,7 @@ from measurement import REPOSITORY, print_table, write_figures
 
 sys.path.insert(0, str(REPOSITORY))
 
-from pseudogt.io import read_json
+from pseudogt.files.io import read_json
 from pseudogt.stages import cams, classifier, evaluation
 
 PROBE_STEPS = 20

@@ -4,7 +4,7 @@
 
 ``--data`` has ``images/<id>.jpg``, ``segs/<id>_<k>.png`` (a label map of each annotator k) and
 ``val.txt`` with one id a line, as made from BSDS500; or it holds such a folder ``bsds500``. ``ods``
-and ``ois`` are those of the network in ``models/contours.pt``: thinned, matched one to one within
+and ``ois`` are those of the network in ``models/pretrained/contours.pt``: thinned, matched one to one within
 0.0075 of the diagonal, 99 thresholds, the best one for the whole set or for each image.
 ``seconds_480x360`` is the median over images of that size. ``gradient_...`` is the same of the
 contours by differences of colour and texture, for which nothing was learnt. Without data, images are
@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(REPOSITORY))
 
-from models.contours import ContourModel
-from models.train_contours import read_ids, read_segmentations
-from pseudogt.contour_metrics import count_contours, find_label_changes, score_contours, thin_contours
-from pseudogt.io import read_image
+from models.pretrained.contours import ContourModel
+from models.pretraining.contours import read_ids, read_segmentations
+from pseudogt.files.io import read_image
+from pseudogt.metrics.contours import count_contours, find_label_changes, score_contours, thin_contours
 from pseudogt.proposals.contours import find_gradient_contours
-from pseudogt.weights import CONTOURS
+from pseudogt.workflow.weights import CONTOURS
 
 Image = NDArray[np.uint8]
 Segmentations = list[NDArray[np.integer]]

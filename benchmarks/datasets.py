@@ -130,7 +130,7 @@ def write_shards(data: Path, config: dict, folder: Path) -> list[str]:
     """Write what the stage `index` would: records of all images by shards."""
     from pseudogt.config.dataset import DatasetSettings
     from pseudogt.datasets import class_table
-    from pseudogt.index import ImageRecord, write_shard
+    from pseudogt.files.index import ImageRecord, write_shard
 
     classes = class_table(DatasetSettings.model_validate(config["dataset"]))
     images = json.loads((data / "annotations.json").read_text())["images"]

@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.annotations.matching import find_path
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
 from pseudogt.export.formats import FORMATS
-from pseudogt.index import ImageRecord, write_shard
-from pseudogt.io import read_json, write_json
-from pseudogt.label_files import LabelFolder, write_labels
-from pseudogt.labels import INSTANCE_DIVISOR, ClassTable
+from pseudogt.files.index import ImageRecord, write_shard
+from pseudogt.files.io import read_json, write_json
+from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.stages import export, streets
 
 STREETS = {"train_images": 40, "val_images": 1}

@@ -1,7 +1,7 @@
 """What is left of a run that is killed, starved or fed broken files: compared with one that was left alone.
 
 Kills the tiny chain of the tests at random moments in five ways (SIGKILL to Snakemake, to a job, to
-the whole group; SIGTERM; SIGINT), continues it with `python -m pseudogt.resume`, several times in a
+the whole group; SIGTERM; SIGINT), continues it with `python -m pseudogt.workflow.resume`, several times in a
 chain, and compares every label, score, model, metric and exported file with the uninterrupted run;
 times, dates and logs apart. Then, one by one: a full disk and a read-only folder in each stage, a
 job killed for memory, a broken file of every kind, two runs at once in one folder and in two.
@@ -37,7 +37,7 @@ from measurement import REPOSITORY, print_table, write_figures
 
 sys.path.insert(0, str(REPOSITORY))
 
-from pseudogt.resume import RUN_RECORD, find_left_processes, find_part_files
+from pseudogt.workflow.resume import RUN_RECORD, find_left_processes, find_part_files
 
 TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"
 RESULTS = Path("results") / "tiny"
@@ -408,7 +408,7 @@ def command(folder: Path) -> list[str]:
 
 def resume_command(folder: Path) -> list[str]:
     """The command behind `make resume`."""
-    return [sys.executable, "-m", "pseudogt.resume", "--directory", str(folder)]
+    return [sys.executable, "-m", "pseudogt.workflow.resume", "--directory", str(folder)]
 
 
 def environment() -> dict[str, str]:

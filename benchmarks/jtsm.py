@@ -33,18 +33,18 @@ import torch
 from measurement import REPOSITORY, print_table, write_figures
 from numpy.typing import NDArray
 
-from models.classifier import ClassifierModel, resize_for_classifier
+from models.classifier.network import ClassifierModel, resize_for_classifier
+from pseudogt.classes import IGNORE_LABEL, ClassTable, combine_semantic_and_instances
 from pseudogt.config.cams import CamsSettings
-from pseudogt.index import read_shard
-from pseudogt.io import read_image, read_json
-from pseudogt.label_files import write_labels
-from pseudogt.labels import IGNORE_LABEL, ClassTable, combine_semantic_and_instances
-from pseudogt.panoptic_merge import fill_things, merge_panoptic
-from pseudogt.proposal_files import ProposalFile
-from pseudogt.score_files import ScoreFile
+from pseudogt.files.index import read_shard
+from pseudogt.files.io import read_image, read_json
+from pseudogt.files.labels import write_labels
+from pseudogt.files.scores import ScoreFile
+from pseudogt.proposals.files import ProposalFile
+from pseudogt.pseudo_labels.panoptic_merge import fill_things, merge_panoptic
 from pseudogt.stages import evaluation
 from pseudogt.stages.cams import label_image, run_network, score_whole
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 
 SCORES = ("pq", "pq_th", "pq_st", "miou")
 PREVALENCE = (0.2, 0.8)

@@ -31,7 +31,7 @@ sys.path.insert(0, str(REPOSITORY))
 import yaml
 
 from pseudogt.config.run import RunConfig
-from pseudogt.label_files import LabelFolder
+from pseudogt.files.labels import LabelFolder
 
 SHARES = {0: 1, 5: 3, 20: 3, 100: 1}
 """Per cent of the images with full labels -> how many times it is trained."""

@@ -46,10 +46,10 @@ os.environ.setdefault("CITYSCAPES_DATASET", os.curdir)
 
 import cityscapesscripts.evaluation.evalPanopticSemanticLabeling as cityscapes  # noqa: N813
 
-from pseudogt.io import read_json, read_png, write_json
-from pseudogt.label_files import PANOPTIC_JSON, LabelFolder, describe_segments, write_labels
-from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
-from pseudogt.metrics import Counts, count_image, summarise
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
+from pseudogt.files.io import read_json, read_png, write_json
+from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, describe_segments, write_labels
+from pseudogt.metrics.panoptic_quality import Counts, count_image, summarise
 
 FAST_REPEATS = 15  # of what takes milliseconds
 SHARD = 64

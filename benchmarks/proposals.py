@@ -43,9 +43,9 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.config.proposals import ProposalsSettings
+from pseudogt.proposals.engine import prepare_segmentation
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.overlaps import find_overlaps
-from pseudogt.segmentation import prepare_segmentation
 
 COUNTS = (100, 500, 2000, 5000)
 VARIANTS = {

@@ -30,15 +30,15 @@ from trained_points import Run, summarise_seeds, train_and_score, write_training
 
 sys.path.insert(0, str(REPOSITORY))
 
-from pseudogt.index import read_shards
-from pseudogt.instances import number_boxes
-from pseudogt.io import read_json
-from pseudogt.label_files import LabelFolder, read_label_folders
-from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
-from pseudogt.metrics import Counts, count_image, summarise
-from pseudogt.review import Suspect, from_json, rank_images
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
+from pseudogt.files.index import read_shards
+from pseudogt.files.io import read_json
+from pseudogt.files.labels import LabelFolder, read_label_folders
+from pseudogt.metrics.panoptic_quality import Counts, count_image, summarise
+from pseudogt.pseudo_labels.instances import number_boxes
+from pseudogt.reporting.review_queue import Suspect, from_json, rank_images
 from pseudogt.stages import review
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5)
 MODEL_BUDGET = 0.2

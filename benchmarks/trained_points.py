@@ -12,10 +12,10 @@ from measurement import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY))
 
-from pseudogt.index import read_shards, write_shard
-from pseudogt.io import read_json
-from pseudogt.label_files import LabelFolder, LabelWriter, read_label_folders, write_labels
-from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+from pseudogt.files.index import read_shards, write_shard
+from pseudogt.files.io import read_json
+from pseudogt.files.labels import LabelFolder, LabelWriter, read_label_folders, write_labels
+from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 
 SCORES = ("pq", "pq_th", "pq_st", "miou")
 

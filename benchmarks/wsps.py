@@ -54,7 +54,7 @@ sys.path.insert(0, str(REPOSITORY))
 from wsps_images import SPLIT, Image, find_images, find_maps
 from wsps_reference import OctaveError, find_octave, run_reference
 
-from pseudogt.io import PNG_FAST
+from pseudogt.files.io import PNG_FAST
 from pseudogt.wsps.clean_labels import clean_image
 from pseudogt.wsps.label_generation import clean_label, cut_instances
 from pseudogt.wsps.mat_files import write_boxes

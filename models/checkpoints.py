@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pseudogt.io import replace_atomically
+from pseudogt.files.io import replace_atomically
 
 TORCH_ERRORS = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, IndexError, KeyError, ValueError)
 """What torch raises for files it can't read."""

@@ -14,20 +14,14 @@ from pseudogt.config.annotations import NAME_FILES
 from pseudogt.config.export import FORMAT_NAMES
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import LAYOUTS, list_image_ids
-from pseudogt.estimate import ASSUMED_PIXELS, describe_estimate
+from pseudogt.workflow.estimate import ASSUMED_PIXELS, describe_estimate
 from pseudogt.export.id_lists import read_id_list
-from pseudogt.provenance import compute_code_digest, compute_image_digests, compute_input_digest
-from pseudogt.requirements import (
-    measure_pixels,
-    request_memory_mb,
-    request_minutes,
-    request_training_memory_mb,
-    request_training_minutes,
-)
-from pseudogt.resume import join_live_runs, record_run
-from pseudogt.run_locks import wait_to_start
-from pseudogt.shards import abbreviate_paths, plan_shards, split_of_shard
-from pseudogt.weights import list_weights
+from pseudogt.workflow.provenance import compute_code_digest, compute_image_digests, compute_input_digest
+from pseudogt.workflow.requirements import (measure_pixels, request_memory_mb, request_minutes, request_training_memory_mb, request_training_minutes)
+from pseudogt.workflow.resume import join_live_runs, record_run
+from pseudogt.workflow.locks import wait_to_start
+from pseudogt.workflow.shards import abbreviate_paths, plan_shards, split_of_shard
+from pseudogt.workflow.weights import list_weights
 
 # SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
 # training, which writes a checkpoint. Snakemake and the shell around it stay until it has.

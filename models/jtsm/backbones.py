@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbones import BACKBONE_NAMES, ResNetBackbone, SmallBackbone, build_backbone, normalise_images
-from models.classifier import ClassifierModel, TagClassifier, build_tag_classifier
+from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
 from models.jtsm.foreign_weights import read_resnet_ws_weights
 
 STRIDE = 8

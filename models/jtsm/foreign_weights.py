@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pseudogt.foreign_pickles import read_foreign_pickle
+from pseudogt.files.pickles import read_foreign_pickle
 
 NECK_KEYS = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 

@@ -16,7 +16,7 @@ from torchvision.ops import box_iou, roi_align
 
 from models.jtsm.refinement import PseudoBoxes
 from models.jtsm.samples import Placement
-from pseudogt.box_evidence import BoxMask
+from pseudogt.box_masks.evidence import BoxMask
 
 MASK_PX = 28
 POOLED = MASK_PX // 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.jtsm.network import JtsmNetwork, build_jtsm_network
-from pseudogt.labels import ClassTable
+from pseudogt.classes import ClassTable
 
 MODEL_KIND = "jtsm model"
 

@@ -29,8 +29,8 @@ from models.jtsm.refinement import (
 )
 from models.jtsm.samples import Placement, get_members, get_placements
 from models.jtsm.semantic import SemanticHead, compute_semantic_loss, label_by_segments, paint_stuff
-from pseudogt.box_evidence import BoxMask
-from pseudogt.labels import IGNORE_LABEL
+from pseudogt.box_masks.evidence import BoxMask
+from pseudogt.classes import IGNORE_LABEL
 
 Batch = Mapping[str, Tensor]
 FindMasks = Callable[[Sequence[tuple[int, int]]], list[BoxMask]]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pseudogt.labels import IGNORE_LABEL
+from pseudogt.classes import IGNORE_LABEL
 
 THINGS = 0
 """Semantic label of all things; stuff class s has label s + 1."""

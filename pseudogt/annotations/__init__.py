@@ -13,9 +13,9 @@ from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.annotations.tables import read_box_table, read_tags
 from pseudogt.annotations.voc import read_voc_folder
 from pseudogt.annotations.yolo import read_yolo
+from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.index import ImageRecord
-from pseudogt.labels import ClassTable
+from pseudogt.files.index import ImageRecord
 
 __all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert_annotations", "read_boxes"]
 

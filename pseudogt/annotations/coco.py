@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
-from pseudogt.parsing import Coordinate, Extent, parse_json
+from pseudogt.files.parsing import Coordinate, Extent, parse_json
 
 Key = int | str
 Polygons = list[Annotated[list[Coordinate], Field(min_length=6)]]

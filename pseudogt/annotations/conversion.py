@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from pseudogt.annotations.form import Corners, ImageAnnotations, Reading
 from pseudogt.annotations.matching import match_names
+from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.index import ImageRecord
-from pseudogt.labels import ClassTable
-from pseudogt.weak_labels import ImageWeakLabels
+from pseudogt.files.index import ImageRecord
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 SHOWN = 5
 """Names that are spelled out where there may be thousands."""

@@ -19,7 +19,7 @@ from pseudogt.annotations.geometry import (
     rotate_rectangle,
 )
 from pseudogt.boxes import find_tight_box
-from pseudogt.parsing import parse_extent, parse_number, parse_whole_number, parse_xml
+from pseudogt.files.parsing import parse_extent, parse_number, parse_whole_number, parse_xml
 
 SHAPES = ("box", "polygon", "mask", "ellipse")
 OTHER_SHAPES = ("polyline", "points", "cuboid", "skeleton")

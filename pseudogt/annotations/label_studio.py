@@ -14,7 +14,7 @@ from pseudogt.annotations.brush import decode_brush
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.geometry import bound_ellipse, bound_points, encode_mask, flatten_points, rotate_rectangle
 from pseudogt.boxes import find_tight_box
-from pseudogt.parsing import Coordinate, Extent, parse_json
+from pseudogt.files.parsing import Coordinate, Extent, parse_json
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
-from pseudogt.parsing import parse_csv, parse_json, parse_number
+from pseudogt.files.parsing import parse_csv, parse_json, parse_number
 
 CORNERS = ("x0", "y0", "x1", "y1")
 STATES: dict[str, bool | None] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
-from pseudogt.parsing import parse_extent, parse_number, parse_xml
+from pseudogt.files.parsing import parse_extent, parse_number, parse_xml
 
 
 def read_voc(path: Path) -> ImageAnnotations:

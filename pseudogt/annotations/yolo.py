@@ -25,7 +25,7 @@ import numpy as np
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.geometry import bound_points, flatten_points
 from pseudogt.config.annotations import NAME_FILES
-from pseudogt.parsing import parse_number, parse_yaml, read_text
+from pseudogt.files.parsing import parse_number, parse_yaml, read_text
 
 ORIENTED_BOX = 9
 FARTHEST = 2.0

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
+from pseudogt.classes import INSTANCE_DIVISOR
 from pseudogt.config.base import Section
-from pseudogt.labels import INSTANCE_DIVISOR
 
 
 class EvaluationSettings(Section):

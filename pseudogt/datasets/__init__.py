@@ -14,14 +14,14 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets import cityscapes, coco, folder, images
 from pseudogt.datasets.source import SourceFiles
-from pseudogt.datasets.street_names import list_street_ids
+from pseudogt.datasets.streets.names import list_street_ids
 from pseudogt.datasets.voc import VocLayout
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pseudogt.labels import ClassTable
+    from pseudogt.classes import ClassTable
 
 __all__ = ["SourceFiles", "class_table", "list_image_ids", "locate", "read_ground_truth"]
 
@@ -108,7 +108,7 @@ def locate(settings: DatasetSettings, data_root: Path | str, split: str, image_i
 
 def class_table(settings: DatasetSettings) -> ClassTable:
     """Make the class table of the settings; train ids follow the order of the entries."""
-    from pseudogt.labels import ClassTable
+    from pseudogt.classes import ClassTable
 
     return ClassTable.from_categories([entry.model_dump(exclude={"source_id"}) for entry in settings.classes])
 

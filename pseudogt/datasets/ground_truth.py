@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from pseudogt.config.dataset import DatasetSettings
-from pseudogt.datasets.source import SourceFiles
-from pseudogt.io import read_image, read_png
-from pseudogt.labels import (
+from pseudogt.classes import (
     IGNORE_LABEL,
     INSTANCE_DIVISOR,
     VOID,
@@ -22,7 +19,10 @@ from pseudogt.labels import (
     combine_semantic_and_instances,
     rgb_to_panoptic,
 )
-from pseudogt.parsing import parse_json
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.datasets.source import SourceFiles
+from pseudogt.files.io import read_image, read_png
+from pseudogt.files.parsing import parse_json
 
 VOC_BORDER = 255
 """In VOC's maps of objects: the border around an object."""

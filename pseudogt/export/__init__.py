@@ -6,5 +6,5 @@
     Write what is there once: document, class table, lists. ``records`` may be gone through several
     times and is never held in memory.
 ``read_set(folder, classes)``
-    The labels in a folder of that format, see :class:`pseudogt.export.images.LabelSet`.
+    The labels in a folder of that format, see :class:`pseudogt.export.segments.LabelSet`.
 """

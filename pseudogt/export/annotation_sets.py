@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.geometry import decode_segmentation
-from pseudogt.export.images import number_segments, paint
-from pseudogt.labels import INSTANCE_DIVISOR, ClassTable
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
+from pseudogt.export.segments import number_segments, paint
 
 Rasteriser = Callable[[AnnotatedBox, int, int], NDArray[np.bool_]]
 """From an object and the height and width of its image to its mask ``(H, W)``."""

@@ -10,12 +10,12 @@ import numpy as np
 from pycocotools import mask as rle
 
 from pseudogt.annotations.coco import read_coco
+from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.coco_panoptic import list_images
 from pseudogt.export.documents import stream_object
-from pseudogt.export.images import LabelledImage, find_segments, is_crowd, list_categories
-from pseudogt.labels import ClassTable
+from pseudogt.export.segments import LabelledImage, find_segments, is_crowd, list_categories
 
 INSTANCES_JSON = "instances.json"
 

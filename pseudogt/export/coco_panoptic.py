@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.classes import VOID, ClassTable, panoptic_to_rgb, rgb_to_panoptic
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.documents import stream_object
-from pseudogt.export.images import LabelledImage, find_crowds, list_categories, number_segments
-from pseudogt.io import read_image, read_json, write_png
-from pseudogt.label_files import PANOPTIC_JSON, describe_segments
-from pseudogt.labels import VOID, ClassTable, panoptic_to_rgb, rgb_to_panoptic
+from pseudogt.export.segments import LabelledImage, find_crowds, list_categories, number_segments
+from pseudogt.files.io import read_image, read_json, write_png
+from pseudogt.files.labels import PANOPTIC_JSON, describe_segments
 
 FOLDER = "panoptic"
 

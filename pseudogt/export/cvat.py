@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.annotations.cvat import read_cvat
+from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
-from pseudogt.export.images import LabelledImage, find_segments
-from pseudogt.io import replace_atomically
-from pseudogt.labels import ClassTable
+from pseudogt.export.segments import LabelledImage, find_segments
+from pseudogt.files.io import replace_atomically
 
 ANNOTATIONS_XML = "annotations.xml"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pseudogt.io import replace_atomically
+from pseudogt.files.io import replace_atomically
 
 RECORDS = "records.jsonl"
 

@@ -10,13 +10,13 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 import numpy as np
 
 from pseudogt.annotations.label_studio import read_label_studio
+from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.brush import encode_brush
 from pseudogt.export.documents import stream_list
-from pseudogt.export.images import LabelledImage, find_segments
-from pseudogt.io import replace_atomically
-from pseudogt.labels import ClassTable
+from pseudogt.export.segments import LabelledImage, find_segments
+from pseudogt.files.io import replace_atomically
 
 TASKS_JSON = "tasks.json"
 CONTROL, OBJECT = "label", "image"

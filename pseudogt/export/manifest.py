@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pseudogt.io import read_json
-from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
+from pseudogt.files.io import read_json
 
 MANIFEST_JSON = "manifest.json"
 SNAKEMAKE_MARK = ".snakemake_timestamp"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pseudogt.io import replace_atomically
-from pseudogt.labels import ClassTable
+from pseudogt.classes import ClassTable
+from pseudogt.files.io import replace_atomically
 
 
 def write_palette_png(path: Path, values: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:

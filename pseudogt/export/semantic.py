@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 from pseudogt.config.export import ExportSettings
-from pseudogt.export.images import LabelledImage
 from pseudogt.export.palettes import write_class_csv, write_palette_png
-from pseudogt.io import read_png
-from pseudogt.labels import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+from pseudogt.export.segments import LabelledImage
+from pseudogt.files.io import read_png
 
 FOLDER = "semantic"
 

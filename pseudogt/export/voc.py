@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.classes import IGNORE_LABEL, ClassTable, combine_semantic_and_instances, panoptic_to_semantic
 from pseudogt.config.export import ExportSettings
-from pseudogt.export.images import LabelledImage, find_segments, is_crowd
 from pseudogt.export.palettes import number_colours, write_class_csv, write_palette_png
-from pseudogt.io import read_png, replace_atomically
-from pseudogt.labels import (
-    IGNORE_LABEL,
-    ClassTable,
-    combine_semantic_and_instances,
-    panoptic_to_semantic,
-)
+from pseudogt.export.segments import LabelledImage, find_segments, is_crowd
+from pseudogt.files.io import read_png, replace_atomically
 
 ROOT = Path("VOCdevkit", "VOC2012")
 VOID_VALUE = 255

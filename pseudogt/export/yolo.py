@@ -14,12 +14,12 @@ from PIL import Image
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.yolo import read_yolo
+from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
-from pseudogt.export.images import LabelledImage, find_segments, is_crowd
 from pseudogt.export.polygons import fill_polygon, trace_polygon
-from pseudogt.io import replace_atomically
-from pseudogt.labels import ClassTable
+from pseudogt.export.segments import LabelledImage, find_segments, is_crowd
+from pseudogt.files.io import replace_atomically
 
 DECIMALS = 6
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pseudogt.io import replace_atomically
+from pseudogt.files.io import replace_atomically
 from pseudogt.proposals.grouping import FEATURE_NAMES
 
 DTYPES = {

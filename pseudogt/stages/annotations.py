@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pseudogt.annotations import convert_annotations
-from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.index import read_shard
-from pseudogt.weak_labels import write_weak_labels
+from pseudogt.files.index import read_shard
+from pseudogt.weak_labels.records import write_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 SHOWN = 20
 """Problems that the error spells out; `snakemake check` lists all."""

@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pseudogt.box_segmenters import BoxScene, PrepareScene, load_segmenters
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agreement
+from pseudogt.box_masks.segmenters import BoxScene, PrepareScene, load_segmenters
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.box_masks import BoxMasksSettings
-from pseudogt.consensus import combine_boxes, fuse_masks, measure_agreement
-from pseudogt.index import read_shard
-from pseudogt.instances import compose_panoptic, number_boxes
-from pseudogt.io import read_image
-from pseudogt.label_files import write_labels
-from pseudogt.labels import INSTANCE_DIVISOR, ClassTable
-from pseudogt.proposal_files import ProposalFile
-from pseudogt.score_files import ScoreFile
-from pseudogt.weak_labels import read_weak_labels
+from pseudogt.files.index import read_shard
+from pseudogt.files.io import read_image
+from pseudogt.files.labels import write_labels
+from pseudogt.files.scores import ScoreFile
+from pseudogt.proposals.files import ProposalFile
+from pseudogt.pseudo_labels.instances import compose_panoptic, number_boxes
+from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def segment_boxes(
     scene: BoxScene, segmenters: Sequence[PrepareScene], settings: BoxMasksSettings
 ) -> list[NDArray[np.uint8]]:
-    """What the segmenters say of each box: verdicts as of :func:`pseudogt.consensus.fuse_masks`."""
+    """What the segmenters say of each box: verdicts as of :func:`pseudogt.box_masks.consensus.fuse_masks`."""
     prepared = [prepare(scene) for prepare in segmenters] if len(scene.boxes_xyxy) else []
     return [
         fuse_masks([segment(index) for segment in prepared], train_id, sure=settings.sure)

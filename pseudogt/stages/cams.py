@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.classifier import STRIDE, ClassifierModel, pool_regions, resize_for_classifier
-from models.gradcam import compute_gradcams
+from models.classifier.gradcam import compute_gradcams
+from models.classifier.network import STRIDE, ClassifierModel, pool_regions, resize_for_classifier
 from models.training import autocast, choose_device, choose_precision
-from pseudogt.cams import (
+from pseudogt.config.cams import CamsSettings
+from pseudogt.files.index import read_shard
+from pseudogt.files.io import read_image
+from pseudogt.files.scores import write_scores
+from pseudogt.pseudo_labels.cams import (
     choose_label,
     find_regions,
     normalise_cams,
@@ -24,13 +28,9 @@ from pseudogt.cams import (
     resize_maps,
     stitch_crops,
 )
-from pseudogt.candidates import candidate_classes
-from pseudogt.cli import parse_settings, run_stage, stage_parser
-from pseudogt.config.cams import CamsSettings
-from pseudogt.index import read_shard
-from pseudogt.io import read_image
-from pseudogt.score_files import write_scores
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 Maps = NDArray[np.float32]
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.run import RunConfig
-from pseudogt.datasets.checking import check_dataset, format_findings
-from pseudogt.io import write_json
+from pseudogt.files.io import write_json
+from pseudogt.workflow.checking import check_dataset, format_findings
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import pseudogt
 from models.augmentation import Augmentation, jitter_colours
-from models.classifier import (
+from models.classifier.batches import TagSample, cut_out_crop, find_regions, locate_cells, make_tag_batch
+from models.classifier.network import (
     PRESENCE_SHARPNESS,
     STRIDE,
     ClassifierModel,
@@ -27,16 +28,15 @@ from models.classifier import (
     region_tag_loss,
     resize_for_classifier,
 )
-from models.tag_batches import TagSample, cut_out_crop, find_regions, locate_cells, make_tag_batch
 from models.training import TrainingPlan, is_main_process, train
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.classes import ClassTable
 from pseudogt.config.classifier import ClassifierSettings
-from pseudogt.index import read_shards
-from pseudogt.io import read_image, write_json
-from pseudogt.labels import ClassTable
-from pseudogt.provenance import compute_input_digest
-from pseudogt.tag_precision import average_precisions
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+from pseudogt.files.index import read_shards
+from pseudogt.files.io import read_image, write_json
+from pseudogt.metrics.tag_precision import average_precisions
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.provenance import compute_input_digest
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -24,15 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pseudogt.average_precision import ImageThings, compute_average_precision, describe_things
-from pseudogt.cli import parse_settings, run_stage
+from pseudogt.classes import BACKGROUND, INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.evaluation import EvaluationSettings
-from pseudogt.io import read_json, write_json
-from pseudogt.label_files import PANOPTIC_JSON, LabelFolder, read_label_folders
-from pseudogt.labels import BACKGROUND, INSTANCE_DIVISOR, ClassTable
-from pseudogt.metrics import SCORE_KEYS, Counts, count_image, summarise
-from pseudogt.score_files import ScoreFile, read_score_files
-from pseudogt.summary import build_summary, sum_seconds
+from pseudogt.files.io import read_json, write_json
+from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, read_label_folders
+from pseudogt.files.scores import ScoreFile, read_score_files
+from pseudogt.metrics.average_precision import ImageThings, compute_average_precision, describe_things
+from pseudogt.metrics.panoptic_quality import SCORE_KEYS, Counts, count_image, summarise
+from pseudogt.metrics.summary import build_summary, sum_seconds
+from pseudogt.workflow.cli import parse_settings, run_stage
 
 NAMED_AT_MOST = 5
 

@@ -22,12 +22,11 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from pseudogt.cli import parse_settings, run_stage
+from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.documents import RECORDS, Records, write_records
 from pseudogt.export.formats import FORMATS
 from pseudogt.export.id_lists import read_id_list
-from pseudogt.export.images import LabelledImage
 from pseudogt.export.manifest import (
     MANIFEST_JSON,
     build_manifest,
@@ -37,11 +36,12 @@ from pseudogt.export.manifest import (
     summarise_images,
     verify,
 )
-from pseudogt.index import ImageRecord, read_shard, read_shards
-from pseudogt.io import read_image, read_json, replace_atomically, write_json
-from pseudogt.label_files import LabelFolder
-from pseudogt.labels import ClassTable
-from pseudogt.shards import split_of_shard
+from pseudogt.export.segments import LabelledImage
+from pseudogt.files.index import ImageRecord, read_shard, read_shards
+from pseudogt.files.io import read_image, read_json, replace_atomically, write_json
+from pseudogt.files.labels import LabelFolder
+from pseudogt.workflow.cli import parse_settings, run_stage
+from pseudogt.workflow.shards import split_of_shard
 
 FILES = "files"
 JPEG_QUALITY = 95

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pseudogt.annotations.matching import match_names
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.classes import ClassTable
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
-from pseudogt.export.detection import open_labels
-from pseudogt.export.images import LabelSource, find_crowds
-from pseudogt.index import ImageRecord, read_shard, read_shards
-from pseudogt.label_files import LabelFolder, write_labels
-from pseudogt.labels import ClassTable
-from pseudogt.weak_from_masks import derive_weak_labels
-from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+from pseudogt.export.opening import open_labels
+from pseudogt.export.segments import LabelSource, find_crowds
+from pseudogt.files.index import ImageRecord, read_shard, read_shards
+from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.weak_labels.from_masks import derive_weak_labels
+from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

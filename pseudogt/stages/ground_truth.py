@@ -12,12 +12,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table, read_ground_truth
-from pseudogt.index import read_shard
-from pseudogt.label_files import write_labels
-from pseudogt.shards import split_of_shard
+from pseudogt.files.index import read_shard
+from pseudogt.files.labels import write_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.shards import split_of_shard
 
 
 def main(argv: Sequence[str] | None = None) -> None:

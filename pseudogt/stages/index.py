@@ -16,12 +16,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table, locate
-from pseudogt.index import ImageRecord, write_shard
-from pseudogt.io import read_image, write_json
-from pseudogt.shards import split_of_shard
+from pseudogt.files.index import ImageRecord, write_shard
+from pseudogt.files.io import read_image, write_json
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.shards import split_of_shard
 
 
 def main(argv: Sequence[str] | None = None) -> None:

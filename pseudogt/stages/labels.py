@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pseudogt.cams import find_regions, pool_over_regions, resize_maps
-from pseudogt.cli import parse_settings, run_stage, stage_parser
-from pseudogt.confidence import measure_confidence
+from pseudogt.classes import ClassTable, panoptic_to_semantic
 from pseudogt.config.labels import LabelsSettings
-from pseudogt.index import ImageRecord, read_shard
-from pseudogt.io import read_image, read_json
-from pseudogt.label_files import LabelFolder, LabelWriter, write_labels
-from pseudogt.labels import ClassTable, panoptic_to_semantic
-from pseudogt.refinement import (
+from pseudogt.files.index import ImageRecord, read_shard
+from pseudogt.files.io import read_image, read_json
+from pseudogt.files.labels import LabelFolder, LabelWriter, write_labels
+from pseudogt.files.scores import ScoreFile
+from pseudogt.pseudo_labels.cams import find_regions, pool_over_regions, resize_maps
+from pseudogt.pseudo_labels.confidence import measure_confidence
+from pseudogt.pseudo_labels.refinement import (
     adopt_instances,
     choose_classes,
     clean_label,
@@ -26,9 +26,9 @@ from pseudogt.refinement import (
     make_panoptic,
     mix_scores,
 )
-from pseudogt.rounds import link_previous
-from pseudogt.score_files import ScoreFile
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+from pseudogt.pseudo_labels.rounds import link_previous
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

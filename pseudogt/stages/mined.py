@@ -19,21 +19,21 @@ from models.jtsm.model import JtsmModel
 from models.jtsm.samples import MiningImage
 from models.jtsm.semantic import score_segments
 from models.training import choose_device, choose_precision
-from pseudogt.candidates import candidate_classes
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
 from pseudogt.config.mined import MinedSettings
-from pseudogt.index import ImageRecord, read_shard
-from pseudogt.io import read_image
-from pseudogt.label_files import write_labels
-from pseudogt.labels import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
-from pseudogt.panoptic_merge import MergedPanoptic, fill_things, merge_panoptic
-from pseudogt.proposal_files import ProposalFile
-from pseudogt.refinement import find_crowds
-from pseudogt.score_files import write_scores
-from pseudogt.weak_labels import read_weak_labels
+from pseudogt.files.index import ImageRecord, read_shard
+from pseudogt.files.io import read_image
+from pseudogt.files.labels import write_labels
+from pseudogt.files.scores import write_scores
+from pseudogt.proposals.files import ProposalFile
+from pseudogt.pseudo_labels.panoptic_merge import MergedPanoptic, fill_things, merge_panoptic
+from pseudogt.pseudo_labels.refinement import find_crowds
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 MERGE = ("max_overlap", "min_stuff_area_px")
-"""Settings that :func:`pseudogt.panoptic_merge.merge_panoptic` takes as they are."""
+"""Settings that :func:`pseudogt.pseudo_labels.panoptic_merge.merge_panoptic` takes as they are."""
 
 SCORE_STRIDE = 4
 """Pixels of the image per cell of the score maps."""

@@ -27,18 +27,18 @@ from models.jtsm.samples import (
     make_view,
 )
 from models.training import TrainingPlan, is_main_process, train
-from pseudogt.box_evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.box_masks.evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
+from pseudogt.classes import ClassTable
 from pseudogt.config.mining import MiningSettings
-from pseudogt.index import ImageRecord, read_shards
-from pseudogt.io import read_image, write_json
-from pseudogt.labels import ClassTable
-from pseudogt.proposal_files import ProposalFile
+from pseudogt.files.index import ImageRecord, read_shards
+from pseudogt.files.io import read_image, write_json
+from pseudogt.metrics.tag_precision import average_precisions
+from pseudogt.proposals.files import ProposalFile
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.windows import cut_out_proposals
-from pseudogt.provenance import compute_input_digest
-from pseudogt.tag_precision import average_precisions
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.provenance import compute_input_digest
 
 ARCHITECTURE = ("backbone", "levels", "freeze", "dropout", "refinements", "top_k", "mask_limit")
 """Settings that :func:`models.jtsm.network.build_jtsm_network` takes as they are."""

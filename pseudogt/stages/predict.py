@@ -7,15 +7,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from models.inference import decode_prediction, predict_images
-from models.panoptic import PanopticModel
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from models.segmenter.inference import decode_prediction, predict_images
+from models.segmenter.network import PanopticModel
+from pseudogt.classes import ClassTable
 from pseudogt.config.predictions import PredictionsSettings
-from pseudogt.io import read_image, replace_atomically, write_png
-from pseudogt.label_files import LabelFolder, write_labels
-from pseudogt.labels import ClassTable
+from pseudogt.files.io import read_image, replace_atomically, write_png
+from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.reporting.overlays import draw_panoptic
 from pseudogt.stages.predictions import DECODING, make_inference
-from pseudogt.visualisation import draw_panoptic
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models.inference import Inference, decode_prediction, predict_images
-from models.panoptic import PanopticModel
+from models.segmenter.inference import Inference, decode_prediction, predict_images
+from models.segmenter.network import PanopticModel
 from models.training import choose_device, choose_precision
-from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.predictions import PredictionsSettings
-from pseudogt.index import read_shard
-from pseudogt.io import read_image, read_json
-from pseudogt.label_files import write_labels
-from pseudogt.rounds import link_previous
-from pseudogt.score_files import write_scores
-from pseudogt.weak_labels import read_weak_labels
+from pseudogt.files.index import read_shard
+from pseudogt.files.io import read_image, read_json
+from pseudogt.files.labels import write_labels
+from pseudogt.files.scores import write_scores
+from pseudogt.pseudo_labels.rounds import link_previous
+from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 DECODING = ("centre_threshold", "nms_cells", "min_stuff_fraction", "min_instance_px")
-"""Settings that :func:`models.inference.decode_prediction` takes."""
+"""Settings that :func:`models.segmenter.inference.decode_prediction` takes."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:

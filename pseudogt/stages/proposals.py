@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.foreign_proposals import FOREIGN_SOURCES, find_proposal_files
-from pseudogt.index import ImageRecord, read_shard
-from pseudogt.io import read_image
-from pseudogt.proposal_files import write_proposals
+from pseudogt.files.index import ImageRecord, read_shard
+from pseudogt.files.io import read_image
+from pseudogt.proposals.engine import prepare_segmentation
+from pseudogt.proposals.files import write_proposals
+from pseudogt.proposals.foreign import FOREIGN_SOURCES, find_proposal_files
 from pseudogt.proposals.generation import Proposals
-from pseudogt.segmentation import prepare_segmentation
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

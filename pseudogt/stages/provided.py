@@ -14,14 +14,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.classes import IGNORE_LABEL, ClassTable, panoptic_to_semantic
 from pseudogt.config.provided import ProvidedSettings
-from pseudogt.index import ImageRecord, read_shard
-from pseudogt.io import read_json, write_hdf5
-from pseudogt.label_files import PANOPTIC_JSON, LabelFolder, write_labels
-from pseudogt.labels import IGNORE_LABEL, ClassTable, panoptic_to_semantic
-from pseudogt.score_files import ScoreFile
-from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+from pseudogt.files.index import ImageRecord, read_shard
+from pseudogt.files.io import read_json, write_hdf5
+from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, write_labels
+from pseudogt.files.scores import ScoreFile
+from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

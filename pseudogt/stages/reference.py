@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pseudogt.cli import parse_settings, run_stage
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
-from pseudogt.io import read_json
+from pseudogt.files.io import read_json
 from pseudogt.stages.segmenter import train_segmenter, training_parser
+from pseudogt.workflow.cli import parse_settings, run_stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,13 +18,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.report import ReportSettings
-from pseudogt.index import ImageRecord, read_shards
-from pseudogt.io import read_image, read_json, replace_atomically, write_png
-from pseudogt.label_files import LabelFolder, read_label_folders
-from pseudogt.labels import INSTANCE_DIVISOR, ClassTable
-from pseudogt.report import (
+from pseudogt.files.index import ImageRecord, read_shards
+from pseudogt.files.io import read_image, read_json, replace_atomically, write_png
+from pseudogt.files.labels import LabelFolder, read_label_folders
+from pseudogt.files.scores import ScoreFile, read_score_files
+from pseudogt.reporting.overlays import draw_grid, draw_legend, draw_panoptic, resize_to_width
+from pseudogt.reporting.report import (
     choose_evenly,
     describe_supervision,
     draw_rounds,
@@ -33,10 +34,9 @@ from pseudogt.report import (
     render_page,
     tabulate_ratios,
 )
-from pseudogt.score_files import ScoreFile, read_score_files
-from pseudogt.supervision import count_images, describe_images
-from pseudogt.visualisation import draw_grid, draw_legend, draw_panoptic, resize_to_width
-from pseudogt.weak_labels import read_weak_labels
+from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.weak_labels.supervision import count_images, describe_images
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 Source = Mapping[str, LabelFolder | ScoreFile]
 

@@ -20,13 +20,15 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from pseudogt.cli import parse_settings, run_stage
+from pseudogt.classes import ClassTable
 from pseudogt.config.review import ReviewSettings
-from pseudogt.index import ImageRecord, read_shard, read_shards
-from pseudogt.io import read_image, read_json, replace_atomically, write_json
-from pseudogt.label_files import LabelFolder, read_label_folders
-from pseudogt.labels import ClassTable
-from pseudogt.review import (
+from pseudogt.files.index import ImageRecord, read_shard, read_shards
+from pseudogt.files.io import read_image, read_json, replace_atomically, write_json
+from pseudogt.files.labels import LabelFolder, read_label_folders
+from pseudogt.files.scores import ScoreFile
+from pseudogt.reporting.overlays import draw_panoptic
+from pseudogt.reporting.review_page import draw_suspects, render_queue
+from pseudogt.reporting.review_queue import (
     SIGNALS,
     Suspect,
     from_json,
@@ -37,10 +39,8 @@ from pseudogt.review import (
     summarise_suspects,
     to_json,
 )
-from pseudogt.review_page import draw_suspects, render_queue
-from pseudogt.score_files import ScoreFile
-from pseudogt.visualisation import draw_panoptic
-from pseudogt.weak_labels import read_weak_labels
+from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage
 
 IMAGE_COLUMNS = ("rank", "image_id", "image", "priority", "trust", "coverage", "masks", "reasons")
 SEGMENT_COLUMNS = ("rank", "image_id", "kind", "class", "x0", "y0", "x1", "y1", "pixels", "trust", *SIGNALS, "reasons")

@@ -18,22 +18,22 @@ from torch import Tensor, nn
 
 import pseudogt
 from models.augmentation import Augmentation, jitter_colours
-from models.batches import PanopticSample, index_candidates, make_batch
-from models.losses import candidate_loss, centre_loss, compute_class_weights, offset_loss, semantic_loss
-from models.panoptic import PanopticModel, build_panoptic_network, choose_network_size
-from models.targets import encode_targets, find_instance_targets
+from models.segmenter.batches import PanopticSample, index_candidates, make_batch
+from models.segmenter.losses import candidate_loss, centre_loss, compute_class_weights, offset_loss, semantic_loss
+from models.segmenter.network import PanopticModel, build_panoptic_network, choose_network_size
+from models.segmenter.targets import encode_targets, find_instance_targets
 from models.training import TrainingPlan, is_main_process, train
-from pseudogt.candidates import candidate_classes
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
-from pseudogt.index import ImageRecord, read_shards
-from pseudogt.io import read_image, read_json, write_json
-from pseudogt.label_files import LabelFolder, read_label_folders
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
-from pseudogt.provenance import compute_input_digest
-from pseudogt.rounds import is_worth_another_round, link_previous
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels
+from pseudogt.files.index import ImageRecord, read_shards
+from pseudogt.files.io import read_image, read_json, write_json
+from pseudogt.files.labels import LabelFolder, read_label_folders
+from pseudogt.pseudo_labels.rounds import is_worth_another_round, link_previous
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.provenance import compute_input_digest
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pseudogt.cli import parse_settings, run_stage, stage_parser
 from pseudogt.config.streets import StreetsSettings
-from pseudogt.datasets.streets import write_street_dataset
-from pseudogt.io import replace_atomically
+from pseudogt.datasets.streets.scenes import write_street_dataset
+from pseudogt.files.io import replace_atomically
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

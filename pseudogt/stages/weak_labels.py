@@ -12,14 +12,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pseudogt.cli import parse_settings, run_stage, stage_parser
+from pseudogt.classes import ClassTable
 from pseudogt.config.weak_labels import WeakLabelsSettings
-from pseudogt.index import read_shard
-from pseudogt.label_files import LabelFolder
-from pseudogt.labels import ClassTable
-from pseudogt.weak_from_masks import derive_weak_labels
-from pseudogt.weak_gaps import find_gaps
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.files.index import read_shard
+from pseudogt.files.labels import LabelFolder
+from pseudogt.weak_labels.from_masks import derive_weak_labels
+from pseudogt.weak_labels.gaps import find_gaps
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

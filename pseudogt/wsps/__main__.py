@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from pseudogt.cli import run_stage
+from pseudogt.workflow.cli import run_stage
 from pseudogt.wsps.clean_labels import run_clean
 from pseudogt.wsps.import_tree import add_import_arguments, run_import
 from pseudogt.wsps.make_boxes import run_boxes

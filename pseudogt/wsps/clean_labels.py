@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.crops import paper_crop_grid
+from pseudogt.weak_labels.crops import paper_crop_grid
 from pseudogt.wsps.drawing import draw_results
 from pseudogt.wsps.label_generation import ImageInputs, clean_label, cut_instances, needs_boxes
 from pseudogt.wsps.make_boxes import load_class_names, load_palette

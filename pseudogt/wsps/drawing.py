@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.boxes import InstanceBoxes
-from pseudogt.io import replace_atomically
+from pseudogt.files.io import replace_atomically
 from pseudogt.wsps.label_generation import GeneratedInstances, ImageInputs, clean_label, cut_instances
 from pseudogt.wsps.options import Options
 

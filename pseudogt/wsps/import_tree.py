@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pseudogt.boxes import InstanceBoxes, clip_boxes
-from pseudogt.cleaning import PAPER_BACKGROUND, find_crop_values
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable
 from pseudogt.config.dataset import DatasetSettings
-from pseudogt.crops import paper_crop_grid
 from pseudogt.datasets import class_table
-from pseudogt.instances import compose_panoptic, number_boxes
-from pseudogt.io import replace_atomically
-from pseudogt.label_files import write_labels
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable
-from pseudogt.refinement import assign_boxes
-from pseudogt.score_files import write_scores
-from pseudogt.weak_labels import ImageWeakLabels, write_weak_labels
+from pseudogt.files.io import replace_atomically
+from pseudogt.files.labels import write_labels
+from pseudogt.files.scores import write_scores
+from pseudogt.pseudo_labels.cleaning import PAPER_BACKGROUND, find_crop_values
+from pseudogt.pseudo_labels.instances import compose_panoptic, number_boxes
+from pseudogt.pseudo_labels.refinement import assign_boxes
+from pseudogt.weak_labels.crops import paper_crop_grid
+from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 from pseudogt.wsps.clean_labels import load_inputs
 from pseudogt.wsps.label_generation import ImageInputs
 from pseudogt.wsps.make_boxes import load_class_names

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.boxes import InstanceBoxes, clip_boxes, fill_class_masks
-from pseudogt.cleaning import (
+from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
     fill_low_coverage,
@@ -16,8 +16,8 @@ from pseudogt.cleaning import (
     merge_box_masks,
     threshold_scores,
 )
-from pseudogt.crops import paper_crop_grid
-from pseudogt.instances import assign_instances
+from pseudogt.pseudo_labels.instances import assign_instances
+from pseudogt.weak_labels.crops import paper_crop_grid
 from pseudogt.wsps.options import Options
 
 MAX_INSTANCE = 255
@@ -132,7 +132,7 @@ def cut_instances(label: NDArray[np.uint8], boxes: InstanceBoxes, options: Optio
 
     Differs from what you may expect: numbers saturate at 255, so that from the 255th box on an
     instance can't be told from the usual ignore label; boxes are compared after they were clipped
-    to the canvas; see also :func:`pseudogt.instances.assign_instances`.
+    to the canvas; see also :func:`pseudogt.pseudo_labels.instances.assign_instances`.
     """
     step = assign_instances(
         label,

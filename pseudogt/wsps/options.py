@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from pseudogt.config.base import Section, describe_validation_error
-from pseudogt.io import read_json
+from pseudogt.files.io import read_json
 
 SPLITS = {"train": "gtFine", "train_extra": "gtCoarse", "val": "gtFine"}
 """Split -> folder of its ground truth, which is also a part of the ground truth's file names."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pseudogt.io import read_png, replace_atomically
+from pseudogt.files.io import read_png, replace_atomically
 
 CITYSCAPES_COLORS = {
     "road": (128, 64, 128),

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pseudogt.labels import ClassTable
-from pseudogt.metrics import count_image
+from pseudogt.classes import ClassTable
+from pseudogt.metrics.panoptic_quality import count_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((9, 9, 9), (255, 0, 0)))

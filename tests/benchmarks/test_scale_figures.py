@@ -81,7 +81,7 @@ def test_a_plan_is_counted_and_a_failure_is_told(scale, tmp_path):
 
 
 def test_repeated_shards_are_other_images_of_the_same_pixels(scale, tmp_path):
-    from pseudogt.io import read_json, write_json
+    from pseudogt.files.io import read_json, write_json
 
     results = tmp_path / "results" / "scale"
     for part in scale.REPEATED:

@@ -17,15 +17,15 @@ from pseudogt.boxes import (
     half_open_to_inclusive,
     inclusive_to_half_open,
 )
-from pseudogt.cleaning import (
+from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
     fill_low_coverage,
     find_crop_values,
     merge_box_masks,
 )
-from pseudogt.crops import paper_crop_grid
-from pseudogt.instances import assign_instances
+from pseudogt.pseudo_labels.instances import assign_instances
+from pseudogt.weak_labels.crops import paper_crop_grid
 from pseudogt.wsps.clean_labels import is_done
 from pseudogt.wsps.drawing import LINE_WIDTH_PX, draw_boxes, plan_box_labels
 from pseudogt.wsps.label_generation import ImageInputs, clean_label, cut_instances

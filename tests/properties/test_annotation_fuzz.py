@@ -20,10 +20,10 @@ from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.annotations.tables import read_box_table, read_tags
 from pseudogt.annotations.voc import read_voc
 from pseudogt.annotations.yolo import read_yolo
+from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.index import ImageRecord
-from pseudogt.labels import ClassTable
-from pseudogt.weak_labels import read_weak_labels
+from pseudogt.files.index import ImageRecord
+from pseudogt.weak_labels.records import read_weak_labels
 
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)

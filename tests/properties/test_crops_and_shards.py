@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pseudogt.crops import crop_grid
-from pseudogt.shards import plan_shards
+from pseudogt.weak_labels.crops import crop_grid
+from pseudogt.workflow.shards import plan_shards
 
 lengths = st.integers(1, 300)
 fractions = st.floats(0.05, 1, exclude_min=True)

@@ -9,12 +9,12 @@ from hypothesis.extra import numpy as hnp
 
 from pseudogt.annotations.brush import decode_brush
 from pseudogt.annotations.geometry import decode_runs
+from pseudogt.classes import ClassTable
 from pseudogt.export.brush import LONGEST_RUN, encode_brush
 from pseudogt.export.cvat import encode_rows
-from pseudogt.export.images import find_segments, number_segments, paint
 from pseudogt.export.palettes import number_colours
 from pseudogt.export.polygons import AMBIGUOUS_POINTS, MIN_POINTS, fill_polygon, trace_polygon
-from pseudogt.labels import ClassTable
+from pseudogt.export.segments import find_segments, number_segments, paint
 
 CLASSES = ClassTable(("road", "sky", "car"), (7, 23, 26), (False, False, True), ((9, 9, 9), (0, 0, 255), (255, 0, 0)))
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))

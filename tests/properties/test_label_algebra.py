@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pseudogt.box_masks.consensus import combine_boxes, fuse_masks
 from pseudogt.boxes import fill_class_masks, half_open_to_inclusive, inclusive_to_half_open
-from pseudogt.cleaning import (
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL
+from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
     fill_low_coverage,
     merge_box_masks,
     threshold_scores,
 )
-from pseudogt.consensus import combine_boxes, fuse_masks
-from pseudogt.instances import NO_OWNER, assign_instances
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL
+from pseudogt.pseudo_labels.instances import NO_OWNER, assign_instances
 
 HEIGHT, WIDTH = 6, 9
 STUFF, THINGS = [0, 1], [2, 3]

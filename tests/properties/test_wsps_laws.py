@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pseudogt.boxes import InstanceBoxes, box_areas, clip_boxes, fill_class_masks, find_instance_boxes
-from pseudogt.cleaning import (
+from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
     fill_low_coverage,
@@ -20,8 +20,8 @@ from pseudogt.cleaning import (
     merge_box_masks,
     threshold_scores,
 )
-from pseudogt.crops import paper_crop_grid
-from pseudogt.instances import assign_instances
+from pseudogt.pseudo_labels.instances import assign_instances
+from pseudogt.weak_labels.crops import paper_crop_grid
 from pseudogt.wsps.clean_labels import is_done
 from pseudogt.wsps.label_generation import ImageInputs, clean_label, cut_instances
 from pseudogt.wsps.mat_files import read_boxes, write_boxes

@@ -9,9 +9,9 @@ from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.datasets import class_table, list_image_ids, read_ground_truth
-from pseudogt.index import ImageRecord
-from pseudogt.io import read_json
-from pseudogt.weak_from_masks import derive_weak_labels
+from pseudogt.files.index import ImageRecord
+from pseudogt.files.io import read_json
+from pseudogt.weak_labels.from_masks import derive_weak_labels
 
 pytestmark = pytest.mark.real
 

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from pseudogt.index import ImageRecord, write_shard
-from pseudogt.io import read_json, write_png
-from pseudogt.label_files import write_labels
-from pseudogt.labels import ClassTable
-from pseudogt.weak_labels import ImageWeakLabels, write_weak_labels
+from pseudogt.classes import ClassTable
+from pseudogt.files.index import ImageRecord, write_shard
+from pseudogt.files.io import read_json, write_png
+from pseudogt.files.labels import write_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((9, 9, 9), (0, 0, 255), (255, 0, 0)))
 TINY = {

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from panoptic_dataset import CLASSES
 
-from pseudogt.index import read_shard, write_shard
-from pseudogt.io import read_json, write_json
-from pseudogt.label_files import LabelFolder
-from pseudogt.score_files import write_scores
+from pseudogt.files.index import read_shard, write_shard
+from pseudogt.files.io import read_json, write_json
+from pseudogt.files.labels import LabelFolder
+from pseudogt.files.scores import write_scores
 from pseudogt.stages import box_masks, proposals
 
 CAR = 3

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pseudogt.io import read_json, write_json, write_png
-from pseudogt.labels import ClassTable
+from pseudogt.classes import ClassTable
+from pseudogt.files.io import read_json, write_json, write_png
 from pseudogt.stages import check
-from pseudogt.weak_labels import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 
 THINGS_AND_REST = {"nucleus": "thing", "rest": "stuff"}
 

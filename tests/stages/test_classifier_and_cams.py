@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pseudogt.crops import crop_grid
-from pseudogt.index import ImageRecord, write_shard
-from pseudogt.io import read_json, write_png
-from pseudogt.labels import IGNORE_LABEL, ClassTable
-from pseudogt.score_files import ScoreFile
+from pseudogt.classes import IGNORE_LABEL, ClassTable
+from pseudogt.files.index import ImageRecord, write_shard
+from pseudogt.files.io import read_json, write_png
+from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import cams, classifier
-from pseudogt.weak_labels import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.crops import crop_grid
+from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 
 CLASSES = ClassTable(("red", "green", "ball"), (1, 2, 3), (False, False, True), ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
 SIZE = (64, 96)

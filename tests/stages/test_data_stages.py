@@ -7,12 +7,12 @@ import pytest
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import list_image_ids
-from pseudogt.index import read_shard
-from pseudogt.io import read_json, write_png
-from pseudogt.label_files import LabelFolder
-from pseudogt.shards import plan_shards, split_of_shard
+from pseudogt.files.index import read_shard
+from pseudogt.files.io import read_json, write_png
+from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import ground_truth, index, streets, weak_labels
-from pseudogt.weak_labels import read_weak_labels
+from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.workflow.shards import plan_shards, split_of_shard
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from pseudogt.io import read_json, write_json
-from pseudogt.label_files import write_labels
-from pseudogt.labels import IGNORE_LABEL, ClassTable
-from pseudogt.metrics import SCORE_KEYS
-from pseudogt.score_files import write_scores
+from pseudogt.classes import IGNORE_LABEL, ClassTable
+from pseudogt.files.io import read_json, write_json
+from pseudogt.files.labels import write_labels
+from pseudogt.files.scores import write_scores
+from pseudogt.metrics.panoptic_quality import SCORE_KEYS
 from pseudogt.stages.evaluation import main
 
 CLASSES = ClassTable(("road", "sky", "car"), (7, 23, 26), (False, False, True), ((9, 9, 9), (0, 0, 200), (200, 0, 0)))

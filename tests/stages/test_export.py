@@ -11,12 +11,12 @@ from cityscapesscripts.evaluation.instances2dict import instances2dict
 from pycocotools.coco import COCO
 from torchvision.datasets import Cityscapes, CocoDetection, VOCSegmentation
 
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 from pseudogt.export.formats import FORMATS
-from pseudogt.export.images import find_crowds
-from pseudogt.index import ImageRecord, write_shard
-from pseudogt.io import read_json, read_png, write_json, write_png
-from pseudogt.label_files import write_labels
-from pseudogt.labels import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+from pseudogt.export.segments import find_crowds
+from pseudogt.files.index import ImageRecord, write_shard
+from pseudogt.files.io import read_json, read_png, write_json, write_png
+from pseudogt.files.labels import write_labels
 from pseudogt.stages.export import main
 
 CLASSES = ClassTable(

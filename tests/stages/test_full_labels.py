@@ -10,14 +10,14 @@ import pytest
 from panoptic_dataset import CLASSES, write_dataset
 from test_labels_stage import make_labels, write_box_masks, write_truth_as_scores
 
+from pseudogt.classes import panoptic_to_rgb
 from pseudogt.config.labels import LabelsSettings
-from pseudogt.io import read_json, write_json, write_png
-from pseudogt.label_files import LabelFolder, write_labels
-from pseudogt.labels import panoptic_to_rgb
-from pseudogt.refinement import clean_label
+from pseudogt.files.io import read_json, write_json, write_png
+from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.pseudo_labels.refinement import clean_label
 from pseudogt.stages.export import main as export
 from pseudogt.stages.full_labels import main
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 CORRECTED = np.full((64, 96), 1000, np.int32)
 CORRECTED[:20] = 2000

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from panoptic_dataset import CLASSES
 
-from pseudogt.io import write_json
-from pseudogt.label_files import LabelFolder, write_labels
-from pseudogt.labels import IGNORE_LABEL, panoptic_to_semantic
-from pseudogt.score_files import write_scores
+from pseudogt.classes import IGNORE_LABEL, panoptic_to_semantic
+from pseudogt.files.io import write_json
+from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.files.scores import write_scores
 from pseudogt.stages import labels
 
 ROAD, SKY, CAR = 0, 1, 2

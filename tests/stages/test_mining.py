@@ -11,17 +11,17 @@ import pytest
 import torch
 from panoptic_dataset import CLASSES
 
-from models.classifier import ClassifierModel, build_tag_classifier
+from models.classifier.network import ClassifierModel, build_tag_classifier
 from models.jtsm.model import JtsmModel
-from pseudogt.index import read_shard, write_shard
-from pseudogt.io import read_json
-from pseudogt.label_files import LabelFolder
-from pseudogt.labels import IGNORE_LABEL, panoptic_to_semantic
-from pseudogt.panoptic_merge import fill_things
-from pseudogt.proposal_files import ProposalFile, write_proposals
-from pseudogt.score_files import ScoreFile
+from pseudogt.classes import IGNORE_LABEL, panoptic_to_semantic
+from pseudogt.files.index import read_shard, write_shard
+from pseudogt.files.io import read_json
+from pseudogt.files.labels import LabelFolder
+from pseudogt.files.scores import ScoreFile
+from pseudogt.proposals.files import ProposalFile, write_proposals
+from pseudogt.pseudo_labels.panoptic_merge import fill_things
 from pseudogt.stages import mined, mining, proposals
-from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 
 ROAD, SKY, CAR = 0, 1, 2
 FAST = {"max_proposals": 30, "max_regions": 15, "grown_unions": 10, "kept_unions": 30, "max_superpixels": 60}

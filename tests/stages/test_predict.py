@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pseudogt.io import read_image, read_json, write_png
+from pseudogt.files.io import read_image, read_json, write_png
 from pseudogt.stages import predict
 
 

@@ -4,9 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
-from pseudogt.io import read_json, write_json
-from pseudogt.label_files import LabelFolder
-from pseudogt.score_files import ScoreFile
+from pseudogt.files.io import read_json, write_json
+from pseudogt.files.labels import LabelFolder
+from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import predictions
 
 ON_CPU = {"torch_threads": 1, "device": "cpu", "batch_size": 2}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from pseudogt.index import read_shard, write_shard
-from pseudogt.proposal_files import ProposalFile, write_mcg
+from pseudogt.files.index import read_shard, write_shard
+from pseudogt.proposals.files import ProposalFile, write_mcg
 from pseudogt.stages import proposals
 
 FAST = {"max_proposals": 100, "max_regions": 30, "grown_unions": 50, "kept_unions": 100}

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from panoptic_dataset import CLASSES, write_dataset
 
-from pseudogt.index import ImageRecord, read_shard, write_shard
-from pseudogt.label_files import LabelFolder, write_labels
-from pseudogt.labels import ClassTable
-from pseudogt.score_files import ScoreFile, write_scores
+from pseudogt.classes import ClassTable
+from pseudogt.files.index import ImageRecord, read_shard, write_shard
+from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.files.scores import ScoreFile, write_scores
 from pseudogt.stages import provided
-from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 
 CAR, BACKGROUND = 3000, CLASSES.background_category_id * 1000
 

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from pseudogt.index import ImageRecord, write_shard
-from pseudogt.io import read_image, write_json, write_png
-from pseudogt.label_files import write_labels
-from pseudogt.labels import IGNORE_LABEL, ClassTable
-from pseudogt.metrics import SCORE_KEYS
-from pseudogt.report import choose_evenly, find_worst
-from pseudogt.score_files import write_scores
+from pseudogt.classes import IGNORE_LABEL, ClassTable
+from pseudogt.files.index import ImageRecord, write_shard
+from pseudogt.files.io import read_image, write_json, write_png
+from pseudogt.files.labels import write_labels
+from pseudogt.files.scores import write_scores
+from pseudogt.metrics.panoptic_quality import SCORE_KEYS
+from pseudogt.reporting.report import choose_evenly, find_worst
 from pseudogt.stages.report import main
-from pseudogt.weak_labels import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 
 CLASSES = ClassTable(
     ("road", "sky", "car & <b>van</b>"),

@@ -10,8 +10,8 @@ import pytest
 from panoptic_dataset import CLASSES, write_dataset
 from test_labels_stage import write_truth_as_scores
 
-from pseudogt.io import read_image
-from pseudogt.label_files import LabelFolder, write_labels
+from pseudogt.files.io import read_image
+from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.stages.review import main
 
 

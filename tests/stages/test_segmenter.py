@@ -5,9 +5,9 @@ import pytest
 import torch
 from panoptic_dataset import segmenter_arguments, train_segmenter, write_dataset
 
-from models.panoptic import PanopticModel
+from models.segmenter.network import PanopticModel
 from pseudogt.config.rounds import RoundsSettings
-from pseudogt.io import read_json, write_json, write_png
+from pseudogt.files.io import read_json, write_json, write_png
 from pseudogt.stages import reference, segmenter
 
 

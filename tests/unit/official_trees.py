@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from pseudogt.io import write_json, write_png
+from pseudogt.files.io import write_json, write_png
 
 SIZE = (20, 30)
 """Height and width of all images."""

@@ -6,9 +6,9 @@ import pytest
 
 from pseudogt.annotations.conversion import convert_readings, round_outwards
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.index import ImageRecord
-from pseudogt.labels import ClassTable
+from pseudogt.files.index import ImageRecord
 
 CLASSES = ClassTable(("sky", "road", "car", "bus"), (1, 2, 3, 4), (False, False, True, True), ((0, 0, 0),) * 4)
 RECORDS = [ImageRecord(i, f"/images/{i}.jpg", 20, 30, "") for i in ("a", "b", "c")]

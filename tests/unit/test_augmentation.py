@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from models.augmentation import Augmentation, draw_affine, jitter_colours, warp_image, warp_map, warp_points
-from models.batches import FILL, PanopticSample, index_candidates, make_batch
-from pseudogt.labels import IGNORE_LABEL
+from models.segmenter.batches import FILL, PanopticSample, index_candidates, make_batch
+from pseudogt.classes import IGNORE_LABEL
 
 NONE = Augmentation(crop_size=(32, 64), zoom=(1, 1), flip=0, colour=0)
 

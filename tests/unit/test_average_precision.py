@@ -9,8 +9,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from pseudogt.average_precision import compute_average_precision, describe_things, encode_segments
-from pseudogt.labels import ClassTable
+from pseudogt.classes import ClassTable
+from pseudogt.metrics.average_precision import compute_average_precision, describe_things, encode_segments
 
 CLASSES = ClassTable(("road", "person", "car"), (7, 24, 26), (False, True, True), ((0, 0, 0),) * 3)
 ROAD, PERSON, CAR = 7000, 24000, 26000

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pseudogt.box_evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
+from pseudogt.box_masks.evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
 
 
 def make_scene(shape=(200, 400)):

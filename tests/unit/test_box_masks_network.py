@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.box_masks import (
+from models.pretrained.box_masks import (
     BOX_PX,
     WINDOW_PX,
     BoxMaskModel,
@@ -21,8 +21,8 @@ from models.box_masks import (
     share_pixels,
     shift_to_best_mask,
 )
-from models.contours import ContourNetwork
-from models.train_box_masks import Sample, list_samples, load_batch
+from models.pretrained.contours import ContourNetwork
+from models.pretraining.box_masks import Sample, list_samples, load_batch
 
 WIDTHS = (8, 8, 8, 8, 8)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.box_segmenters import BOX_SEGMENTERS, BoxScene, load_segmenters
+from pseudogt.box_masks.segmenters import BOX_SEGMENTERS, BoxScene, load_segmenters
 from pseudogt.boxes import box_slices, measure_box_radius, measure_thing_radius
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.segmentation import prepare_segmentation
+from pseudogt.proposals.engine import prepare_segmentation
 
 NAMES = [name for name in BOX_SEGMENTERS if name != "sam"]
 FAST = ProposalsSettings(

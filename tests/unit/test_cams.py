@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pseudogt.cams import (
+from pseudogt.classes import IGNORE_LABEL
+from pseudogt.pseudo_labels.cams import (
     choose_label,
     find_regions,
     normalise_cams,
@@ -12,7 +13,6 @@ from pseudogt.cams import (
     resize_maps,
     stitch_crops,
 )
-from pseudogt.labels import IGNORE_LABEL
 
 RNG = np.random.default_rng(0)
 

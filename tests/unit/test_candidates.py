@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pseudogt.candidates import candidate_classes
-from pseudogt.labels import ClassTable
-from pseudogt.weak_labels import ImageWeakLabels
+from pseudogt.classes import ClassTable
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("road", "sky", "car", "person"), (1, 2, 3, 4), (False, False, True, True), ((0, 0, 0),) * 4)
 

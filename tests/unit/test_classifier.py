@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.classifier import (
+from models.classifier.network import (
     ClassifierModel,
     build_tag_classifier,
     candidate_map_loss,
@@ -16,7 +16,7 @@ from models.classifier import (
     region_tag_loss,
     resize_for_classifier,
 )
-from pseudogt.labels import ClassTable
+from pseudogt.classes import ClassTable
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (9, 9, 9)))
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pseudogt.boxes import clip_boxes
-from pseudogt.cleaning import (
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL
+from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
     fill_low_coverage,
@@ -14,7 +15,6 @@ from pseudogt.cleaning import (
     merge_box_masks,
     threshold_scores,
 )
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL
 
 STUFF, THING, OTHER_THING, UNKNOWN = 1, 11, 12, 77
 IDS = {"stuff_ids": [0, 1], "thing_ids": [11, 12]}

@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pseudogt.consensus import combine_boxes, fuse_masks, measure_agreement
-from pseudogt.instances import NO_OWNER
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL
+from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agreement
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL
+from pseudogt.pseudo_labels.instances import NO_OWNER
 
 CAR, BIKE = 7, 8
 

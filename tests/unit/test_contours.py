@@ -8,10 +8,10 @@ import torch
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from models.contours import ContourModel, ContourNetwork, compute_contour_loss, save_contours
-from models.train_contours import main as train_contours
-from pseudogt.contour_metrics import count_contours, find_label_changes, score_contours, thin_contours
-from pseudogt.io import write_png
+from models.pretrained.contours import ContourModel, ContourNetwork, compute_contour_loss, save_contours
+from models.pretraining.contours import main as train_contours
+from pseudogt.files.io import write_png
+from pseudogt.metrics.contours import count_contours, find_label_changes, score_contours, thin_contours
 
 
 def test_label_changes():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.crops import crop_grid, paper_crop_grid
+from pseudogt.weak_labels.crops import crop_grid, paper_crop_grid
 
 
 def test_paper_grid_is_the_one_of_the_specification():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.decoding import decode_panoptic
-from models.targets import encode_targets, find_instance_targets
+from models.segmenter.decoding import decode_panoptic
+from models.segmenter.targets import encode_targets, find_instance_targets
 from pseudogt.boxes import find_tight_box
-from pseudogt.labels import VOID, ClassTable, panoptic_to_semantic
+from pseudogt.classes import VOID, ClassTable, panoptic_to_semantic
 
 CLASSES = ClassTable(("road", "sky", "car", "person"), (7, 23, 26, 24), (False, False, True, True), ((0, 0, 0),) * 4)
 ROAD, SKY, CAR, PERSON = 7000, 23000, 26000, 24000

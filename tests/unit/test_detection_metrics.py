@@ -10,15 +10,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchmetrics.detection import MeanAveragePrecision
 
-from pseudogt.average_precision import compute_average_precision
-from pseudogt.detection_metrics import (
+from pseudogt.classes import ClassTable
+from pseudogt.metrics.average_precision import compute_average_precision
+from pseudogt.metrics.detection import (
     Detections,
     TrueObjects,
     compute_corloc,
     compute_voc_average_precision,
     describe_detections,
 )
-from pseudogt.labels import ClassTable
 
 CLASSES = ClassTable(("road", "person", "car"), (7, 24, 26), (False, True, True), ((0, 0, 0),) * 3)
 PERSON, CAR = 1, 2

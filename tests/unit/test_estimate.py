@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.config.run import RunConfig
-from pseudogt.estimate import describe_estimate, estimate_bytes, estimate_seconds
+from pseudogt.workflow.estimate import describe_estimate, estimate_bytes, estimate_seconds
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 

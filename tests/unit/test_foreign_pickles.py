@@ -7,7 +7,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from pseudogt.foreign_pickles import read_foreign_pickle
+from pseudogt.files.pickles import read_foreign_pickle
 
 
 def write(folder, content, protocol=2):

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.foreign_proposals import find_proposal_files, read_converted
+from pseudogt.proposals.foreign import find_proposal_files, read_converted
 
 
 def touch(folder, *names):

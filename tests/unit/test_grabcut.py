@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pseudogt.box_masks.grabcut import segment_by_grabcut, smooth_regions
 from pseudogt.boxes import measure_box_radius, measure_thing_radius
-from pseudogt.grabcut import segment_by_grabcut, smooth_regions
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.classifier import build_tag_classifier
-from models.gradcam import compute_gradcams, compute_linear_cams
+from models.classifier.gradcam import compute_gradcams, compute_linear_cams
+from models.classifier.network import build_tag_classifier
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.hierarchy import build_hierarchy, segment_by_hierarchy
+from pseudogt.box_masks.hierarchy import build_hierarchy, segment_by_hierarchy
 
 
 @pytest.fixture(scope="module")

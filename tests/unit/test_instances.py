@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.instances import assign_instances, compose_panoptic, number_boxes
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable
+from pseudogt.pseudo_labels.instances import assign_instances, compose_panoptic, number_boxes
 
 CAR = 2
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pseudogt.io import (
+from pseudogt.files.io import (
     read_hdf5,
     read_image,
     read_json,

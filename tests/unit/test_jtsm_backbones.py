@@ -3,10 +3,10 @@ import torch
 from torch import nn
 
 from models.backbones import build_backbone, normalise_images
-from models.classifier import ClassifierModel, build_tag_classifier
+from models.classifier.network import ClassifierModel, build_tag_classifier
 from models.jtsm.backbones import JTSM_BACKBONE_NAMES, build_jtsm_backbone
 from models.jtsm.neck import Neck, build_neck
-from pseudogt.labels import ClassTable
+from pseudogt.classes import ClassTable
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)
 

@@ -32,8 +32,8 @@ from models.jtsm.samples import (
     make_view,
 )
 from models.jtsm.semantic import THINGS, SemanticHead, compute_semantic_loss, label_by_segments, paint_stuff
-from pseudogt.box_evidence import BoxMask, take_segment
-from pseudogt.labels import IGNORE_LABEL
+from pseudogt.box_masks.evidence import BoxMask, take_segment
+from pseudogt.classes import IGNORE_LABEL
 
 BACKGROUND = 2
 """Of two thing classes."""

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.io import read_json
-from pseudogt.label_files import LabelFolder, read_label_folders, write_labels
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable, combine_semantic_and_instances
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, combine_semantic_and_instances
+from pseudogt.files.io import read_json
+from pseudogt.files.labels import LabelFolder, read_label_folders, write_labels
 
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 255), (0, 0, 142)))
 

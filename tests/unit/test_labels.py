@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pseudogt.labels import (
+from pseudogt.classes import (
     BACKGROUND,
     IGNORE_LABEL,
     VOID,

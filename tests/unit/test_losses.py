@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models.losses import candidate_loss, centre_loss, compute_class_weights, offset_loss, semantic_loss
-from pseudogt.labels import IGNORE_LABEL
+from models.segmenter.losses import candidate_loss, centre_loss, compute_class_weights, offset_loss, semantic_loss
+from pseudogt.classes import IGNORE_LABEL
 
 EQUAL = torch.ones(4)
 

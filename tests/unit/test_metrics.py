@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pseudogt.label_files import describe_segments
-from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_rgb
-from pseudogt.metrics import Counts, count_image, count_overlaps, score_classes, summarise
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_rgb
+from pseudogt.files.labels import describe_segments
+from pseudogt.metrics.panoptic_quality import Counts, count_image, count_overlaps, score_classes, summarise
 
 CLASSES = ClassTable(
     ("road", "sky", "person", "car"),

@@ -11,8 +11,8 @@ from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
-from pseudogt.index import ImageRecord
-from pseudogt.io import read_json, write_json
+from pseudogt.files.index import ImageRecord
+from pseudogt.files.io import read_json, write_json
 
 
 def load(name, **values):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.inference import Inference, predict_images
-from models.panoptic import PanopticModel, build_panoptic_network, choose_network_size
-from pseudogt.labels import ClassTable
+from models.segmenter.inference import Inference, predict_images
+from models.segmenter.network import PanopticModel, build_panoptic_network, choose_network_size
+from pseudogt.classes import ClassTable
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (255, 0, 0)))
 ARCHITECTURE = {"backbone": "small", "class_count": 2, "decoder_channels": 16}

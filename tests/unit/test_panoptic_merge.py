@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL, VOID, ClassTable
-from pseudogt.panoptic_merge import merge_panoptic
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, VOID, ClassTable
+from pseudogt.pseudo_labels.panoptic_merge import merge_panoptic
 
 CLASSES = ClassTable(("road", "person", "car", "sky"), (7, 24, 26, 30), (False, True, True, False), ((0, 0, 0),) * 4)
 ROAD, PERSON, CAR, SKY = range(4)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from pseudogt.proposal_files import ProposalFile, read_mcg, read_mcg_boxes, write_mcg, write_proposals
+from pseudogt.proposals.files import ProposalFile, read_mcg, read_mcg_boxes, write_mcg, write_proposals
 from pseudogt.proposals.generation import Proposals
 
 

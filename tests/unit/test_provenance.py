@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pseudogt import provenance
+from pseudogt.workflow import provenance
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.io import write_png
+from pseudogt.files.io import write_png
 from pseudogt.proposals.grouping import FEATURE_NAMES
 from pseudogt.proposals.overlaps import find_overlaps
 from pseudogt.proposals.ranking import Ranker, read_ranker, score_by_trees, write_ranker
@@ -119,7 +119,7 @@ def folder(tmp_path):
 
 def test_training_command_writes_equal_files_that_load(folder, capsys):
     pytest.importorskip("sklearn")
-    from models.train_ranker import main
+    from models.pretraining.ranker import main
 
     for name in ("one", "two"):
         arguments = ["--data", str(folder), "--out", str(folder / f"{name}.npz"), "--trees", "3", "--leaves", "4"]
@@ -133,7 +133,7 @@ def test_training_command_writes_equal_files_that_load(folder, capsys):
 
 def test_training_command_names_what_is_missing(folder):
     pytest.importorskip("sklearn")
-    from models.train_ranker import main
+    from models.pretraining.ranker import main
 
     arguments = ["--data", str(folder), "--out", str(folder / "r.npz")]
     (folder / "train.txt").write_text("a\nz\n")
@@ -146,7 +146,7 @@ def test_training_command_names_what_is_missing(folder):
 
 def test_exported_trees_equal_scikit_learns():
     ensemble = pytest.importorskip("sklearn.ensemble")
-    from models.train_ranker import export_trees
+    from models.pretraining.ranker import export_trees
 
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(2000, len(FEATURE_NAMES))).astype(np.float32)

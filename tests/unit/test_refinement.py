@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable
 from pseudogt.config.labels import LabelsSettings
-from pseudogt.labels import BACKGROUND, IGNORE_LABEL, ClassTable
-from pseudogt.refinement import (
+from pseudogt.pseudo_labels.refinement import (
     adopt_instances,
     choose_classes,
     clean_label,
@@ -15,7 +15,7 @@ from pseudogt.refinement import (
     make_panoptic,
     mix_scores,
 )
-from pseudogt.weak_labels import ImageWeakLabels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 SKY, ROAD, CAR = 0, 1, 2
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from pseudogt.config.run import RunConfig
-from pseudogt.estimate import ASSUMED_PIXELS
-from pseudogt.requirements import (
+from pseudogt.workflow.estimate import ASSUMED_PIXELS
+from pseudogt.workflow.requirements import (
     COSTS,
     measure_pixels,
     request_memory_mb,

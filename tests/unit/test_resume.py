@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from pseudogt import resume
-from pseudogt.run_locks import claim_run_lock, open_run_lock, share_run_lock
+from pseudogt.workflow import resume
+from pseudogt.workflow.locks import claim_run_lock, open_run_lock, share_run_lock
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 DEAF = [
@@ -94,7 +94,7 @@ def test_resume_takes_other_arguments(tmp_path, executed):
 
 def test_live_run_is_refused_by_name(tmp_path, executed):
     record(tmp_path)
-    code = "import sys, time; from pathlib import Path; from pseudogt.resume import join_live_runs\n"
+    code = "import sys, time; from pathlib import Path; from pseudogt.workflow.resume import join_live_runs\n"
     code += "lock = join_live_runs(Path.cwd()); print('up', flush=True); time.sleep(60)"
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     run = subprocess.Popen(
@@ -188,7 +188,7 @@ def test_record_keeps_no_environment_but_the_profile(tmp_path, monkeypatch):
 
 def test_second_process_of_a_job_waits_for_the_first(tmp_path):
     """As a survivor on a lost node and its retry, on the same log file."""
-    code = "import sys, time; from pseudogt.run_locks import wait_for_same_job\n"
+    code = "import sys, time; from pseudogt.workflow.locks import wait_for_same_job\n"
     code += "wait_for_same_job(); time.sleep(float(sys.argv[1]))"
     log = tmp_path / "job.log"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.labels import ClassTable
-from pseudogt.review import (
+from pseudogt.classes import ClassTable
+from pseudogt.reporting.review_queue import (
     HALF_FILLED,
     Suspect,
     from_json,
@@ -16,7 +16,7 @@ from pseudogt.review import (
     summarise_suspects,
     to_json,
 )
-from pseudogt.weak_labels import ImageWeakLabels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((9, 9, 9), (0, 0, 255), (255, 0, 0)))
 

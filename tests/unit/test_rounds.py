@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.config.rounds import RoundsSettings
-from pseudogt.rounds import is_worth_another_round, link_previous
+from pseudogt.pseudo_labels.rounds import is_worth_another_round, link_previous
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pseudogt.score_files import ScoreFile, read_score_files, write_scores
+from pseudogt.files.scores import ScoreFile, read_score_files, write_scores
 
 
 def write_one(path: Path, image_id: str = "a") -> np.ndarray:

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from pseudogt import weights
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.segmentation import prepare_segmentation
+from pseudogt.proposals.engine import prepare_segmentation
+from pseudogt.workflow import weights
 
 FAST = {"max_proposals": 60, "max_regions": 30, "grown_unions": 50, "kept_unions": 100}
 VARIANTS = [{"contours": "learned", "ranking": "learned"}, {"contours": "gradient", "ranking": "rule"}]
@@ -79,7 +79,7 @@ def test_torch_is_imported_for_learned_contours_only():
     program = (
         "import sys, numpy as np\n"
         "from pseudogt.config.proposals import ProposalsSettings\n"
-        "from pseudogt.segmentation import prepare_segmentation\n"
+        "from pseudogt.proposals.engine import prepare_segmentation\n"
         "prepare_segmentation(ProposalsSettings(contours='gradient', ranking='rule'))(np.zeros((9, 9, 3), np.uint8))\n"
         "print('torch' in sys.modules)\n"
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pseudogt.shards import abbreviate_paths, expand_paths, plan_shards, split_of_shard
+from pseudogt.workflow.shards import abbreviate_paths, expand_paths, plan_shards, split_of_shard
 
 
 def test_names_and_sizes():

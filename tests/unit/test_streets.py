@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pseudogt.config.streets import StreetsSettings
-from pseudogt.crops import crop_grid
-from pseudogt.datasets.street_labels import BICYCLE, BUILDING, CAR, FENCE, PERSON, ROAD, SIDEWALK, SKY, VEGETATION
-from pseudogt.datasets.streets import GROUP, number_instances, render_street
+from pseudogt.datasets.streets.labels import BICYCLE, BUILDING, CAR, FENCE, PERSON, ROAD, SIDEWALK, SKY, VEGETATION
+from pseudogt.datasets.streets.scenes import GROUP, number_instances, render_street
+from pseudogt.weak_labels.crops import crop_grid
 
 CLASSES = (ROAD, SIDEWALK, BUILDING, FENCE, VEGETATION, SKY, PERSON, CAR, BICYCLE)
 SETTINGS = StreetsSettings()

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pseudogt.metrics import SCORE_KEYS
-from pseudogt.summary import build_summary, compute_ratio, sum_seconds
+from pseudogt.metrics.panoptic_quality import SCORE_KEYS
+from pseudogt.metrics.summary import build_summary, compute_ratio, sum_seconds
 
 
 def make_scores(pq: float | None, **others) -> dict:

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from models.augmentation import Augmentation, draw_affine, warp_image
-from models.tag_batches import TagSample, cut_out_crop, find_regions, locate_cells, make_tag_batch
-from pseudogt.candidates import candidate_classes
-from pseudogt.labels import ClassTable
-from pseudogt.weak_labels import ImageWeakLabels
+from models.classifier.batches import TagSample, cut_out_crop, find_regions, locate_cells, make_tag_batch
+from pseudogt.classes import ClassTable
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pseudogt.tag_precision import average_precisions
+from pseudogt.metrics.tag_precision import average_precisions
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 

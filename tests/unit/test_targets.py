@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.targets import encode_targets, find_instance_targets
-from pseudogt.labels import VOID, ClassTable
+from models.segmenter.targets import encode_targets, find_instance_targets
+from pseudogt.classes import VOID, ClassTable
 
 CLASSES = ClassTable(("road", "car", "person"), (7, 26, 24), (False, True, True), ((0, 0, 0),) * 3)
 ROAD, CAR, PERSON = 7000, 26000, 24000

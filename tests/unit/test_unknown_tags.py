@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from models.augmentation import Augmentation
-from models.classifier import candidate_map_loss, keep_candidates, pool_regions, presence_loss, region_tag_loss
-from models.tag_batches import TagSample, cut_out_crop, find_regions, make_tag_batch
-from pseudogt.candidates import candidate_classes
+from models.classifier.batches import TagSample, cut_out_crop, find_regions, make_tag_batch
+from models.classifier.network import candidate_map_loss, keep_candidates, pool_regions, presence_loss, region_tag_loss
+from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.config.labels import LabelsSettings
-from pseudogt.labels import IGNORE_LABEL, ClassTable
-from pseudogt.refinement import clean_label, find_allowed_classes
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.pseudo_labels.refinement import clean_label, find_allowed_classes
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 

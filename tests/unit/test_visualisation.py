@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.labels import ClassTable
-from pseudogt.visualisation import (
+from pseudogt.classes import ClassTable
+from pseudogt.reporting.overlays import (
     BORDER_COLOR,
     color_segments,
     draw_grid,

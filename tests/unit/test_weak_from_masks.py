@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pseudogt.classes import ClassTable
 from pseudogt.config.weak_labels import WeakLabelsSettings
-from pseudogt.labels import ClassTable
-from pseudogt.weak_from_masks import derive_weak_labels
+from pseudogt.weak_labels.from_masks import derive_weak_labels
 
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 1), (0, 0, 2), (0, 0, 3)))
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pseudogt.labels import ClassTable
-from pseudogt.weak_labels import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.classes import ClassTable
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 255), (0, 0, 142)))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pseudogt.cli import run_stage
+from pseudogt.workflow.cli import run_stage
 
 REAL = {"index", "ground_truth", "weak_labels", "annotations", "full_labels"}
 TRAININGS = {"classifier", "segmenter", "reference", "mining"}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pseudogt.io import read_json, write_json, write_png
-from pseudogt.label_files import LabelFolder
+from pseudogt.files.io import read_json, write_json, write_png
+from pseudogt.files.labels import LabelFolder
 
 TINY = Path(__file__).with_name("tiny.yaml")
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import average_pq, pq_compute_single_core
 
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.export.manifest import verify
-from pseudogt.io import read_json
-from pseudogt.label_files import LabelFolder, write_labels
-from pseudogt.labels import INSTANCE_DIVISOR, VOID, ClassTable
+from pseudogt.files.io import read_json
+from pseudogt.files.labels import LabelFolder, write_labels
 
 MADE_FROM_WEAK_LABELS = ("classifier", "cams", "box_masks", "labels", "segmenter", "predictions")
 

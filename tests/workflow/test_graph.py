@@ -61,7 +61,7 @@ def test_replaced_weights_rerun_the_proposals(workspace):
     settings = ("--config", "proposals={contours: learned, ranking: learned, max_regions: 20, kept_unions: 50}")
     workspace.run(*settings, "--", "proposals")
     assert not workspace.planned_jobs(*settings, "--", "proposals")
-    weights = workspace.folder / "models" / "ranker.npz"
+    weights = workspace.folder / "models" / "pretrained" / "ranker.npz"
     weights.write_bytes(weights.read_bytes() + b"0")
     assert workspace.planned_jobs(*settings, "--", "proposals")["proposals_shard"] == 2
 

@@ -10,8 +10,8 @@ import yaml
 from conftest import REPOSITORY, TINY
 
 from pseudogt.config.run import parse_run_config
-from pseudogt.io import read_json
-from pseudogt.label_files import LabelFolder
+from pseudogt.files.io import read_json
+from pseudogt.files.labels import LabelFolder
 
 TINY_JTSM = TINY.with_name("tiny-jtsm.yaml")
 SETUP = ("--configfile", str(TINY_JTSM), "--cores", "2")

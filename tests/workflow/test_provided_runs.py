@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pseudogt.io import read_json, write_json, write_png
-from pseudogt.label_files import LabelFolder, read_label_folders, write_labels
-from pseudogt.labels import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
-from pseudogt.refinement import find_unboxed_things
-from pseudogt.score_files import ScoreFile, write_scores
-from pseudogt.weak_labels import read_weak_labels, write_weak_labels
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+from pseudogt.files.io import read_json, write_json, write_png
+from pseudogt.files.labels import LabelFolder, read_label_folders, write_labels
+from pseudogt.files.scores import ScoreFile, write_scores
+from pseudogt.pseudo_labels.refinement import find_unboxed_things
+from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 from pseudogt.wsps.__main__ import main as run_wsps
 from pseudogt.wsps.palette import read_label
 

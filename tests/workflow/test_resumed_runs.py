@@ -15,7 +15,7 @@ import pytest
 import stand_in
 from test_reruns import TARGETS, DatasetRun, write_image, write_lists
 
-from pseudogt.resume import RUN_RECORD, find_left_processes
+from pseudogt.workflow.resume import RUN_RECORD, find_left_processes
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def start(run, seconds="0"):
 
 
 def resume(run, *arguments):
-    command = [sys.executable, "-m", "pseudogt.resume", "--grace", "2", *arguments]
+    command = [sys.executable, "-m", "pseudogt.workflow.resume", "--grace", "2", *arguments]
     environment = os.environ | {"PYTHONPATH": str(run.workspace.folder)}
     return subprocess.run(
         command, cwd=run.workspace.folder, env=environment, capture_output=True, text=True, check=False, timeout=600

@@ -1,0 +1,1 @@
+"""The tag classifier and its activation maps."""

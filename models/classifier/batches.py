@@ -1,0 +1,178 @@
+"""Training samples of the tag classifier: random windows of images with what their weak labels say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image
+from pseudogt.classes import ClassTable
+from pseudogt.weak_labels.candidates import candidates_at, cover_span
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+REGION_INSIDE = 0.9
+"""A tag holds in a window that shows this share of its region; below, what was tagged may be cut off."""
+
+
+@dataclass(frozen=True)
+class TagSample:
+    """An image at the network's resolution and its weak labels.
+
+    Attributes
+    ----------
+    image : (h, w, 3) uint8 RGB
+    weak : ImageWeakLabels
+        In coordinates of the original image.
+    """
+
+    image: NDArray[np.uint8]
+    weak: ImageWeakLabels
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Rectangles of a window in which tagged classes must occur, as masks of rows and columns.
+
+    Attributes
+    ----------
+    rows : (G, h) bool
+    columns : (G, w) bool
+    tags : (G, C) bool
+    known : (G, C) bool
+        Where ``tags`` says something: a crop about all classes, a box about its own.
+    """
+
+    rows: NDArray[np.bool_]
+    columns: NDArray[np.bool_]
+    tags: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+
+
+def cut_out_crop(sample: TagSample, crop: int) -> TagSample:
+    """Return one crop of a sample as an image of its own, with the crop's tags and nothing of its neighbours."""
+    weak = sample.weak
+    x0, y0, x1, y1 = (int(v) for v in weak.crops_xyxy[crop])
+    clipped = np.clip(weak.boxes_xyxy - [x0, y0, x0, y0], 0, [x1 - x0, y1 - y0] * 2).astype(np.int32)
+    kept = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    height, width = sample.image.shape[:2]
+    rows = slice(round(y0 * height / weak.height), round(y1 * height / weak.height))
+    columns = slice(round(x0 * width / weak.width), round(x1 * width / weak.width))
+    return TagSample(
+        image=sample.image[rows, columns],
+        weak=ImageWeakLabels(
+            image_id=weak.image_id,
+            height=y1 - y0,
+            width=x1 - x0,
+            boxes_xyxy=clipped[kept],
+            box_classes=weak.box_classes[kept],
+            box_iscrowd=weak.box_iscrowd[kept],
+            tags=weak.crop_tags[crop],
+            crops_xyxy=np.zeros((0, 4), np.int32),
+            crop_tags=np.zeros((0, len(weak.tags)), bool),
+            unknown_ids=weak.unknown_ids,
+        ),
+    )
+
+
+def make_tag_batch(
+    samples: Sequence[TagSample],
+    classes: ClassTable,
+    augmentation: Augmentation,
+    stride: int,
+    generator: np.random.Generator,
+) -> dict[str, Tensor]:
+    """Augmented windows of the samples, B of one size.
+
+    Returns
+    -------
+    dict
+        ``images (B, 3, H, W) uint8``, ``colour_factors (B, 3)``, ``candidates (B, C, h, w) bool`` at
+        the network's stride, and the regions padded to G per window: ``rows (B, G, h)``,
+        ``columns (B, G, w)``, ``tags`` and ``known (B, G, C)``, all bool.
+    """
+    images, candidates, regions = [], [], []
+    for sample in samples:
+        affine = draw_affine(sample.image.shape[:2], augmentation, generator)
+        images.append(warp_image(sample.image, affine, augmentation.crop_size))
+        rows, columns = locate_cells(sample, affine, augmentation.crop_size, stride)
+        candidates.append(candidates_at(sample.weak, classes, rows, columns))
+        regions.append(find_regions(sample.weak, rows, columns))
+    most = max(1, *(len(r.tags) for r in regions))
+    return {
+        "images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
+        "colour_factors": draw_colour_factors(len(samples), augmentation, generator),
+        "candidates": torch.from_numpy(np.stack(candidates)),
+        "rows": torch.from_numpy(np.stack([_pad(r.rows, most) for r in regions])),
+        "columns": torch.from_numpy(np.stack([_pad(r.columns, most) for r in regions])),
+        "tags": torch.from_numpy(np.stack([_pad(r.tags, most) for r in regions])),
+        "known": torch.from_numpy(np.stack([_pad(r.known, most) for r in regions])),
+    }
+
+
+def locate_cells(
+    sample: TagSample, affine: NDArray[np.float64], size: tuple[int, int], stride: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows ``(h,)`` and columns ``(w,)`` of the original image under the cells of a window's feature map.
+
+    Parameters
+    ----------
+    sample : TagSample
+    affine : (2, 3)
+        From (x, y) of ``sample.image`` to those of the window; pixel centres at integers.
+    size : (H, W)
+        Of the window.
+    stride : int
+        Pixels of the window per cell.
+    """
+    located = []
+    for axis, original in ((1, sample.weak.height), (0, sample.weak.width)):
+        cells = -(-size[1 - axis] // stride)
+        centres = (np.arange(cells) + 0.5) * stride - 0.5
+        in_sample = (centres - affine[axis, 2]) / affine[axis, axis] + 0.5
+        located.append(in_sample * original / sample.image.shape[1 - axis])
+    return located[0], located[1]
+
+
+def find_regions(weak: ImageWeakLabels, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Regions:
+    """Crops (the image, if there are none) and boxes that a window shows almost whole.
+
+    Parameters
+    ----------
+    weak : ImageWeakLabels
+    rows, columns : (h,), (w,)
+        Image coordinates of the window's cells, see :func:`locate_cells`.
+    """
+    whole = np.array([[0, 0, weak.width, weak.height]], np.int32)
+    areas, tags = (weak.crops_xyxy, weak.crop_tags) if len(weak.crops_xyxy) else (whole, weak.tags[None])
+    rectangles = np.concatenate([areas, weak.boxes_xyxy]).astype(float)
+    box_tags = np.eye(len(weak.tags), dtype=bool)[weak.box_classes]
+    in_rows = cover_span(rows, rectangles[:, 1, None], rectangles[:, 3, None])
+    in_columns = cover_span(columns, rectangles[:, 0, None], rectangles[:, 2, None])
+    share = _share_shown(rectangles[:, 1::2], rows) * _share_shown(rectangles[:, 0::2], columns)
+    shown = (share >= REGION_INSIDE) & in_rows.any(1) & in_columns.any(1)
+    all_tags = np.concatenate([tags, box_tags])
+    all_known = np.concatenate([np.broadcast_to(find_tagged_classes(weak), tags.shape), box_tags])
+    return Regions(in_rows[shown], in_columns[shown], all_tags[shown], all_known[shown])
+
+
+def find_tagged_classes(weak: ImageWeakLabels) -> NDArray[np.bool_]:
+    """Classes ``(C,)`` on which the tags can be relied: not unknown ones, nor those with boxes, but no tag."""
+    known = weak.known
+    known[weak.box_classes] = weak.tags[weak.box_classes]
+    return known
+
+
+def _share_shown(spans: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share ``(G,)`` of each span ``(G, 2)`` that lies under the cells at evenly spaced ``positions``."""
+    half = abs(positions[-1] - positions[0]) / max(len(positions) - 1, 1) / 2
+    inside = np.clip(spans, positions.min() - half, positions.max() + half)
+    return (inside[:, 1] - inside[:, 0]) / (spans[:, 1] - spans[:, 0])
+
+
+def _pad(values: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
+    return np.pad(values, ((0, length - len(values)), (0, 0)))

@@ -1,0 +1,218 @@
+"""The tag classifier: a map of class scores that is learnt from tags of crops and from boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.backbones import ConvNorm, build_backbone, normalise_images
+from models.checkpoints import load_checkpoint, save_checkpoint
+from pseudogt.classes import ClassTable
+
+STRIDE = 4
+"""Pixels per cell of the score map."""
+
+MODEL_KIND = "tag classifier"
+
+PRESENCE_SHARPNESS = 4.0
+"""Exponent of the generalised mean over a region that measures whether a class wins pixels there."""
+
+SMALLEST_MEAN = 1e-30
+"""Keeps the logarithm of a class that has vanished from a region finite."""
+
+
+class TagClassifier(nn.Module):
+    """A fully convolutional classifier; its logits are class activation maps in closed form.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Features at strides 4, 8, ... and their ``channels``, see :func:`models.backbones.build_backbone`.
+    class_count : int
+    levels : int
+        Features used, 1 to 4. Fewer see a smaller context: better borders, worse recognition.
+    channels : int
+        Width of the decoder.
+    """
+
+    def __init__(self, backbone: nn.Module, *, class_count: int, levels: int, channels: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        widths: tuple[int, ...] = backbone.channels[:levels]  # type: ignore[index, assignment]
+        self.lateral = nn.ModuleList(ConvNorm(width, channels, kernel_size=1) for width in widths)
+        self.fuse = nn.ModuleList(ConvNorm(channels, channels, kernel_size=3) for _ in widths[1:])
+        self.classify = nn.Conv2d(channels, class_count, kernel_size=1)
+        nn.init.normal_(self.classify.weight, std=0.01)
+        nn.init.constant_(self.classify.bias, 0)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(B, C, H / 4, W / 4)`` (rounded up) of images ``(B, 3, H, W)`` in 0..255."""
+        return self.classify(self.decode(images))
+
+    def decode(self, images: Tensor) -> Tensor:
+        """Features ``(B, channels, H / 4, W / 4)``, of which the logits are a linear function."""
+        return self.decode_normalised(normalise_images(images))
+
+    def decode_normalised(self, images: Tensor) -> Tensor:
+        """:meth:`decode` of images that :func:`models.backbones.normalise_images` made."""
+        features = self.backbone(images)[: len(self.lateral)]
+        decoded = F.relu(self.lateral[-1](features[-1]))
+        for level in reversed(range(len(self.fuse))):
+            finer = self.lateral[level](features[level])
+            decoded = F.interpolate(decoded, size=finer.shape[-2:], mode="bilinear", align_corners=False)
+            decoded = F.relu(self.fuse[level](F.relu(decoded + finer)))
+        return decoded
+
+
+def build_tag_classifier(
+    *, backbone: str, class_count: int, levels: int, channels: int, weights: str | None = None
+) -> TagClassifier:
+    """Build a classifier on a backbone of :func:`models.backbones.build_backbone`."""
+    body = build_backbone(backbone, weights=weights)
+    return TagClassifier(body, class_count=class_count, levels=levels, channels=channels)
+
+
+def pool_regions(logits: Tensor, rows: Tensor, columns: Tensor, sharpness: float) -> Tensor:
+    """Pool the score of each class over each region: log-mean-exp, a smooth maximum (Pinheiro and Collobert, 2015).
+
+    Parameters
+    ----------
+    logits : (B, C, h, w)
+    rows, columns : (B, G, h) and (B, G, w) bool
+        A region is their outer product.
+    sharpness : float
+        Above 0. Near 0 it is the mean, which asks a class to fill its regions; the larger, the
+        nearer to the maximum, which a single cell satisfies.
+
+    Returns
+    -------
+    (B, G, C)
+        Finite, meaningless for an empty region.
+    """
+    down, across = rows.float(), columns.float()
+    scaled = logits.float() * sharpness
+    largest = scaled.detach().amax((-2, -1), keepdim=True)
+    total = torch.einsum("bchw,bgh,bgw->bgc", (scaled - largest).exp(), down, across)
+    area = (down.sum(-1) * across.sum(-1)).clamp(min=1)
+    mean = (total / area[..., None]).clamp(min=SMALLEST_MEAN)
+    return (mean.log() + largest[:, None, :, 0, 0]) / sharpness
+
+
+def region_tag_loss(scores: Tensor, tags: Tensor, known: Tensor) -> Tensor:
+    """Binary cross-entropy of pooled scores, in which presence and absence of each class weigh the same.
+
+    Parameters
+    ----------
+    scores : (B, G, C)
+        Logits.
+    tags : (B, G, C) bool
+    known : (B, G, C) bool
+        Where ``tags`` says something; a box does so about its own class only, padding about none.
+
+    Returns
+    -------
+    scalar
+        Mean over classes of the mean over regions with, and that over regions without the tag; 0 if
+        nothing is known.
+    """
+    terms = []
+    for chosen, loss in ((known & tags, F.softplus(-scores)), (known & ~tags, F.softplus(scores))):
+        count = chosen.sum((0, 1))
+        mean = (loss * chosen).sum((0, 1)) / count.clamp(min=1)
+        terms.append(mean.sum() / (count > 0).sum().clamp(min=1))
+    return (terms[0] + terms[1]) / 2
+
+
+def candidate_map_loss(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
+    """Negative log of the probability of all candidates together, mean over the cells that have any.
+
+    Parameters
+    ----------
+    log_probabilities : (B, C, h, w)
+    candidates : (B, C, h, w) bool
+    """
+    possible = candidates.any(1)
+    together = keep_candidates(log_probabilities, candidates).logsumexp(1)
+    return -(together * possible).sum() / possible.sum().clamp(min=1)
+
+
+def keep_candidates(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
+    """Set what is no candidate to the log of almost nothing: finite, so that no gradient is NaN."""
+    return log_probabilities.masked_fill(~candidates, -30.0)
+
+
+def presence_loss(log_presence: Tensor, tags: Tensor) -> Tensor:
+    """Negative log of the pooled probabilities ``(B, G, C)`` of the tagged classes, their mean; 0 without tags."""
+    return -(log_presence * tags).sum() / tags.sum().clamp(min=1)
+
+
+def resize_for_classifier(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Resize an image ``(H, W, 3)`` to the multiple of ``STRIDE`` nearest to its scaled size, so that cells align."""
+    height, width = (max(1, round(extent * scale / STRIDE)) * STRIDE for extent in image.shape[:2])
+    if (height, width) == image.shape[:2]:
+        return image
+    enlarged = height > image.shape[0]
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR if enlarged else cv2.INTER_AREA)
+    return resized.astype(np.uint8, copy=False)
+
+
+@dataclass(frozen=True)
+class ClassifierModel:
+    """A trained classifier and everything needed to apply it.
+
+    Attributes
+    ----------
+    network : TagClassifier
+    architecture : dict
+        Keywords of :func:`build_tag_classifier`.
+    classes : ClassTable
+    scale : float
+        Images are resized by this factor first.
+    sharpness : float
+        Of the pooling, see :func:`pool_regions`.
+    settings : dict
+        The settings of its training.
+    """
+
+    network: TagClassifier
+    architecture: dict[str, Any]
+    classes: ClassTable
+    scale: float
+    sharpness: float
+    settings: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write a self-contained model file."""
+        state = {
+            "kind": MODEL_KIND,
+            "architecture": self.architecture,
+            "categories": self.classes.to_categories(),
+            "scale": self.scale,
+            "sharpness": self.sharpness,
+            "settings": self.settings,
+            "network": self.network.state_dict(),
+        }
+        save_checkpoint(path, state)
+
+    @classmethod
+    def load(cls, path: Path) -> ClassifierModel:
+        """Read a model file onto the CPU, ready for inference."""
+        state = load_checkpoint(path, kind=MODEL_KIND)
+        network = build_tag_classifier(**state["architecture"])
+        network.load_state_dict(state["network"])
+        return cls(
+            network=network.eval(),
+            architecture=state["architecture"],
+            classes=ClassTable.from_categories(state["categories"]),
+            scale=state["scale"],
+            sharpness=state["sharpness"],
+            settings=state["settings"],
+        )

@@ -1,0 +1,1 @@
+"""The panoptic network: training batches, losses, decoding, inference."""

@@ -1,0 +1,1 @@
+"""Masks of the things in given boxes: segmenters, and their consensus."""

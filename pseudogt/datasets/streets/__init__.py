@@ -1,0 +1,1 @@
+"""The drawn street scenes of the embedded default."""

@@ -1,0 +1,45 @@
+"""The index of a dataset: which images there are, where their files lie, which shard holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pseudogt.classes import ClassTable
+from pseudogt.files.io import read_json, write_json
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image of a dataset; paths are absolute or relative to the working folder."""
+
+    image_id: str
+    image: str
+    height: int
+    width: int
+    checksum: str
+
+
+def write_shard(path: Path | str, records: Iterable[ImageRecord], classes: ClassTable) -> None:
+    """Write the records of one shard."""
+    document = {"categories": classes.to_categories(), "images": [asdict(r) for r in records]}
+    write_json(path, document, checksum=True)
+
+
+def read_shard(path: Path | str) -> tuple[list[ImageRecord], ClassTable]:
+    """Records and class table of one shard."""
+    document = read_json(path)
+    return [ImageRecord(**r) for r in document["images"]], ClassTable.from_categories(document["categories"])
+
+
+def read_shards(paths: Iterable[Path | str]) -> tuple[list[ImageRecord], ClassTable]:
+    """Records of several shards, in order, and their common class table."""
+    records: list[ImageRecord] = []
+    classes: ClassTable | None = None
+    for path in paths:
+        found, classes = read_shard(path)
+        records.extend(found)
+    if classes is None:
+        raise ValueError("no shard given")
+    return records, classes

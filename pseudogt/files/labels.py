@@ -1,0 +1,161 @@
+"""Label files: COCO panoptic, one folder per shard.
+
+A folder holds ``<image_id>.png`` (RGB, ``id = R + 256 G + 65536 B``, 0 = no label) and
+``panoptic.json`` with ``images``, ``categories`` and ``annotations[].segments_info``. Any COCO
+panoptic tool opens it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable, bgr_to_panoptic, panoptic_to_rgb
+from pseudogt.files.io import PNG_FAST, _decode, read_json, replace_atomically
+
+PANOPTIC_JSON = "panoptic.json"
+
+
+class LabelWriter:
+    """Collects the labels of one shard; made by :func:`write_labels`."""
+
+    def __init__(self, folder: Path, classes: ClassTable) -> None:
+        self._folder = folder
+        self._classes = classes
+        self._images: list[dict] = []
+        self._annotations: list[dict] = []
+
+    def add(
+        self,
+        image_id: str,
+        panoptic_id: NDArray[np.int32],
+        *,
+        crowd_ids: Iterable[int] = (),
+        scores: Mapping[int, float] | None = None,
+    ) -> None:
+        """Write the label of one image.
+
+        Parameters
+        ----------
+        image_id : str
+        panoptic_id : (H, W) int32
+            ``category_id * 1000 + k``, ``VOID`` where nothing is known.
+        crowd_ids
+            Panoptic ids of segments to mark ``iscrowd``.
+        scores
+            Confidence in [0, 1] by panoptic id, stored as ``score`` in ``segments_info``.
+        """
+        if not cv2.imwrite(str(self._folder / f"{image_id}.png"), panoptic_to_rgb(panoptic_id)[..., ::-1], PNG_FAST):
+            raise OSError(f"{self._folder / image_id}.png: could not be written")
+        height, width = panoptic_id.shape
+        self._images.append({"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width})
+        self._annotations.append(
+            {
+                "image_id": image_id,
+                "file_name": f"{image_id}.png",
+                "segments_info": describe_segments(panoptic_id, set(crowd_ids), scores or {}),
+            }
+        )
+
+    def finish(self) -> None:
+        """Write ``panoptic.json``."""
+        from pseudogt.files.io import write_json
+
+        categories = self._classes.to_categories()
+        background = self._classes.background_category_id
+        if any(s["category_id"] == background for a in self._annotations for s in a["segments_info"]):
+            categories.append({"id": background, "name": "background", "isthing": 0, "color": [96, 96, 96]})
+        document = {"images": self._images, "categories": categories, "annotations": self._annotations}
+        write_json(self._folder / PANOPTIC_JSON, document, checksum=True)
+
+
+def describe_segments(panoptic_id: NDArray[np.int32], crowd_ids: set[int], scores: Mapping[int, float]) -> list[dict]:
+    """COCO ``segments_info`` of panoptic ids ``(H, W) int32``, ascending by id, ``VOID`` left out."""
+    ids, inverse, areas = np.unique(panoptic_id, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(panoptic_id.shape)
+    segments = []
+    for position, box in enumerate(_bounding_boxes(inverse, len(ids))):
+        segment_id = int(ids[position])
+        if segment_id == VOID:
+            continue
+        segment = {
+            "id": segment_id,
+            "category_id": segment_id // INSTANCE_DIVISOR,
+            "area": int(areas[position]),
+            "bbox": box,
+            "iscrowd": int(segment_id in crowd_ids),
+        }
+        if segment_id in scores:
+            segment["score"] = round(float(scores[segment_id]), 6)
+        segments.append(segment)
+    return segments
+
+
+def _bounding_boxes(index: NDArray[np.intp], count: int) -> list[list[int]]:
+    from scipy.ndimage import find_objects
+
+    found = find_objects(index + 1, max_label=count)
+    boxes = []
+    for slices in found:
+        rows, columns = slices
+        boxes.append([columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start])
+    return boxes
+
+
+@contextmanager
+def write_labels(folder: Path | str, classes: ClassTable) -> Iterator[LabelWriter]:
+    """A :class:`LabelWriter` whose folder appears at ``folder`` only if the block ends well."""
+    with replace_atomically(folder) as temporary:
+        temporary.mkdir()
+        writer = LabelWriter(temporary, classes)
+        yield writer
+        writer.finish()
+
+
+class LabelFolder:
+    """The labels of one shard on disk, read image by image.
+
+    Segments are kept as text, a fifth of the memory: evaluation holds the folders of all shards.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        annotations = read_json(self.folder / PANOPTIC_JSON)["annotations"]
+        self._file_names = {str(a["image_id"]): a["file_name"] for a in annotations}
+        self._segments = {str(a["image_id"]): json.dumps(a["segments_info"]) for a in annotations}
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Images in file order."""
+        return list(self._file_names)
+
+    def __contains__(self, image_id: str) -> bool:
+        return image_id in self._file_names
+
+    def read(self, image_id: str) -> NDArray[np.int32]:
+        """Panoptic ids ``(H, W) int32`` of one image."""
+        if image_id not in self._file_names:
+            raise ValueError(f"{self.folder / PANOPTIC_JSON}: no annotation of image {image_id!r}")
+        path = self.folder / self._file_names[image_id]
+        return bgr_to_panoptic(_decode(path, cv2.IMREAD_COLOR))
+
+    def segments(self, image_id: str) -> list[dict]:
+        """``segments_info`` of one image."""
+        return json.loads(self._segments[image_id])
+
+
+def read_label_folders(folders: Iterable[Path | str]) -> dict[str, LabelFolder]:
+    """Map each image id to the folder that holds its label; an id in two folders is an error."""
+    by_image: dict[str, LabelFolder] = {}
+    for folder in map(LabelFolder, folders):
+        for image_id in folder.image_ids:
+            if image_id in by_image:
+                raise ValueError(f"image {image_id!r} is in {by_image[image_id].folder} and in {folder.folder}")
+            by_image[image_id] = folder
+    return by_image

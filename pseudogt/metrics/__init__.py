@@ -1,0 +1,1 @@
+"""Scores of labels, predictions, detections and contours against ground truth."""

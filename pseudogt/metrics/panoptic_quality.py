@@ -1,0 +1,348 @@
+"""Scores of labels and predictions: panoptic quality, mIoU, coverage and precision.
+
+Everything is counted from one joint histogram per image, the pixels shared by each segment of the
+ground truth and each of the scored map. Counts of images add; scores are computed from the sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable
+
+MATCH_IOU = 0.5
+"""Segments match above this IoU; matches are then unique (Kirillov et al., CVPR 2019, eq. 1)."""
+
+SCORE_KEYS = (
+    "pq",
+    "sq",
+    "rq",
+    "pq_th",
+    "pq_st",
+    "miou",
+    "ap",
+    "ap50",
+    "coverage",
+    "precision",
+    "per_class",
+    "images",
+)
+"""Keys of the scores of one subject, as :func:`summarise` returns them."""
+
+ID_LIMIT = 256**3
+"""Ids are stored in three bytes."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What scores are computed from; counts of several images add.
+
+    Attributes
+    ----------
+    iou : (C,) float64
+        Sum of the IoU of matched segments, by train id.
+    tp, fp, fn : (C,) int64
+        Matched, surplus and missed segments.
+    confusion : (C, C + 1) int64
+        Pixels by true class (row) and labelled class (column); the last column counts pixels
+        without label. Void pixels of the ground truth are left out.
+    images : int
+    """
+
+    iou: NDArray[np.float64]
+    tp: NDArray[np.int64]
+    fp: NDArray[np.int64]
+    fn: NDArray[np.int64]
+    confusion: NDArray[np.int64]
+    images: int
+
+    @classmethod
+    def zeros(cls, class_count: int) -> Counts:
+        """Make the counts of no image."""
+        zero = np.zeros(class_count, np.int64)
+        return cls(zero.astype(np.float64), zero, zero, zero, np.zeros((class_count, class_count + 1), np.int64), 0)
+
+    def __add__(self, other: Counts) -> Counts:
+        """Add the counts of other images."""
+        return Counts(
+            self.iou + other.iou,
+            self.tp + other.tp,
+            self.fp + other.fp,
+            self.fn + other.fn,
+            self.confusion + other.confusion,
+            self.images + other.images,
+        )
+
+
+def count_overlaps(
+    truth: NDArray[np.int32], labelled: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Joint histogram of two maps of panoptic ids.
+
+    Parameters
+    ----------
+    truth, labelled : (H, W) int32
+        Ids in ``0..2**24-1``.
+
+    Returns
+    -------
+    truth_ids : (T,) int64
+        The ids that occur, ascending.
+    labelled_ids : (L,) int64
+    pixels : (T, L) int64
+        How many pixels each pair of segments shares.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or an id is out of range.
+
+    Notes
+    -----
+    Label maps are piecewise constant, so they are first cut into runs of equal pairs; only the
+    runs, a few per cent of the pixels, are counted, through tables of the ids and without sorting.
+    """
+    if truth.shape != labelled.shape:
+        raise ValueError(f"ground truth {truth.shape} and label {labelled.shape} differ in size")
+    a, b = truth.ravel(), labelled.ravel()
+    changes = a[1:] != a[:-1]
+    changes |= b[1:] != b[:-1]
+    starts = np.flatnonzero(changes) + 1
+    starts = np.concatenate(([0], starts)) if a.size else starts
+    lengths = np.diff(starts, append=a.size)
+    truth_ids, row = _number_ids(a.take(starts).astype(np.intp))
+    labelled_ids, column = _number_ids(b.take(starts).astype(np.intp))
+    shape = (len(truth_ids), len(labelled_ids))
+    pixels = np.bincount(row * shape[1] + column, lengths, minlength=shape[0] * shape[1])
+    return truth_ids, labelled_ids, pixels.astype(np.int64).reshape(shape)
+
+
+def _number_ids(ids: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List the ids that occur, ascending, and the position of each id among them."""
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < ID_LIMIT:
+        raise ValueError(f"panoptic ids must lie in 0..{ID_LIMIT - 1}, got {int(ids.min())}..{int(ids.max())}")
+    occurs = np.zeros(int(ids.max(initial=0)) + 1, bool)
+    occurs[ids] = True
+    found = np.flatnonzero(occurs)
+    position = np.empty(len(occurs), np.intp)  # only what is found is looked up
+    position[found] = np.arange(len(found))
+    return found, position.take(ids)
+
+
+def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: ClassTable) -> Counts:
+    """Count matches and pixels of one image by the rules of COCO panoptic.
+
+    Parameters
+    ----------
+    truth, labelled : (H, W) int32
+        Panoptic ids ``category_id * 1000 + k``.
+    classes : ClassTable
+
+    Returns
+    -------
+    Counts
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or an id belongs to no class of the table.
+
+    Notes
+    -----
+    ====================================  ============================  ===================
+    id                                    in the ground truth           in the scored map
+    ====================================  ============================  ===================
+    ``VOID``                              void: not counted             no segment
+    thing with k = 0                      crowd: neither fn nor fp      no segment
+    ``BACKGROUND`` category               error                         no segment
+    ====================================  ============================  ===================
+
+    An unmatched segment is no false positive if more than half of it lies on void and on a crowd
+    of its class; void is taken out of the union (Kirillov et al., CVPR 2019, section 4). Pixels of
+    things with k = 0 do count in the confusion matrix, where instances play no part.
+    """
+    truth_id, labelled_id, pixels = count_overlaps(truth, labelled)
+    truth_class = _look_up_classes(truth_id, classes, "the ground truth")
+    labelled_class = _look_up_classes(labelled_id, classes, "the label")
+    if (truth_class == BACKGROUND).any():
+        raise ValueError("the ground truth holds the background category, which only box masks have")
+
+    is_thing = np.zeros(256, bool)
+    is_thing[: len(classes)] = classes.isthing
+    void = truth_class == IGNORE_LABEL
+    crowd = is_thing[truth_class] & (truth_id % INSTANCE_DIVISOR == 0)
+    is_segment = (labelled_class < BACKGROUND) & ~(is_thing[labelled_class] & (labelled_id % INSTANCE_DIVISOR == 0))
+    same_class = (truth_class[:, None] == labelled_class) & is_segment
+
+    area = pixels.sum(axis=0)
+    on_void = void @ pixels
+    on_crowd = (pixels * (same_class & crowd[:, None])).sum(axis=0)
+    union = pixels.sum(axis=1)[:, None] + area - pixels - on_void
+    # Only pairs of the void row and a segment that lies in it have no union; these never match.
+    iou = pixels / np.maximum(union, 1)
+    match = same_class & ~crowd[:, None] & (iou > MATCH_IOU)
+    missed = ~void & ~crowd & ~match.any(axis=1)
+    surplus = is_segment & ~match.any(axis=0) & ((on_void + on_crowd) / area <= 0.5)
+
+    def by_class(train_ids: NDArray[np.uint8], weights: NDArray | None = None) -> NDArray:
+        return np.bincount(train_ids, weights, minlength=len(classes))
+
+    matched_class = truth_class[np.nonzero(match)[0]]
+    return Counts(
+        iou=by_class(matched_class, iou[match]),
+        tp=by_class(matched_class),
+        fp=by_class(labelled_class[surplus]),
+        fn=by_class(truth_class[missed]),
+        confusion=_count_confusion(truth_class, labelled_class, pixels, len(classes)),
+        images=1,
+    )
+
+
+def _look_up_classes(panoptic_id: NDArray[np.int64], classes: ClassTable, where: str) -> NDArray[np.uint8]:
+    category_id = panoptic_id // INSTANCE_DIVISOR
+    train_id = classes.category_to_train[np.minimum(category_id, classes.background_category_id)]
+    unknown = (train_id == IGNORE_LABEL) & (panoptic_id != VOID) | (category_id > classes.background_category_id)
+    if unknown.any():
+        raise ValueError(
+            f"{where} holds the panoptic ids {panoptic_id[unknown][:5].tolist()}, whose category (id // "
+            f"{INSTANCE_DIVISOR}) is not in the class table {sorted(classes.category_ids)}"
+        )
+    return train_id
+
+
+def _count_confusion(
+    truth_class: NDArray[np.uint8], labelled_class: NDArray[np.uint8], pixels: NDArray[np.int64], class_count: int
+) -> NDArray[np.int64]:
+    row = np.minimum(truth_class, class_count).astype(np.int64)
+    column = np.minimum(labelled_class, class_count).astype(np.int64)
+    width = class_count + 1
+    counted = np.bincount((row[:, None] * width + column).ravel(), pixels.ravel(), minlength=width * width)
+    return counted.astype(np.int64).reshape(width, width)[:class_count]
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores by class, all ``(C,) float64``; NaN where a class has nothing to score.
+
+    ``pq``, ``sq``, ``rq`` are NaN for a class without any segment, true or predicted; ``iou``
+    for a class without any pixel; ``coverage`` and ``precision`` where they divide by zero.
+    """
+
+    pq: NDArray[np.float64]
+    sq: NDArray[np.float64]
+    rq: NDArray[np.float64]
+    iou: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+    precision: NDArray[np.float64]
+
+
+def score_classes(counts: Counts) -> ClassScores:
+    """Compute scores by class from counts.
+
+    ``pq = iou / (tp + fp / 2 + fn / 2) = sq * rq`` (Kirillov et al., CVPR 2019, eq. 1 and 2);
+    ``sq`` is 0 for a class with segments but no match. A pixel without label is a miss in the IoU.
+    ``coverage`` is the labelled share of a class's pixels, ``precision`` the share of the pixels
+    labelled as the class that are it.
+    """
+    segments = counts.tp + counts.fp / 2 + counts.fn / 2
+    occurs = np.where(segments > 0, 1.0, np.nan)
+    right = np.diagonal(counts.confusion).astype(np.float64)
+    true_pixels = counts.confusion.sum(axis=1)
+    labelled_pixels = counts.confusion[:, :-1].sum(axis=0)
+    return ClassScores(
+        pq=_divide(counts.iou, segments),
+        sq=occurs * counts.iou / np.maximum(counts.tp, 1),
+        rq=_divide(counts.tp, segments),
+        iou=_divide(right, true_pixels + labelled_pixels - right),
+        coverage=_divide(counts.confusion[:, :-1].sum(axis=1), true_pixels),
+        precision=_divide(right, labelled_pixels),
+    )
+
+
+def _divide(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:
+    """Divide; NaN where the denominator is 0."""
+    nothing = denominator == 0
+    return np.where(nothing, np.nan, numerator / np.where(nothing, 1, denominator))
+
+
+def summarise(
+    counts: Counts,
+    classes: ClassTable,
+    *,
+    has_instances: bool = True,
+    has_stuff: bool = True,
+    is_prediction: bool = False,
+) -> dict[str, Any]:
+    """Compute the scores ``M`` of labels or a model as plain values; what does not apply is None.
+
+    Parameters
+    ----------
+    counts : Counts
+        Sum over the images.
+    classes : ClassTable
+    has_instances : bool
+        False for semantic labels (CAMs): no PQ of things and so none of all.
+    has_stuff : bool
+        False for box masks: no PQ of stuff and of all, and the mIoU is that of the things.
+    is_prediction : bool
+        True for a model, to which coverage and precision don't apply.
+
+    Returns
+    -------
+    dict
+        ``SCORE_KEYS``; ``ap`` and ``ap50`` are None here; see :mod:`pseudogt.metrics.average_precision`.
+
+    Notes
+    -----
+    Means run over classes that occur, in the ground truth or as a false positive, as in
+    cityscapesScripts: a class that is nowhere is left out, one that is wrongly predicted is 0.
+    """
+    scores = score_classes(counts)
+    things = np.array(classes.isthing)
+    segmented = np.where(things, has_instances, has_stuff)
+    labelled = things | has_stuff
+    coverable, right = counts.confusion.sum(), np.trace(counts.confusion)
+    covered = counts.confusion[:, :-1].sum()
+    is_whole = bool(segmented.all())
+    return {
+        "pq": _mean(scores.pq) if is_whole else None,
+        "sq": _mean(scores.sq) if is_whole else None,
+        "rq": _mean(scores.rq) if is_whole else None,
+        "pq_th": _mean(scores.pq[things & segmented]),
+        "pq_st": _mean(scores.pq[~things & segmented]),
+        "miou": _mean(scores.iou[labelled]),
+        "ap": None,
+        "ap50": None,
+        "coverage": None if is_prediction or not coverable else float(covered / coverable),
+        "precision": None if is_prediction or not covered else float(right / covered),
+        "per_class": {
+            name: {
+                "pq": _number(scores.pq[i]) if segmented[i] else None,
+                "sq": _number(scores.sq[i]) if segmented[i] else None,
+                "rq": _number(scores.rq[i]) if segmented[i] else None,
+                "tp": int(counts.tp[i]) if segmented[i] else None,
+                "fp": int(counts.fp[i]) if segmented[i] else None,
+                "fn": int(counts.fn[i]) if segmented[i] else None,
+                "iou": _number(scores.iou[i]) if labelled[i] else None,
+                "ap": None,
+                "ap50": None,
+                "coverage": None if is_prediction or not labelled[i] else _number(scores.coverage[i]),
+                "precision": None if is_prediction or not labelled[i] else _number(scores.precision[i]),
+            }
+            for i, name in enumerate(classes.names)
+        },
+        "images": counts.images,
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    occurring = values[~np.isnan(values)]
+    return float(occurring.mean()) if len(occurring) else None
+
+
+def _number(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,171 @@
+"""From class activation maps to a label: comparable scores, one map per image, gates, borders, confidence."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.classes import IGNORE_LABEL
+
+
+def normalise_logits(logits: NDArray[np.float32], candidates: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Probabilities of the candidate classes: a softmax over them at each pixel.
+
+    Parameters
+    ----------
+    logits : (C, h, w) float32
+        Class activation maps in closed form. Classes compete, so their scores need no scaling.
+    candidates : (C, h, w) bool
+
+    Returns
+    -------
+    (C, h, w) float32
+        In [0, 1], 0 for what is no candidate; sums to 1 where there is a candidate.
+    """
+    _check_shapes(logits, candidates)
+    shifted: NDArray[np.float32] = np.where(candidates, logits, -np.inf)
+    largest = shifted.max(0, initial=-np.inf)
+    powers = np.exp(shifted - np.where(np.isfinite(largest), largest, 0))
+    total = np.maximum(powers.sum(0), np.finfo(np.float32).tiny)
+    return (powers / total).astype(np.float32, copy=False)
+
+
+def normalise_cams(cams: NDArray[np.float32], candidates: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Grad-CAMs on a common scale: each over its maximum among its candidate pixels in the image.
+
+    Parameters
+    ----------
+    cams : (C, h, w) float32
+        At least 0; the scale of a Grad-CAM depends on its class and is arbitrary.
+    candidates : (C, h, w) bool
+
+    Returns
+    -------
+    (C, h, w) float32
+        In [0, 1], 0 for what is no candidate; a map that is 0 stays so.
+    """
+    _check_shapes(cams, candidates)
+    gated = np.where(candidates, cams, np.float32(0))
+    largest = gated.max((1, 2), keepdims=True, initial=0)
+    return (gated / np.where(largest > 0, largest, 1)).astype(np.float32, copy=False)
+
+
+def stitch_crops(
+    maps: NDArray[np.float32], crops_xyxy: NDArray[np.int32], size: tuple[int, int], grid: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Mean of the maps of overlapping crops on the grid of the whole image.
+
+    Parameters
+    ----------
+    maps : (G, C, h', w') float32
+        One stack per crop, of any resolution.
+    crops_xyxy : (G, 4) int32
+        In pixels of the image.
+    size : (H, W)
+        Of the image.
+    grid : (h, w)
+        Of the result.
+
+    Returns
+    -------
+    (C, h, w) float32
+        0 where no crop is.
+    """
+    total = np.zeros((*grid, maps.shape[1]), np.float32)
+    count = np.zeros((*grid, 1), np.float32)
+    factor = np.array([grid[1] / size[1], grid[0] / size[0]] * 2)
+    for crop_maps, crop in zip(maps, crops_xyxy, strict=True):
+        x0, y0, x1, y1 = np.round(crop * factor).astype(int)
+        if x1 > x0 and y1 > y0:
+            total[y0:y1, x0:x1] += resize_maps(crop_maps, (y1 - y0, x1 - x0)).transpose(1, 2, 0)
+            count[y0:y1, x0:x1] += 1
+    return np.ascontiguousarray((total / np.maximum(count, 1)).transpose(2, 0, 1))
+
+
+def resize_maps(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Resize maps ``(C, h, w)`` to ``size`` (H, W), bilinear, pixel centres at half integers."""
+    resized = np.empty((len(maps), *size), np.float32)
+    for i, one in enumerate(maps):
+        resized[i] = cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return resized
+
+
+def pool_over_regions(scores: NDArray[np.float32], regions: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Mean of each score over each region, written to the region's pixels.
+
+    Parameters
+    ----------
+    scores : (C, H, W) float32
+    regions : (H, W) integer
+        Region numbers from 0.
+
+    Returns
+    -------
+    (C, H, W) float32
+        Constant within a region, so that borders of scores follow those of regions.
+    """
+    if scores.shape[1:] != regions.shape:
+        raise ValueError(f"scores {scores.shape} and regions {regions.shape} differ in size")
+    flat = regions.ravel()
+    area = np.maximum(np.bincount(flat), 1)
+    means = np.stack([np.bincount(flat, weights=score.ravel()) / area for score in scores])
+    return means.astype(np.float32)[:, regions]
+
+
+def find_regions(image: NDArray[np.uint8], *, scale: float, min_area_px: int) -> NDArray[np.intp]:
+    """Regions ``(H, W)`` of even colour (Felzenszwalb and Huttenlocher, IJCV 2004), numbered from 0.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    scale : float
+        The larger, the larger the regions.
+    min_area_px : int
+        Smaller regions are merged into a neighbour.
+    """
+    from skimage.segmentation import felzenszwalb
+
+    return felzenszwalb(image, scale=scale, sigma=0.6, min_size=min_area_px)
+
+
+def choose_label(
+    scores: NDArray[np.float32], candidates: NDArray[np.bool_], *, min_confidence: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Label and confidence of an image.
+
+    ============================  =============  ==========
+    best candidate's score        label          confidence
+    ============================  =============  ==========
+    no candidate, or score 0      IGNORE_LABEL   0
+    below ``min_confidence``      IGNORE_LABEL   score
+    otherwise                     the candidate  score
+    ============================  =============  ==========
+
+    Parameters
+    ----------
+    scores : (C, H, W) float32
+        In [0, 1].
+    candidates : (C, H, W) bool
+    min_confidence : float
+        In [0, 1].
+
+    Returns
+    -------
+    label : (H, W) uint8
+        Train ids; of equal scores the lower id wins.
+    confidence : (H, W) uint8
+        The score times 255, rounded.
+    """
+    _check_shapes(scores, candidates)
+    gated = np.where(candidates, scores, 0)
+    best = gated.argmax(0)
+    score = np.take_along_axis(gated, best[None], 0)[0]
+    label = best.astype(np.uint8)
+    label[(score <= 0) | (score < min_confidence)] = IGNORE_LABEL
+    return label, np.round(np.clip(score, 0, 1) * 255).astype(np.uint8)
+
+
+def _check_shapes(maps: NDArray[np.float32], candidates: NDArray[np.bool_]) -> None:
+    if maps.shape != candidates.shape:
+        raise ValueError(f"maps {maps.shape} and candidates {candidates.shape} differ in shape")

@@ -1,0 +1,263 @@
+"""From class scores, box masks and weak labels to a panoptic label: the paper's steps in their order."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.boxes import box_slices, fill_class_masks
+from pseudogt.classes import (
+    BACKGROUND,
+    IGNORE_LABEL,
+    INSTANCE_DIVISOR,
+    ClassTable,
+    combine_semantic_and_instances,
+    panoptic_to_semantic,
+)
+from pseudogt.config.labels import LabelsSettings
+from pseudogt.pseudo_labels.cleaning import (
+    apply_box_prior,
+    check_crop_tags,
+    fill_low_coverage,
+    merge_box_masks,
+    threshold_scores,
+)
+from pseudogt.pseudo_labels.instances import NO_OWNER, assign_instances, compose_panoptic, find_owners, number_boxes
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+
+def find_allowed_classes(weak: ImageWeakLabels, classes: ClassTable, gate: str) -> NDArray[np.bool_]:
+    """Classes ``(C, H, W) bool`` that the weak labels allow at each pixel, see ``LabelsSettings.gate``."""
+    if gate == "crops":
+        return candidate_classes(weak, classes)
+    allowed = weak.possible if gate == "tags" else np.ones(len(classes), bool)
+    return np.broadcast_to(allowed[:, None, None], (len(classes), weak.height, weak.width))
+
+
+def mix_scores(
+    scores: NDArray[np.float32],
+    train_ids: NDArray[np.uint8],
+    cams: NDArray[np.float32],
+    cam_ids: NDArray[np.uint8],
+    cam_weight: float,
+) -> NDArray[np.float32]:
+    """Weighted mean of a model's scores and the CAMs', which hold back what the rounds would amplify.
+
+    A model trained on its own labels enlarges their mistakes from round to round; the CAMs come
+    from the tags, which do not change.
+
+    Parameters
+    ----------
+    scores : (T, H, W) float32
+        In [0, 1].
+    train_ids : (T,) uint8
+    cams : (S, H, W) float32
+        In [0, 1].
+    cam_ids : (S,) uint8
+    cam_weight : float
+        Weight of ``cams`` in [0, 1].
+
+    Returns
+    -------
+    (T, H, W) float32
+        Classes without a CAM keep their share of the model's scores; CAMs of other classes are left out.
+    """
+    if scores.shape[1:] != cams.shape[1:]:
+        raise ValueError(f"scores {scores.shape} and CAMs {cams.shape} differ in size")
+    mixed = scores * np.float32(1 - cam_weight)
+    positions = {int(train_id): row for row, train_id in enumerate(train_ids)}
+    for cam, train_id in zip(cams, cam_ids.tolist(), strict=True):
+        if train_id in positions:
+            mixed[positions[train_id]] += np.float32(cam_weight) * cam
+    return mixed
+
+
+def choose_classes(
+    scores: NDArray[np.float32], train_ids: NDArray[np.uint8], allowed: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Best allowed class of each pixel and its share of the allowed classes' scores.
+
+    Parameters
+    ----------
+    scores : (T, H, W) float32
+        In [0, 1].
+    train_ids : (T,) uint8
+    allowed : (C, H, W) bool
+
+    Returns
+    -------
+    label : (H, W) uint8
+        ``IGNORE_LABEL`` where no class with a score is allowed.
+    confidence : (H, W) float32
+        In [0, 1]; 0 where the label is ``IGNORE_LABEL``.
+    """
+    if scores.shape[1:] != allowed.shape[1:]:
+        raise ValueError(f"scores {scores.shape} and allowed classes {allowed.shape} differ in size")
+    if not len(train_ids):
+        return np.full(allowed.shape[1:], IGNORE_LABEL, np.uint8), np.zeros(allowed.shape[1:], np.float32)
+    gated = np.where(allowed[train_ids], scores, np.float32(0))
+    best = gated.argmax(0)
+    top = np.take_along_axis(gated, best[None], 0)[0]
+    confidence = top / np.maximum(gated.sum(0), np.finfo(np.float32).tiny)
+    label = np.where(top > 0, train_ids[best], np.uint8(IGNORE_LABEL)).astype(np.uint8)
+    return label, confidence.astype(np.float32)
+
+
+def find_unboxed_things(weak: ImageWeakLabels, classes: ClassTable) -> NDArray[np.uint8]:
+    """Train ids of things that may be in an image though no box says where: boxes are not held against them."""
+    possible = weak.possible & np.array(classes.isthing)
+    possible[weak.box_classes] = False
+    return np.flatnonzero(possible).astype(np.uint8)
+
+
+def clean_label(
+    label: NDArray[np.uint8],
+    confidence: NDArray[np.float32],
+    weak: ImageWeakLabels,
+    classes: ClassTable,
+    box_masks: NDArray[np.uint8] | None,
+    settings: LabelsSettings,
+    *,
+    min_confidence: float,
+) -> NDArray[np.uint8]:
+    """The five cleaning steps of WSPS ``clean_label``, each as far as the settings ask for it.
+
+    Differs from the paper: pixels of a class of which nobody knows whether it is in the image are
+    ignored.
+
+    Parameters
+    ----------
+    label : (H, W) uint8
+    confidence : (H, W) float32
+        In [0, 1].
+    weak : ImageWeakLabels
+    classes : ClassTable
+    box_masks : (H, W) uint8 or None
+        Train ids of things, ``BACKGROUND`` or ``IGNORE_LABEL``; None leaves the merge out.
+    settings : LabelsSettings
+    min_confidence : float
+
+    Returns
+    -------
+    (H, W) uint8
+        Train ids and ``IGNORE_LABEL``.
+    """
+    cleaned = threshold_scores(label, confidence, threshold=min_confidence)
+    cleaned[np.isin(cleaned, weak.unknown_ids)] = IGNORE_LABEL
+    if settings.check_crop_tags and len(weak.crops_xyxy):
+        cleaned = check_crop_tags(cleaned, weak.crops_xyxy, weak.crop_tags)
+    unboxed = find_unboxed_things(weak, classes)
+    boxed = np.setdiff1d(classes.thing_ids, unboxed)
+    if settings.merge_box_masks and box_masks is not None:
+        cleaned = merge_box_masks(
+            box_masks,
+            cleaned,
+            stuff_ids=np.concatenate([classes.stuff_ids, unboxed]),
+            thing_ids=boxed,
+            background=BACKGROUND,
+            keep_unsure_things=settings.keep_unsure_things,
+        )
+    if settings.box_prior:
+        masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, label.shape)
+        cleaned = apply_box_prior(cleaned, masks, thing_ids=boxed)
+    if settings.fill_below:
+        cleaned = fill_low_coverage(
+            cleaned,
+            weak.boxes_xyxy,
+            weak.box_classes,
+            weak.box_iscrowd,
+            threshold=settings.fill_below,
+            keep_things=settings.fill_keeps_things,
+            stuff_ids=classes.stuff_ids.tolist(),
+            whole_box=True,
+        )
+    return cleaned
+
+
+def assign_boxes(
+    semantic: NDArray[np.uint8], weak: ImageWeakLabels, overlap: str
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Which box each thing pixel belongs to.
+
+    Parameters
+    ----------
+    semantic : (H, W) uint8
+    weak : ImageWeakLabels
+    overlap : {"nearest", "ignore"}
+        Pixels in several boxes of their class belong to the box whose middle is nearest, measured in
+        box sizes, or are ignored as in the paper.
+
+    Returns
+    -------
+    semantic : (H, W) uint8
+        As given, less what is ignored.
+    owner : (H, W) int32
+        Position of a box; ``NO_OWNER`` in no box of the pixel's class, but for groups.
+    """
+    if overlap == "nearest":
+        claims = [
+            (semantic[box_slices(box)] == train_id) & ~crowd
+            for box, train_id, crowd in zip(weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd, strict=True)
+        ]
+        return semantic, find_owners(claims, weak.boxes_xyxy, semantic.shape, "nearest")
+    step = assign_instances(semantic, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd)
+    owners = np.append(NO_OWNER, step.box_indices).astype(np.int32)
+    return np.where(step.instances < 0, np.uint8(IGNORE_LABEL), semantic), owners[np.maximum(step.instances, 0)]
+
+
+def make_panoptic(
+    semantic: NDArray[np.uint8], weak: ImageWeakLabels, classes: ClassTable, instances: str
+) -> tuple[NDArray[np.int32], set[int]]:
+    """The instance step: panoptic ids ``(H, W) int32`` and those of them that are crowds.
+
+    Parameters
+    ----------
+    semantic : (H, W) uint8
+    weak : ImageWeakLabels
+    classes : ClassTable
+    instances : {"nearest", "ignore"}
+        What becomes of pixels in several boxes of their class.
+
+    Returns
+    -------
+    panoptic_id : (H, W) int32
+    crowd_ids : set of int
+        Thing pixels that belong to no single box: groups.
+    """
+    labelled, owner = assign_boxes(semantic, weak, instances)
+    numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
+    panoptic_id = compose_panoptic(labelled, owner, numbers, classes)
+    return panoptic_id, find_crowds(panoptic_id, classes)
+
+
+def adopt_instances(
+    semantic: NDArray[np.uint8], proposed: NDArray[np.int32], classes: ClassTable
+) -> tuple[NDArray[np.int32], set[int]]:
+    """The instance step without boxes: things keep the instances that a model found.
+
+    Parameters
+    ----------
+    semantic : (H, W) uint8
+        Train ids and ``IGNORE_LABEL``.
+    proposed : (H, W) int32
+        Panoptic ids of the model.
+    classes : ClassTable
+
+    Returns
+    -------
+    panoptic_id : (H, W) int32
+        The instance of a thing pixel is the model's there if it has the pixel's class, else none.
+    crowd_ids : set of int
+        Thing pixels without instance.
+    """
+    agree = panoptic_to_semantic(proposed, classes) == semantic
+    instances = np.where(agree, proposed % INSTANCE_DIVISOR, 0).astype(np.int32)
+    panoptic_id = combine_semantic_and_instances(semantic, instances, classes)
+    return panoptic_id, find_crowds(panoptic_id, classes)
+
+
+def find_crowds(panoptic_id: NDArray[np.int32], classes: ClassTable) -> set[int]:
+    """Ids, present in ``(H, W)`` panoptic ids, of things without instance."""
+    without_instance = {classes.category_ids[t] * INSTANCE_DIVISOR for t in classes.thing_ids}
+    return without_instance & set(np.unique(panoptic_id).tolist())

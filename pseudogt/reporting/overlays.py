@@ -1,0 +1,192 @@
+"""Colour overlays of panoptic labels and the grids of panels made from them."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+
+BORDER_COLOR = (255, 255, 255)
+HUE_RANGE = 0.12
+LIGHTNESS_RANGE = 0.4
+HATCHING_LIFT = 70
+_GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
+
+
+def color_segments(panoptic_id: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint8]:
+    """Colours ``(H, W, 3) uint8`` of panoptic ids: the class colour, varied by instance.
+
+    Parameters
+    ----------
+    panoptic_id : (H, W) int32
+    classes : ClassTable
+        Pixels without label get the palette's black, background its grey.
+    """
+    ids, position = np.unique(panoptic_id, return_inverse=True)
+    colors = classes.palette[panoptic_to_semantic(ids, classes)]
+    varied = np.array(
+        [_vary_color(color, k) for color, k in zip(colors, ids % INSTANCE_DIVISOR, strict=True)], np.uint8
+    )
+    return varied.reshape(-1, 3)[position.reshape(panoptic_id.shape)]
+
+
+def _vary_color(color: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
+    """Shift hue and lightness of the colour for instance ``k``; ``k = 0`` is the class colour itself.
+
+    Multiples of irrational numbers keep neighbouring instances apart, however many there are.
+    """
+    if k == 0:
+        return color
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(color / 255.0))
+    hue += HUE_RANGE * (k * np.sqrt(2) % 1 - 0.5)
+    lightness = np.clip(lightness, 0.3, 0.7) + LIGHTNESS_RANGE * (k * _GOLDEN_RATIO % 1 - 0.5)
+    return np.rint(np.array(colorsys.hls_to_rgb(hue % 1, lightness, saturation)) * 255).astype(np.uint8)
+
+
+def find_borders(panoptic_id: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Pixels ``(H, W) bool`` whose right or lower neighbour belongs to another segment."""
+    borders = np.zeros(panoptic_id.shape, bool)
+    borders[:, :-1] |= panoptic_id[:, :-1] != panoptic_id[:, 1:]
+    borders[:-1] |= panoptic_id[:-1] != panoptic_id[1:]
+    return borders
+
+
+def draw_panoptic(
+    image: NDArray[np.uint8], panoptic_id: NDArray[np.int32], classes: ClassTable, *, opacity: float = 0.65
+) -> NDArray[np.uint8]:
+    """Lay a panoptic label over an image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB.
+    panoptic_id : (H, W) int32
+    classes : ClassTable
+    opacity : float
+        Of the colours over the image, in [0, 1].
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        Segments in their colours with white borders. Pixels without label are dark with
+        diagonal lines, what box masks call background is light grey.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ.
+    """
+    if image.shape[:2] != panoptic_id.shape:
+        raise ValueError(f"image {image.shape[:2]} and label {panoptic_id.shape} differ in size")
+    semantic = panoptic_to_semantic(panoptic_id, classes)
+    grey = image.mean(axis=2, keepdims=True)
+    colored = image * (1 - opacity) + color_segments(panoptic_id, classes) * opacity
+    unlabelled = np.where(_draw_hatching(*semantic.shape)[..., None], 0.35 * grey + HATCHING_LIFT, 0.35 * grey)
+    colored = np.where((semantic == IGNORE_LABEL)[..., None], unlabelled, colored)
+    colored = np.where((semantic == BACKGROUND)[..., None], 0.5 * grey + 64, colored)
+    overlay = np.rint(colored).astype(np.uint8)
+    overlay[find_borders(panoptic_id)] = BORDER_COLOR
+    return overlay
+
+
+def _draw_hatching(height: int, width: int) -> NDArray[np.bool_]:
+    """Diagonal lines ``(H, W) bool``; no class colour looks like that."""
+    return np.add.outer(np.arange(height), np.arange(width)) % 8 < 2
+
+
+def resize_to_width(values: NDArray, width_px: int) -> NDArray:
+    """Scale an image (smoothly) or an id map (by the nearest pixel) to a width, keeping the aspect ratio."""
+    height, width = values.shape[:2]
+    size = (width_px, max(1, round(height * width_px / width)))
+    if values.ndim == 2:
+        return cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA if width_px < width else cv2.INTER_LINEAR)
+
+
+def draw_legend(classes: ClassTable, train_ids: Sequence[int], width_px: int) -> NDArray[np.uint8]:
+    """Colour patches with the names of classes ``(h, width_px, 3) uint8``, as many lines as it takes."""
+    entries = [(classes.names[i], classes.palette[i], bool(classes.isthing[i])) for i in train_ids]
+    line_px, patch_px, gap_px = 26, 16, 18
+    hatched = np.where(_draw_hatching(patch_px, patch_px), 40 + HATCHING_LIFT, 40)[..., None].astype(np.uint8)
+    entries.append(("no label", hatched, False))
+    positions, x, y = [], gap_px, 0
+    for name, _, is_thing in entries:
+        wide = patch_px + 8 + _measure_text(_label_class(name, is_thing)) + gap_px
+        if x + wide > width_px and x > gap_px:
+            x, y = gap_px, y + line_px
+        positions.append((x, y))
+        x += wide
+    legend = np.full((y + line_px, width_px, 3), 255, np.uint8)
+    for (name, color, is_thing), (x, y) in zip(entries, positions, strict=True):
+        top = y + (line_px - patch_px) // 2
+        legend[top : top + patch_px, x : x + patch_px] = color
+        _write_text(legend, _label_class(name, is_thing), x + patch_px + 8, y + line_px - 9)
+    return legend
+
+
+def _label_class(name: str, is_thing: bool) -> str:
+    return f"{name} (thing)" if is_thing else name
+
+
+def draw_grid(
+    rows: Sequence[Sequence[NDArray[np.uint8] | None]],
+    columns: Sequence[str],
+    captions: Sequence[str],
+    legend: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Rows of panels under column titles, a caption above each row.
+
+    Parameters
+    ----------
+    rows
+        Panels ``(h, w, 3) uint8`` of one width; heights may differ between rows. None leaves a gap.
+    columns
+        Title of each column.
+    captions
+        Text above each row.
+    legend : (h, W, 3) uint8, optional
+        Put below, cut or padded to the width of the grid.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+    """
+    panel_px = next(panel.shape[1] for row in rows for panel in row if panel is not None)
+    gap_px, text_px = 4, 24
+    width = len(columns) * (panel_px + gap_px) + gap_px
+    title = np.full((text_px + 6, width, 3), 255, np.uint8)
+    for i, text in enumerate(columns):
+        _write_text(title, text, gap_px + i * (panel_px + gap_px), text_px - 4, scale=0.55)
+    bands = [title]
+    for row, caption in zip(rows, captions, strict=True):
+        height = max(panel.shape[0] for panel in row if panel is not None)
+        band = np.full((height + text_px, width, 3), 255, np.uint8)
+        _write_text(band, caption, gap_px, text_px - 7, color=(90, 90, 90))
+        for i, panel in enumerate(row):
+            if panel is not None:
+                x = gap_px + i * (panel_px + gap_px)
+                band[text_px : text_px + panel.shape[0], x : x + panel_px] = panel
+        bands.append(band)
+    if legend is not None:
+        below = np.full((legend.shape[0] + 8, width, 3), 255, np.uint8)
+        shown = min(width, legend.shape[1])
+        below[8:, :shown] = legend[:, :shown]
+        bands.append(below)
+    return np.concatenate(bands)
+
+
+def _write_text(
+    canvas: NDArray[np.uint8], text: str, x: int, y: int, *, scale: float = 0.45, color: Sequence[int] = (0, 0, 0)
+) -> None:
+    """Write onto the canvas; OpenCV's fonts know ASCII only, so the rest becomes ``?``."""
+    plain = text.encode("ascii", "replace").decode("ascii")
+    cv2.putText(canvas, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, tuple(color), 1, cv2.LINE_AA)
+
+
+def _measure_text(text: str, scale: float = 0.45) -> int:
+    return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]

@@ -1,0 +1,95 @@
+"""The page of the review queue: pictures with numbered boxes, and what is wrong with each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from jinja2 import Environment
+from numpy.typing import NDArray
+
+from pseudogt.reporting.overlays import resize_to_width
+from pseudogt.reporting.review_queue import Suspect
+
+GAP_PX = 6
+
+# A literal, not a file of its own: the digest that decides what reruns is taken from Python sources.
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Review queue</title>
+<style>
+ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222 }
+ img { max-width: 100%; height: auto }
+ section { border-top: 1px solid #ddd; padding: 1rem 0 }
+ table { border-collapse: collapse; font-size: .9rem } th, td { padding: .1rem .8rem; text-align: left }
+ .low { color: #b00020 } .muted { color: #666 }
+</style>
+<h1>Review queue</h1>
+<p>The {{ rows | length }} of {{ total }} images in which a corrected mask is expected to help most. Numbers on the
+pictures are those of the tables; red boxes are trusted least. Hatched parts have no label. All images stand in
+<a href="images.csv">images.csv</a>, all masks in <a href="segments.csv">segments.csv</a>.</p>
+{% for row in rows %}
+<section>
+<h2>{{ row.rank }}. {{ row.image_id }}</h2>
+<p class="muted">priority {{ row.priority }}, mean trust {{ row.trust }}, {{ row.coverage }} of the pixels labelled.
+{{ row.reasons }}</p>
+<img src="pictures/{{ "%04d" % row.rank }}.jpg" alt="{{ row.image_id }}" loading="lazy">
+<table>
+<tr><th></th><th>class</th><th>trust</th><th>why</th></tr>
+{% for number, suspect in suspects[loop.index0] %}<tr{% if suspect.trust < 0.5 %} class="low"{% endif %}>
+<td>{{ number or "" }}</td><td>{{ suspect.name }}</td><td>{{ "%.2f" % suspect.trust }}</td>
+<td>{{ suspect.reasons | join("; ") }}</td></tr>
+{% endfor %}</table>
+</section>
+{% endfor %}
+</html>
+"""
+
+
+def draw_suspects(
+    image: NDArray[np.uint8], overlay: NDArray[np.uint8], suspects: Sequence[Suspect], width_px: int
+) -> NDArray[np.uint8]:
+    """Image and label side by side ``(h, w, 3) uint8 RGB``, numbered boxes on both in the colour of their trust."""
+    panels = []
+    for panel in (image, overlay):
+        small = resize_to_width(panel, width_px).copy()
+        factor = width_px / panel.shape[1]
+        for number, suspect in number_suspects(suspects):
+            if suspect.box_xyxy is not None:
+                _draw_box(small, [round(v * factor) for v in suspect.box_xyxy], str(number), color_trust(suspect.trust))
+        panels.append(small)
+    gap = np.full((panels[0].shape[0], GAP_PX, 3), 255, np.uint8)
+    return np.concatenate([panels[0], gap, panels[1]], axis=1)
+
+
+def number_suspects(suspects: Sequence[Suspect]) -> list[tuple[int | None, Suspect]]:
+    """Least trusted first, boxes numbered 1, 2, ... in this order."""
+    numbered = []
+    number = 0
+    for suspect in sorted(suspects, key=lambda s: s.trust):
+        number += suspect.box_xyxy is not None
+        numbered.append((number if suspect.box_xyxy is not None else None, suspect))
+    return numbered
+
+
+def color_trust(trust: float) -> tuple[int, int, int]:
+    """From red (0) over yellow (0.5) to green (1)."""
+    return int(255 * min(1, 2 - 2 * trust)), int(220 * min(1, 2 * trust)), 40
+
+
+def _draw_box(panel: NDArray[np.uint8], box: Sequence[int], text: str, color: tuple[int, int, int]) -> None:
+    x0, y0, x1, y1 = box
+    cv2.rectangle(panel, (x0, y0), (max(x1 - 1, x0), max(y1 - 1, y0)), color, 1)
+    for thickness, ink in ((3, (0, 0, 0)), (1, color)):
+        place = (x0 + 2, max(y0 - 3, 10))
+        cv2.putText(panel, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, ink, thickness, cv2.LINE_AA)
+
+
+def render_queue(rows: Sequence[Mapping[str, Any]], suspects: Sequence[Sequence[Suspect]], total: int) -> str:
+    """Render the page of the head of the queue, which holds ``total`` images; every value is escaped."""
+    template = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
+    return template.render(rows=rows, suspects=[number_suspects(s) for s in suspects], total=total)

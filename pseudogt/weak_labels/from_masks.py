@@ -1,0 +1,85 @@
+"""Weak labels that a labeller would have given, derived from full masks for a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
+from pseudogt.config.weak_labels import WeakLabelsSettings
+from pseudogt.weak_labels.crops import crop_grid
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+
+def derive_weak_labels(
+    image_id: str,
+    panoptic_id: NDArray[np.int32],
+    crowd_ids: Container[int],
+    classes: ClassTable,
+    settings: WeakLabelsSettings,
+) -> ImageWeakLabels:
+    """Boxes and tags of one image.
+
+    Parameters
+    ----------
+    image_id : str
+    panoptic_id : (H, W) int32
+        Ground truth, ``VOID`` where nothing is known.
+    crowd_ids
+        Panoptic ids that are groups.
+    classes : ClassTable
+    settings : WeakLabelsSettings
+
+    Returns
+    -------
+    ImageWeakLabels
+        If wanted, a tight box per thing instance and one around all pixels of each group, ordered by
+        panoptic id; tags of the image; tags of each crop unless ``tags`` is ``image``.
+    """
+    height, width = panoptic_id.shape
+    boxes, box_classes, iscrowd = find_boxes(panoptic_id, crowd_ids, classes)
+    kept = (~iscrowd | settings.group_boxes) & settings.boxes
+    semantic = panoptic_to_semantic(panoptic_id, classes)
+    crops = np.zeros((0, 4), np.int32)
+    if settings.tags == "crop":
+        crops = crop_grid(height, width, settings.crop_height_fraction, settings.crop_width_fraction)
+    can_tag = np.array([settings.thing_tags or not thing for thing in classes.isthing])
+    return ImageWeakLabels(
+        image_id=image_id,
+        height=height,
+        width=width,
+        boxes_xyxy=boxes[kept],
+        box_classes=box_classes[kept],
+        box_iscrowd=iscrowd[kept],
+        tags=find_tags(semantic, np.array([[0, 0, width, height]]), len(classes))[0] & can_tag,
+        crops_xyxy=crops,
+        crop_tags=find_tags(semantic, crops, len(classes)) & can_tag,
+    )
+
+
+def find_boxes(
+    panoptic_id: NDArray[np.int32], crowd_ids: Container[int], classes: ClassTable
+) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.bool_]]:
+    """Tight half-open boxes ``(N, 4) int32`` of all thing segments, their train ids and whether they are groups."""
+    ids, index = np.unique(panoptic_id, return_inverse=True)
+    slices = find_objects(index.reshape(panoptic_id.shape) + 1)
+    boxes, train_ids, iscrowd = [], [], []
+    for segment_id, (rows, columns) in zip(ids.tolist(), slices, strict=True):
+        train_id = int(classes.category_to_train[segment_id // INSTANCE_DIVISOR])
+        if segment_id == VOID or not classes.isthing[train_id]:
+            continue
+        boxes.append((columns.start, rows.start, columns.stop, rows.stop))
+        train_ids.append(train_id)
+        iscrowd.append(segment_id in crowd_ids)
+    return np.array(boxes, np.int32).reshape(-1, 4), np.array(train_ids, np.uint8), np.array(iscrowd, bool)
+
+
+def find_tags(semantic: NDArray[np.uint8], crops_xyxy: NDArray[np.int32], class_count: int) -> NDArray[np.bool_]:
+    """Classes ``(N, C) bool`` that occur in each crop of train ids ``(H, W) uint8``."""
+    tags = np.zeros((len(crops_xyxy), class_count), bool)
+    for row, (x0, y0, x1, y1) in zip(tags, crops_xyxy, strict=True):
+        row[:] = np.bincount(semantic[y0:y1, x0:x1].ravel(), minlength=256)[:class_count] > 0
+    return tags

@@ -1,0 +1,41 @@
+"""What weak labels leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pseudogt.classes import ClassTable
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+SHOWN = 5
+"""Images that a warning names where there may be thousands."""
+
+
+def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[str]:
+    """What weak labels do not say, though a network has to learn it from them."""
+    tagged = np.sum([image.tags for image in images], 0)
+    in_crops = np.any([image.crop_tags.any(0) for image in images], 0)
+    boxed = np.zeros(len(classes), bool)
+    boxed[np.concatenate([image.box_classes for image in images])] = True
+    gaps = [
+        f"image {image_id!r} has no box and no tag, so it teaches nothing that is there"
+        for image_id in (i.image_id for i in images if not len(i.boxes_xyxy) and not i.tags.any() and i.known.any())
+    ]
+    gaps = [*gaps[:SHOWN], f"{len(gaps) - SHOWN} more images have neither"] if len(gaps) > SHOWN else gaps
+    things_only = boxed.any() and not tagged[classes.stuff_ids].any()
+    for train_id, name in enumerate(classes.names):
+        if not boxed[train_id] and not tagged[train_id]:
+            remedy = "set annotations.background: outside_boxes" if things_only else "take it out of dataset.classes"
+            gaps.append(f"class {name!r} occurs in no image; tag it, or {remedy}")
+        elif classes.isthing[train_id] and boxed.any() and not boxed[train_id]:
+            gaps.append(f"class {name!r} has no box; where it is must be learnt from tags alone")
+        elif tagged[train_id] == len(images) > 1 and not boxed[train_id] and not in_crops[train_id]:
+            located = boxed.any() and len(classes.stuff_ids) == 1
+            if not located:
+                gaps.append(
+                    f"class {name!r} is tagged in every image, so its tags don't say where it is; tag crops, or add "
+                    "images without it"
+                )
+    return gaps

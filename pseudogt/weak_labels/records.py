@@ -1,0 +1,180 @@
+"""Weak labels: boxes of things, tags of images and of crops; COCO-style JSON on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.classes import ClassTable
+from pseudogt.files.io import read_json, write_json
+
+
+@dataclass(frozen=True)
+class ImageWeakLabels:
+    """What is known about one image.
+
+    Attributes
+    ----------
+    image_id : str
+    height, width : int
+    boxes_xyxy : (N, 4) int32
+        Half-open ``[x0, y0, x1, y1)``, inside the image.
+    box_classes : (N,) uint8
+        Train ids.
+    box_iscrowd : (N,) bool
+        True for a box around a group of instances.
+    tags : (C,) bool
+        Classes anywhere in the image.
+    crops_xyxy : (G, 4) int32
+        The crops that were tagged; G = 0 if only the whole image was.
+    crop_tags : (G, C) bool
+    unknown_ids : tuple of int
+        Train ids of classes about which the tags say nothing, neither present nor absent.
+    """
+
+    image_id: str
+    height: int
+    width: int
+    boxes_xyxy: NDArray[np.int32]
+    box_classes: NDArray[np.uint8]
+    box_iscrowd: NDArray[np.bool_]
+    tags: NDArray[np.bool_]
+    crops_xyxy: NDArray[np.int32]
+    crop_tags: NDArray[np.bool_]
+    unknown_ids: tuple[int, ...] = ()
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Classes ``(C,)`` whose tags say something."""
+        known = np.ones(len(self.tags), bool)
+        known[list(self.unknown_ids)] = False
+        return known
+
+    @property
+    def possible(self) -> NDArray[np.bool_]:
+        """Classes ``(C,)`` that may be in the image: those that are, and those of which nobody knows."""
+        return self.tags | ~self.known
+
+
+def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], classes: ClassTable) -> None:
+    """Write weak labels as COCO-style JSON with ``image_tags``, ``crop_tags`` and, if there are, ``unknown_tags``."""
+    document: dict = {
+        "images": [],
+        "categories": classes.to_categories(),
+        "annotations": [],
+        "image_tags": {},
+        "crop_tags": {},
+    }
+    to_category = [int(c) for c in classes.category_ids]
+    for image in images:
+        document["images"].append({"id": image.image_id, "height": image.height, "width": image.width})
+        document["image_tags"][image.image_id] = [to_category[i] for i in np.flatnonzero(image.tags)]
+        if image.unknown_ids:
+            unknown = document.setdefault("unknown_tags", {})
+            unknown[image.image_id] = [to_category[i] for i in image.unknown_ids]
+        if len(image.crops_xyxy):
+            document["crop_tags"][image.image_id] = [
+                {"crop_xyxy": crop.tolist(), "tags": [to_category[i] for i in np.flatnonzero(tags)]}
+                for crop, tags in zip(image.crops_xyxy, image.crop_tags, strict=True)
+            ]
+        columns = (image.boxes_xyxy.tolist(), image.box_classes.tolist(), image.box_iscrowd.tolist())
+        for (x0, y0, x1, y1), train_id, crowd in zip(*columns, strict=True):
+            document["annotations"].append(
+                {
+                    "id": len(document["annotations"]) + 1,
+                    "image_id": image.image_id,
+                    "category_id": to_category[train_id],
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": (x1 - x0) * (y1 - y0),
+                    "iscrowd": int(crowd),
+                }
+            )
+    write_json(path, document, indent=None)
+
+
+def read_weak_labels(paths: Iterable[Path | str]) -> tuple[dict[str, ImageWeakLabels], ClassTable]:
+    """Weak labels of all images in the given files (in file order) and their class table.
+
+    Raises
+    ------
+    ValueError
+        For a missing or broken file, an unknown category or image, an inverted or outside box,
+        class tables that differ; the message names the file and the value.
+    """
+    images: dict[str, ImageWeakLabels] = {}
+    table: ClassTable | None = None
+    for path in paths:
+        document = read_json(path)
+        try:
+            classes = ClassTable.from_categories(document["categories"])
+            parsed = _parse_document(document, classes, Path(path))
+        except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
+            raise ValueError(f"{path}: not a file of weak labels ({error!r}); see docs/your-data.md") from error
+        except ValueError as error:
+            named = str(error) if str(path) in str(error) else f"{path}: {error}"
+            raise ValueError(named) from error
+        if table is not None and classes != table:
+            raise ValueError(f"{path}: its categories differ from those of the files before it")
+        table = classes
+        for image in parsed:
+            if image.image_id in images:
+                raise ValueError(f"{path}: image {image.image_id!r} is listed twice")
+            images[image.image_id] = image
+    if table is None:
+        raise ValueError("no weak-label file given")
+    return images, table
+
+
+def _parse_document(document: dict, classes: ClassTable, path: Path) -> list[ImageWeakLabels]:
+    to_train = {c: i for i, c in enumerate(classes.category_ids)}
+    sizes = {str(i["id"]): (int(i["height"]), int(i["width"])) for i in document["images"]}
+    boxes: dict[str, list[tuple[list[int], int, bool]]] = {image_id: [] for image_id in sizes}
+    for annotation in document["annotations"]:
+        image_id = str(annotation["image_id"])
+        where = f"{path}: annotation {annotation['id']}"
+        if image_id not in sizes:
+            raise ValueError(f"{where} names image {image_id!r}, which is not in 'images'")
+        if annotation["category_id"] not in to_train:
+            raise ValueError(f"{where} has category_id {annotation['category_id']}, not one of {sorted(to_train)}")
+        box = _check_box(annotation["bbox"], *sizes[image_id], where=where)
+        boxes[image_id].append((box, to_train[annotation["category_id"]], bool(annotation.get("iscrowd", 0))))
+
+    def encode(categories: list[int], image_id: str) -> NDArray[np.bool_]:
+        unknown = [c for c in categories if c not in to_train]
+        if unknown:
+            raise ValueError(f"{path}: tags {unknown} of image {image_id!r} are not in 'categories'")
+        return classes.encode_tags(to_train[c] for c in categories)
+
+    unknown = document.get("unknown_tags", {})
+    parsed = []
+    for image_id, (height, width) in sizes.items():
+        crops = document.get("crop_tags", {}).get(image_id, [])
+        parsed.append(
+            ImageWeakLabels(
+                image_id=image_id,
+                height=height,
+                width=width,
+                boxes_xyxy=np.array([b for b, _, _ in boxes[image_id]], np.int32).reshape(-1, 4),
+                box_classes=np.array([c for _, c, _ in boxes[image_id]], np.uint8),
+                box_iscrowd=np.array([g for _, _, g in boxes[image_id]], bool),
+                tags=encode(document["image_tags"].get(image_id, []), image_id),
+                crops_xyxy=np.array([c["crop_xyxy"] for c in crops], np.int32).reshape(-1, 4),
+                crop_tags=np.array([encode(c["tags"], image_id) for c in crops], bool).reshape(-1, len(classes)),
+                unknown_ids=tuple(np.flatnonzero(encode(unknown.get(image_id, []), image_id)).tolist()),
+            )
+        )
+    return parsed
+
+
+def _check_box(bbox: list[float], height: int, width: int, *, where: str) -> list[int]:
+    x, y, w, h = bbox
+    x0, y0, x1, y1 = int(np.floor(x)), int(np.floor(y)), int(np.ceil(x + w)), int(np.ceil(y + h))
+    if w <= 0 or h <= 0:
+        raise ValueError(f"{where}: bbox {bbox} is empty or inverted; it is [x, y, width, height]")
+    if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+        raise ValueError(f"{where}: bbox {bbox} sticks out of the {width}x{height} image; clip it")
+    return [x0, y0, x1, y1]

@@ -1,0 +1,47 @@
+"""What was known about each training image: tags, boxes, a full label, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+FULL, NOTHING = "full label", "nothing"
+
+
+def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
+    """What was known about one image, joined by ``+``.
+
+    ===================================  ==========================
+    the image has                        words
+    ===================================  ==========================
+    a full label                         ``full label``
+    tags of crops                        ``crop tags``
+    no tags of crops, some of the image  ``image tags``
+    boxes                                ``boxes``
+    none of these                        ``nothing``
+    ===================================  ==========================
+
+    Tags that say that no class is there are tags, too; unknown ones are not.
+    """
+    if has_full_label:
+        return FULL
+    parts = []
+    if len(weak.crops_xyxy):
+        parts.append("crop tags")
+    elif weak.known.any():
+        parts.append("image tags")
+    if len(weak.boxes_xyxy):
+        parts.append("boxes")
+    return " + ".join(parts) or NOTHING
+
+
+def describe_images(weak_labels: Mapping[str, ImageWeakLabels], full: Collection[str]) -> dict[str, str]:
+    """Image id -> words of :func:`describe_image`; ``full`` are the ids of images with full labels."""
+    return {i: describe_image(weak, has_full_label=i in full) for i, weak in weak_labels.items()}
+
+
+def count_images(described: Mapping[str, str]) -> dict[str, int]:
+    """How many images had what, most first."""
+    return dict(Counter(described.values()).most_common())

@@ -1,0 +1,1 @@
+"""What the rules and all stages share: command lines, shards, digests, locks, resources."""

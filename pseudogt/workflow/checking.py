@@ -1,0 +1,333 @@
+"""Going through a whole dataset and collecting its problems instead of stopping at the first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from pseudogt.annotations import convert_annotations
+from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.run import RunConfig
+from pseudogt.datasets import class_table, list_image_ids, locate
+from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
+from pseudogt.datasets.source import SourceFiles
+from pseudogt.files.index import ImageRecord
+from pseudogt.files.io import read_image
+from pseudogt.weak_labels.gaps import find_gaps
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.workflow.estimate import describe_estimate
+
+ORIENTATION = 0x0112
+"""Number of the EXIF tag that says how an image is turned."""
+
+TURNED = range(5, 9)
+"""Its values that swap width and height."""
+
+LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
+"""Pillow's names for one channel of whole numbers."""
+
+IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+"""Images that are read without loss but for transparency."""
+
+
+@dataclass(frozen=True)
+class ImageFindings:
+    """What was found about one image.
+
+    Attributes
+    ----------
+    split, image_id : str
+    problems, warnings : tuple of str
+    record : ImageRecord or None
+        Path and size as the workflow sees them; None if the image can't be opened.
+    file_bytes : int
+    present : frozenset of int
+        Train ids in the ground truth; empty unless pixels were decoded.
+    instances : tuple of int
+        Train id of each thing segment; empty unless pixels were decoded.
+    """
+
+    split: str
+    image_id: str
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    record: ImageRecord | None = None
+    file_bytes: int = 0
+    present: frozenset[int] = frozenset()
+    instances: tuple[int, ...] = ()
+
+
+@dataclass
+class DatasetFindings:
+    """What was found about a dataset.
+
+    Attributes
+    ----------
+    images : dict
+        Number by split.
+    problems : list of dict
+        ``split``, ``image_id`` (both may be empty) and ``problem``.
+    warnings : list of str
+    classes : list of dict
+        ``name``, ``isthing``, ``images`` (that have it), ``unknown`` (of which nobody knows) and
+        ``boxes``; empty if neither weak labels nor pixels were read.
+    estimate : str
+        Time and disk space of a run.
+    """
+
+    images: dict[str, int] = field(default_factory=dict)
+    problems: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    estimate: str = ""
+
+    def add_problems(self, problems: Iterable[str], split: str = "", image_id: str = "") -> None:
+        """Append problems of an image, or of the dataset as a whole."""
+        self.problems += [{"split": split, "image_id": image_id, "problem": problem} for problem in problems]
+
+
+def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> DatasetFindings:
+    """Check every image of every split, the boxes and tags that were given, and what a run will take.
+
+    Parameters
+    ----------
+    config : RunConfig
+        With ``decode`` every pixel is read, which finds truncated files and values outside the class
+        table; otherwise headers only, which finds missing files and differing sizes.
+    data_root : path
+    threads : int
+        Images checked at the same time.
+    """
+    findings = DatasetFindings()
+    settings, classes = config.dataset, class_table(config.dataset)
+    try:
+        ids_by_split = list_image_ids(settings, data_root)
+    except ValueError as error:
+        findings.add_problems([str(error)])
+        return findings
+    findings.images = {split: len(image_ids) for split, image_ids in ids_by_split.items()}
+    members = [(split, image_id) for split, image_ids in ids_by_split.items() for image_id in image_ids]
+
+    def check(member: tuple[str, str]) -> ImageFindings:
+        return check_image(settings, data_root, *member, classes, decode=config.decode)
+
+    with ThreadPoolExecutor(threads) as pool:
+        checked = list(tqdm(pool.map(check, members), total=len(members), desc="check", unit="image"))
+    for image in checked:
+        findings.add_problems(image.problems, image.split, image.image_id)
+        findings.warnings += image.warnings
+    findings.warnings += find_duplicates(checked)
+    if not ids_by_split["val"]:
+        findings.warnings.append("no image in val; set dataset.val_split or dataset.val_fraction")
+    check_weak_labels(config, data_root, checked, classes, findings)
+    if config.decode and settings.has_ground_truth:
+        findings.classes = count_ground_truth(checked, classes)
+        findings.warnings += describe_gaps(checked, findings.classes)
+    findings.estimate = describe_estimate(config, ids_by_split, average_pixels(checked))
+    return findings
+
+
+def check_image(
+    settings: DatasetSettings, data_root: Path, split: str, image_id: str, classes: ClassTable, *, decode: bool
+) -> ImageFindings:
+    """Problems of one image and of its label files."""
+    try:
+        files = locate(settings, data_root, split, image_id)
+    except ValueError as error:
+        return ImageFindings(split, image_id, (str(error),))
+    files = choose_masks(files, settings) if settings.has_ground_truth else SourceFiles(files.image, None, None)
+    record, problems, warnings = read_headers(files, image_id)
+    if settings.has_ground_truth:
+        problems += find_missing(files, classes)
+    found = {"record": record, "file_bytes": files.image.stat().st_size, "warnings": tuple(warnings)}
+    if problems or not decode:
+        return ImageFindings(split, image_id, tuple(problems), **found)  # type: ignore[arg-type]
+    try:
+        read_image(files.image)
+        segments = read_panoptic(files, settings, classes)[0] if settings.has_ground_truth else np.zeros((0, 0), int)
+        ids = np.unique(segments)
+        train_ids = panoptic_to_semantic(ids.astype(np.int32), classes)
+    except ValueError as error:
+        return ImageFindings(split, image_id, (str(error),), **found)  # type: ignore[arg-type]
+    single = np.isin(train_ids, classes.thing_ids) & (ids % INSTANCE_DIVISOR > 0)
+    present = frozenset(train_ids.tolist()) - {IGNORE_LABEL}
+    return ImageFindings(
+        split, image_id, present=present, instances=tuple(train_ids[single].tolist()), **found  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def find_missing(files: SourceFiles, classes: ClassTable) -> list[str]:
+    """Label files that should be there."""
+    missing = ["semantic"] if files.semantic is None else []
+    if files.instances is None and len(classes.thing_ids) and files.segments is None:
+        missing.append("instances")
+    return [f"{files.image}: its {kind} file is missing; add it or take the image off the list" for kind in missing]
+
+
+def read_headers(files: SourceFiles, image_id: str) -> tuple[ImageRecord | None, list[str], list[str]]:
+    """Size of an image, and problems and warnings about it and its label files, from their first bytes."""
+    problems: list[str] = []
+    warnings: list[str] = []
+    try:
+        with Image.open(files.image) as image:
+            width, height = image.size
+            # Pillow's own method for PNG would read all pixels to find a tag behind them.
+            mode, orientation = image.mode, Image.Image.getexif(image).get(ORIENTATION, 1)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return None, [describe_unreadable(files.image, error)], warnings
+    if orientation in TURNED:
+        width, height = height, width
+    if orientation != 1:
+        warnings.append(
+            f"{files.image}: is stored turned (EXIF orientation {orientation}) and read upright; boxes and label files "
+            "must be upright, too"
+        )
+    if mode not in IMAGE_MODES:
+        warnings.append(f"{files.image}: has {mode} pixels, which are converted to 8-bit RGB")
+    for path in (files.semantic, files.instances):
+        if path is not None and path.suffix != ".mat":
+            problems += check_label_header(path, (width, height), is_rgb=files.segments is not None)
+    return ImageRecord(image_id, str(files.image), height, width, ""), problems, warnings
+
+
+def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -> list[str]:
+    """Problems with kind and size of a label file."""
+    try:
+        with Image.open(path) as image:
+            size, mode = image.size, image.mode
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return [describe_unreadable(path, error)]
+    problems = []
+    if is_rgb and mode != "RGB":
+        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours")
+    if not is_rgb and mode not in LABEL_MODES:
+        problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
+    if size != expected:
+        problems.append(f"{path}: is {size[0]}x{size[1]}, its image {expected[0]}x{expected[1]}; make them one size")
+    return problems
+
+
+def describe_unreadable(path: Path, error: Exception) -> str:
+    """Say that a file is no image."""
+    return f"{path}: can't be read as an image ({error}); replace the file"
+
+
+def find_duplicates(checked: Iterable[ImageFindings]) -> list[str]:
+    """Images whose files are equal; only files of one length are read."""
+    by_length: dict[int, list[ImageFindings]] = {}
+    for image in checked:
+        if image.record is not None:
+            by_length.setdefault(image.file_bytes, []).append(image)
+    by_content: dict[str, list[ImageFindings]] = {}
+    for group in by_length.values():
+        for image in group if len(group) > 1 else []:
+            assert image.record is not None
+            digest = hashlib.sha1(Path(image.record.image).read_bytes(), usedforsecurity=False).hexdigest()
+            by_content.setdefault(digest, []).append(image)
+    return [
+        "images "
+        + ", ".join(f"{image.image_id!r} ({image.split})" for image in group)
+        + " are the same file; keep one, above all not one in train and one in val"
+        for group in by_content.values()
+        if len(group) > 1
+    ]
+
+
+def check_weak_labels(
+    config: RunConfig,
+    data_root: Path,
+    checked: Sequence[ImageFindings],
+    classes: ClassTable,
+    findings: DatasetFindings,
+) -> None:
+    """Read the boxes and tags that were given, if any, and count them."""
+    records = [image.record for image in checked if image.split == "train" and image.record is not None]
+    images: Sequence[ImageWeakLabels] = []
+    try:
+        if config.annotations.given:
+            result = convert_annotations(config.annotations, data_root, records, classes)
+            findings.add_problems(result.problems)
+            findings.warnings += result.warnings
+            images = result.images
+        elif config.provided.weak_labels:
+            images = list(read_weak_labels([config.provided.weak_labels])[0].values())
+    except ValueError as error:
+        findings.add_problems([str(error)])
+    if images:
+        findings.classes = count_weak_labels(images, classes)
+        findings.warnings += find_gaps(images, classes)
+
+
+def count_weak_labels(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[dict[str, Any]]:
+    """Images and boxes of each class in weak labels."""
+    tagged = np.sum([image.tags for image in images], 0)
+    unknown = np.sum([~image.known for image in images], 0)
+    boxes = np.sum([np.bincount(image.box_classes, minlength=len(classes)) for image in images], 0)
+    return tabulate_classes(classes, tagged.tolist(), boxes.tolist(), unknown.tolist())
+
+
+def count_ground_truth(checked: Iterable[ImageFindings], classes: ClassTable) -> list[dict[str, Any]]:
+    """Images and instances of each class in the ground truth."""
+    images = Counter(train_id for image in checked for train_id in image.present)
+    boxes = Counter(train_id for image in checked for train_id in image.instances)
+    everywhere = range(len(classes))
+    return tabulate_classes(
+        classes, [images[i] for i in everywhere], [boxes[i] for i in everywhere], [0] * len(classes)
+    )
+
+
+def tabulate_classes(
+    classes: ClassTable, images: Sequence[int], boxes: Sequence[int], unknown: Sequence[int]
+) -> list[dict[str, Any]]:
+    """One row per class."""
+    columns = zip(classes.names, classes.isthing, images, unknown, boxes, strict=True)
+    return [dict(zip(("name", "isthing", "images", "unknown", "boxes"), row, strict=True)) for row in columns]
+
+
+def describe_gaps(checked: Iterable[ImageFindings], rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Classes that never occur in the ground truth and images without any class."""
+    warnings = [
+        f"class {row['name']!r} occurs in no image; take it out of dataset.classes" for row in rows if not row["images"]
+    ]
+    return warnings + [
+        f"image {image.image_id!r} holds no class, so it gets no box and no tag; take it off the list"
+        for image in checked
+        if not image.problems and not image.present
+    ]
+
+
+def average_pixels(checked: Sequence[ImageFindings]) -> int:
+    """Pixels of an average image, at least 1."""
+    sizes = [image.record.height * image.record.width for image in checked if image.record is not None]
+    return max(1, sum(sizes) // max(len(sizes), 1))
+
+
+def format_findings(findings: DatasetFindings, *, most: int = 40) -> str:
+    """Make a table for the terminal; of many problems the first ``most``."""
+    troubled = Counter(problem["split"] for problem in findings.problems)
+    lines = [f"{'split':<10}{'images':>8}{'problems':>10}"]
+    lines += [f"{split:<10}{count:>8}{troubled[split]:>10}" for split, count in findings.images.items()]
+    lines += [f"{'the rest':<10}{'':>8}{troubled['']:>10}"] if troubled[""] else []
+    if findings.classes:
+        lines += ["", f"{'class':<24}{'':<8}{'images':>8}{'unknown':>9}{'boxes':>9}"]
+        lines += [
+            f"{row['name']:<24}{'thing' if row['isthing'] else 'stuff':<8}{row['images']:>8}{row['unknown']:>9}"
+            f"{row['boxes'] if row['isthing'] else '-':>9}"
+            for row in findings.classes
+        ]
+    lines += ["", findings.estimate] if findings.estimate else []
+    lines += ["", *(f"warning: {warning}" for warning in findings.warnings[:most])]
+    lines += [f"problem: {problem['problem']}" for problem in findings.problems[:most]]
+    hidden = max(len(findings.problems) - most, 0) + max(len(findings.warnings) - most, 0)
+    lines += [f"... and {hidden} more in the report"] if hidden else []
+    return "\n".join(lines)

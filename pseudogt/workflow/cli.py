@@ -1,0 +1,49 @@
+"""What the stages' command lines share: settings from JSON, clear errors, logging to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pseudogt.config.base import describe_validation_error
+from pseudogt.workflow.locks import wait_for_same_job
+from pseudogt.workflow.shards import expand_paths
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_settings(model: type[Model], text: str) -> Model:
+    """Validate a section's JSON; the error names each field, its value and what is expected."""
+    try:
+        return model.model_validate(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--settings is not valid JSON: {error}") from error
+    except ValidationError as error:
+        raise ValueError(describe_validation_error(error, model)) from error
+
+
+def run_stage(stage: Callable[[Sequence[str] | None], None]) -> None:
+    """Run a stage's ``main`` as a program: a ``ValueError`` becomes one ``error:`` line and exit code 1.
+
+    Abbreviated paths of consecutive shards are expanded before the stage sees them.
+    """
+    try:
+        wait_for_same_job()
+        stage(expand_paths(sys.argv[1:]))
+    except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is None and not error.args:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def stage_parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser for a stage; ``--settings`` is its config section as JSON."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", required=True, help="the stage's config section as JSON")
+    return parser
