@@ -49,7 +49,7 @@ from pseudogt.boxes import box_slices, find_instance_boxes
 from pseudogt.classes import IGNORE_LABEL
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.files.io import read_image, read_png
+from pseudogt.files.images import read_image, read_png
 from pseudogt.proposals.engine import prepare_segmentation
 
 SETS = {

@@ -32,7 +32,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from models.pretrained.contours import ContourModel
 from models.pretraining.contours import read_ids, read_segmentations
-from pseudogt.files.io import read_image
+from pseudogt.files.images import read_image
 from pseudogt.metrics.contours import count_contours, find_label_changes, score_contours, thin_contours
 from pseudogt.proposals.contours import find_gradient_contours
 from pseudogt.workflow.weights import CONTOURS

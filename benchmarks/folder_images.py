@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.boxes import find_tight_box
-from pseudogt.files.io import read_image, read_png
+from pseudogt.files.images import read_image, read_png
 
 COCO_THINGS = range(1, 91)
 

@@ -36,8 +36,9 @@ from numpy.typing import NDArray
 from models.classifier.network import ClassifierModel, resize_for_classifier
 from pseudogt.classes import IGNORE_LABEL, ClassTable, combine_semantic_and_instances
 from pseudogt.config.cams import CamsSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import read_shard
-from pseudogt.files.io import read_image, read_json
+from pseudogt.files.io import read_json
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import ScoreFile
 from pseudogt.proposals.files import ProposalFile

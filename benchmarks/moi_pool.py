@@ -44,7 +44,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from models.jtsm.members import Members
 from models.jtsm.moi_pool import moi_pool, pool_by_crops
-from pseudogt.files.io import read_image
+from pseudogt.files.images import read_image
 
 STRIDE = 8
 MAP_SIZE = (86, 128)

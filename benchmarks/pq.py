@@ -47,7 +47,8 @@ os.environ.setdefault("CITYSCAPES_DATASET", os.curdir)
 import cityscapesscripts.evaluation.evalPanopticSemanticLabeling as cityscapes  # noqa: N813
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
-from pseudogt.files.io import read_json, read_png, write_json
+from pseudogt.files.images import read_png
+from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, describe_segments, write_labels
 from pseudogt.metrics.panoptic_quality import Counts, count_image, summarise
 

@@ -34,7 +34,8 @@ from measurement import REPOSITORY, print_table, write_figures
 
 sys.path.insert(0, str(REPOSITORY))
 
-from pseudogt.files.io import read_json, write_json, write_png
+from pseudogt.files.images import write_png
+from pseudogt.files.io import read_json, write_json
 from pseudogt.workflow.shards import abbreviate_paths
 
 HEIGHT, WIDTH = 64, 96

@@ -54,9 +54,9 @@ sys.path.insert(0, str(REPOSITORY))
 from wsps_images import SPLIT, Image, find_images, find_maps
 from wsps_reference import OctaveError, find_octave, run_reference
 
-from pseudogt.files.io import PNG_FAST
+from pseudogt.files.images import PNG_FAST
 from pseudogt.wsps.clean_labels import clean_image
-from pseudogt.wsps.label_generation import clean_label, cut_instances
+from pseudogt.wsps.label_generation import cut_instances, generate_labels
 from pseudogt.wsps.mat_files import write_boxes
 from pseudogt.wsps.palette import CLASS_NAMES, make_palette, write_label
 from pseudogt.wsps.processing import process_images
@@ -89,7 +89,7 @@ def main() -> None:
 
 def compute(image: Image) -> Labels:
     """Semantic and instance label of an image."""
-    label = clean_label(image.inputs, image.options)["final_pred"]
+    label = generate_labels(image.inputs, image.options)["final_pred"]
     assert image.inputs.boxes is not None
     return label, cut_instances(label, image.inputs.boxes, image.options).ins_pred
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pseudogt.boxes import find_instance_boxes
 from pseudogt.classes import INSTANCE_DIVISOR
-from pseudogt.files.io import read_png
+from pseudogt.files.images import read_png
 from pseudogt.wsps.clean_labels import load_inputs
 from pseudogt.wsps.label_generation import ImageInputs
 from pseudogt.wsps.mat_files import read_boxes, read_scores

@@ -15,9 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -133,14 +131,6 @@ class ClassTable:
         )
 
 
-def look_up(table: NDArray[Any], label: NDArray[np.uint8]) -> NDArray[Any]:
-    """Entry of ``table`` ``(256,)`` for each pixel of ``label`` ``(H, W) uint8``; several times faster than indexing.
-
-    The table holds uint8, int32 or floating values; the result is an array of its own.
-    """
-    return cv2.LUT(label, table) if label.size else table[label]
-
-
 def panoptic_to_semantic(panoptic_id: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint8]:
     """Train ids ``(H, W) uint8`` of panoptic ids ``(H, W) int32``; ``VOID`` becomes ``IGNORE_LABEL``."""
     category_id = panoptic_id // INSTANCE_DIVISOR
@@ -189,26 +179,7 @@ def combine_semantic_and_instances(
     return panoptic_id
 
 
-def panoptic_to_rgb(panoptic_id: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """COCO colour coding ``(H, W, 3)``: ``id = R + 256 G + 65536 B``."""
-    if panoptic_id.size and not 0 <= int(panoptic_id.min()) <= int(panoptic_id.max()) < 256**3:
-        raise ValueError("panoptic ids must lie in 0..2**24-1")
-    little_endian = np.ascontiguousarray(panoptic_id, dtype="<i4")
-    return little_endian.view(np.uint8).reshape(*panoptic_id.shape, 4)[..., :3].copy()
-
-
-def rgb_to_panoptic(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Inverse of :func:`panoptic_to_rgb`."""
-    return _join_bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA))
-
-
-def bgr_to_panoptic(bgr: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Do the same with channels in the order in which OpenCV reads them."""
-    return _join_bytes(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA))
-
-
-def _join_bytes(rgba: NDArray[Any]) -> NDArray[np.int32]:
-    """Read four bytes as one number and drop the last, in place: large arrays cost more to get than to fill."""
-    panoptic_id = rgba.view("<i4")[..., 0]
-    panoptic_id &= 0xFFFFFF
-    return panoptic_id
+def find_crowds(panoptic_id: NDArray[np.int32], classes: ClassTable) -> set[int]:
+    """Ids, present in panoptic ids ``(H, W)``, of thing pixels without an instance: groups, or not told apart."""
+    without_instance = {classes.category_ids[t] * INSTANCE_DIVISOR for t in classes.thing_ids}
+    return without_instance & set(np.unique(panoptic_id).tolist())

@@ -15,7 +15,7 @@ from pseudogt.config.export import FORMAT_NAMES
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import LAYOUTS, list_image_ids
 from pseudogt.workflow.estimate import ASSUMED_PIXELS, describe_estimate
-from pseudogt.export.id_lists import read_id_list
+from pseudogt.files.parsing import read_id_list
 from pseudogt.workflow.provenance import compute_code_digest, compute_image_digests, compute_input_digest
 from pseudogt.workflow.requirements import (measure_pixels, request_memory_mb, request_minutes, request_training_memory_mb, request_training_minutes)
 from pseudogt.workflow.resume import join_live_runs, record_run

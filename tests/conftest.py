@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pseudogt.config.dataset import DatasetSettings
-from pseudogt.files.io import write_png
+from pseudogt.files.images import write_png
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

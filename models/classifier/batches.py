@@ -101,7 +101,7 @@ def make_tag_batch(
         images.append(warp_image(sample.image, affine, augmentation.crop_size))
         rows, columns = locate_cells(sample, affine, augmentation.crop_size, stride)
         candidates.append(candidates_at(sample.weak, classes, rows, columns))
-        regions.append(find_regions(sample.weak, rows, columns))
+        regions.append(list_tag_regions(sample.weak, rows, columns))
     most = max(1, *(len(r.tags) for r in regions))
     return {
         "images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
@@ -138,7 +138,7 @@ def locate_cells(
     return located[0], located[1]
 
 
-def find_regions(weak: ImageWeakLabels, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Regions:
+def list_tag_regions(weak: ImageWeakLabels, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Regions:
     """Crops (the image, if there are none) and boxes that a window shows almost whole.
 
     Parameters

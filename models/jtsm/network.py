@@ -28,7 +28,7 @@ from models.jtsm.refinement import (
     find_pseudo_boxes,
 )
 from models.jtsm.samples import Placement, get_members, get_placements
-from models.jtsm.semantic import SemanticHead, compute_semantic_loss, label_by_segments, paint_stuff
+from models.jtsm.semantic import SemanticHead, compute_semantic_loss, label_superpixels, paint_stuff
 from pseudogt.box_masks.evidence import BoxMask
 from pseudogt.classes import IGNORE_LABEL
 
@@ -257,7 +257,7 @@ class JtsmNetwork(nn.Module):
                 seen = superpixels[b, :height, :width]
                 areas = np.bincount(seen.ravel())
                 members = make_dense(batch, first[b], first[b + 1], len(areas))
-                labels[b, :height, :width] = label_by_segments(classes[b], members, areas, tags[b], self.things)[seen]
+                labels[b, :height, :width] = label_superpixels(classes[b], members, areas, tags[b], self.things)[seen]
             else:
                 stuff = [s for s in range(self.stuff) if tags[b, self.things + s]]
                 best = [int(shares[b][:, self.things + s].argmax()) for s in stuff]

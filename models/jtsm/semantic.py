@@ -84,7 +84,7 @@ def score_segments(
     return (probabilities.T @ weights) / np.maximum(weights.sum(0), np.float32(1e-12))
 
 
-def label_by_segments(
+def label_superpixels(
     probabilities: NDArray[np.float32],
     members: NDArray[np.bool_],
     areas: NDArray[np.integer],

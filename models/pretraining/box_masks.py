@@ -36,7 +36,7 @@ from models.pretrained.box_masks import (
 from models.pretrained.contours import read_contours
 from models.pretraining.contours import read_ids, read_segmentations
 from models.training import Batch, TrainingPlan, train
-from pseudogt.files.io import read_image, read_png
+from pseudogt.files.images import read_image, read_png
 from pseudogt.workflow import weights
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from models.backbones import normalise_images
 from models.pretrained.contours import ContourNetwork, compute_contour_loss, save_contours
 from models.training import Batch, TrainingPlan, train
-from pseudogt.files.io import read_image, read_png
+from pseudogt.files.images import read_image, read_png
 from pseudogt.metrics.contours import find_label_changes
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 

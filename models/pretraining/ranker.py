@@ -25,7 +25,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from tqdm import tqdm
 
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.files.io import read_image, read_png
+from pseudogt.files.images import read_image, read_png
 from pseudogt.proposals.engine import prepare_segmentation
 from pseudogt.proposals.generation import Quotas, find_candidates, make_proposals
 from pseudogt.proposals.hierarchies import Partition

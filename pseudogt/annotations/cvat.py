@@ -10,7 +10,6 @@ import numpy as np
 
 from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading
 from pseudogt.annotations.geometry import (
-    LARGEST_MASK_PX,
     bound_ellipse,
     bound_points,
     decode_runs,
@@ -19,7 +18,7 @@ from pseudogt.annotations.geometry import (
     rotate_rectangle,
 )
 from pseudogt.boxes import find_tight_box
-from pseudogt.files.parsing import parse_extent, parse_number, parse_whole_number, parse_xml
+from pseudogt.files.parsing import LARGEST_MASK_PX, parse_extent, parse_number, parse_whole_number, parse_xml
 
 SHAPES = ("box", "polygon", "mask", "ellipse")
 OTHER_SHAPES = ("polyline", "points", "cuboid", "skeleton")

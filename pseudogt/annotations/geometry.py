@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.annotations.form import Corners
-
-LARGEST_MASK_PX = 2**28
-"""Pixels of a mask; more is taken for a broken or hostile file."""
+from pseudogt.files.parsing import LARGEST_MASK_PX
 
 
 def bound_points(points: ArrayLike) -> Corners:

@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from pseudogt.annotations.brush import decode_brush
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.geometry import bound_ellipse, bound_points, encode_mask, flatten_points, rotate_rectangle
 from pseudogt.boxes import find_tight_box
+from pseudogt.files.brush import decode_brush
 from pseudogt.files.parsing import Coordinate, Extent, parse_json
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")

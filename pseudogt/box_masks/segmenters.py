@@ -12,9 +12,9 @@ from pseudogt.box_masks.grabcut import segment_by_grabcut, smooth_regions
 from pseudogt.box_masks.hierarchy import build_hierarchy, segment_by_hierarchy
 from pseudogt.boxes import box_iou, box_slices, measure_thing_radius
 from pseudogt.config.box_masks import BoxMasksSettings
+from pseudogt.maps import resize_maps
 from pseudogt.proposals.engine import prepare_regions
 from pseudogt.proposals.generation import Proposals
-from pseudogt.pseudo_labels.cams import resize_maps
 from pseudogt.workflow import weights
 
 MIN_PROPOSAL_IOU = 0.4

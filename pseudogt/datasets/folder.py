@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pseudogt.datasets.source import SourceFiles, find_image, path_if_there, read_id_list
+from pseudogt.datasets.source import SourceFiles, find_image, path_if_there
+from pseudogt.files.parsing import read_id_list
 
 
 def list_split(root: Path, split: str) -> list[str]:

@@ -17,11 +17,12 @@ from pseudogt.classes import (
     VOID,
     ClassTable,
     combine_semantic_and_instances,
-    rgb_to_panoptic,
+    find_crowds,
 )
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets.source import SourceFiles
-from pseudogt.files.io import read_image, read_png
+from pseudogt.files.images import read_image, read_png
+from pseudogt.files.labels import rgb_to_panoptic
 from pseudogt.files.parsing import parse_json
 
 VOC_BORDER = 255
@@ -65,7 +66,7 @@ def read_panoptic(
     if settings.format == "voc2012":
         semantic = settle_voc_objects(semantic, instances, classes, settings)
     panoptic_id = combine_semantic_and_instances(semantic, instances, classes)
-    return panoptic_id, find_crowds(panoptic_id, classes)
+    return panoptic_id, sorted(find_crowds(panoptic_id, classes))
 
 
 def choose_masks(files: SourceFiles, settings: DatasetSettings) -> SourceFiles:
@@ -95,7 +96,7 @@ def settle_voc_objects(
     return settled
 
 
-class Segment(TypedDict):
+class SegmentInfo(TypedDict):
     """An entry of ``segments_info``."""
 
     id: int
@@ -107,7 +108,7 @@ class SegmentedImage(TypedDict):
     """An entry of COCO's panoptic ``annotations``."""
 
     file_name: str
-    segments_info: list[Segment]
+    segments_info: list[SegmentInfo]
 
 
 class SegmentDocument(TypedDict):
@@ -117,7 +118,7 @@ class SegmentDocument(TypedDict):
 
 
 @lru_cache(maxsize=2)
-def read_segment_table(path: Path) -> dict[str, list[Segment]]:
+def read_segment_table(path: Path) -> dict[str, list[SegmentInfo]]:
     """Segments by image id, the name of the PNG without suffix."""
     document = parse_json(path, TypeAdapter(SegmentDocument))
     return {Path(a["file_name"]).stem: a["segments_info"] for a in document["annotations"]}
@@ -134,19 +135,19 @@ def read_segments(
     if segments is None:
         raise ValueError(f"{files.segments}: no annotation of {files.semantic.name}; add it or take the image off")
     source = rgb_to_panoptic(read_image(files.semantic))
-    targets = number_segments(segments, settings, classes, where=f"{files.segments}: {files.semantic.name}")
+    targets = number_instances(segments, settings, classes, where=f"{files.segments}: {files.semantic.name}")
     found, inverse = np.unique(source, return_inverse=True)
     strange = [v for v in found.tolist() if v not in targets]
     if strange:
         raise ValueError(f"{files.semantic}: segments {strange[:5]} are not in {files.segments}; the two must agree")
     panoptic_id = np.array([targets[v] for v in found.tolist()], np.int32)[inverse].reshape(source.shape)
-    return panoptic_id, find_crowds(panoptic_id, classes)
+    return panoptic_id, sorted(find_crowds(panoptic_id, classes))
 
 
-def number_segments(
-    segments: list[Segment], settings: DatasetSettings, classes: ClassTable, where: str
+def number_instances(
+    segments: list[SegmentInfo], settings: DatasetSettings, classes: ClassTable, where: str
 ) -> dict[int, int]:
-    """Segment id -> panoptic id; 0 and segments of void categories map to ``VOID``."""
+    """SegmentInfo id -> panoptic id; 0 and segments of void categories map to ``VOID``."""
     train_ids = {entry.source_id: train_id for train_id, entry in enumerate(settings.classes)}
     targets, counts = {0: VOID}, dict.fromkeys(range(len(classes)), 0)
     for segment in segments:
@@ -214,12 +215,6 @@ def read_instances(path: Path, semantic: NDArray[np.uint8], settings: DatasetSet
     numbered = np.where(values >= settings.instance_divisor, values, 0)
     _check_instance_classes(numbered // settings.instance_divisor, semantic, settings, path)
     return numbered
-
-
-def find_crowds(panoptic_id: NDArray[np.int32], classes: ClassTable) -> list[int]:
-    """Ids of the thing segments without an instance number, ascending."""
-    things = np.array(classes.category_ids, np.int32)[classes.thing_ids]
-    return np.intersect1d(np.unique(panoptic_id), things * INSTANCE_DIVISOR).tolist()
 
 
 def _check_instance_classes(

@@ -47,18 +47,3 @@ def find_image(folder: Path, stem: str) -> Path:
 def path_if_there(path: Path) -> Path | None:
     """Return the path, or None if no such file exists."""
     return path if path.is_file() else None
-
-
-def read_id_list(path: Path) -> list[str]:
-    """Image ids of a list, one on each line, blank lines left out."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such list; write one image id on each line, without suffix")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the list as UTF-8") from error
-    image_ids = [line.strip() for line in lines if line.strip()]
-    for image_id in image_ids:
-        if "/" in image_id or "\\" in image_id or image_id.startswith("."):
-            raise ValueError(f"{path}: {image_id!r} is no image id; list file names without folder and suffix")
-    return image_ids

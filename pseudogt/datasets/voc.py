@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudogt.datasets.source import SourceFiles, find_image, path_if_there, read_id_list
+from pseudogt.datasets.source import SourceFiles, find_image, path_if_there
+from pseudogt.files.parsing import read_id_list
 
 SBD_FOLDER = "benchmark_RELEASE/dataset"
 SBD_SPLIT = "sbd"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.geometry import decode_segmentation
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
-from pseudogt.export.segments import number_segments, paint
+from pseudogt.export.segments import assign_panoptic_ids, paint
 
 Rasteriser = Callable[[AnnotatedBox, int, int], NDArray[np.bool_]]
 """From an object and the height and width of its image to its mask ``(H, W)``."""
@@ -67,6 +67,6 @@ class AnnotationSet:
             (train_ids[b.label], str(self._classes.category_ids[train_ids[b.label]] * INSTANCE_DIVISOR * b.iscrowd))
             for b in image.boxes
         )
-        ids = number_segments(names, self._classes)
+        ids = assign_panoptic_ids(names, self._classes)
         order = sorted(range(len(masks)), key=lambda i: -int(masks[i].sum()))
         return paint((image.height, image.width), ((ids[i], (0, 0), masks[i]) for i in order))

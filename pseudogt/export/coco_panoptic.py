@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.classes import VOID, ClassTable, panoptic_to_rgb, rgb_to_panoptic
+from pseudogt.classes import VOID, ClassTable, find_crowds
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.documents import stream_object
-from pseudogt.export.segments import LabelledImage, find_crowds, list_categories, number_segments
-from pseudogt.files.io import read_image, read_json, write_png
-from pseudogt.files.labels import PANOPTIC_JSON, describe_segments
+from pseudogt.export.segments import LabelledImage, assign_panoptic_ids, list_categories
+from pseudogt.files.images import read_image, write_png
+from pseudogt.files.io import read_json
+from pseudogt.files.labels import PANOPTIC_JSON, describe_segments, panoptic_to_rgb, rgb_to_panoptic
 
 FOLDER = "panoptic"
 
@@ -82,7 +83,9 @@ class PanopticSet:
                     f"{self._document}: a segment of {image_id!r} has category_id {segment['category_id']}, which is "
                     "not in the class table; correct it or add the class to dataset.classes"
                 )
-        numbered = number_segments(((self._train_ids[s["category_id"]], str(s["id"])) for s in segments), self._classes)
+        numbered = assign_panoptic_ids(
+            ((self._train_ids[s["category_id"]], str(s["id"])) for s in segments), self._classes
+        )
         table = {VOID: VOID} | {s["id"]: i for s, i in zip(segments, numbered, strict=True)}
         values, index = np.unique(found, return_inverse=True)
         unknown = [v for v in values.tolist() if v not in table]

@@ -13,9 +13,9 @@ from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
-from pseudogt.export.brush import encode_brush
 from pseudogt.export.documents import stream_list
 from pseudogt.export.segments import LabelledImage, find_segments
+from pseudogt.files.brush import encode_brush
 from pseudogt.files.io import replace_atomically
 
 TASKS_JSON = "tasks.json"

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from pseudogt.annotations.cvat import read_cvat
 from pseudogt.annotations.label_studio import read_label_studio
-from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable, rgb_to_panoptic
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.export import cityscapes, coco_panoptic, voc
 from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.coco_instances import INSTANCES_JSON
 from pseudogt.export.manifest import MANIFEST_JSON
 from pseudogt.export.segments import LabelSet
-from pseudogt.files.io import read_image
-from pseudogt.files.labels import PANOPTIC_JSON
+from pseudogt.files.images import read_image
+from pseudogt.files.labels import PANOPTIC_JSON, rgb_to_panoptic
 
 
 class PngSet:

@@ -81,12 +81,6 @@ def find_segments(panoptic_id: NDArray[np.int32], classes: ClassTable) -> Iterat
         yield Segment(segment_id, classes.category_ids.index(category_id), box, index[rows, columns] == position)
 
 
-def find_crowds(panoptic_id: NDArray[np.int32], classes: ClassTable) -> set[int]:
-    """Ids of the thing pixels without an instance: in an exported label they are a crowd, also of predictions."""
-    things = [classes.category_ids[t] * INSTANCE_DIVISOR for t in classes.thing_ids]
-    return set(things) & set(np.unique(panoptic_id).tolist())
-
-
 def is_crowd(segment: Segment, classes: ClassTable) -> bool:
     """Whether a segment is made of thing pixels without an instance."""
     return classes.isthing[segment.train_id] and segment.id % INSTANCE_DIVISOR == 0
@@ -101,7 +95,7 @@ def list_categories(classes: ClassTable, *, things_only: bool = False) -> list[d
     ]
 
 
-def number_segments(found: Iterable[tuple[int, str]], classes: ClassTable) -> list[int]:
+def assign_panoptic_ids(found: Iterable[tuple[int, str]], classes: ClassTable) -> list[int]:
     """Panoptic ids of segments that another tool names.
 
     Parameters

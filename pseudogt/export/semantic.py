@@ -13,7 +13,7 @@ from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.palettes import write_class_csv, write_palette_png
 from pseudogt.export.segments import LabelledImage
-from pseudogt.files.io import read_png
+from pseudogt.files.images import read_png
 
 FOLDER = "semantic"
 

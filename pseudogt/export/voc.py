@@ -13,7 +13,8 @@ from pseudogt.classes import IGNORE_LABEL, ClassTable, combine_semantic_and_inst
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.palettes import number_colours, write_class_csv, write_palette_png
 from pseudogt.export.segments import LabelledImage, find_segments, is_crowd
-from pseudogt.files.io import read_png, replace_atomically
+from pseudogt.files.images import read_png
+from pseudogt.files.io import replace_atomically
 
 ROOT = Path("VOCdevkit", "VOC2012")
 VOID_VALUE = 255

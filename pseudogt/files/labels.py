@@ -11,13 +11,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable, bgr_to_panoptic, panoptic_to_rgb
-from pseudogt.files.io import PNG_FAST, _decode, read_json, replace_atomically
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
+from pseudogt.files.images import PNG_FAST, decode_image
+from pseudogt.files.io import read_json, replace_atomically
 
 PANOPTIC_JSON = "panoptic.json"
 
@@ -143,7 +145,7 @@ class LabelFolder:
         if image_id not in self._file_names:
             raise ValueError(f"{self.folder / PANOPTIC_JSON}: no annotation of image {image_id!r}")
         path = self.folder / self._file_names[image_id]
-        return bgr_to_panoptic(_decode(path, cv2.IMREAD_COLOR))
+        return bgr_to_panoptic(decode_image(path, cv2.IMREAD_COLOR))
 
     def segments(self, image_id: str) -> list[dict]:
         """``segments_info`` of one image."""
@@ -159,3 +161,28 @@ def read_label_folders(folders: Iterable[Path | str]) -> dict[str, LabelFolder]:
                 raise ValueError(f"image {image_id!r} is in {by_image[image_id].folder} and in {folder.folder}")
             by_image[image_id] = folder
     return by_image
+
+
+def panoptic_to_rgb(panoptic_id: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """COCO colour coding ``(H, W, 3)``: ``id = R + 256 G + 65536 B``."""
+    if panoptic_id.size and not 0 <= int(panoptic_id.min()) <= int(panoptic_id.max()) < 256**3:
+        raise ValueError("panoptic ids must lie in 0..2**24-1")
+    little_endian = np.ascontiguousarray(panoptic_id, dtype="<i4")
+    return little_endian.view(np.uint8).reshape(*panoptic_id.shape, 4)[..., :3].copy()
+
+
+def rgb_to_panoptic(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Inverse of :func:`panoptic_to_rgb`."""
+    return _join_bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA))
+
+
+def bgr_to_panoptic(bgr: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Do the same with channels in the order in which OpenCV reads them."""
+    return _join_bytes(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA))
+
+
+def _join_bytes(rgba: NDArray[Any]) -> NDArray[np.int32]:
+    """Read four bytes as one number and drop the last, in place: large arrays cost more to get than to fill."""
+    panoptic_id = rgba.view("<i4")[..., 0]
+    panoptic_id &= 0xFFFFFF
+    return panoptic_id

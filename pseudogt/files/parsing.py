@@ -17,6 +17,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 LARGEST_COORDINATE = 1e6
 """Pixels; larger numbers are no coordinates, and products of these are finite."""
 
+LARGEST_MASK_PX = 2**28
+"""Pixels of a mask; more is taken for a broken or hostile file."""
+
 Coordinate = Annotated[float, Field(ge=-LARGEST_COORDINATE, le=LARGEST_COORDINATE, allow_inf_nan=False)]
 Extent = Annotated[int, Field(ge=1, le=LARGEST_COORDINATE)]
 Value = TypeVar("Value")
@@ -144,3 +147,24 @@ def parse_csv(path: Path, columns: tuple[str, ...]) -> tuple[list[str], list[tup
     if too_long is not None:
         raise ValueError(f"{path}: line {too_long} has more values than the first line has names; quote commas")
     return header, [(line, {name: value.strip() for name, value in row.items()}) for line, row in rows]
+
+
+def read_id_list(path: Path) -> list[str]:
+    """Image ids of a list, one on each line, in file order; blank lines are left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, it is not UTF-8, or an id has a folder or is listed twice.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such list; write one image id on each line, without suffix")
+    image_ids = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    seen: set[str] = set()
+    for image_id in image_ids:
+        if "/" in image_id or "\\" in image_id or image_id.startswith("."):
+            raise ValueError(f"{path}: {image_id!r} is no image id; list file names without folder and suffix")
+        if image_id in seen:
+            raise ValueError(f"{path}: image {image_id!r} is listed twice; remove one")
+        seen.add(image_id)
+    return image_ids

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.files.io import read_hdf5, store_array, write_hdf5
+from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
 
 
 class ScoreWriter:

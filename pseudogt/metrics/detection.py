@@ -39,7 +39,7 @@ class TrueObjects(NamedTuple):
     masks: NDArray[np.bool_] | None = None
 
 
-class Detections(NamedTuple):
+class ScoredBoxes(NamedTuple):
     """What was found in one image.
 
     Attributes
@@ -59,7 +59,7 @@ class Detections(NamedTuple):
 
 
 def describe_detections(
-    truth: TrueObjects, found: Detections, shape: tuple[int, int], classes: ClassTable
+    truth: TrueObjects, found: ScoredBoxes, shape: tuple[int, int], classes: ClassTable
 ) -> ImageThings:
     """Objects of one image, ready for :func:`pseudogt.metrics.average_precision.compute_average_precision`.
 
@@ -85,7 +85,7 @@ def describe_detections(
     return ImageThings(*shape, true_things, detections)
 
 
-def _describe(objects: TrueObjects | Detections, classes: ClassTable) -> list[dict[str, Any]]:
+def _describe(objects: TrueObjects | ScoredBoxes, classes: ClassTable) -> list[dict[str, Any]]:
     strangers = np.setdiff1d(objects.train_ids, classes.thing_ids)
     if strangers.size:
         raise ValueError(f"an object has train id {strangers[0]}, which is no thing of the class table")
@@ -101,7 +101,7 @@ def _describe(objects: TrueObjects | Detections, classes: ClassTable) -> list[di
 
 
 def compute_voc_average_precision(
-    truth: Sequence[TrueObjects], found: Sequence[Detections], class_count: int, *, min_iou: float = 0.5
+    truth: Sequence[TrueObjects], found: Sequence[ScoredBoxes], class_count: int, *, min_iou: float = 0.5
 ) -> NDArray[np.float64]:
     """AP of VOC 2007 by class (Everingham et al., IJCV 2010).
 
@@ -150,7 +150,7 @@ def compute_voc_average_precision(
 
 
 def _judge_detections(
-    truth: Sequence[TrueObjects], found: Sequence[Detections], train_id: int, min_iou: float
+    truth: Sequence[TrueObjects], found: Sequence[ScoredBoxes], train_id: int, min_iou: float
 ) -> NDArray[np.bool_]:
     """Which of a class's detections that count are true ``(N,)``, by descending score."""
     scores: list[float] = []
@@ -182,7 +182,7 @@ def _read_precision(verdicts: NDArray[np.bool_], object_count: int) -> float:
 
 
 def compute_corloc(
-    truth: Sequence[TrueObjects], found: Sequence[Detections], class_count: int, *, min_iou: float = 0.5
+    truth: Sequence[TrueObjects], found: Sequence[ScoredBoxes], class_count: int, *, min_iou: float = 0.5
 ) -> NDArray[np.float64]:
     """Share of images with a class in which its detection of highest score is correct (Deselaers et al., IJCV 2012).
 
@@ -218,7 +218,7 @@ def compute_corloc(
 
 
 def _overlaps(
-    truth: Sequence[TrueObjects], found: Sequence[Detections], train_id: int
+    truth: Sequence[TrueObjects], found: Sequence[ScoredBoxes], train_id: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Scores ``(N,)`` of a class's detections in each image, and their IoU ``(N, M)`` with its objects."""
     for objects, detections in zip(truth, found, strict=True):
@@ -236,14 +236,14 @@ def _to_xywh(boxes_xyxy: NDArray[Any]) -> NDArray[np.float64]:
     return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
 
 
-def _check_images(truth: Sequence[TrueObjects], found: Sequence[Detections]) -> None:
+def _check_images(truth: Sequence[TrueObjects], found: Sequence[ScoredBoxes]) -> None:
     if len(truth) != len(found):
         raise ValueError(f"ground truth of {len(truth)} images, detections of {len(found)}")
     for objects, detections in zip(truth, found, strict=True):
         check_objects(objects, detections)
 
 
-def check_objects(truth: TrueObjects, found: Detections) -> None:
+def check_objects(truth: TrueObjects, found: ScoredBoxes) -> None:
     """Refuse objects or detections whose attributes differ in length, and scores that are not finite."""
     for entries in (truth, found):
         lengths = [len(value) for value in entries if value is not None]

@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 
-from pseudogt.files.io import read_hdf5, replace_atomically, store_array, write_hdf5
+from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
+from pseudogt.files.io import replace_atomically
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.regions import find_member_boxes, find_superpixel_boxes
 

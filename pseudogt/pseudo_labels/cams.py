@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.classes import IGNORE_LABEL
+from pseudogt.maps import resize_maps
 
 
 def normalise_logits(logits: NDArray[np.float32], candidates: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -81,52 +81,6 @@ def stitch_crops(
             total[y0:y1, x0:x1] += resize_maps(crop_maps, (y1 - y0, x1 - x0)).transpose(1, 2, 0)
             count[y0:y1, x0:x1] += 1
     return np.ascontiguousarray((total / np.maximum(count, 1)).transpose(2, 0, 1))
-
-
-def resize_maps(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize maps ``(C, h, w)`` to ``size`` (H, W), bilinear, pixel centres at half integers."""
-    resized = np.empty((len(maps), *size), np.float32)
-    for i, one in enumerate(maps):
-        resized[i] = cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return resized
-
-
-def pool_over_regions(scores: NDArray[np.float32], regions: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Mean of each score over each region, written to the region's pixels.
-
-    Parameters
-    ----------
-    scores : (C, H, W) float32
-    regions : (H, W) integer
-        Region numbers from 0.
-
-    Returns
-    -------
-    (C, H, W) float32
-        Constant within a region, so that borders of scores follow those of regions.
-    """
-    if scores.shape[1:] != regions.shape:
-        raise ValueError(f"scores {scores.shape} and regions {regions.shape} differ in size")
-    flat = regions.ravel()
-    area = np.maximum(np.bincount(flat), 1)
-    means = np.stack([np.bincount(flat, weights=score.ravel()) / area for score in scores])
-    return means.astype(np.float32)[:, regions]
-
-
-def find_regions(image: NDArray[np.uint8], *, scale: float, min_area_px: int) -> NDArray[np.intp]:
-    """Regions ``(H, W)`` of even colour (Felzenszwalb and Huttenlocher, IJCV 2004), numbered from 0.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8 RGB
-    scale : float
-        The larger, the larger the regions.
-    min_area_px : int
-        Smaller regions are merged into a neighbour.
-    """
-    from skimage.segmentation import felzenszwalb
-
-    return felzenszwalb(image, scale=scale, sigma=0.6, min_size=min_area_px)
 
 
 def choose_label(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.boxes import box_areas, box_slices, clip_boxes
-from pseudogt.classes import IGNORE_LABEL, look_up
+from pseudogt.classes import IGNORE_LABEL
+from pseudogt.maps import look_up
 
 PAPER_STUFF_IDS = tuple(range(11))
 """Cityscapes stuff train ids, which the authors' ``check_low_iou`` holds as a literal."""

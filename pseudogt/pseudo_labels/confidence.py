@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pseudogt.classes import VOID
 
 
-def measure_confidence(
+def measure_segment_confidence(
     panoptic_id: NDArray[np.int32],
     semantic: NDArray[np.uint8],
     label: NDArray[np.uint8],

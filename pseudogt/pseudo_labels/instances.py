@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.boxes import box_slices, clip_boxes, measure_box_radius
-from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, look_up
+from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable
+from pseudogt.maps import look_up
 
 NO_OWNER = -1
 """Owner of pixels that belong to no instance."""

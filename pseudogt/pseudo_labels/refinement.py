@@ -12,6 +12,7 @@ from pseudogt.classes import (
     INSTANCE_DIVISOR,
     ClassTable,
     combine_semantic_and_instances,
+    find_crowds,
     panoptic_to_semantic,
 )
 from pseudogt.config.labels import LabelsSettings
@@ -255,9 +256,3 @@ def adopt_instances(
     instances = np.where(agree, proposed % INSTANCE_DIVISOR, 0).astype(np.int32)
     panoptic_id = combine_semantic_and_instances(semantic, instances, classes)
     return panoptic_id, find_crowds(panoptic_id, classes)
-
-
-def find_crowds(panoptic_id: NDArray[np.int32], classes: ClassTable) -> set[int]:
-    """Ids, present in ``(H, W)`` panoptic ids, of things without instance."""
-    without_instance = {classes.category_ids[t] * INSTANCE_DIVISOR for t in classes.thing_ids}
-    return without_instance & set(np.unique(panoptic_id).tolist())

@@ -20,8 +20,8 @@ from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agre
 from pseudogt.box_masks.segmenters import BoxScene, PrepareScene, load_segmenters
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.box_masks import BoxMasksSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import read_shard
-from pseudogt.files.io import read_image
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import ScoreFile
 from pseudogt.proposals.files import ProposalFile

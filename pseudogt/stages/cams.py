@@ -16,18 +16,11 @@ from models.classifier.gradcam import compute_gradcams
 from models.classifier.network import STRIDE, ClassifierModel, pool_regions, resize_for_classifier
 from models.training import autocast, choose_device, choose_precision
 from pseudogt.config.cams import CamsSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import read_shard
-from pseudogt.files.io import read_image
 from pseudogt.files.scores import write_scores
-from pseudogt.pseudo_labels.cams import (
-    choose_label,
-    find_regions,
-    normalise_cams,
-    normalise_logits,
-    pool_over_regions,
-    resize_maps,
-    stitch_crops,
-)
+from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
+from pseudogt.pseudo_labels.cams import choose_label, normalise_cams, normalise_logits, stitch_crops
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
@@ -85,7 +78,7 @@ def label_image(
     fine_candidates = find_candidates(scaled.shape[:2])
     fine = normalise(resize_maps(raw, scaled.shape[:2]), fine_candidates)
     if settings.region_scale:
-        regions = find_regions(scaled, scale=settings.region_scale, min_area_px=settings.region_min_area_px)
+        regions = find_colour_regions(scaled, scale=settings.region_scale, min_area_px=settings.region_min_area_px)
         fine = pool_over_regions(fine, regions)
     label, confidence = choose_label(
         resize_maps(fine, image.shape[:2]),

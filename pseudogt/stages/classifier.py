@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import pseudogt
 from models.augmentation import Augmentation, jitter_colours
-from models.classifier.batches import TagSample, cut_out_crop, find_regions, locate_cells, make_tag_batch
+from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions, locate_cells, make_tag_batch
 from models.classifier.network import (
     PRESENCE_SHARPNESS,
     STRIDE,
@@ -31,8 +31,9 @@ from models.classifier.network import (
 from models.training import TrainingPlan, is_main_process, train
 from pseudogt.classes import ClassTable
 from pseudogt.config.classifier import ClassifierSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import read_shards
-from pseudogt.files.io import read_image, write_json
+from pseudogt.files.io import write_json
 from pseudogt.metrics.tag_precision import average_precisions
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
@@ -147,7 +148,7 @@ def measure_tag_precision(model: ClassifierModel, store: TagStore) -> dict[str, 
         sample = store.get(i, None)
         areas_only = without_boxes(sample.weak)
         rows, columns = locate_cells(sample, np.eye(2, 3), sample.image.shape[:2], STRIDE)
-        regions = find_regions(areas_only, rows, columns)
+        regions = list_tag_regions(areas_only, rows, columns)
         image = torch.from_numpy(sample.image).permute(2, 0, 1)[None].to(device)
         with torch.inference_mode():
             logits = model.network(image)

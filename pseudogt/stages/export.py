@@ -26,7 +26,6 @@ from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.documents import RECORDS, Records, write_records
 from pseudogt.export.formats import FORMATS
-from pseudogt.export.id_lists import read_id_list
 from pseudogt.export.manifest import (
     MANIFEST_JSON,
     build_manifest,
@@ -37,9 +36,11 @@ from pseudogt.export.manifest import (
     verify,
 )
 from pseudogt.export.segments import LabelledImage
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shard, read_shards
-from pseudogt.files.io import read_image, read_json, replace_atomically, write_json
+from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder
+from pseudogt.files.parsing import read_id_list
 from pseudogt.workflow.cli import parse_settings, run_stage
 from pseudogt.workflow.shards import split_of_shard
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pseudogt.annotations.matching import match_names
-from pseudogt.classes import ClassTable
+from pseudogt.classes import ClassTable, find_crowds
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.export.opening import open_labels
-from pseudogt.export.segments import LabelSource, find_crowds
+from pseudogt.export.segments import LabelSource
 from pseudogt.files.index import ImageRecord, read_shard, read_shards
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.weak_labels.from_masks import derive_weak_labels

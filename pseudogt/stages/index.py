@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table, locate
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, write_shard
-from pseudogt.files.io import read_image, write_json
+from pseudogt.files.io import write_json
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.shards import split_of_shard
 

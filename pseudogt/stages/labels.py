@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from pseudogt.classes import ClassTable, panoptic_to_semantic
 from pseudogt.config.labels import LabelsSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shard
-from pseudogt.files.io import read_image, read_json
+from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder, LabelWriter, write_labels
 from pseudogt.files.scores import ScoreFile
-from pseudogt.pseudo_labels.cams import find_regions, pool_over_regions, resize_maps
-from pseudogt.pseudo_labels.confidence import measure_confidence
+from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
+from pseudogt.pseudo_labels.confidence import measure_segment_confidence
 from pseudogt.pseudo_labels.refinement import (
     adopt_instances,
     choose_classes,
@@ -94,7 +95,9 @@ def label_shard(arguments: argparse.Namespace, settings: LabelsSettings) -> None
                 panoptic_id, crowd_ids = make_panoptic(semantic, image, classes, settings.instances)
             else:
                 panoptic_id, crowd_ids = adopt_instances(semantic, instances.read(record.image_id), classes)
-            sure = measure_confidence(panoptic_id, panoptic_to_semantic(panoptic_id, classes), label, confidence)
+            sure = measure_segment_confidence(
+                panoptic_id, panoptic_to_semantic(panoptic_id, classes), label, confidence
+            )
             writer.add(record.image_id, panoptic_id, crowd_ids=crowd_ids, scores=sure)
 
 
@@ -126,7 +129,7 @@ def choose_from_scores(
         cam_values, cam_ids = cams.read(record.image_id)
         full_size = mix_scores(full_size, train_ids, resize_maps(cam_values, size), cam_ids, settings.cam_weight)
     if settings.region_scale:
-        regions = find_regions(read_image(record.image), scale=settings.region_scale, min_area_px=16)
+        regions = find_colour_regions(read_image(record.image), scale=settings.region_scale, min_area_px=16)
         full_size = pool_over_regions(full_size, regions)
     return choose_classes(full_size, train_ids, find_allowed_classes(weak, classes, settings.gate))
 

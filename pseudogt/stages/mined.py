@@ -19,15 +19,14 @@ from models.jtsm.model import JtsmModel
 from models.jtsm.samples import MiningImage
 from models.jtsm.semantic import score_segments
 from models.training import choose_device, choose_precision
-from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
+from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, find_crowds, panoptic_to_semantic
 from pseudogt.config.mined import MinedSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shard
-from pseudogt.files.io import read_image
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
 from pseudogt.proposals.files import ProposalFile
 from pseudogt.pseudo_labels.panoptic_merge import MergedPanoptic, fill_things, merge_panoptic
-from pseudogt.pseudo_labels.refinement import find_crowds
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.records import read_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser

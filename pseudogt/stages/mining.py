@@ -30,8 +30,9 @@ from models.training import TrainingPlan, is_main_process, train
 from pseudogt.box_masks.evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
 from pseudogt.classes import ClassTable
 from pseudogt.config.mining import MiningSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shards
-from pseudogt.files.io import read_image, write_json
+from pseudogt.files.io import write_json
 from pseudogt.metrics.tag_precision import average_precisions
 from pseudogt.proposals.files import ProposalFile
 from pseudogt.proposals.generation import Proposals

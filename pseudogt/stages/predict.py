@@ -11,7 +11,8 @@ from models.segmenter.inference import decode_prediction, predict_images
 from models.segmenter.network import PanopticModel
 from pseudogt.classes import ClassTable
 from pseudogt.config.predictions import PredictionsSettings
-from pseudogt.files.io import read_image, replace_atomically, write_png
+from pseudogt.files.images import read_image, write_png
+from pseudogt.files.io import replace_atomically
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.reporting.overlays import draw_panoptic
 from pseudogt.stages.predictions import DECODING, make_inference

@@ -15,8 +15,9 @@ from models.segmenter.inference import Inference, decode_prediction, predict_ima
 from models.segmenter.network import PanopticModel
 from models.training import choose_device, choose_precision
 from pseudogt.config.predictions import PredictionsSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import read_shard
-from pseudogt.files.io import read_image, read_json
+from pseudogt.files.io import read_json
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
 from pseudogt.pseudo_labels.rounds import link_previous

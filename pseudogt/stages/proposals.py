@@ -11,8 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pseudogt.config.proposals import ProposalsSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shard
-from pseudogt.files.io import read_image
 from pseudogt.proposals.engine import prepare_segmentation
 from pseudogt.proposals.files import write_proposals
 from pseudogt.proposals.foreign import FOREIGN_SOURCES, find_proposal_files

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from pseudogt.classes import IGNORE_LABEL, ClassTable, panoptic_to_semantic
 from pseudogt.config.provided import ProvidedSettings
+from pseudogt.files.hdf5 import write_hdf5
 from pseudogt.files.index import ImageRecord, read_shard
-from pseudogt.files.io import read_json, write_hdf5
+from pseudogt.files.io import read_json
 from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, write_labels
 from pseudogt.files.scores import ScoreFile
 from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels

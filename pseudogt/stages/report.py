@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.report import ReportSettings
+from pseudogt.files.images import read_image, write_png
 from pseudogt.files.index import ImageRecord, read_shards
-from pseudogt.files.io import read_image, read_json, replace_atomically, write_png
+from pseudogt.files.io import read_json, replace_atomically
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.files.scores import ScoreFile, read_score_files
 from pseudogt.reporting.overlays import draw_grid, draw_legend, draw_panoptic, resize_to_width

@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from pseudogt.classes import ClassTable
 from pseudogt.config.review import ReviewSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shard, read_shards
-from pseudogt.files.io import read_image, read_json, replace_atomically, write_json
+from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.files.scores import ScoreFile
 from pseudogt.reporting.overlays import draw_panoptic

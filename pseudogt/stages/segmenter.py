@@ -26,8 +26,9 @@ from models.training import TrainingPlan, is_main_process, train
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shards
-from pseudogt.files.io import read_image, read_json, write_json
+from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.pseudo_labels.rounds import is_worth_another_round, link_previous
 from pseudogt.weak_labels.candidates import candidate_classes

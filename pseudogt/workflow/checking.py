@@ -21,8 +21,8 @@ from pseudogt.config.run import RunConfig
 from pseudogt.datasets import class_table, list_image_ids, locate
 from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.datasets.source import SourceFiles
+from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.io import read_image
 from pseudogt.weak_labels.gaps import find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 from pseudogt.workflow.estimate import describe_estimate

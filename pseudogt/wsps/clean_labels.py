@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pseudogt.weak_labels.crops import paper_crop_grid
 from pseudogt.wsps.drawing import draw_results
-from pseudogt.wsps.label_generation import ImageInputs, clean_label, cut_instances, needs_boxes
+from pseudogt.wsps.label_generation import ImageInputs, cut_instances, generate_labels, needs_boxes
 from pseudogt.wsps.make_boxes import load_class_names, load_palette
 from pseudogt.wsps.mat_files import read_boxes, read_scores
 from pseudogt.wsps.options import Options
@@ -68,7 +68,7 @@ def clean_image(image_id: str, tree: Tree, names: tuple[str, ...], palette: NDAr
     ):
         return Outcome(image_id, processed=False, missing_instances=0)
     inputs = load_inputs(image_id, tree, names)
-    label = clean_label(inputs, options)["final_pred"]
+    label = generate_labels(inputs, options)["final_pred"]
     missing = 0
     if options.run_ins_box_process:
         assert inputs.boxes is not None  # load_inputs reads them for this step

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pseudogt.boxes import InstanceBoxes
 from pseudogt.files.io import replace_atomically
-from pseudogt.wsps.label_generation import GeneratedInstances, ImageInputs, clean_label, cut_instances
+from pseudogt.wsps.label_generation import GeneratedInstances, ImageInputs, cut_instances, generate_labels
 from pseudogt.wsps.options import Options
 
 LINE_WIDTH_PX = 4
@@ -105,7 +105,7 @@ def draw_results(
     """Write the authors' figure of one image: prediction, box masks or scores, semantic and instance label."""
     from matplotlib.figure import Figure  # takes a second to import, few runs need it
 
-    label = clean_label(inputs, options)["final_pred"]
+    label = generate_labels(inputs, options)["final_pred"]
     figure = Figure(figsize=(18, 10), layout="constrained")
     axes = figure.subplots(2, 2)
     _show_semantic(axes[0, 0], inputs.pred, "Prediction", names, palette)

@@ -71,7 +71,7 @@ def needs_boxes(options: Options) -> bool:
     return options.run_apply_bbox_prior or options.run_check_low_iou or options.run_ins_box_process
 
 
-def clean_label(inputs: ImageInputs, options: Options) -> dict[str, NDArray[np.uint8]]:
+def generate_labels(inputs: ImageInputs, options: Options) -> dict[str, NDArray[np.uint8]]:
     """The cleaning steps that the options enable, each on the result of the one before.
 
     Returns

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pseudogt.files.io import read_png, replace_atomically
+from pseudogt.files.images import read_png
+from pseudogt.files.io import replace_atomically
 
 CITYSCAPES_COLORS = {
     "road": (128, 64, 128),

@@ -47,12 +47,12 @@ def test_quick_run_writes_the_figures(script: str, owed: set[str], tmp_path: Pat
 
 @pytest.mark.parametrize("boxes", [20, 40, 60])
 def test_made_images_use_every_step(wsps_images, boxes: int) -> None:
-    from pseudogt.wsps.label_generation import clean_label, cut_instances
+    from pseudogt.wsps.label_generation import cut_instances, generate_labels
 
     inputs, options = wsps_images.imagine(wsps_images.make_instance_ids(0, boxes), seed=0)
     assert abs(len(inputs.boxes.classes) - boxes) <= 2  # a thing may be hidden behind others
     assert 0.05 < (inputs.scores < options.score_thresh).mean() < 0.5
-    stages = list(clean_label(inputs, options).values())
+    stages = list(generate_labels(inputs, options).values())
     for before, after in pairwise([inputs.pred, *stages[:-1]]):  # the last stage repeats the one before it
         assert (before != after).any()
     assert len(np.unique(cut_instances(stages[-1], inputs.boxes, options).ins_pred)) > boxes / 2

@@ -28,7 +28,7 @@ from pseudogt.pseudo_labels.instances import assign_instances
 from pseudogt.weak_labels.crops import paper_crop_grid
 from pseudogt.wsps.clean_labels import is_done
 from pseudogt.wsps.drawing import LINE_WIDTH_PX, draw_boxes, plan_box_labels
-from pseudogt.wsps.label_generation import ImageInputs, clean_label, cut_instances
+from pseudogt.wsps.label_generation import ImageInputs, cut_instances, generate_labels
 from pseudogt.wsps.mat_files import read_boxes, read_scores
 from pseudogt.wsps.options import Options, make_defaults
 from pseudogt.wsps.palette import make_palette, read_label
@@ -154,7 +154,7 @@ def run_clean_label(case: dict, arrays: dict) -> None:
         arrays["in_mandg_pred"],
         make_instance_boxes(case["options"]["dets"]),
     )
-    stages = clean_label(inputs, make_options(overrides))
+    stages = generate_labels(inputs, make_options(overrides))
     assert sorted(f"out_{name}" for name in stages) == sorted(case["outputs"])
     for name, result in stages.items():
         np.testing.assert_array_equal(result, arrays[f"out_{name}"], err_msg=name)
@@ -254,7 +254,7 @@ def test_every_stage_of_the_full_size_demos(demo: str) -> None:
         box_masks=read_label(inputs / "mcg_and_grabcut.png"),
         boxes=read_boxes(inputs / "bboxes.mat", NAMES),
     )
-    stages = clean_label(image, options)
+    stages = generate_labels(image, options)
     files = {path.stem: path for path in outputs.glob("pred_*.png")}
     assert set(files) == set(stages) - {"final_pred"}
     for name, path in files.items():

@@ -7,14 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pseudogt.annotations.brush import decode_brush
 from pseudogt.annotations.geometry import decode_runs
 from pseudogt.classes import ClassTable
-from pseudogt.export.brush import LONGEST_RUN, encode_brush
 from pseudogt.export.cvat import encode_rows
 from pseudogt.export.palettes import number_colours
 from pseudogt.export.polygons import AMBIGUOUS_POINTS, MIN_POINTS, fill_polygon, trace_polygon
-from pseudogt.export.segments import find_segments, number_segments, paint
+from pseudogt.export.segments import assign_panoptic_ids, find_segments, paint
+from pseudogt.files.brush import LONGEST_RUN, decode_brush, encode_brush
 
 CLASSES = ClassTable(("road", "sky", "car"), (7, 23, 26), (False, False, True), ((9, 9, 9), (0, 0, 255), (255, 0, 0)))
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -65,7 +64,7 @@ def test_segments_painted_are_the_label(label):
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "a3", "26001", "26005", "7000", "7001", "26000"]))))
 def test_numbered_segments_have_their_class_and_things_without_a_name_of_ours_differ(found):
-    numbered = number_segments(found, CLASSES)
+    numbered = assign_panoptic_ids(found, CLASSES)
     for (train_id, _), segment_id in zip(found, numbered, strict=True):
         assert segment_id // 1000 == CLASSES.category_ids[train_id]
         assert CLASSES.isthing[train_id] or segment_id % 1000 == 0

@@ -23,7 +23,7 @@ from pseudogt.pseudo_labels.cleaning import (
 from pseudogt.pseudo_labels.instances import assign_instances
 from pseudogt.weak_labels.crops import paper_crop_grid
 from pseudogt.wsps.clean_labels import is_done
-from pseudogt.wsps.label_generation import ImageInputs, clean_label, cut_instances
+from pseudogt.wsps.label_generation import ImageInputs, cut_instances, generate_labels
 from pseudogt.wsps.mat_files import read_boxes, write_boxes
 from pseudogt.wsps.options import Options, make_defaults
 from pseudogt.wsps.palette import CLASS_NAMES, make_palette, read_label, write_label
@@ -301,7 +301,7 @@ switches = st.fixed_dictionaries({name: st.booleans() for name in Options.model_
 @given(inputs, switches)
 def test_clean_label_stays_in_the_value_set_and_changes_no_input(image, enabled):
     before = [np.copy(array) for array in image[:4]]
-    stages = clean_label(image, make_options(**enabled))
+    stages = generate_labels(image, make_options(**enabled))
     assert len(stages) == 1 + sum(enabled.values()) - enabled["run_ins_box_process"]
     assert all(np.isin(label, VALUES).all() and label.dtype == np.uint8 for label in stages.values())
     instances = cut_instances(stages["final_pred"], image.boxes, make_options())
@@ -315,8 +315,8 @@ def test_clean_label_stays_in_the_value_set_and_changes_no_input(image, enabled)
 @given(inputs)
 def test_without_steps_the_label_is_the_prediction(image):
     off = {name: False for name in Options.model_fields if name.startswith("run_")}
-    assert list(clean_label(image, make_options(**off))) == ["final_pred"]
-    np.testing.assert_array_equal(clean_label(image, make_options(**off))["final_pred"], image.pred)
+    assert list(generate_labels(image, make_options(**off))) == ["final_pred"]
+    np.testing.assert_array_equal(generate_labels(image, make_options(**off))["final_pred"], image.pred)
 
 
 # Files

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pseudogt.classes import ClassTable
+from pseudogt.files.images import write_png
 from pseudogt.files.index import ImageRecord, write_shard
-from pseudogt.files.io import read_json, write_png
+from pseudogt.files.io import read_json
 from pseudogt.files.labels import write_labels
 from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from pseudogt.classes import ClassTable
-from pseudogt.files.io import read_json, write_json, write_png
+from pseudogt.files.images import write_png
+from pseudogt.files.io import read_json, write_json
 from pseudogt.stages import check
 from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 
@@ -92,7 +93,7 @@ def test_a_broken_list(run, folder_dataset, section):
 
 def test_a_list_in_another_encoding_or_with_paths(run, folder_dataset, section):
     (folder_dataset / "val.txt").write_bytes("ä\n".encode("latin-1"))
-    assert "save the list as UTF-8" in run(folder_dataset, section)[0]["problems"][0]["problem"]
+    assert "save the file as UTF-8" in run(folder_dataset, section)[0]["problems"][0]["problem"]
     for escape in ("../../secret", "..\\secret", ".hidden"):
         (folder_dataset / "val.txt").write_text(f"{escape}\n")
         assert "is no image id" in run(folder_dataset, section)[0]["problems"][0]["problem"]

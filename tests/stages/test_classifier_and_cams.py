@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pseudogt.classes import IGNORE_LABEL, ClassTable
+from pseudogt.files.images import write_png
 from pseudogt.files.index import ImageRecord, write_shard
-from pseudogt.files.io import read_json, write_png
+from pseudogt.files.io import read_json
 from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import cams, classifier
 from pseudogt.weak_labels.crops import crop_grid

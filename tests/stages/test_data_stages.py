@@ -7,8 +7,9 @@ import pytest
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import list_image_ids
+from pseudogt.files.images import write_png
 from pseudogt.files.index import read_shard
-from pseudogt.files.io import read_json, write_png
+from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import ground_truth, index, streets, weak_labels
 from pseudogt.weak_labels.records import read_weak_labels

@@ -11,11 +11,11 @@ from cityscapesscripts.evaluation.instances2dict import instances2dict
 from pycocotools.coco import COCO
 from torchvision.datasets import Cityscapes, CocoDetection, VOCSegmentation
 
-from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, find_crowds, panoptic_to_semantic
 from pseudogt.export.formats import FORMATS
-from pseudogt.export.segments import find_crowds
+from pseudogt.files.images import read_png, write_png
 from pseudogt.files.index import ImageRecord, write_shard
-from pseudogt.files.io import read_json, read_png, write_json, write_png
+from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import write_labels
 from pseudogt.stages.export import main
 

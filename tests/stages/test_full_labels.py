@@ -10,10 +10,10 @@ import pytest
 from panoptic_dataset import CLASSES, write_dataset
 from test_labels_stage import make_labels, write_box_masks, write_truth_as_scores
 
-from pseudogt.classes import panoptic_to_rgb
 from pseudogt.config.labels import LabelsSettings
-from pseudogt.files.io import read_json, write_json, write_png
-from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.files.images import write_png
+from pseudogt.files.io import read_json, write_json
+from pseudogt.files.labels import LabelFolder, panoptic_to_rgb, write_labels
 from pseudogt.pseudo_labels.refinement import clean_label
 from pseudogt.stages.export import main as export
 from pseudogt.stages.full_labels import main

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pseudogt.files.io import read_image, read_json, write_png
+from pseudogt.files.images import read_image, write_png
+from pseudogt.files.io import read_json
 from pseudogt.stages import predict
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from pseudogt.classes import IGNORE_LABEL, ClassTable
+from pseudogt.files.images import read_image, write_png
 from pseudogt.files.index import ImageRecord, write_shard
-from pseudogt.files.io import read_image, write_json, write_png
+from pseudogt.files.io import write_json
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS

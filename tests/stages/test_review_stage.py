@@ -10,7 +10,7 @@ import pytest
 from panoptic_dataset import CLASSES, write_dataset
 from test_labels_stage import write_truth_as_scores
 
-from pseudogt.files.io import read_image
+from pseudogt.files.images import read_image
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.stages.review import main
 

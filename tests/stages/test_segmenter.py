@@ -7,7 +7,8 @@ from panoptic_dataset import segmenter_arguments, train_segmenter, write_dataset
 
 from models.segmenter.network import PanopticModel
 from pseudogt.config.rounds import RoundsSettings
-from pseudogt.files.io import read_json, write_json, write_png
+from pseudogt.files.images import write_png
+from pseudogt.files.io import read_json, write_json
 from pseudogt.stages import reference, segmenter
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from pseudogt.files.io import write_json, write_png
+from pseudogt.files.images import write_png
+from pseudogt.files.io import write_json
 
 SIZE = (20, 30)
 """Height and width of all images."""

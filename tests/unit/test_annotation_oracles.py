@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from pseudogt.annotations.brush import decode_brush
 from pseudogt.annotations.coco import read_coco
 from pseudogt.annotations.cvat import read_cvat
 from pseudogt.annotations.geometry import decode_segmentation
 from pseudogt.annotations.voc import read_voc_folder
 from pseudogt.annotations.yolo import read_yolo
-from pseudogt.files.io import write_png
+from pseudogt.files.brush import decode_brush
+from pseudogt.files.images import write_png
 
 SIZE = (80, 100)
 """Height and width of the images."""

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from pseudogt.annotations.brush import decode_brush
 from pseudogt.annotations.cvat import read_cvat
 from pseudogt.annotations.geometry import decode_segmentation
 from pseudogt.annotations.label_studio import read_label_studio
+from pseudogt.files.brush import decode_brush
 
 
 def rectangle(x, y, width, height, label="car", **more):

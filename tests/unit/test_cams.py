@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from pseudogt.classes import IGNORE_LABEL
-from pseudogt.pseudo_labels.cams import (
-    choose_label,
-    find_regions,
-    normalise_cams,
-    normalise_logits,
-    pool_over_regions,
-    resize_maps,
-    stitch_crops,
-)
+from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
+from pseudogt.pseudo_labels.cams import choose_label, normalise_cams, normalise_logits, stitch_crops
 
 RNG = np.random.default_rng(0)
 
@@ -115,7 +108,7 @@ def test_pooling_takes_the_mean_of_each_region() -> None:
 def test_regions_follow_a_colour_edge() -> None:
     image = np.zeros((40, 40, 3), np.uint8)
     image[:, 20:] = 255
-    regions = find_regions(image, scale=50, min_area_px=20)
+    regions = find_colour_regions(image, scale=50, min_area_px=20)
     assert not set(regions[:, :17].ravel()) & set(regions[:, 23:].ravel())
     assert regions.min() == 0
 

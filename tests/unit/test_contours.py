@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from models.pretrained.contours import ContourModel, ContourNetwork, compute_contour_loss, save_contours
 from models.pretraining.contours import main as train_contours
-from pseudogt.files.io import write_png
+from pseudogt.files.images import write_png
 from pseudogt.metrics.contours import count_contours, find_label_changes, score_contours, thin_contours
 
 

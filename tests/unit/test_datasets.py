@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
-from pseudogt.files.io import read_png, write_png
+from pseudogt.files.images import read_png, write_png
 
 
 def change(settings, **values):

@@ -13,7 +13,7 @@ from torchmetrics.detection import MeanAveragePrecision
 from pseudogt.classes import ClassTable
 from pseudogt.metrics.average_precision import compute_average_precision
 from pseudogt.metrics.detection import (
-    Detections,
+    ScoredBoxes,
     TrueObjects,
     compute_corloc,
     compute_voc_average_precision,
@@ -32,7 +32,7 @@ def draw_boxes(boxes: np.ndarray) -> np.ndarray:
     return masks
 
 
-def make_image(rng: np.random.Generator, *, difficult: float = 0.0) -> tuple[TrueObjects, Detections]:
+def make_image(rng: np.random.Generator, *, difficult: float = 0.0) -> tuple[TrueObjects, ScoredBoxes]:
     """Objects at random places, detections moved from them and others anywhere."""
 
     def scatter(count: int) -> np.ndarray:
@@ -46,10 +46,10 @@ def make_image(rng: np.random.Generator, *, difficult: float = 0.0) -> tuple[Tru
     found = np.concatenate([moved, scatter(3)])
     found_ids = np.concatenate([train_ids, train_ids, rng.choice([PERSON, CAR], 3)])
     scores = rng.permutation(len(found)) / 64 + rng.random() / 100
-    return truth, Detections(found, found_ids, scores, draw_boxes(found))
+    return truth, ScoredBoxes(found, found_ids, scores, draw_boxes(found))
 
 
-def make_images(seed: int, *, count: int = 6, difficult: float = 0.0) -> tuple[list[TrueObjects], list[Detections]]:
+def make_images(seed: int, *, count: int = 6, difficult: float = 0.0) -> tuple[list[TrueObjects], list[ScoredBoxes]]:
     rng = np.random.default_rng(seed)
     pairs = [make_image(rng, difficult=difficult) for _ in range(count)]
     return [p[0] for p in pairs], [p[1] for p in pairs]
@@ -104,7 +104,7 @@ def test_overlapping_masks_are_kept_apart():
     boxes = np.array([[0, 0, 20, 20], [10, 0, 30, 20]])
     masks = draw_boxes(boxes)
     truth = TrueObjects(boxes, np.array([CAR, CAR]), np.zeros(2, bool), masks)
-    found = Detections(boxes, np.array([CAR, CAR]), np.array([0.5, 0.4]), masks)
+    found = ScoredBoxes(boxes, np.array([CAR, CAR]), np.array([0.5, 0.4]), masks)
     things = describe_detections(truth, found, SHAPE, CLASSES)
     assert compute_average_precision([things], CLASSES).ap50 == 1
 
@@ -149,7 +149,7 @@ def test_voc_ap_is_that_of_coco_at_eleven_recalls(seed):
         there = rng.random(4) < 0.7
         detected = np.concatenate([boxes + rng.uniform(-7, 7, (4, 4)), boxes + rng.uniform(-4, 4, (4, 4))])
         truth.append(TrueObjects(boxes[there], train_ids[there], np.zeros(there.sum(), bool)))
-        found.append(Detections(detected, np.tile(train_ids, 2), rng.random(8)))
+        found.append(ScoredBoxes(detected, np.tile(train_ids, 2), rng.random(8)))
     ours = compute_voc_average_precision(truth, found, 3)
     assert np.isnan(ours[0])
     expected = evaluate_voc_by_coco(truth, found, np.arange(11) / 10)
@@ -167,8 +167,8 @@ def objects(*boxes: list[float], difficult: tuple[int, ...] = ()) -> TrueObjects
     )
 
 
-def detections(*pairs: tuple[float, list[float]]) -> Detections:
-    return Detections(
+def detections(*pairs: tuple[float, list[float]]) -> ScoredBoxes:
+    return ScoredBoxes(
         np.array([b for _, b in pairs]).reshape(-1, 4), np.full(len(pairs), CAR), np.array([s for s, _ in pairs])
     )
 
@@ -256,7 +256,7 @@ def test_detections_of_another_class_do_not_count():
 def test_bad_input():
     with pytest.raises(ValueError, match="ground truth of 1 images, detections of 0"):
         compute_corloc([objects()], [], 3)
-    with pytest.raises(ValueError, match=r"Detections: attributes have \[1, 1, 2\] entries"):
+    with pytest.raises(ValueError, match=r"ScoredBoxes: attributes have \[1, 1, 2\] entries"):
         compute_corloc([objects()], [detections((0.5, box(0)))._replace(scores=np.ones(2))], 3)
     with pytest.raises(ValueError, match="score that is not finite"):
         compute_voc_average_precision([objects()], [detections((np.nan, box(0)))], 3)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table, list_image_ids, locate
-from pseudogt.files.io import read_image
+from pseudogt.files.images import read_image
 from pseudogt.stages.index import read_record
 
 KINDS = {"car": "thing", "bus": "thing", "road": "stuff"}

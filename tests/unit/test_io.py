@@ -6,17 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pseudogt.files.io import (
-    read_hdf5,
-    read_image,
-    read_json,
-    read_png,
-    replace_atomically,
-    store_array,
-    write_hdf5,
-    write_json,
-    write_png,
-)
+from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
+from pseudogt.files.images import read_image, read_png, write_png
+from pseudogt.files.io import read_json, replace_atomically, write_json
 
 
 @pytest.fixture

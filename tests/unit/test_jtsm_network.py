@@ -31,7 +31,7 @@ from models.jtsm.samples import (
     draw_view,
     make_view,
 )
-from models.jtsm.semantic import THINGS, SemanticHead, compute_semantic_loss, label_by_segments, paint_stuff
+from models.jtsm.semantic import THINGS, SemanticHead, compute_semantic_loss, label_superpixels, paint_stuff
 from pseudogt.box_masks.evidence import BoxMask, take_segment
 from pseudogt.classes import IGNORE_LABEL
 
@@ -217,12 +217,12 @@ def test_stuff_is_labelled_by_the_segments_that_hold_it():
     members = np.array([[1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]], bool)
     areas = np.array([10, 10, 80, 10, 10])
     tags = np.array([True, True, False])
-    labels = label_by_segments(probabilities, members, areas, tags, things=1)
+    labels = label_superpixels(probabilities, members, areas, tags, things=1)
     # superpixel 1: the small proposal counts more than the large one; the fourth is of the untagged class
     assert labels.tolist() == [THINGS, THINGS, 1, 1, IGNORE_LABEL]
-    labels = label_by_segments(probabilities, members, np.full(5, 10), tags, things=1)
+    labels = label_superpixels(probabilities, members, np.full(5, 10), tags, things=1)
     assert labels.tolist() == [THINGS, 1, 1, 1, IGNORE_LABEL]
-    assert (label_by_segments(probabilities, members, areas, tags & False, things=1) == IGNORE_LABEL).all()
+    assert (label_superpixels(probabilities, members, areas, tags & False, things=1) == IGNORE_LABEL).all()
 
 
 def test_painted_stuff_keeps_every_class():

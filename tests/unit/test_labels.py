@@ -12,11 +12,10 @@ from pseudogt.classes import (
     VOID,
     ClassTable,
     combine_semantic_and_instances,
-    look_up,
-    panoptic_to_rgb,
     panoptic_to_semantic,
-    rgb_to_panoptic,
 )
+from pseudogt.files.labels import panoptic_to_rgb, rgb_to_panoptic
+from pseudogt.maps import look_up
 
 CLASSES = ClassTable(
     names=("sky", "road", "car", "person"),

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_rgb
-from pseudogt.files.labels import describe_segments
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
+from pseudogt.files.labels import describe_segments, panoptic_to_rgb
 from pseudogt.metrics.panoptic_quality import Counts, count_image, count_overlaps, score_classes, summarise
 
 CLASSES = ClassTable(

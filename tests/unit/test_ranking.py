@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.files.io import write_png
+from pseudogt.files.images import write_png
 from pseudogt.proposals.grouping import FEATURE_NAMES
 from pseudogt.proposals.overlaps import find_overlaps
 from pseudogt.proposals.ranking import Ranker, read_ranker, score_by_trees, write_ranker

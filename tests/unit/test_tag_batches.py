@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.augmentation import Augmentation, draw_affine, warp_image
-from models.classifier.batches import TagSample, cut_out_crop, find_regions, locate_cells, make_tag_batch
+from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions, locate_cells, make_tag_batch
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.records import ImageWeakLabels
@@ -59,10 +59,10 @@ def test_the_whole_image_shows_every_region_and_its_own_candidates() -> None:
 def test_a_region_that_is_cut_off_is_left_out() -> None:
     sample = make_sample()
     rows = np.arange(2, 64, 4.0)
-    assert len(find_regions(sample.weak, rows, np.arange(2, 96, 4.0)).tags) == 3
-    left_half = find_regions(sample.weak, rows, np.arange(2, 48, 4.0))
+    assert len(list_tag_regions(sample.weak, rows, np.arange(2, 96, 4.0)).tags) == 3
+    left_half = list_tag_regions(sample.weak, rows, np.arange(2, 48, 4.0))
     assert left_half.tags.tolist() == [[True, False, True], [False, False, True]]
-    assert len(find_regions(sample.weak, rows, np.arange(20, 60, 4.0)).tags) == 0
+    assert len(list_tag_regions(sample.weak, rows, np.arange(20, 60, 4.0)).tags) == 0
 
 
 def test_windows_with_different_numbers_of_regions_are_padded_with_unknowns() -> None:
@@ -86,5 +86,5 @@ def test_a_crop_is_an_image_of_its_own() -> None:
 
 def test_tags_that_leave_out_things_say_nothing_about_them() -> None:
     weak = ImageWeakLabels(**{**vars(make_sample().weak), "tags": np.array([True, True, False])})
-    regions = find_regions(weak, np.arange(2, 64, 4.0), np.arange(2, 96, 4.0))
+    regions = list_tag_regions(weak, np.arange(2, 64, 4.0), np.arange(2, 96, 4.0))
     assert regions.known.tolist() == [[True, True, False], [True, True, False], [False, False, True]]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from models.augmentation import Augmentation
-from models.classifier.batches import TagSample, cut_out_crop, find_regions, make_tag_batch
+from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions, make_tag_batch
 from models.classifier.network import candidate_map_loss, keep_candidates, pool_regions, presence_loss, region_tag_loss
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.config.labels import LabelsSettings
@@ -55,7 +55,7 @@ def test_unknown_classes_are_candidates_everywhere():
 
 def test_regions_say_nothing_of_unknown_classes():
     rows = np.arange(32) + 0.5
-    regions = find_regions(make_weak([1, 0, 0], [1]), rows, np.arange(48) + 0.5)
+    regions = list_tag_regions(make_weak([1, 0, 0], [1]), rows, np.arange(48) + 0.5)
     assert regions.known.tolist() == [[True, False, True]]
 
 

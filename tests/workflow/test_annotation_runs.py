@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pseudogt.files.io import read_json, write_json, write_png
+from pseudogt.files.images import write_png
+from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder
 
 TINY = Path(__file__).with_name("tiny.yaml")

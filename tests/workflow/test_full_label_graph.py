@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from pseudogt.classes import panoptic_to_rgb
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets.streets.names import list_street_ids
-from pseudogt.files.io import write_png
+from pseudogt.files.images import write_png
+from pseudogt.files.labels import panoptic_to_rgb
 
 MAY_READ_GROUND_TRUTH = {"weak_labels_shard", "full_labels_shard", "reference", "report"}
 

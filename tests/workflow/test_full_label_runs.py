@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from test_chain import checksum_results, replace_by_noise
 
-from pseudogt.classes import panoptic_to_rgb
-from pseudogt.files.io import read_json, write_png
-from pseudogt.files.labels import LabelFolder, read_label_folders
+from pseudogt.files.images import write_png
+from pseudogt.files.io import read_json
+from pseudogt.files.labels import LabelFolder, panoptic_to_rgb, read_label_folders
 
 AFTER = ("weak_labels", "full_labels", "classifier", "cams", "box_masks", "labels", "segmenter", "predictions")
 

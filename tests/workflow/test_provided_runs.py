@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
-from pseudogt.files.io import read_json, write_json, write_png
+from pseudogt.files.images import write_png
+from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders, write_labels
 from pseudogt.files.scores import ScoreFile, write_scores
 from pseudogt.pseudo_labels.refinement import find_unboxed_things

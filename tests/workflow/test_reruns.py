@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import stand_in
 
-from pseudogt.files.io import write_png
+from pseudogt.files.images import write_png
 
 CLASSES = [
     {"name": "sky", "id": 1, "isthing": False, "color": "#4682b4", "source_id": 0},

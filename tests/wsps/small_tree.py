@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import savemat
 
-from pseudogt.files.io import write_png
+from pseudogt.files.images import write_png
 from pseudogt.wsps.__main__ import main
 
 HEIGHT, WIDTH = 12, 16

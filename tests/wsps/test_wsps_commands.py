@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 from small_tree import DATA, HEIGHT, IDS, WIDTH, clean_slowly, cut_slowly, find_boxes_slowly, run, write_tree
 
-from pseudogt.files.io import read_png, write_png
+from pseudogt.files.images import read_png, write_png
 from pseudogt.wsps.mat_files import read_boxes
 from pseudogt.wsps.options import Options, make_defaults, read_options
 from pseudogt.wsps.palette import CLASS_NAMES, make_palette

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import savemat
 from small_tree import DATA, HEIGHT, IDS, WIDTH, run, write_tree
 
-from pseudogt.files.io import write_png
+from pseudogt.files.images import write_png
 from pseudogt.wsps.__main__ import main
 from pseudogt.wsps.mat_files import read_boxes, read_class_names, read_palette, read_scores
 from pseudogt.wsps.palette import CLASS_NAMES, read_label

@@ -29,7 +29,7 @@ from pseudogt.datasets.streets.surfaces import (
     paint_tree,
     paint_wall,
 )
-from pseudogt.files.io import write_png
+from pseudogt.files.images import write_png
 
 Rng = np.random.Generator
 
@@ -44,7 +44,7 @@ WEATHERS = {"sun": 0.34, "overcast": 0.28, "dusk": 0.14, "fog": 0.12, "rain": 0.
 
 
 @dataclass(frozen=True)
-class Layout:
+class SceneLayout:
     """What stands where in a kind of street; choices are drawn evenly, ranges are in metres or counts."""
 
     share: float
@@ -62,7 +62,7 @@ class Layout:
 
 
 LAYOUTS = {
-    "street": Layout(
+    "street": SceneLayout(
         share=0.18,
         sides=("houses",),
         ends=("houses", "none"),
@@ -73,7 +73,7 @@ LAYOUTS = {
         bicycles=(0, 4),
         grass=False,
     ),
-    "canyon": Layout(
+    "canyon": SceneLayout(
         share=0.12,
         sides=("towers",),
         ends=("towers",),
@@ -85,7 +85,7 @@ LAYOUTS = {
         setback_m=(-0.4, -0.1),
         grass=False,
     ),
-    "suburb": Layout(
+    "suburb": SceneLayout(
         share=0.16,
         sides=("fence", "hedge", "houses"),
         ends=("hills", "houses"),
@@ -96,7 +96,7 @@ LAYOUTS = {
         bicycles=(0, 4),
         setback_m=(0.0, 2.0),
     ),
-    "park": Layout(
+    "park": SceneLayout(
         share=0.12,
         sides=("none", "hedge"),
         ends=("hills", "hedge"),
@@ -108,7 +108,7 @@ LAYOUTS = {
         setback_m=(0.5, 4.0),
         road=False,
     ),
-    "plaza": Layout(
+    "plaza": SceneLayout(
         share=0.1,
         sides=("houses", "none"),
         ends=("houses", "fence"),
@@ -120,7 +120,7 @@ LAYOUTS = {
         road=False,
         grass=False,
     ),
-    "highway": Layout(
+    "highway": SceneLayout(
         share=0.13,
         sides=("fence",),
         ends=("hills", "none"),
@@ -131,7 +131,7 @@ LAYOUTS = {
         bicycles=(0, 0),
         setback_m=(0.3, 1.5),
     ),
-    "open": Layout(
+    "open": SceneLayout(
         share=0.07,
         sides=("none",),
         ends=("none", "hills"),
@@ -141,7 +141,7 @@ LAYOUTS = {
         persons=(0, 3),
         bicycles=(0, 4),
     ),
-    "across": Layout(
+    "across": SceneLayout(
         share=0.12,
         sides=("none",),
         ends=("houses", "fence", "hedge"),
@@ -204,7 +204,7 @@ def render_street(
     return image, label_ids, instance_ids
 
 
-def _leave_out(layout: Layout, rng: Rng, probability: float) -> Layout:
+def _leave_out(layout: SceneLayout, rng: Rng, probability: float) -> SceneLayout:
     """Take all cars, persons or bicycles from a scene, each by its own chance."""
     stays = rng.random(3) >= probability
     counts = (layout.cars, layout.persons, layout.bicycles)
@@ -241,7 +241,7 @@ def _choose_camera(rng: Rng, settings: StreetsSettings) -> Camera:
     )
 
 
-def _choose_ground(rng: Rng, layout: Layout) -> Ground:
+def _choose_ground(rng: Rng, layout: SceneLayout) -> Ground:
     lane = rng.uniform(2.6, 3.4)
     left, right = rng.uniform(*layout.walk_m, 2) * (rng.random(2) > (0 if layout.across else 0.12))
     return Ground(
@@ -256,13 +256,15 @@ def _choose_ground(rng: Rng, layout: Layout) -> Ground:
     )
 
 
-def _choose_crossing(rng: Rng, layout: Layout) -> float:
+def _choose_crossing(rng: Rng, layout: SceneLayout) -> float:
     if layout.across:
         return rng.uniform(5.5, 8.5)
     return rng.uniform(5, 12) if "towers" in layout.ends else rng.uniform(16, 60)
 
 
-def _paint_surroundings(canvas: Canvas, camera: Camera, rng: Rng, layout: Layout, ground: Ground, weather: str) -> None:
+def _paint_surroundings(
+    canvas: Canvas, camera: Camera, rng: Rng, layout: SceneLayout, ground: Ground, weather: str
+) -> None:
     end = str(rng.choice(layout.ends))
     if end == "hills" or (layout.grass and rng.random() < 0.3):
         paint_hills(canvas, camera, rng)
@@ -298,7 +300,7 @@ def _paint_end(canvas: Canvas, camera: Camera, rng: Rng, kind: str, z: float, we
 
 
 def _plant(
-    canvas: Canvas, camera: Camera, rng: Rng, layout: Layout, ground: Ground, edges: tuple[float, float]
+    canvas: Canvas, camera: Camera, rng: Rng, layout: SceneLayout, ground: Ground, edges: tuple[float, float]
 ) -> None:
     """Trees and lamp posts along the street, far ones first."""
     for z in np.sort(rng.uniform(7, 30, rng.integers(*layout.trees, endpoint=True)))[::-1]:
@@ -312,7 +314,7 @@ def _plant(
         paint_pole(canvas, camera, rng, float(x), min(z, ground.crossing_z + 1) if ground.across else z)
 
 
-def _place_objects(canvas: Canvas, camera: Camera, rng: Rng, layout: Layout, ground: Ground) -> None:
+def _place_objects(canvas: Canvas, camera: Camera, rng: Rng, layout: SceneLayout, ground: Ground) -> None:
     """All things, far ones first."""
     placed = [("car", *_car_spot(rng, ground)) for _ in range(rng.integers(*layout.cars, endpoint=True))]
     for kind, counts in (("person", layout.persons), ("bicycle", layout.bicycles)):
@@ -357,7 +359,7 @@ def _walk_spot(rng: Rng, ground: Ground) -> tuple[float, float]:
     return (left if rng.random() < 0.5 else right), z
 
 
-def _place_group(rng: Rng, layout: Layout, ground: Ground) -> list[tuple[float, float, str, int]]:
+def _place_group(rng: Rng, layout: SceneLayout, ground: Ground) -> list[tuple[float, float, str, int]]:
     """Members of a group, too close to tell apart; most scenes have none."""
     kinds = [kind for kind, counts in (("person", layout.persons), ("bicycle", layout.bicycles)) if counts[1]]
     if rng.random() > 0.14 or not kinds:
