@@ -18,16 +18,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+import pseudogt
 from models.checkpoints import load_checkpoint, save_checkpoint
+from pseudogt.files.io import write_json
 
 Batch = Mapping[str, Tensor]
 
@@ -165,6 +168,35 @@ def train(
                     raise SystemExit(128 + signal.SIGTERM)
             progress.close()
         return run.describe()
+
+
+class SavedModel(Protocol):
+    """A model that can be written with the settings of its training."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of its training."""
+
+    def save(self, path: Path) -> None:
+        """Write a self-contained model file."""
+
+
+def write_training(out: Path, model: SavedModel, record: Mapping[str, Any], checkpoint: Path) -> None:
+    """Write the result of a training and remove its checkpoint.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of ``model.pt`` and ``record.json``.
+    model : SavedModel
+    record : mapping
+        That of :func:`train` and what else is known of the training; settings and versions are added.
+    checkpoint : Path
+    """
+    model.save(out / "model.pt")
+    versions = {"pseudogt": pseudogt.__version__, "torch": torch.__version__, "torchvision": torchvision.__version__}
+    write_json(out / "record.json", {**record, "settings": model.settings, "versions": versions})
+    checkpoint.unlink(missing_ok=True)
 
 
 def learning_rate_at(step: int, plan: TrainingPlan) -> float:

@@ -240,3 +240,10 @@ def measure_thing_radius(box_xyxy: ArrayLike, shape: tuple[int, int]) -> NDArray
     right, bottom = grow_x * (x1 == shape[1]), grow_y * (y1 == shape[0])
     radius = measure_box_radius(top + height + bottom, left + width + right)
     return radius[top : top + height, left : left + width]
+
+
+def scale_boxes(boxes_xyxy: NDArray[np.int32], size: tuple[int, int], to: tuple[int, int]) -> NDArray[np.int32]:
+    """Boxes ``(N, 4)`` of an image of ``size`` (H, W) for the image resized ``to``, rounded outwards."""
+    factor = np.array([to[1] / size[1], to[0] / size[0]])
+    low, high = np.floor(boxes_xyxy[:, :2] * factor), np.ceil(boxes_xyxy[:, 2:] * factor)
+    return np.hstack([low, high]).astype(np.int32)

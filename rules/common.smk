@@ -169,7 +169,7 @@ def settings(section):
 def round_settings(wildcards):
     """Section `rounds` for the training of one round, to which it does not matter how many may follow."""
     number = int(wildcards.round) + 1
-    values = CONFIG.rounds.model_dump(mode="json", exclude={"merge_box_masks"})
+    values = CONFIG.rounds.model_dump(mode="json", exclude={"box_mask_rounds"})
     return json.dumps(values | {"max": max(number, CONFIG.rounds.min)}, sort_keys=True)
 
 
@@ -232,15 +232,15 @@ def get_scores(wildcards):
     return f"{RESULTS}/predictions/{round - 1}/{wildcards.shard}.h5"
 
 
-def get_cams(wildcards):
+def get_first_scores(wildcards):
     """What round 0 was made from takes part in the labels of later rounds if it has a weight there."""
-    is_needed = int(wildcards.round) and CONFIG.labels.cam_weight
+    is_needed = int(wildcards.round) and CONFIG.labels.first_scores_weight
     return f"{RESULTS}/{FIRST_SCORES}/{wildcards.shard}.h5" if is_needed else []
 
 
 def get_box_masks(wildcards):
     """Box masks take part in the labels of the first rounds only, and where there are boxes."""
-    if CONFIG.method == "jtsm" or int(wildcards.round) >= CONFIG.rounds.merge_box_masks:
+    if CONFIG.method == "jtsm" or int(wildcards.round) >= CONFIG.rounds.box_mask_rounds:
         return []
     return f"{RESULTS}/box_masks/{wildcards.shard}"
 

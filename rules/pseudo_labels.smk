@@ -114,7 +114,7 @@ rule labels_shard:
         shard=f"{RESULTS}/index/{{shard}}.json",
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
         scores=get_scores,
-        cams=get_cams,
+        first_scores=get_first_scores,
         box_masks=get_box_masks,
         instances=get_instances,
         full_labels=get_full_labels,
@@ -133,7 +133,7 @@ rule labels_shard:
         mem_mb=memory("labels"),
         runtime=minutes("labels"),
     params:
-        cams=lambda wildcards, input: flag("cams", input.cams),
+        first_scores=lambda wildcards, input: flag("first-scores", input.first_scores),
         box_masks=lambda wildcards, input: flag("box-masks", input.box_masks),
         instances=lambda wildcards, input: flag("instances", input.instances),
         full_labels=lambda wildcards, input: flag("full-labels", input.full_labels),
@@ -146,7 +146,7 @@ rule labels_shard:
         "labels: round {wildcards.round}, {wildcards.shard}"
     shell:
         "python -m pseudogt.stages.labels --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--scores {input.scores:q} {params.cams} {params.box_masks} {params.instances} {params.previous} "
+        "--scores {input.scores:q} {params.first_scores} {params.box_masks} {params.instances} {params.previous} "
         "{params.full_labels} --round {wildcards.round} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 

@@ -189,6 +189,31 @@ class ClassifierModel:
     sharpness: float
     settings: dict[str, Any]
 
+    @classmethod
+    def build(
+        cls,
+        classes: ClassTable,
+        *,
+        backbone: str,
+        weights: str | None,
+        levels: int,
+        channels: int,
+        scale: float,
+        sharpness: float,
+        seed: int,
+        settings: dict[str, Any],
+    ) -> ClassifierModel:
+        """Build an untrained classifier; see :func:`build_tag_classifier`."""
+        torch.manual_seed(seed)
+        architecture: dict[str, Any] = {
+            "backbone": backbone,
+            "class_count": len(classes),
+            "levels": levels,
+            "channels": channels,
+        }
+        network = build_tag_classifier(**architecture, weights=weights)
+        return cls(network, architecture, classes, scale, sharpness, settings)
+
     def save(self, path: Path) -> None:
         """Write a self-contained model file."""
         state = {

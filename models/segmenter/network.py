@@ -77,6 +77,34 @@ class PanopticModel:
     scale: float
     settings: dict[str, Any]
 
+    @classmethod
+    def build(
+        cls,
+        classes: ClassTable,
+        *,
+        backbone: str,
+        weights: str | None,
+        decoder_channels: int,
+        scale: float,
+        seed: int,
+        settings: dict[str, Any],
+        init: Path | None = None,
+    ) -> PanopticModel:
+        """Build an untrained model, or one with the weights of the model file ``init``."""
+        torch.manual_seed(seed)
+        architecture: dict[str, Any] = {
+            "backbone": backbone,
+            "class_count": len(classes),
+            "decoder_channels": decoder_channels,
+        }
+        network = build_panoptic_network(**architecture, weights=weights)
+        if init is not None:
+            first = cls.load(init)
+            if first.architecture != architecture or first.classes != classes:
+                raise ValueError(f"{init}: trained with another network or class table; start from scratch")
+            network.load_state_dict(first.network.state_dict())
+        return cls(network, architecture, classes, scale, settings)
+
     def save(self, path: Path | str) -> None:
         """Write a file that :meth:`load` reads."""
         state = {

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Plan = TypeVar("Plan", bound="DataclassInstance")
 
 
 class Section(BaseModel):
     """A frozen config section in which an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def fill(self, plan: type[Plan], **others: Any) -> Plan:
+        """Build a dataclass of plain values from the settings that its fields are named after, and ``others``."""
+        names = {f.name for f in dataclasses.fields(plan)} & type(self).model_fields.keys() - others.keys()
+        return plan(**{name: getattr(self, name) for name in names}, **others)
 
 
 def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:

@@ -23,14 +23,14 @@ class LabelsSettings(Section):
         description="Scores of a model are averaged over regions of even colour before the best class is taken; the "
         "larger, the larger the regions, 0 = off. CAM labels have their own setting.",
     )
-    cam_weight: float = Field(
+    first_scores_weight: float = Field(
         0.0,
         ge=0,
         le=1,
         description="Later rounds: weight of the CAMs' scores in a mean with the model's. The rounds amplify what the "
         "model gets wrong, the CAMs hold it back.",
     )
-    min_confidence_cams: float = Field(
+    min_confidence_first: float = Field(
         0.0, ge=0, le=1, description="Round 0: pixels whose CAM label is less sure are ignored."
     )
     min_confidence: float = Field(
@@ -42,11 +42,6 @@ class LabelsSettings(Section):
     )
     check_crop_tags: bool = Field(
         True, description="Ignore pixels whose class lacks a tag in a crop that covers them; matters for `gate: tags`."
-    )
-    merge_box_masks: bool = Field(
-        True,
-        description="Let box masks decide where things are, in the rounds that `rounds.merge_box_masks` names; later "
-        "the scores decide.",
     )
     keep_unsure_things: bool = Field(
         True,
@@ -61,7 +56,7 @@ class LabelsSettings(Section):
         "0 = never.",
     )
     fill_keeps_things: bool = Field(True, description="Filling a box spares the pixels of other things.")
-    instances: Literal["nearest", "ignore"] = Field(
+    overlap: Literal["nearest", "ignore"] = Field(
         "nearest",
         description="A pixel in several boxes of its class belongs to the box whose middle is nearest, measured in "
         "box sizes, or to none as in the paper.",

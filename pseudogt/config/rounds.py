@@ -25,7 +25,7 @@ class RoundsSettings(Section):
     init: Literal["previous", "scratch"] = Field(
         "previous", description="Whether a round starts from the weights of the round before or from the first weights."
     )
-    merge_box_masks: int = Field(
+    box_mask_rounds: int = Field(
         5,
         ge=0,
         description="Box masks are merged into the labels of this many rounds; later the model is trusted alone.",

@@ -16,10 +16,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.images import PNG_FAST, decode_image
-from pseudogt.files.io import read_json, replace_atomically
+from pseudogt.files.io import read_json, replace_atomically, write_json
 
 PANOPTIC_JSON = "panoptic.json"
 
@@ -65,10 +66,12 @@ class LabelWriter:
             }
         )
 
+    def copy(self, source: LabelFolder, image_id: str) -> None:
+        """Take over the label of an image as it is, without scores."""
+        self.add(image_id, source.read(image_id), crowd_ids=source.crowd_ids(image_id))
+
     def finish(self) -> None:
         """Write ``panoptic.json``."""
-        from pseudogt.files.io import write_json
-
         categories = self._classes.to_categories()
         background = self._classes.background_category_id
         if any(s["category_id"] == background for a in self._annotations for s in a["segments_info"]):
@@ -100,8 +103,6 @@ def describe_segments(panoptic_id: NDArray[np.int32], crowd_ids: set[int], score
 
 
 def _bounding_boxes(index: NDArray[np.intp], count: int) -> list[list[int]]:
-    from scipy.ndimage import find_objects
-
     found = find_objects(index + 1, max_label=count)
     boxes = []
     for slices in found:
@@ -150,6 +151,14 @@ class LabelFolder:
     def segments(self, image_id: str) -> list[dict]:
         """``segments_info`` of one image."""
         return json.loads(self._segments[image_id])
+
+    def crowd_ids(self, image_id: str) -> set[int]:
+        """Panoptic ids of the segments of one image that are crowds."""
+        return {segment["id"] for segment in self.segments(image_id) if segment["iscrowd"]}
+
+    def scores(self, image_id: str) -> dict[int, float]:
+        """Scores of the segments of one image that have one, by panoptic id."""
+        return {segment["id"]: segment["score"] for segment in self.segments(image_id) if "score" in segment}
 
 
 def read_label_folders(folders: Iterable[Path | str]) -> dict[str, LabelFolder]:

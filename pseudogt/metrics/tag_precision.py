@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +32,21 @@ def average_precisions(scores: NDArray[np.floating], tags: NDArray[np.bool_]) ->
     if scores.shape != tags.shape:
         raise ValueError(f"scores {scores.shape} and tags {tags.shape} differ in shape")
     return np.array([_average_precision(s, t) for s, t in zip(scores.T, tags.T, strict=True)])
+
+
+def summarise_tag_precision(
+    scores: NDArray[np.floating], tags: NDArray[np.bool_], names: Sequence[str]
+) -> dict[str, Any]:
+    """Mean average precision ``map`` and ``ap`` by class name, of :func:`average_precisions`; None where undefined."""
+    precisions = average_precisions(scores, tags)
+    known = precisions[~np.isnan(precisions)]
+    return {
+        "map": round(float(known.mean()), 6) if len(known) else None,
+        "ap": {
+            name: None if np.isnan(value) else round(float(value), 6)
+            for name, value in zip(names, precisions, strict=True)
+        },
+    }
 
 
 def _average_precision(scores: NDArray[np.floating], tags: NDArray[np.bool_]) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,6 @@ from pseudogt.classes import (
     find_crowds,
     panoptic_to_semantic,
 )
-from pseudogt.config.labels import LabelsSettings
 from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
@@ -39,38 +40,38 @@ def find_allowed_classes(weak: ImageWeakLabels, classes: ClassTable, gate: str) 
 def mix_scores(
     scores: NDArray[np.float32],
     train_ids: NDArray[np.uint8],
-    cams: NDArray[np.float32],
-    cam_ids: NDArray[np.uint8],
-    cam_weight: float,
+    first_scores: NDArray[np.float32],
+    first_ids: NDArray[np.uint8],
+    first_scores_weight: float,
 ) -> NDArray[np.float32]:
-    """Weighted mean of a model's scores and the CAMs', which hold back what the rounds would amplify.
+    """Weighted mean of a model's scores and the first scores, which hold back what the rounds would amplify.
 
-    A model trained on its own labels enlarges their mistakes from round to round; the CAMs come
-    from the tags, which do not change.
+    A model trained on its own labels enlarges their mistakes from round to round; the first
+    scores come from the tags, which do not change.
 
     Parameters
     ----------
     scores : (T, H, W) float32
         In [0, 1].
     train_ids : (T,) uint8
-    cams : (S, H, W) float32
+    first_scores : (S, H, W) float32
         In [0, 1].
-    cam_ids : (S,) uint8
-    cam_weight : float
-        Weight of ``cams`` in [0, 1].
+    first_ids : (S,) uint8
+    first_scores_weight : float
+        Weight of ``first_scores`` in [0, 1].
 
     Returns
     -------
     (T, H, W) float32
-        Classes without a CAM keep their share of the model's scores; CAMs of other classes are left out.
+        Classes without first scores keep their share of the model's scores; first scores of other classes are left out.
     """
-    if scores.shape[1:] != cams.shape[1:]:
-        raise ValueError(f"scores {scores.shape} and CAMs {cams.shape} differ in size")
-    mixed = scores * np.float32(1 - cam_weight)
+    if scores.shape[1:] != first_scores.shape[1:]:
+        raise ValueError(f"scores {scores.shape} and first scores {first_scores.shape} differ in size")
+    mixed = scores * np.float32(1 - first_scores_weight)
     positions = {int(train_id): row for row, train_id in enumerate(train_ids)}
-    for cam, train_id in zip(cams, cam_ids.tolist(), strict=True):
+    for first, train_id in zip(first_scores, first_ids.tolist(), strict=True):
         if train_id in positions:
-            mixed[positions[train_id]] += np.float32(cam_weight) * cam
+            mixed[positions[train_id]] += np.float32(first_scores_weight) * first
     return mixed
 
 
@@ -112,17 +113,43 @@ def find_unboxed_things(weak: ImageWeakLabels, classes: ClassTable) -> NDArray[n
     return np.flatnonzero(possible).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class CleaningSteps:
+    """Which steps of WSPS ``clean_label`` are taken, and how far.
+
+    Attributes
+    ----------
+    min_confidence : float
+        Pixels that are less sure are ignored.
+    check_crop_tags : bool
+        Ignore pixels whose class lacks a tag in a crop that covers them.
+    keep_unsure_things : bool
+        Where box masks are unsure, keep the things of the label.
+    box_prior : bool
+        Ignore thing pixels outside the boxes of their class.
+    fill_below : float
+        A box whose class covers less than this share of it is filled; 0 = never.
+    fill_keeps_things : bool
+        Filling a box spares the pixels of other things.
+    """
+
+    min_confidence: float
+    check_crop_tags: bool
+    keep_unsure_things: bool
+    box_prior: bool
+    fill_below: float
+    fill_keeps_things: bool
+
+
 def clean_label(
     label: NDArray[np.uint8],
     confidence: NDArray[np.float32],
     weak: ImageWeakLabels,
     classes: ClassTable,
     box_masks: NDArray[np.uint8] | None,
-    settings: LabelsSettings,
-    *,
-    min_confidence: float,
+    steps: CleaningSteps,
 ) -> NDArray[np.uint8]:
-    """The five cleaning steps of WSPS ``clean_label``, each as far as the settings ask for it.
+    """The five cleaning steps of WSPS ``clean_label``, each as far as it is asked for.
 
     Differs from the paper: pixels of a class of which nobody knows whether it is in the image are
     ignored.
@@ -136,40 +163,39 @@ def clean_label(
     classes : ClassTable
     box_masks : (H, W) uint8 or None
         Train ids of things, ``BACKGROUND`` or ``IGNORE_LABEL``; None leaves the merge out.
-    settings : LabelsSettings
-    min_confidence : float
+    steps : CleaningSteps
 
     Returns
     -------
     (H, W) uint8
         Train ids and ``IGNORE_LABEL``.
     """
-    cleaned = threshold_scores(label, confidence, threshold=min_confidence)
+    cleaned = threshold_scores(label, confidence, threshold=steps.min_confidence)
     cleaned[np.isin(cleaned, weak.unknown_ids)] = IGNORE_LABEL
-    if settings.check_crop_tags and len(weak.crops_xyxy):
+    if steps.check_crop_tags and len(weak.crops_xyxy):
         cleaned = check_crop_tags(cleaned, weak.crops_xyxy, weak.crop_tags)
     unboxed = find_unboxed_things(weak, classes)
     boxed = np.setdiff1d(classes.thing_ids, unboxed)
-    if settings.merge_box_masks and box_masks is not None:
+    if box_masks is not None:
         cleaned = merge_box_masks(
             box_masks,
             cleaned,
             stuff_ids=np.concatenate([classes.stuff_ids, unboxed]),
             thing_ids=boxed,
             background=BACKGROUND,
-            keep_unsure_things=settings.keep_unsure_things,
+            keep_unsure_things=steps.keep_unsure_things,
         )
-    if settings.box_prior:
+    if steps.box_prior:
         masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, label.shape)
         cleaned = apply_box_prior(cleaned, masks, thing_ids=boxed)
-    if settings.fill_below:
+    if steps.fill_below:
         cleaned = fill_low_coverage(
             cleaned,
             weak.boxes_xyxy,
             weak.box_classes,
             weak.box_iscrowd,
-            threshold=settings.fill_below,
-            keep_things=settings.fill_keeps_things,
+            threshold=steps.fill_below,
+            keep_things=steps.fill_keeps_things,
             stuff_ids=classes.stuff_ids.tolist(),
             whole_box=True,
         )
@@ -208,7 +234,7 @@ def assign_boxes(
 
 
 def make_panoptic(
-    semantic: NDArray[np.uint8], weak: ImageWeakLabels, classes: ClassTable, instances: str
+    semantic: NDArray[np.uint8], weak: ImageWeakLabels, classes: ClassTable, overlap: str
 ) -> tuple[NDArray[np.int32], set[int]]:
     """The instance step: panoptic ids ``(H, W) int32`` and those of them that are crowds.
 
@@ -217,7 +243,7 @@ def make_panoptic(
     semantic : (H, W) uint8
     weak : ImageWeakLabels
     classes : ClassTable
-    instances : {"nearest", "ignore"}
+    overlap : {"nearest", "ignore"}
         What becomes of pixels in several boxes of their class.
 
     Returns
@@ -226,7 +252,7 @@ def make_panoptic(
     crowd_ids : set of int
         Thing pixels that belong to no single box: groups.
     """
-    labelled, owner = assign_boxes(semantic, weak, instances)
+    labelled, owner = assign_boxes(semantic, weak, overlap)
     numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
     panoptic_id = compose_panoptic(labelled, owner, numbers, classes)
     return panoptic_id, find_crowds(panoptic_id, classes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.files.io import replace_atomically
@@ -39,6 +40,15 @@ def is_worth_another_round(fixed_losses: Sequence[float], settings: RoundsSettin
         fixed_losses[i] < min(fixed_losses[:i]) * (1 - settings.min_improvement)
         for i in range(done - settings.patience, done)
     )
+
+
+def count_steps(records: Sequence[Mapping[str, Any]], *, init: str) -> int:
+    """Optimiser steps in the last model's weights: of all trained rounds, or of the last if each starts anew.
+
+    ``records`` are the segmenter's; ``init`` is "previous" or "scratch".
+    """
+    trained = [int(record["steps"]) for record in records if not record["linked"]]
+    return sum(trained) if init == "previous" else trained[-1]
 
 
 def link_previous(previous: Path | str, path: Path | str) -> None:

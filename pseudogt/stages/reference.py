@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.files.io import read_json
-from pseudogt.stages.segmenter import train_segmenter, training_parser
+from pseudogt.pseudo_labels.rounds import count_steps
+from pseudogt.stages.segmenter import segmenter_parser, train_segmenter
 from pseudogt.workflow.cli import parse_settings, run_stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train the reference."""
-    parser = training_parser(__doc__)
+    parser = segmenter_parser(__doc__)
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="record.json of the segmenter's rounds")
     arguments = parser.parse_args(argv)
     rounds = parse_settings(RoundsSettings, arguments.rounds)
-    settings = parse_settings(SegmenterSettings, arguments.settings)
-    steps = count_steps([read_json(path) for path in arguments.records], rounds)
-    train_segmenter(arguments, settings, steps=steps, init=None, facts={"subject": "reference"})
-
-
-def count_steps(records: Sequence[Mapping[str, Any]], rounds: RoundsSettings) -> int:
-    """Optimiser steps in the last model's weights: of all trained rounds, or of the last if each starts anew."""
-    trained = [int(record["steps"]) for record in records if not record["linked"]]
-    return sum(trained) if rounds.init == "previous" else trained[-1]
+    train_segmenter(
+        arguments.shards,
+        arguments.weak_labels,
+        arguments.labels,
+        parse_settings(SegmenterSettings, arguments.settings),
+        steps=count_steps([read_json(path) for path in arguments.records], init=rounds.init),
+        init=None,
+        facts={"subject": "reference"},
+        out=arguments.out,
+        scratch=arguments.scratch,
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,15 @@ class ImageWeakLabels:
     def possible(self) -> NDArray[np.bool_]:
         """Classes ``(C,)`` that may be in the image: those that are, and those of which nobody knows."""
         return self.tags | ~self.known
+
+    def without_boxes(self) -> ImageWeakLabels:
+        """The same, less the boxes."""
+        return replace(
+            self,
+            boxes_xyxy=self.boxes_xyxy[:0],
+            box_classes=self.box_classes[:0],
+            box_iscrowd=self.box_iscrowd[:0],
+        )
 
 
 def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], classes: ClassTable) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -46,4 +47,14 @@ def stage_parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser for a stage; ``--settings`` is its config section as JSON."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", required=True, help="the stage's config section as JSON")
+    return parser
+
+
+def training_parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser for a stage that trains on shards."""
+    parser = stage_parser(description)
+    parser.add_argument("--shards", type=Path, nargs="+", required=True)
+    parser.add_argument("--weak-labels", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of model.pt and record.json")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for the checkpoint of an unfinished run")
     return parser

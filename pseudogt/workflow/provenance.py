@@ -57,6 +57,23 @@ def compute_input_digest(facts: Any, inputs: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+def name_checkpoint(scratch: Path, stage: str, facts: Any, inputs: Iterable[Path]) -> Path:
+    """Path of the state of an unfinished training, named by all that determines it.
+
+    Parameters
+    ----------
+    scratch : Path
+        Folder.
+    stage : str
+        Its module, as in ``pseudogt.stages.segmenter``: the code counts.
+    facts
+        Settings and other plain values.
+    inputs : iterable of Path
+        Files, and folders of files, that the training reads.
+    """
+    return scratch / f"{compute_input_digest([compute_code_digest(stage), facts], inputs)}.pt"
+
+
 def compute_image_digests(weak_labels: Mapping[str, Any]) -> dict[str, str]:
     """Digest of what a weak-label document says of each image, by image id; numbers of annotations don't count.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.classifier import training
+from models.classifier.network import ClassifierModel
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.files.images import write_png
 from pseudogt.files.index import ImageRecord, write_shard
@@ -146,7 +148,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
 ) -> None:
     changes = {"steps": 6, "checkpoint_every_s": 0.0}
     train(data, tmp_path / "whole", **changes)
-    load = classifier.make_tag_batch
+    load = training.make_tag_batch
     calls = 0
 
     def fail_later(*arguments: object) -> object:
@@ -156,13 +158,13 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
             raise KeyboardInterrupt
         return load(*arguments)
 
-    monkeypatch.setattr(classifier, "make_tag_batch", fail_later)
+    monkeypatch.setattr(training, "make_tag_batch", fail_later)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "resumed", **changes)
     assert list((tmp_path / "resumed" / "scratch").glob("*.pt"))
-    monkeypatch.setattr(classifier, "make_tag_batch", load)
+    monkeypatch.setattr(training, "make_tag_batch", load)
     train(data, tmp_path / "resumed", **changes)
-    whole, resumed = (classifier.ClassifierModel.load(tmp_path / n / "model.pt") for n in ("whole", "resumed"))
+    whole, resumed = (ClassifierModel.load(tmp_path / n / "model.pt") for n in ("whole", "resumed"))
     for name, tensor in whole.network.state_dict().items():
         assert tensor.equal(resumed.network.state_dict()[name]), name
 

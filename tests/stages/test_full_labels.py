@@ -14,7 +14,7 @@ from pseudogt.config.labels import LabelsSettings
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder, panoptic_to_rgb, write_labels
-from pseudogt.pseudo_labels.refinement import clean_label
+from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label
 from pseudogt.stages.export import main as export
 from pseudogt.stages.full_labels import main
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
@@ -149,8 +149,8 @@ def test_a_tag_without_boxes_leaves_things_to_the_scores():
             "x", 20, 30, boxes, np.full(len(boxes), 2, np.uint8), np.zeros(len(boxes), bool), np.array([1, 0, 1], bool),
             np.zeros((0, 4), np.int32), np.zeros((0, 3), bool),
         )  # fmt: skip
-        settings = LabelsSettings(fill_below=0)
-        return clean_label(label, confidence, weak, CLASSES, nothing, settings, min_confidence=0)
+        steps = LabelsSettings(fill_below=0).fill(CleaningSteps, min_confidence=0)
+        return clean_label(label, confidence, weak, CLASSES, nothing, steps)
 
     np.testing.assert_array_equal(clean([]), label)
     assert not (clean([[20, 12, 28, 18]]) == 2).any()

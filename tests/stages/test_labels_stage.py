@@ -84,16 +84,16 @@ def test_cams_may_take_part_in_later_rounds(panoptic_dataset, scores, tmp_path):
             model.add(image_id, np.stack([np.zeros((16, 24)), np.ones((16, 24))]), np.array([ROAD, SKY]))
     arguments = (panoptic_dataset, tmp_path / "0", tmp_path / "sky.h5", 1)
     model_only = make_labels(*arguments, fill_below=0).read("image0")
-    mixed = make_labels(*arguments, ("--cams", scores), fill_below=0, cam_weight=0.6).read("image0")
+    mixed = make_labels(*arguments, ("--first-scores", scores), fill_below=0, first_scores_weight=0.6).read("image0")
     assert np.unique(model_only).tolist() == [2000]
     assert (mixed[34, 0], mixed[4, 4]) == (1000, 2000)
-    with pytest.raises(ValueError, match="give --cams"):
-        make_labels(*arguments, cam_weight=0.6)
+    with pytest.raises(ValueError, match="give --first-scores"):
+        make_labels(*arguments, first_scores_weight=0.6)
 
 
 def test_unsure_pixels_are_ignored_but_empty_boxes_filled(panoptic_dataset, tmp_path):
     unsure = write_truth_as_scores(panoptic_dataset, tmp_path / "unsure.h5", confidence=100)
-    found = make_labels(panoptic_dataset, tmp_path / "0", unsure, min_confidence_cams=0.5)
+    found = make_labels(panoptic_dataset, tmp_path / "0", unsure, min_confidence_first=0.5)
     assert set(np.unique(found.read("image0"))) == {0, 3001, 3002}
 
 
@@ -103,7 +103,7 @@ def test_box_masks_decide_where_things_are(panoptic_dataset, scores, tmp_path):
     extra = ("--box-masks", masks)
     found = make_labels(panoptic_dataset, tmp_path / "0", scores, extra=extra, fill_below=0)
     assert not (found.read("image0") // 1000 == 3).any()
-    without = make_labels(panoptic_dataset, tmp_path / "1", scores, extra=extra, fill_below=0, merge_box_masks=False)
+    without = make_labels(panoptic_dataset, tmp_path / "1", scores, fill_below=0)
     assert (without.read("image0") // 1000 == 3).any()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable
-from pseudogt.config.labels import LabelsSettings
 from pseudogt.pseudo_labels.refinement import (
+    CleaningSteps,
     adopt_instances,
     choose_classes,
     clean_label,
@@ -19,7 +21,14 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 
 SKY, ROAD, CAR = 0, 1, 2
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
-PLAIN = LabelsSettings(check_crop_tags=False, merge_box_masks=False, box_prior=False, fill_below=0)
+PLAIN = CleaningSteps(
+    min_confidence=0.0,
+    check_crop_tags=False,
+    keep_unsure_things=True,
+    box_prior=False,
+    fill_below=0,
+    fill_keeps_things=True,
+)
 
 
 def weak_labels(boxes=(), crowd=None, tags=(True, True, True), crops=(), crop_tags=(), size=(2, 6)):
@@ -36,10 +45,10 @@ def weak_labels(boxes=(), crowd=None, tags=(True, True, True), crops=(), crop_ta
     )
 
 
-def clean(label, weak, settings, box_masks=None, confidence=1.0, min_confidence=0.0):
+def clean(label, weak, steps, box_masks=None, confidence=1.0):
     label = np.array(label, np.uint8)
     sure = np.full(label.shape, confidence, np.float32)
-    return clean_label(label, sure, weak, CLASSES, box_masks, settings, min_confidence=min_confidence)
+    return clean_label(label, sure, weak, CLASSES, box_masks, steps)
 
 
 def test_mixed_scores_are_the_weighted_mean_of_the_same_class():
@@ -106,17 +115,16 @@ def test_gates():
 
 def test_steps_switched_off_change_nothing():
     label = [[CAR, SKY, ROAD, CAR, IGNORE_LABEL, SKY]]
-    masks = np.full((1, 6), CAR, np.uint8)
-    assert clean(label, weak_labels(size=(1, 6)), PLAIN, masks).tolist() == label
+    assert clean(label, weak_labels(size=(1, 6)), PLAIN).tolist() == label
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"check_crop_tags": True}, [CAR, IGNORE_LABEL, CAR, CAR, SKY, SKY]),
-        ({"merge_box_masks": True}, [CAR, CAR, CAR, IGNORE_LABEL, SKY, SKY]),
+        ({"merges": True}, [CAR, CAR, CAR, IGNORE_LABEL, SKY, SKY]),
         (
-            {"merge_box_masks": True, "keep_unsure_things": False},
+            {"merges": True, "keep_unsure_things": False},
             [CAR, CAR, IGNORE_LABEL, IGNORE_LABEL, SKY, SKY],
         ),
         ({"box_prior": True}, [CAR, SKY, CAR, IGNORE_LABEL, SKY, SKY]),
@@ -127,13 +135,14 @@ def test_each_step_by_itself(change, expected):
     weak = weak_labels([[0, 0, 3, 1]], crops=[[0, 0, 3, 1]], crop_tags=[[False, True, True]], size=(1, 6))
     masks = np.array([[CAR, CAR, IGNORE_LABEL, BACKGROUND, BACKGROUND, IGNORE_LABEL]], np.uint8)
     label = [[CAR, SKY, CAR, CAR, SKY, SKY]]
-    assert clean(label, weak, PLAIN.model_copy(update=change), masks).tolist() == [expected]
+    masks = masks if change.pop("merges", False) else None
+    assert clean(label, weak, replace(PLAIN, **change), masks).tolist() == [expected]
 
 
 def test_unsure_pixels_are_ignored_before_boxes_are_filled():
     weak = weak_labels([[0, 0, 2, 1]], size=(1, 3))
-    settings = PLAIN.model_copy(update={"fill_below": 0.5})
-    cleaned = clean([[CAR, CAR, SKY]], weak, settings, confidence=0.4, min_confidence=0.5)
+    steps = replace(PLAIN, fill_below=0.5, min_confidence=0.5)
+    cleaned = clean([[CAR, CAR, SKY]], weak, steps, confidence=0.4)
     assert cleaned.tolist() == [[CAR, CAR, IGNORE_LABEL]]
 
 

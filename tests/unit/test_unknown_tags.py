@@ -10,7 +10,7 @@ from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions,
 from models.classifier.network import candidate_map_loss, keep_candidates, pool_regions, presence_loss, region_tag_loss
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.config.labels import LabelsSettings
-from pseudogt.pseudo_labels.refinement import clean_label, find_allowed_classes
+from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label, find_allowed_classes
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
@@ -87,7 +87,7 @@ def test_labels_of_unknown_classes_are_ignored():
     label = np.array([[0, 1, 2, 1]], np.uint8).repeat(32, 0).repeat(12, 1)
     cleaned = clean_label(
         label, np.ones(label.shape, np.float32), make_weak([1, 0, 0], [1]), CLASSES, None,
-        LabelsSettings(box_prior=False, fill_below=0), min_confidence=0.0,
+        LabelsSettings(box_prior=False, fill_below=0).fill(CleaningSteps, min_confidence=0.0),
     )  # fmt: skip
     assert np.unique(cleaned[:, 12:24]).tolist() == [IGNORE_LABEL] and (cleaned[:, :12] == 0).all()
     assert (label == np.array([[0, 1, 2, 1]]).repeat(12, 1)).all()

@@ -1,0 +1,156 @@
+"""Applying the tag classifier to an image: class scores, and a label with its confidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.classifier.gradcam import compute_gradcams
+from models.classifier.network import STRIDE, ClassifierModel, pool_regions, resize_for_classifier
+from models.training import autocast, choose_precision
+from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
+from pseudogt.pseudo_labels.cams import choose_label, normalise_cams, normalise_logits, stitch_crops
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+Maps = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CamPlan:
+    """How the classifier's maps become scores and a label.
+
+    Attributes
+    ----------
+    method : {"probability", "gradcam"}
+        Softmax over the possible classes of the score map, or Grad-CAM of ``layer``.
+    layer : str
+        Dotted name of a module of the network.
+    view : {"image", "crops"}
+        Whether the network sees the whole image, or each crop.
+    scales : tuple of float
+        Further factors of the image's size, whose maps are averaged.
+    things_in_boxes : bool
+        Whether a thing is possible inside its boxes only.
+    region_scale : float
+        Scores are averaged over regions of even colour of this scale; 0 leaves them as they are.
+    region_min_area_px : int
+        Smallest region, in pixels of the scaled image.
+    min_confidence : float
+        Pixels whose best score is lower get no label.
+    precision : {"auto", "fp32", "bf16"}
+    """
+
+    method: str
+    layer: str
+    view: str
+    scales: tuple[float, ...]
+    things_in_boxes: bool
+    region_scale: float
+    region_min_area_px: int
+    min_confidence: float
+    precision: str
+
+
+class CamLabel(NamedTuple):
+    """What the classifier says of an image.
+
+    Attributes
+    ----------
+    scores : (C, h, w) float32
+        At the network's stride.
+    label : (H, W) uint8
+        Train ids and ``IGNORE_LABEL``.
+    confidence : (H, W) uint8
+        The label's score times 255.
+    """
+
+    scores: Maps
+    label: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+
+
+def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: ClassifierModel, plan: CamPlan) -> CamLabel:
+    """Score and label an image ``(H, W, 3) uint8 RGB`` as far as its weak labels allow."""
+
+    def find_candidates(size: tuple[int, int]) -> NDArray[np.bool_]:
+        return candidate_classes(weak, model.classes, things_in_boxes=plan.things_in_boxes, size=size)
+
+    scaled = resize_for_classifier(image, model.scale)
+    grid = (scaled.shape[0] // STRIDE, scaled.shape[1] // STRIDE)
+    raw = np.mean([compute_maps(image, weak, model, plan, factor, grid) for factor in plan.scales], axis=0)
+    normalise = normalise_logits if plan.method == "probability" else normalise_cams
+    scores = normalise(raw, find_candidates(grid))
+
+    # At the scaled image's size again, so that no border of the candidates is blurred by the stride.
+    fine_candidates = find_candidates(scaled.shape[:2])
+    fine = normalise(resize_maps(raw, scaled.shape[:2]), fine_candidates)
+    if plan.region_scale:
+        regions = find_colour_regions(scaled, scale=plan.region_scale, min_area_px=plan.region_min_area_px)
+        fine = pool_over_regions(fine, regions)
+    label, confidence = choose_label(
+        resize_maps(fine, image.shape[:2]),
+        find_candidates(image.shape[:2]),
+        min_confidence=plan.min_confidence,
+    )
+    return CamLabel(scores, label, confidence)
+
+
+def compute_maps(
+    image: NDArray[np.uint8],
+    weak: ImageWeakLabels,
+    model: ClassifierModel,
+    plan: CamPlan,
+    factor: float,
+    grid: tuple[int, int],
+) -> Maps:
+    """Logits or Grad-CAMs ``(C, h, w)`` of an image, the mean over the image and its mirror image."""
+    scale = model.scale * factor
+    if plan.view == "image" or not len(weak.crops_xyxy):
+        tags = torch.from_numpy(weak.tags)[None]
+        return resize_maps(run_network(resize_for_classifier(image, scale)[None], tags, model, plan)[0], grid)
+    crops = np.stack([resize_for_classifier(image[y0:y1, x0:x1], scale) for x0, y0, x1, y1 in weak.crops_xyxy])
+    maps = run_network(crops, torch.from_numpy(weak.crop_tags), model, plan)
+    return stitch_crops(maps, weak.crops_xyxy, image.shape[:2], grid)
+
+
+def run_network(images: NDArray[np.uint8], tags: Tensor, model: ClassifierModel, plan: CamPlan) -> Maps:
+    """Compute maps ``(B, C, h, w)`` of images ``(B, H, W, 3)`` of one size, averaged over their mirror images.
+
+    A batch is an image with its mirror image (a crop set with its mirror images), whatever the
+    shard, so that results do not depend on which images share a shard.
+    """
+    device = next(model.network.parameters()).device
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(device).float()
+    batch = torch.cat([batch, batch.flip(-1)])
+    with autocast(choose_precision(plan.precision, device), device):
+        if plan.method == "gradcam":
+            layer = find_layer(model.network, plan.layer)
+            both = torch.cat([tags, tags]).to(device)
+            maps = compute_gradcams(model.network, layer, batch, both, score=lambda z: score_whole(z, model.sharpness))
+        else:
+            with torch.inference_mode():
+                maps = model.network(batch)
+    straight, mirrored = maps.float().chunk(2)
+    return ((straight + mirrored.flip(-1)) / 2).cpu().numpy()
+
+
+def score_whole(logits: Tensor, sharpness: float) -> Tensor:
+    """Score ``(B, C)`` of each whole image, pooled as in training."""
+    rows = torch.ones(len(logits), 1, logits.shape[2], device=logits.device)
+    columns = torch.ones(len(logits), 1, logits.shape[3], device=logits.device)
+    return pool_regions(logits, rows, columns, sharpness)[:, 0]
+
+
+def find_layer(network: nn.Module, name: str) -> nn.Module:
+    """Return a module of the network by its dotted name."""
+    try:
+        return network.get_submodule(name)
+    except AttributeError as error:
+        names = ", ".join(n for n, _ in network.named_modules() if n and n.count(".") < 3)
+        raise ValueError(f"layer {name!r} is no module of the classifier; some are {names}") from error

@@ -1,0 +1,123 @@
+"""Training the panoptic network: its samples, its losses, and the loss that decides when rounds stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.augmentation import Augmentation, jitter_colours
+from models.segmenter.batches import PanopticSample, index_candidates, make_batch
+from models.segmenter.losses import candidate_loss, centre_loss, offset_loss, semantic_loss
+from models.segmenter.network import choose_network_size
+from models.segmenter.targets import encode_targets, find_instance_targets
+from models.training_set import TrainingSet
+from pseudogt.boxes import scale_boxes
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
+from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+
+@dataclass(frozen=True)
+class SegmenterLoss:
+    """The weighted losses of a batch.
+
+    Attributes
+    ----------
+    class_weights : (C,)
+        See :func:`models.segmenter.losses.compute_class_weights`.
+    centre_weight, offset_weight, candidate_weight : float
+    """
+
+    class_weights: Tensor
+    centre_weight: float
+    offset_weight: float
+    candidate_weight: float
+
+    def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses by name of a batch of :func:`models.segmenter.batches.make_batch`."""
+        output = network(jitter_colours(batch["images"], batch["colour_factors"]))
+        semantic, instance, candidate_set = batch["maps"].long().unbind(-1)
+        logits = F.interpolate(output.semantic.float(), size=semantic.shape[1:], mode="bilinear", align_corners=False)
+        target = encode_targets(instance, batch["centres_yx"], batch["sizes"])
+        losses = {
+            "semantic": semantic_loss(logits, semantic, self.class_weights.to(logits.device)),
+            "centre": self.centre_weight * centre_loss(output.centre, target.centre, target.centre_weight),
+            "offset": self.offset_weight * offset_loss(output.offset, target.offset, target.offset_weight),
+        }
+        if self.candidate_weight:
+            possible = candidate_loss(logits, semantic, candidate_set, batch["candidates"])
+            losses["candidates"] = self.candidate_weight * possible
+        return losses
+
+
+@dataclass(frozen=True)
+class PanopticBatches:
+    """Augmented batches of the samples of a training set."""
+
+    samples: TrainingSet[PanopticSample]
+    augmentation: Augmentation
+
+    def load(self, indices: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Tensor]:
+        """Batch of the samples ``(B,)``."""
+        return make_batch([self.samples[i] for i in indices], self.augmentation, generator)
+
+
+def prepare_sample(
+    image: NDArray[np.uint8],
+    panoptic_id: NDArray[np.int32],
+    weak: ImageWeakLabels,
+    classes: ClassTable,
+    scale: float,
+) -> PanopticSample:
+    """Bring an image ``(H, W, 3)`` and its label ``(H, W)`` to the network's resolution, with all it learns from."""
+    size = choose_network_size((image.shape[0], image.shape[1]), scale)
+    panoptic_id = np.asarray(cv2.resize(panoptic_id, size[::-1], interpolation=cv2.INTER_NEAREST), np.int32)
+    semantic = panoptic_to_semantic(panoptic_id, classes)
+    semantic[semantic == BACKGROUND] = IGNORE_LABEL
+
+    possible_things = np.flatnonzero(weak.possible & np.array(classes.isthing))
+    boxes_are_complete = bool(np.isin(possible_things, weak.box_classes).all())
+    single = ~weak.box_iscrowd
+    instances = find_instance_targets(
+        panoptic_id,
+        scale_boxes(weak.boxes_xyxy[single], (weak.height, weak.width), size),
+        weak.box_classes[single],
+        classes,
+        boxes_are_complete=boxes_are_complete,
+    )
+    possible = candidate_classes(weak, classes, things_in_boxes=boxes_are_complete, size=size)
+    candidate_set, candidates = index_candidates(possible, semantic)
+    return PanopticSample(
+        image=np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8),
+        maps=np.stack([semantic.astype(np.int16), instances.instance, candidate_set], axis=-1),
+        centres_yx=instances.centres_yx,
+        sizes=instances.sizes,
+        candidates=candidates,
+    )
+
+
+def measure_fixed_loss(
+    network: nn.Module,
+    samples: TrainingSet[PanopticSample],
+    compute_losses: Callable[[nn.Module, Mapping[str, Tensor]], Mapping[str, Tensor]],
+    count: int,
+) -> float:
+    """Mean loss over ``count`` whole training images that are spread evenly, without augmentation."""
+    device = next(network.parameters()).device
+    network.eval()
+    totals = []
+    with torch.inference_mode():
+        for i in np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)):
+            sample = samples[i]
+            whole = Augmentation(crop_size=sample.image.shape[:2], zoom=(1, 1), flip=0, colour=0)
+            batch = make_batch([sample], whole, np.random.default_rng(0))
+            losses = compute_losses(network, {name: tensor.to(device) for name, tensor in batch.items()})
+            totals.append(sum(float(value) for value in losses.values()))
+    return float(np.mean(totals))

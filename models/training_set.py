@@ -1,0 +1,42 @@
+"""Training samples by number, prepared when first asked for and kept in memory as far as they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import numpy as np
+
+Sample = TypeVar("Sample")
+
+
+class TrainingSet(Generic[Sample]):
+    """The samples of a training; what does not fit into memory is prepared again in every epoch.
+
+    Parameters
+    ----------
+    count : int
+    prepare : callable
+        From the number of a sample to the sample, an object whose attributes hold its arrays.
+    cache_gb : float
+        Memory for the arrays of samples, in units of 2**30 bytes.
+    """
+
+    def __init__(self, count: int, prepare: Callable[[int], Sample], *, cache_gb: float) -> None:
+        self._count = count
+        self._prepare = prepare
+        self._room = cache_gb * 2**30
+        self._kept: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> Sample:
+        if number in self._kept:
+            return self._kept[number]
+        sample = self._prepare(number)
+        size = sum(value.nbytes for value in vars(sample).values() if isinstance(value, np.ndarray))
+        if size <= self._room:
+            self._room -= size
+            self._kept[number] = sample
+        return sample

@@ -1,0 +1,128 @@
+"""The label of one image in one round: from scores, box masks and weak labels to panoptic ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.classes import ClassTable, panoptic_to_semantic
+from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
+from pseudogt.pseudo_labels.confidence import measure_segment_confidence
+from pseudogt.pseudo_labels.refinement import (
+    CleaningSteps,
+    adopt_instances,
+    choose_classes,
+    clean_label,
+    find_allowed_classes,
+    make_panoptic,
+    mix_scores,
+)
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+MIN_REGION_PX = 16
+"""Smallest region over which scores are averaged."""
+
+ScoreMaps = tuple[NDArray[np.float32], NDArray[np.uint8]]
+"""Scores ``(T, h, w)`` in [0, 1] and their train ids ``(T,)``."""
+
+SureLabel = tuple[NDArray[np.uint8], NDArray[np.float32]]
+"""Train ids ``(H, W)`` and how sure they are, ``(H, W)`` in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """How scores become labels.
+
+    Attributes
+    ----------
+    gate : {"crops", "tags", "none"}
+        Which classes a pixel may take, see :func:`pseudogt.pseudo_labels.refinement.find_allowed_classes`.
+    region_scale : float
+        Scores are averaged over regions of even colour of this scale; 0 leaves them as they are.
+    first_scores_weight : float
+        Weight of the first scores in a mean with the model's.
+    overlap : {"nearest", "ignore"}
+        What becomes of pixels in several boxes of their class.
+    """
+
+    gate: str
+    region_scale: float
+    first_scores_weight: float
+    overlap: str
+
+
+class RoundInputs(NamedTuple):
+    """What is known of an image before its label is made.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 RGB or None
+        Read by ``region_scale`` only.
+    label : (train ids, confidence) or None
+        Of the first round, whose label comes with its scores.
+    scores : (scores, train ids) or None
+        Of a model, in later rounds.
+    first_scores : (scores, train ids) or None
+        What the first round was made from.
+    box_masks : (H, W) uint8 or None
+        Train ids of things, ``BACKGROUND`` or ``IGNORE_LABEL``; None leaves the merge out.
+    instances : (H, W) int32 or None
+        Panoptic ids of a model whose instances take the place of boxes.
+    """
+
+    image: NDArray[np.uint8] | None
+    label: SureLabel | None
+    scores: ScoreMaps | None
+    first_scores: ScoreMaps | None
+    box_masks: NDArray[np.uint8] | None
+    instances: NDArray[np.int32] | None
+
+
+class RoundLabel(NamedTuple):
+    """The label of an image.
+
+    Attributes
+    ----------
+    panoptic_id : (H, W) int32
+    crowd_ids : set of int
+        Panoptic ids of thing pixels without instance.
+    scores : dict
+        Panoptic id -> mean confidence of the scores in the segment.
+    """
+
+    panoptic_id: NDArray[np.int32]
+    crowd_ids: set[int]
+    scores: dict[int, float]
+
+
+def label_image(
+    inputs: RoundInputs, weak: ImageWeakLabels, classes: ClassTable, plan: RoundPlan, steps: CleaningSteps
+) -> RoundLabel:
+    """Label an image: best class of each pixel, the cleaning steps of WSPS, instances."""
+    label, confidence = inputs.label or choose_from_scores(inputs, weak, classes, plan)
+    semantic = clean_label(label, confidence, weak, classes, inputs.box_masks, steps)
+    if inputs.instances is None:
+        panoptic_id, crowd_ids = make_panoptic(semantic, weak, classes, plan.overlap)
+    else:
+        panoptic_id, crowd_ids = adopt_instances(semantic, inputs.instances, classes)
+    final = panoptic_to_semantic(panoptic_id, classes)
+    return RoundLabel(panoptic_id, crowd_ids, measure_segment_confidence(panoptic_id, final, label, confidence))
+
+
+def choose_from_scores(inputs: RoundInputs, weak: ImageWeakLabels, classes: ClassTable, plan: RoundPlan) -> SureLabel:
+    """Best allowed class by a model's scores, and by the first scores as far as they count, at the image's size."""
+    assert inputs.scores is not None
+    size = (weak.height, weak.width)
+    values, train_ids = inputs.scores
+    full_size = resize_maps(values, size)
+    if inputs.first_scores is not None:
+        first, first_ids = inputs.first_scores
+        full_size = mix_scores(full_size, train_ids, resize_maps(first, size), first_ids, plan.first_scores_weight)
+    if plan.region_scale:
+        assert inputs.image is not None
+        regions = find_colour_regions(inputs.image, scale=plan.region_scale, min_area_px=MIN_REGION_PX)
+        full_size = pool_over_regions(full_size, regions)
+    return choose_classes(full_size, train_ids, find_allowed_classes(weak, classes, plan.gate))

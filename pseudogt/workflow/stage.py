@@ -1,0 +1,173 @@
+"""What stages do alike: open their shards, go through the images, stand in for a round after the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pseudogt.classes import ClassTable
+from pseudogt.files.images import read_image
+from pseudogt.files.index import ImageRecord, read_shard
+from pseudogt.files.io import read_json
+from pseudogt.pseudo_labels.rounds import link_previous
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+
+
+@dataclass(frozen=True)
+class ShardImage:
+    """An image of a shard, with its weak labels if the shard was opened with them.
+
+    Attributes
+    ----------
+    record : ImageRecord
+    weak_labels : ImageWeakLabels or None
+    """
+
+    record: ImageRecord
+    weak_labels: ImageWeakLabels | None
+
+    @property
+    def image_id(self) -> str:
+        """Id of the image."""
+        return self.record.image_id
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.record.height, self.record.width
+
+    @property
+    def weak(self) -> ImageWeakLabels:
+        """Weak labels of the image, of a shard that was opened with them."""
+        assert self.weak_labels is not None
+        return self.weak_labels
+
+    def read(self) -> NDArray[np.uint8]:
+        """Pixels ``(H, W, 3) uint8 RGB``, of the size in the index."""
+        image = read_image(self.record.image)
+        if image.shape[:2] != self.size:
+            raise ValueError(
+                f"{self.record.image}: is {image.shape[1]}x{image.shape[0]}, but {self.record.width}x"
+                f"{self.record.height} in the index; put the old file back, or make the index anew (-R index_shard)"
+            )
+        return image
+
+    def check_size(self, size: tuple[int, ...], source: Path | str) -> None:
+        """Compare the size (H, W) of what ``source`` says of this image; a difference is a ``ValueError``."""
+        if tuple(size) != self.size:
+            raise ValueError(
+                f"{source}: image {self.image_id!r} is {size[1]}x{size[0]} there, the file {self.record.image} "
+                f"{self.record.width}x{self.record.height}; they must have one size"
+            )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The images of one shard, or of several, and their class table.
+
+    Attributes
+    ----------
+    name : str
+        That of the first file, without suffix.
+    path : Path
+        The first file.
+    records : list of ImageRecord
+    classes : ClassTable
+    weak_labels : mapping
+        Weak labels by image id.
+    """
+
+    name: str
+    path: Path
+    records: list[ImageRecord]
+    classes: ClassTable
+    weak_labels: Mapping[str, ImageWeakLabels] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls,
+        shards: Path | Sequence[Path],
+        *,
+        weak_labels: Path | Sequence[Path] | None = None,
+        may_miss: bool = False,
+    ) -> Shard:
+        """Read the records of a shard, or of several, and the weak labels of their images.
+
+        Parameters
+        ----------
+        shards : Path or sequence of Path
+            ``index/<shard>.json``.
+        weak_labels : Path or sequence of Path, optional
+            ``weak_labels/<shard>.json``.
+        may_miss : bool
+            Whether images may lack weak labels, as those may that have full ones.
+
+        Raises
+        ------
+        ValueError
+            If class tables differ, or an image has no weak labels.
+        """
+        paths = [shards] if isinstance(shards, Path) else list(shards)
+        read = [read_shard(path) for path in paths]
+        classes = read[0][1]
+        shard = cls(paths[0].stem, paths[0], [record for records, _ in read for record in records], classes)
+        for path, (_, found) in zip(paths, read, strict=True):
+            shard.check_classes(found, path)
+        if weak_labels is None:
+            return shard
+        sources = [weak_labels] if isinstance(weak_labels, Path) else list(weak_labels)
+        weak, found = read_weak_labels(sources)
+        shard.check_classes(found, sources[0])
+        missing = [record.image_id for record in shard.records if record.image_id not in weak]
+        if missing and not may_miss:
+            raise ValueError(f"{sources[0]}: no weak labels of image {missing[0]!r} and {len(missing) - 1} more")
+        return cls(shard.name, shard.path, shard.records, classes, weak)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> ShardImage:
+        record = self.records[index]
+        return ShardImage(record, self.weak_labels.get(record.image_id))
+
+    def __iter__(self) -> Iterator[ShardImage]:
+        return (self[index] for index in range(len(self)))
+
+    def images(self, title: str) -> Iterator[ShardImage]:
+        """Go through the images with a progress bar."""
+        indices = tqdm(range(len(self)), desc=f"{title} {self.name}", unit="image", mininterval=5)
+        return (self[index] for index in indices)
+
+    def check_classes(self, found: ClassTable, source: Path) -> None:
+        """Compare a class table that ``source`` holds with that of the shard; a difference is a ``ValueError``."""
+        if found != self.classes:
+            raise ValueError(f"{source}: its class table differs from that of {self.path}; make it anew")
+
+    def check_images(self, found: Iterable[str], source: Path) -> None:
+        """Raise a ``ValueError`` if an image of the shard is not among those found in ``source``."""
+        known = set(found)
+        missing = [record.image_id for record in self.records if record.image_id not in known]
+        if missing:
+            raise ValueError(f"{source}: image {missing[0]!r} and {len(missing) - 1} more of the dataset are not in it")
+
+
+def link_if_stopped(record: Path | None, previous: Sequence[Path], outputs: Sequence[Path]) -> bool:
+    """Let the outputs of a round after the last be those of the round before; whether it is such a round.
+
+    Parameters
+    ----------
+    record : Path or None
+        ``record.json`` of the round's model; it says whether the model itself is linked.
+    previous, outputs : sequence of Path
+        Files or folders of the round before, and of this one.
+    """
+    if record is None or not read_json(record)["linked"]:
+        return False
+    for source, target in zip(previous, outputs, strict=True):
+        link_previous(source, target)
+    return True
