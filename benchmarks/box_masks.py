@@ -43,14 +43,14 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(REPOSITORY))
 
+from models.pretrained.loading import load_engine, load_segmenters
 from pseudogt.box_masks.consensus import BoxLabels, combine_boxes, fuse_masks
-from pseudogt.box_masks.segmenters import BoxScene, PrepareScene, load_segmenters
+from pseudogt.box_masks.scene import BoxScene, PrepareScene
 from pseudogt.boxes import box_slices, find_instance_boxes
 from pseudogt.classes import IGNORE_LABEL
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.files.images import read_image, read_png
-from pseudogt.proposals.engine import prepare_segmentation
 
 SETS = {
     "": ("voc2007_seg", "dev"),
@@ -132,7 +132,7 @@ def find_sets(data: Path | None, split: str | None, limit: int | None) -> list[t
 
 def measure(images: Images, segmenters: dict[str, PrepareScene], fusion: Fusion) -> dict[str, float | None]:
     """All figures of one set."""
-    propose = prepare_segmentation(ProposalsSettings(mode="multi", max_proposals=5200))
+    propose = load_engine(ProposalsSettings(mode="multi", max_proposals=5200))
     overlaps: dict[str, list[float]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     areas: list[int] = []
@@ -260,7 +260,7 @@ def measure_speed(segmenters: dict[str, PrepareScene], repeats: int = 7) -> dict
     """Milliseconds of an image of VOC's size, and of each box of 64x64 in it."""
     image = draw_image(0).image
     boxes = np.array([[x, y, x + 64, y + 64] for y in (30, 130, 230) for x in (20, 170, 320)], np.int32)
-    proposals = prepare_segmentation(ProposalsSettings())(image).proposals
+    proposals = load_engine(ProposalsSettings())(image).proposals
 
     def run(prepare: PrepareScene, count: int) -> float:
         scene = BoxScene(image, boxes[:count], np.zeros(count, int), proposals)
@@ -292,7 +292,7 @@ def compare_with_authors(folder: Path, segmenters: dict[str, PrepareScene], fusi
     found = find_instance_boxes(
         instance_ids, stuff_ids=range(11), thing_ids=things, num_classes=19, include_stuff=False
     )
-    proposals = prepare_segmentation(ProposalsSettings())(image).proposals if "proposal" in fusion.segmenters else None
+    proposals = load_engine(ProposalsSettings())(image).proposals if "proposal" in fusion.segmenters else None
     scene = BoxScene(image, found.boxes_xyxy, found.classes, proposals)
     prepared = [segmenters[name](scene) for name in fusion.segmenters]
     masks = [[segment(index) for index in range(len(found.classes))] for segment in prepared]

@@ -31,7 +31,7 @@ from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
-from pseudogt.export.formats import FORMATS
+from pseudogt.export import FORMATS
 from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder, write_labels
@@ -59,10 +59,10 @@ def main() -> None:
         limit = QUICK_IMAGES if arguments.quick else None
         write_shards(root, settings, data, classes, arguments.split, limit)
         figures: dict[str, float | None] = {"images": len(LabelFolder(root / "labels" / "small").image_ids)}
-        for name in FORMATS:
+        for name in FORMATS.names:
             figures |= measure_format(root, name, classes)
         figures["roundtrip_pixel_errors"] = sum(
-            figures[f"{name}_pixel_errors"] or 0 for name in FORMATS if name != "yolo"
+            figures[f"{name}_pixel_errors"] or 0 for name in FORMATS.names if name != "yolo"
         )
         figures |= measure_memory(root)
     print_table(figures)
@@ -125,7 +125,7 @@ def measure_format(root: Path, name: str, classes: ClassTable) -> dict[str, floa
         folder = run_export(root, "small", name, images=True)
     if name == "label_studio":
         accept_predictions(folder / "tasks.json")
-    found = FORMATS[name].read_set(folder, classes)
+    found = FORMATS.load(name).read_set(folder, classes)
     names = match_names(found.image_ids, root / "index" / "train-small.json")
     errors = thing_pixels = 0
     overlaps: list[float] = []

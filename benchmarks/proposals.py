@@ -42,8 +42,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(REPOSITORY))
 
+from models.pretrained.loading import load_engine
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.proposals.engine import prepare_segmentation
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.overlaps import find_overlaps
 
@@ -123,7 +123,7 @@ def find_sets(data: Path | None, limit: int | None) -> list[tuple[str, Images]]:
 
 def measure(images: Images, settings: ProposalsSettings) -> dict[str, float | None]:
     """Overlaps at each number of proposals, and seconds, of one mode."""
-    segment = prepare_segmentation(settings)
+    segment = load_engine(settings)
     segment(draw_image(0).image)  # compiles
     best: list[list[float]] = []
     seconds, counts = [], []
@@ -165,7 +165,7 @@ def measure_large(variant: str) -> dict[str, float]:
 
 def time_image(image: NDArray[np.uint8], settings: ProposalsSettings, *, repeats: int) -> float:
     """Median seconds for an image."""
-    segment = prepare_segmentation(settings)
+    segment = load_engine(settings)
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -197,7 +197,7 @@ def segment_drawn(job: tuple[str, int]) -> None:
     """Segment a number of drawn images."""
     variant, count = job
     cv2.setNumThreads(1)
-    segment = prepare_segmentation(make_settings(variant, "multi"))
+    segment = load_engine(make_settings(variant, "multi"))
     for seed in range(count):
         segment(draw_image(seed).image)
 

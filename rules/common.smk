@@ -11,9 +11,9 @@ sys.path.insert(0, workflow.basedir)
 
 from pseudogt import __version__
 from pseudogt.config.annotations import NAME_FILES
-from pseudogt.config.export import FORMAT_NAMES
+from pseudogt.export import FORMATS
 from pseudogt.config.run import parse_run_config
-from pseudogt.datasets import LAYOUTS, list_image_ids
+from pseudogt.datasets import find_layout, list_image_ids
 from pseudogt.workflow.estimate import ASSUMED_PIXELS, describe_estimate
 from pseudogt.files.parsing import read_id_list
 from pseudogt.workflow.provenance import compute_code_digest, compute_image_digests, compute_input_digest
@@ -93,7 +93,7 @@ def list_full_labels():
     try:
         listed = read_id_list(Path(settings.images)) if settings.images else []
         if settings.split:
-            layout = LAYOUTS[CONFIG.dataset.format]
+            layout = find_layout(CONFIG.dataset)
             listed += [
                 i for part in settings.split.split("+") for i in layout.list_split(Path(DATA_ROOT), part)
             ]
@@ -463,7 +463,7 @@ wildcard_constraints:
     shard=r"(train|val)-\d+",
     round=r"\d+",
     subject=r"labels-\d+|predictions-\d+-(train|val)",
-    format="|".join(FORMAT_NAMES),
+    format="|".join(FORMATS.names),
 
 
 onstart:

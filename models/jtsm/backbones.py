@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbones import BACKBONE_NAMES, ResNetBackbone, SmallBackbone, build_backbone, normalise_images
+from models.backbones import BACKBONE_NAMES, build_backbone, normalise_images
+from models.backbones.resnet import ResNetBackbone
+from models.backbones.small import SmallBackbone
 from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
 from models.jtsm.foreign_weights import read_resnet_ws_weights
 

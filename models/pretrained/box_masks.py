@@ -18,10 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.backbones import fuse_norms, normalise_images
+from models.backbones import normalise_images
+from models.backbones.layers import fuse_norms
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.pretrained.contours import WIDTHS, ContourNetwork
+from pseudogt.box_masks.scene import BoxScene, BoxSegmenter, PrepareScene, SegmenterOptions
 from pseudogt.boxes import box_areas, box_slices, check_boxes
+from pseudogt.workflow import weights
 
 MODEL_KIND = "box masks"
 WINDOW_PX = 160
@@ -49,6 +52,18 @@ class Window(NamedTuple):
 
     origin: NDArray[np.float64]
     scale: float
+
+
+def load_network(options: SegmenterOptions) -> PrepareScene:
+    """The box segmenter of this network: probabilities. It runs on one thread."""
+    torch.set_num_threads(1)
+    model = BoxMaskModel.load(weights.BOX_MASKS)
+
+    def prepare(scene: BoxScene) -> BoxSegmenter:
+        found = model.segment_boxes(scene.image, scene.boxes_xyxy, scene.classes)
+        return lambda index: found[index]
+
+    return prepare
 
 
 class BoxMaskModel:

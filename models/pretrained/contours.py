@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import ConvNorm, ResidualBlock, fuse_norms, normalise_images
+from models.backbones import normalise_images
+from models.backbones.layers import ConvNorm, fuse_norms
+from models.backbones.small import ResidualBlock
 from models.checkpoints import load_checkpoint, save_checkpoint
 
 MODEL_KIND = "contours"

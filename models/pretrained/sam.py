@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from pseudogt.box_masks.scene import BoxScene, BoxSegmenter, PrepareScene, SegmenterOptions
 from pseudogt.boxes import box_slices, check_boxes
 
 
@@ -32,6 +33,17 @@ class Embedding(NamedTuple):
     features: Tensor
     size: tuple[int, int]
     resized: tuple[int, int]
+
+
+def load_sam(options: SegmenterOptions) -> PrepareScene:
+    """The box segmenter of a Segment Anything model of the user's: probabilities."""
+    model = SamModel.load(options.sam_model or "")
+
+    def prepare(scene: BoxScene) -> BoxSegmenter:
+        embedding = model.embed_image(scene.image)
+        return lambda index: model.segment_box(embedding, scene.boxes_xyxy[index])
+
+    return prepare
 
 
 class SamModel:

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from tqdm import tqdm
 
+from models.pretrained.loading import load_engine
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.files.images import read_image, read_png
-from pseudogt.proposals.engine import prepare_segmentation
 from pseudogt.proposals.generation import Quotas, find_candidates, make_proposals
 from pseudogt.proposals.hierarchies import Partition
 from pseudogt.proposals.overlaps import find_overlaps
@@ -105,9 +105,7 @@ def read_scenes(data: Path) -> list[Scene]:
     if not listed.is_file():
         raise ValueError(f"{listed}: no such file; it lists one image id a line")
     segment = {
-        mode: prepare_segmentation(
-            ProposalsSettings(mode=mode, contours="learned", ranking="rule", max_proposals=1, kept_unions=0)
-        )
+        mode: load_engine(ProposalsSettings(mode=mode, ranking="rule", max_proposals=1, kept_unions=0))
         for mode in MODES
     }
     scenes = []

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pseudogt.annotations.coco import read_coco
 from pseudogt.annotations.conversion import Conversion, convert_readings
-from pseudogt.annotations.cvat import read_cvat
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
-from pseudogt.annotations.label_studio import read_label_studio
-from pseudogt.annotations.tables import read_box_table, read_tags
-from pseudogt.annotations.voc import read_voc_folder
-from pseudogt.annotations.yolo import read_yolo
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
+from pseudogt.annotations.tables import read_tags
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
+from pseudogt.registry import Registry
 
 __all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert_annotations", "read_boxes"]
 
-FILE_READERS = {
-    "coco": read_coco,
-    "label_studio": read_label_studio,
-    "cvat": read_cvat,
-    "csv": read_box_table,
-}
+FORMATS = Registry("pseudogt.annotations.formats", "annotation format")
 
 
 def read_boxes(settings: AnnotationsSettings, data_root: Path, image_ids: Sequence[str]) -> Reading | None:
@@ -45,12 +36,9 @@ def read_boxes(settings: AnnotationsSettings, data_root: Path, image_ids: Sequen
     """
     if settings.format is None or settings.path is None:
         return None
-    path = data_root / settings.path
-    if settings.format == "yolo":
-        return read_yolo(path, image_ids, data_root / settings.names if settings.names else None)
-    if settings.format == "voc":
-        return read_voc_folder(path, image_ids)
-    return FILE_READERS[settings.format](path)
+    names = data_root / settings.names if settings.names else None
+    read: Callable[[Source], Reading] = FORMATS.load(settings.format)
+    return read(Source(data_root / settings.path, image_ids, names))
 
 
 def convert_annotations(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
 from pseudogt.files.parsing import Coordinate, Extent, parse_json
 
 Key = int | str
@@ -66,6 +66,11 @@ class CocoMaskDocument(CocoDocument):
     """With masks."""
 
     annotations: list[CocoObject]  # type: ignore[misc]
+
+
+def read(source: Source) -> Reading:
+    """As :func:`read_coco`, called by the name of the format."""
+    return read_coco(source.path)
 
 
 def read_coco(path: Path, *, masks: bool = False) -> Reading:

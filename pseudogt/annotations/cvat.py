@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading
+from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import (
     bound_ellipse,
     bound_points,
@@ -22,6 +22,11 @@ from pseudogt.files.parsing import LARGEST_MASK_PX, parse_extent, parse_number, 
 
 SHAPES = ("box", "polygon", "mask", "ellipse")
 OTHER_SHAPES = ("polyline", "points", "cuboid", "skeleton")
+
+
+def read(source: Source) -> Reading:
+    """As :func:`read_cvat`, called by the name of the format."""
+    return read_cvat(source.path)
 
 
 def read_cvat(path: Path) -> Reading:

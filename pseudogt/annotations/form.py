@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Corners = tuple[float, float, float, float]
+
+
+class Source(NamedTuple):
+    """Where the annotations of some images are.
+
+    Attributes
+    ----------
+    path : Path
+        File or folder.
+    image_ids : sequence of str
+        Where each image has a file of its own, those that are looked for.
+    names : Path or None
+        File with the names of the classes, for formats that need one.
+    """
+
+    path: Path
+    image_ids: Sequence[str]
+    names: Path | None
 
 
 class AnnotatedBox(NamedTuple):

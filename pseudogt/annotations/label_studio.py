@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import bound_ellipse, bound_points, encode_mask, flatten_points, rotate_rectangle
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
@@ -70,6 +70,11 @@ class Task(TypedDict):
     data: NotRequired[dict[str, Any]]
     file_upload: NotRequired[Text]
     id: NotRequired[int | str | None]
+
+
+def read(source: Source) -> Reading:
+    """As :func:`read_label_studio`, called by the name of the format."""
+    return read_label_studio(source.path)
 
 
 def read_label_studio(path: Path) -> Reading:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
 from pseudogt.files.parsing import parse_csv, parse_json, parse_number
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -29,6 +29,11 @@ STATES: dict[str, bool | None] = {
     "unknown": None,
     "": None,
 }
+
+
+def read(source: Source) -> Reading:
+    """As :func:`read_box_table`, called by the name of the format."""
+    return read_box_table(source.path)
 
 
 def read_box_table(path: Path) -> Reading:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
 from pseudogt.files.parsing import parse_extent, parse_number, parse_xml
 
 
@@ -44,6 +44,11 @@ def _read_object(element: Element, where: str) -> AnnotatedBox:
     if difficult not in ("0", "1"):
         raise ValueError(f"{where} ({name}): difficult is {difficult!r}; it must be 0 or 1")
     return AnnotatedBox(name, (corners[0] - 1, corners[1] - 1, corners[2], corners[3]), difficult=difficult == "1")
+
+
+def read(source: Source) -> Reading:
+    """As :func:`read_voc_folder`, called by the name of the format."""
+    return read_voc_folder(source.path, source.image_ids)
 
 
 def read_voc_folder(folder: Path, stems: Iterable[str]) -> Reading:

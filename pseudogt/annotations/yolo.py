@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import bound_points, flatten_points
 from pseudogt.config.annotations import NAME_FILES
 from pseudogt.files.parsing import parse_number, parse_yaml, read_text
@@ -30,6 +30,11 @@ from pseudogt.files.parsing import parse_number, parse_yaml, read_text
 ORIENTED_BOX = 9
 FARTHEST = 2.0
 """Fractions farther out are no fractions but pixels."""
+
+
+def read(source: Source) -> Reading:
+    """As :func:`read_yolo`, called by the name of the format."""
+    return read_yolo(source.path, source.image_ids, source.names)
 
 
 def read_yolo(folder: Path, stems: Iterable[str], names_file: Path | None = None) -> Reading:

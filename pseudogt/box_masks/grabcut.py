@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from pseudogt.box_masks.scene import BoxScene, BoxSegmenter, PrepareScene, SegmenterOptions
 from pseudogt.boxes import box_slices, check_boxes, measure_thing_radius
+from pseudogt.maps import resize_maps
+from pseudogt.proposals.engine import make_region_finder
 
 MIN_SIDE_PX = 8
 """A thinner box holds too few pixels for two colour mixtures of five components."""
@@ -165,3 +168,31 @@ def smooth_regions(image: NDArray[np.uint8], regions: NDArray[np.int32], *, shar
     areas = np.maximum(np.bincount(flat), 1)
     means = np.stack([np.bincount(flat, channel) / areas for channel in image.reshape(-1, 3).T], axis=1)
     return np.rint(share * means[regions] + (1 - share) * image).astype(np.uint8)
+
+
+def load_grabcut(options: SegmenterOptions) -> PrepareScene:
+    """GrabCut, see :func:`segment_by_grabcut`."""
+    by_contours = options.smoothness != "colour"
+    cut_into_regions = make_region_finder(options.load_contours(options.smoothness)) if by_contours else None
+
+    def prepare(scene: BoxScene) -> BoxSegmenter:
+        image = scene.image if cut_into_regions is None else smooth_regions(scene.image, cut_into_regions(scene.image))
+        priors = _find_priors(scene) if options.cam_prior else {}
+        return lambda index: segment_by_grabcut(
+            image,
+            scene.boxes_xyxy[index],
+            scene.other_boxes(index),
+            prior=priors.get(int(scene.classes[index])),
+            restarts=options.restarts,
+            seed=options.seed,
+        )
+
+    return prepare
+
+
+def _find_priors(scene: BoxScene) -> dict[int, NDArray[np.float32]]:
+    if scene.cams is None:
+        raise ValueError("cam_prior needs the CAMs of the shard; give --cams, or set box_masks.cam_prior to false")
+    ids = [train_id for train_id in np.unique(scene.classes).tolist() if train_id in scene.cams]
+    height, width = scene.image.shape[:2]
+    return {train_id: resize_maps(scene.cams[train_id][None], (height, width))[0] for train_id in ids}

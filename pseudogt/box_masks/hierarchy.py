@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from pseudogt.box_masks.scene import BoxScene, BoxSegmenter, PrepareScene, SegmenterOptions
+from pseudogt.box_masks.shapes import load_ellipse
 from pseudogt.boxes import box_slices, check_boxes, measure_thing_radius
 
 LEAK_TOLERANCE = 0.1
@@ -130,3 +132,15 @@ def _choose_regions(
 
 def _sum_over_nodes(tree: Any, leaf_values: NDArray[Any]) -> NDArray[np.float64]:
     return hg.accumulate_sequential(tree, np.asarray(leaf_values, np.float64), hg.Accumulators.sum)
+
+
+def load_hierarchy(options: SegmenterOptions) -> PrepareScene:
+    """Regions of a contour hierarchy, see :func:`segment_by_hierarchy`; not random."""
+
+    def prepare(scene: BoxScene) -> BoxSegmenter:
+        if min(scene.image.shape[:2]) < 2:  # no border to rank
+            return load_ellipse(options)(scene)
+        hierarchy = build_hierarchy(scene.image)
+        return lambda index: segment_by_hierarchy(hierarchy, scene.boxes_xyxy[index])
+
+    return prepare

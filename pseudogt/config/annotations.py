@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pseudogt.config.base import Section
+from pseudogt.config.base import Section, listed_in
 
 NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files with the class names of YOLO labels."""
 
 
+AnnotationFormat = Annotated[str, listed_in("pseudogt.annotations.formats")]
+
+
 class AnnotationsSettings(Section):
     """Where boxes and tags of the training images come from, if not from ground truth (docs/your-data.md)."""
 
-    format: Literal["coco", "voc", "yolo", "label_studio", "cvat", "csv"] | None = Field(
+    format: AnnotationFormat | None = Field(
         None,
         description="Kind of `path`: COCO JSON, a folder of VOC XML or of YOLO txt, Label Studio's JSON, CVAT's images "
         "1.1 XML, or a CSV with image,class,x0,y0,x1,y1. Null if there are tags only.",

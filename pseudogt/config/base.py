@@ -6,7 +6,9 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from pseudogt.registry import list_entries
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -23,6 +25,19 @@ class Section(BaseModel):
         """Build a dataclass of plain values from the settings that its fields are named after, and ``others``."""
         names = {f.name for f in dataclasses.fields(plan)} & type(self).model_fields.keys() - others.keys()
         return plan(**{name: getattr(self, name) for name in names}, **others)
+
+
+def listed_in(table: str) -> AfterValidator:
+    """Let a field hold a name of a table of :mod:`pseudogt.registry`."""
+
+    def check(name: str) -> str:
+        names = list_entries(table)
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            raise ValueError(f"unknown name; did you mean {near[0]}?" if near else f"known are {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
 
 
 def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pseudogt.config.base import Section
+from pseudogt.config.base import Section, listed_in
 
-Engine = Literal["network", "grabcut", "hierarchy", "proposal", "sam", "ellipse", "fill"]
+Segmenter = Annotated[str, listed_in("models.pretrained.box_segmenters")]
 
 
 class BoxMasksSettings(Section):
     """Which segmenters must agree, and who owns what several boxes claim."""
 
-    segmenters: tuple[Engine, ...] = Field(
+    segmenters: tuple[Segmenter, ...] = Field(
         ("network",),
         min_length=1,
         description="A pixel counts only where all of these agree. network: trained without classes on drawn segments "

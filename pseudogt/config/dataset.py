@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pseudogt.config.base import Section
+from pseudogt.config.base import Section, listed_in
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_COLUMNS = ("name", "id", "isthing", "color", "source_id")
@@ -101,7 +101,7 @@ def _choose_color(number: int) -> str:
 class DatasetSettings(Section):
     """Where a dataset's files lie and what their values mean."""
 
-    format: Literal["streets", "cityscapes", "coco", "voc2007", "voc2012", "folder", "images"] = Field(
+    format: Annotated[str, listed_in("pseudogt.datasets.layouts")] = Field(
         "streets",
         description="Layout of data_root: `streets` is the generated demo; `cityscapes`, `coco`, `voc2007`, `voc2012` "
         "are the official trees (docs/datasets.md); `folder` has images/, semantic/, instances/ and split lists; "

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pseudogt.config.base import Section
+from pseudogt.config.base import Section, listed_in
 
-Format = Literal["coco_panoptic", "coco_instances", "cityscapes", "semantic", "voc", "yolo", "label_studio", "cvat"]
-
-FORMAT_NAMES: tuple[str, ...] = get_args(Format)
+Format = Annotated[str, listed_in("pseudogt.export.formats")]
 
 
 class ExportSettings(Section):

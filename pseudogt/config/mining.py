@@ -19,7 +19,7 @@ class MiningSettings(TrainingSettings):
         description="What one sample is: an image with its tags, or one tagged crop as an image of its own, for scenes "
         "in which every image has nearly every class.",
     )
-    backbone: Backbone = Field(  # type: ignore[assignment]
+    backbone: Backbone = Field(
         "small",
         description="Image backbone, made stride 8: that of the tag classifier, torchvision's ResNets, or the paper's "
         "ResNet-WS.",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pseudogt.config.base import Section
+from pseudogt.config.base import Section, listed_in
 
 
 class TrainingSettings(Section):
     """Network, optimiser, precision and devices."""
 
-    backbone: Literal["small", "resnet18", "resnet50", "resnet101"] = Field(
+    backbone: Annotated[str, listed_in("models.backbones.names")] = Field(
         "small", description="Image backbone; `small` was made for CPUs, the ResNets are torchvision's."
     )
     weights: str | None = Field(

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.streets import StreetsSettings
-from pseudogt.datasets import cityscapes, coco, folder, images
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.datasets.streets.names import list_street_ids
-from pseudogt.datasets.voc import VocLayout
+from pseudogt.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,15 +35,7 @@ class Layout(Protocol):
         """Files of one image."""
 
 
-LAYOUTS: dict[str, Layout] = {
-    "folder": folder,
-    "images": images,
-    "cityscapes": cityscapes,
-    "streets": cityscapes,
-    "coco": coco,
-    "voc2007": VocLayout(2007, lists="Main"),
-    "voc2012": VocLayout(2012, lists="Segmentation"),
-}
+LAYOUTS = Registry("pseudogt.datasets.layouts", "dataset format")
 SPLIT_SEPARATOR = "+"
 """Joins splits that are used as one: ``train+sbd``."""
 
@@ -87,6 +78,12 @@ def list_image_ids(
     return {"train": train, "val": val}
 
 
+def find_layout(settings: DatasetSettings) -> Layout:
+    """The layout of the settings' format."""
+    layout: Layout = LAYOUTS.load(settings.format)
+    return layout
+
+
 def locate(settings: DatasetSettings, data_root: Path | str, split: str, image_id: str) -> SourceFiles:
     """Files of one image; ``split`` is ``train`` or ``val``.
 
@@ -97,7 +94,7 @@ def locate(settings: DatasetSettings, data_root: Path | str, split: str, image_i
     """
     is_own_split = split == "val" and settings.val_split is not None
     name = settings.val_split if is_own_split else settings.train_split
-    layout, parts = LAYOUTS[settings.format], (name or "").split(SPLIT_SEPARATOR)
+    layout, parts = find_layout(settings), (name or "").split(SPLIT_SEPARATOR)
     for part in parts[:-1]:
         try:
             return layout.locate(Path(data_root), part, image_id)
@@ -126,8 +123,8 @@ def read_ground_truth(
 
 
 def _list_splits(settings: DatasetSettings, root: Path, name: str | None) -> list[str]:
-    parts = name.split(SPLIT_SEPARATOR) if name else []
-    return [image_id for part in parts for image_id in LAYOUTS[settings.format].list_split(root, part)]
+    layout, parts = find_layout(settings), name.split(SPLIT_SEPARATOR) if name else []
+    return [image_id for part in parts for image_id in layout.list_split(root, part)]
 
 
 def _check_unique(image_ids: list[str], root: Path) -> None:

@@ -59,3 +59,7 @@ class VocLayout:
 
     def _list_file(self, root: Path, split: str) -> Path:
         return self._folder(root) / "ImageSets" / self.lists / f"{split}.txt"
+
+
+VOC2007 = VocLayout(2007, lists="Main")
+VOC2012 = VocLayout(2012, lists="Segmentation")

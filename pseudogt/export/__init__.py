@@ -8,3 +8,7 @@
 ``read_set(folder, classes)``
     The labels in a folder of that format, see :class:`pseudogt.export.segments.LabelSet`.
 """
+
+from pseudogt.registry import Registry
+
+FORMATS = Registry("pseudogt.export.formats", "export format")

@@ -88,6 +88,11 @@ class ScoreFile:
         with self._open(image_id) as group:
             return group["scores"][()].astype(np.float32), group["scores"].attrs["train_ids"]
 
+    def read_maps(self, image_id: str) -> dict[int, NDArray[np.float32]]:
+        """Score maps ``(h, w) float32`` of one image by train id."""
+        scores, train_ids = self.read(image_id)
+        return dict(zip(train_ids.tolist(), scores, strict=True))
+
     def read_label(self, image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Label and confidence ``(H, W) uint8`` of one image."""
         with self._open(image_id) as group:

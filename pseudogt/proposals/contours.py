@@ -57,6 +57,10 @@ class Contours(NamedTuple):
         return np.sqrt(self.mean + np.hypot(self.cosine, self.sine))
 
 
+FindContours = Callable[[NDArray[np.uint8]], Contours]
+"""Contours of an image ``(H, W, 3) uint8 RGB``."""
+
+
 def find_gradient_contours(image: NDArray[np.uint8]) -> Contours:
     """Contours by local differences of colour and texture; nothing in it was learnt.
 

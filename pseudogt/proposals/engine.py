@@ -1,78 +1,72 @@
-"""From settings to the function that segments an image: whatever is learnt is read here, once."""
+"""From a plan to the function that segments an image: contours and ranker are handed in, read once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.proposals.contours import Contours, add_local_contours, find_contour_directions, find_gradient_contours
+from pseudogt.proposals.contours import FindContours
 from pseudogt.proposals.generation import MULTI_SCALES, SINGLE_SCALE, ImageSegments, Quotas, segment_image
 from pseudogt.proposals.hierarchies import build_partition
-from pseudogt.proposals.ranking import read_ranker
-from pseudogt.workflow import weights
-
-FindContours = Callable[[NDArray[np.uint8]], Contours]
+from pseudogt.proposals.ranking import Ranker
 
 
-def prepare_segmentation(settings: ProposalsSettings) -> Callable[[NDArray[np.uint8]], ImageSegments]:
-    """Read the weights that the settings need and return what gives an image its hierarchies and proposals.
+@dataclass(frozen=True)
+class EnginePlan:
+    """How proposals are made.
 
-    Parameters
+    Attributes
     ----------
-    settings : ProposalsSettings
-
-    Returns
-    -------
-    callable
-        Takes an image ``(H, W, 3) uint8 RGB``; equal images give equal results, whatever came before.
-
-    Raises
-    ------
-    ValueError
-        If a weight file is missing or broken.
+    mode : {"single", "multi"}
+        One scale, or half, whole and double size.
+    max_superpixels, max_regions, max_proposals : int
+        See :func:`pseudogt.proposals.generation.segment_image`.
+    grown_unions, kept_unions : int
+        Best unions of a hierarchy that get one more part, and that go on to the common list.
     """
-    find_contours = _load_contours() if settings.contours == "learned" else find_gradient_contours
-    ranker = read_ranker(weights.RANKER) if settings.ranking == "learned" else None
-    kept = settings.kept_unions
-    quotas = Quotas(grown=settings.grown_unions, kept=(2 * settings.max_regions, kept, kept, kept))
+
+    mode: str
+    max_superpixels: int
+    max_regions: int
+    max_proposals: int
+    grown_unions: int
+    kept_unions: int
+
+
+def make_engine(
+    plan: EnginePlan, find_contours: FindContours, ranker: Ranker | None
+) -> Callable[[NDArray[np.uint8]], ImageSegments]:
+    """Return what gives an image ``(H, W, 3) uint8 RGB`` its hierarchies and proposals.
+
+    Equal images give equal results, whatever came before. Without a ranker a fixed rule ranks.
+    """
+    kept = plan.kept_unions
+    quotas = Quotas(grown=plan.grown_unions, kept=(2 * plan.max_regions, kept, kept, kept))
 
     def segment(image: NDArray[np.uint8]) -> ImageSegments:
         return segment_image(
             image,
             find_contours=find_contours,
-            scales=SINGLE_SCALE if settings.mode == "single" else MULTI_SCALES,
+            scales=SINGLE_SCALE if plan.mode == "single" else MULTI_SCALES,
             ranker=ranker,
             quotas=quotas,
-            max_superpixels=settings.max_superpixels,
-            max_regions=settings.max_regions,
-            max_proposals=settings.max_proposals,
+            max_superpixels=plan.max_superpixels,
+            max_regions=plan.max_regions,
+            max_proposals=plan.max_proposals,
         )
 
     return segment
 
 
-def prepare_regions(
-    contours: Literal["learned", "gradient"], *, max_regions: int = 1200
+def make_region_finder(
+    find_contours: FindContours, *, max_regions: int = 1200
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.int32]]:
-    """Read the weights, if any are needed, and return what cuts an image into regions ``(H, W) int32``, from 0."""
-    find_contours = _load_contours() if contours == "learned" else find_gradient_contours
+    """Return what cuts an image into regions ``(H, W) int32``, numbered from 0."""
 
-    def find_regions(image: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def cut_into_regions(image: NDArray[np.uint8]) -> NDArray[np.int32]:
         return build_partition([find_contours(image)], max_superpixels=max_regions, max_regions=1).superpixels
 
-    return find_regions
-
-
-def _load_contours() -> FindContours:
-    """Contours by the network; torch is imported here only, and gets one thread for the whole process."""
-    import torch
-
-    from models.pretrained.contours import ContourModel
-
-    torch.set_num_threads(1)
-    model = ContourModel.load(weights.CONTOURS)
-    return lambda image: add_local_contours(find_contour_directions(model.find_contours(image)), image)
+    return cut_into_regions

@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
+from pseudogt.export import FORMATS
 from pseudogt.export.documents import RECORDS, Records, write_records
-from pseudogt.export.formats import FORMATS
 from pseudogt.export.manifest import (
     MANIFEST_JSON,
     build_manifest,
@@ -67,7 +67,7 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     merge.add_argument("--provenance", default="{}", help="what the manifest says of the run, as JSON")
     merge.set_defaults(run=merge_shards)
     for command in (shard, merge):
-        command.add_argument("--format", required=True, choices=list(FORMATS))
+        command.add_argument("--format", required=True, choices=list(FORMATS.names))
         command.add_argument("--out", required=True, type=Path)
         command.add_argument("--settings", default="{}", help="the config section `export` as JSON")
     check = commands.add_parser("verify", help="compare a set with its manifest")
@@ -106,12 +106,12 @@ def write_image(
     scores = {s["id"]: s["score"] for s in labels.segments(record.image_id) if "score" in s}
     image = LabelledImage(record.image_id, Path(record.image).name, split, panoptic_id, scores)
     try:
-        entry = FORMATS[name].write_image(folder, image, classes, settings)
+        entry = FORMATS.load(name).write_image(folder, image, classes, settings)
         measured = measure_image(panoptic_id, scores, classes)
     except ValueError as error:
         raise ValueError(f"{labels.folder}: {error}") from error
     if settings.images:
-        place = FORMATS[name].place_image(image.image_id, split, image.file_name)
+        place = FORMATS.load(name).place_image(image.image_id, split, image.file_name)
         copy_image(Path(record.image), folder / place)
     return {
         "image_id": image.image_id,
@@ -145,7 +145,7 @@ def merge_shards(arguments: argparse.Namespace) -> None:
         folder.mkdir()
         for part in tqdm(arguments.parts, desc=f"export {arguments.format}", unit="shard", mininterval=5):
             link_files(part / FILES, folder)
-        FORMATS[arguments.format].write_set(folder, records, classes, settings)
+        FORMATS.load(arguments.format).write_set(folder, records, classes, settings)
         summary = summarise_images((record["measured"] for record in records), classes)
         provenance = {"format": arguments.format, **json.loads(arguments.provenance)}
         checksums = ((name, compute_checksum(folder / name)) for name in list_files(folder))

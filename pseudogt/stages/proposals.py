@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
+from models.pretrained.loading import load_engine
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.files.images import read_image
-from pseudogt.files.index import ImageRecord, read_shard
-from pseudogt.proposals.engine import prepare_segmentation
 from pseudogt.proposals.files import write_proposals
 from pseudogt.proposals.foreign import FOREIGN_SOURCES, find_proposal_files
 from pseudogt.proposals.generation import Proposals
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.stage import Shard, ShardImage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,40 +22,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
     parser.add_argument("--out", type=Path, required=True, help="proposal file to write")
-    args = parser.parse_args(argv)
-    settings = parse_settings(ProposalsSettings, args.settings)
-    records, _ = read_shard(args.shard)
-    propose = prepare_engine(settings) if settings.source == "engine" else prepare_conversion(settings, records)
-    with write_proposals(args.out) as writer:
-        for record in tqdm(records, desc=f"proposals {args.shard.stem}", unit="image", mininterval=5):
-            writer.add(record.image_id, propose(record))
+    arguments = parser.parse_args(argv)
+    settings = parse_settings(ProposalsSettings, arguments.settings)
+    shard = Shard.open(arguments.shard)
+    propose = open_engine(settings) if settings.source == "engine" else open_folder(settings, shard)
+    with write_proposals(arguments.out) as proposals:
+        for image in shard.images("proposals"):
+            proposals.add(image.image_id, propose(image))
 
 
-def prepare_engine(settings: ProposalsSettings) -> Callable[[ImageRecord], Proposals]:
-    """Return what proposes segments of an image."""
-    segment = prepare_segmentation(settings)
-    return lambda record: segment(read_image(record.image)).proposals
+def open_engine(settings: ProposalsSettings) -> Callable[[ShardImage], Proposals]:
+    """Return what reads an image and proposes segments of it."""
+    segment = load_engine(settings)
+    return lambda image: segment(image.read()).proposals
 
 
-def prepare_conversion(
-    settings: ProposalsSettings, records: Sequence[ImageRecord]
-) -> Callable[[ImageRecord], Proposals]:
+def open_folder(settings: ProposalsSettings, shard: Shard) -> Callable[[ShardImage], Proposals]:
     """Return what reads the proposals of an image from ``proposals.folder``, the first ``max_proposals`` of them."""
     suffix, read = FOREIGN_SOURCES[settings.source]
     assert settings.folder is not None
-    files = find_proposal_files(settings.folder, suffix, [record.image_id for record in records])
+    files = find_proposal_files(settings.folder, suffix, [record.image_id for record in shard.records])
 
-    def convert(record: ImageRecord) -> Proposals:
-        found = read(files[record.image_id])
-        height, width = found.superpixels.shape
-        if (height, width) != (record.height, record.width):
-            raise ValueError(
-                f"{files[record.image_id]}: superpixels of {width}x{height}, but {record.image} has "
-                f"{record.width}x{record.height}; the archive is of another image or scale"
-            )
+    def read_foreign(image: ShardImage) -> Proposals:
+        path = files[image.image_id]
+        found = read(path)
+        image.check_size(found.superpixels.shape, path)
         return found.take(settings.max_proposals)
 
-    return convert
+    return read_foreign
 
 
 if __name__ == "__main__":

@@ -10,23 +10,29 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from pseudogt.registry import ROOT, Registry, find_source, list_entries
+
 FIRST_PARTY = ("pseudogt", "models")
 
 
-@cache
-def compute_code_digest(module: str) -> str:
+Selection = Mapping[str, Sequence[str]]
+"""Table of :mod:`pseudogt.registry` -> names of the entries that are used; of other tables all are."""
+
+
+def compute_code_digest(module: str, selection: Selection | None = None) -> str:
     """Digest (16 hexadecimal digits) of a module and the first-party modules it needs.
 
     Parameters
     ----------
     module : str
         Dotted name, as in ``pseudogt.stages.cams``.
+    selection : mapping, optional
+        Entries of tables that are used: the code of the others does not count.
 
     Raises
     ------
@@ -34,9 +40,9 @@ def compute_code_digest(module: str) -> str:
         If there is no such module in this repository.
     """
     digest = hashlib.sha256()
-    for name in sorted(find_first_party_modules(module)):
+    for name in sorted(find_first_party_modules(module, selection)):
         digest.update(name.encode())
-        digest.update(_read_module(name)[0])
+        digest.update(_read_module(name).tree)
     return digest.hexdigest()[:16]
 
 
@@ -92,30 +98,47 @@ def compute_image_digests(weak_labels: Mapping[str, Any]) -> dict[str, str]:
     return {image_id: compute_input_digest(facts, []) for image_id, facts in parts.items()}
 
 
-def find_first_party_modules(module: str) -> set[str]:
-    """Names of ``module`` and of all first-party modules it imports, transitively."""
-    if _find_file(module) is None:
+def find_first_party_modules(module: str, selection: Selection | None = None) -> set[str]:
+    """Names of ``module`` and of all first-party modules it needs, directly or not.
+
+    It needs what it imports, and the entries of the tables that it looks things up in; of a table in
+    ``selection`` only those named there.
+    """
+    if find_source(module) is None:
         raise ValueError(f"there is no module {module} in {ROOT}")
     found: set[str] = set()
     pending = [module]
     while pending:
         name = pending.pop()
-        if name not in found:
-            found.add(name)
-            pending.extend(_read_module(name)[1])
+        if name in found:
+            continue
+        found.add(name)
+        needed = _read_module(name)
+        pending.extend(needed.imports)
+        for table in needed.tables:
+            entries = list_entries(table)
+            used = entries if selection is None else selection.get(table, entries)
+            pending.extend(entries[entry].module for entry in used)
     return found
 
 
+class _Module(NamedTuple):
+    """Syntax tree without docstrings; first-party modules that it imports; tables that it looks things up in."""
+
+    tree: bytes
+    imports: set[str]
+    tables: set[str]
+
+
 @cache
-def _read_module(module: str) -> tuple[bytes, set[str]]:
-    """The module's syntax tree without docstrings, and the first-party modules that it imports itself."""
+def _read_module(module: str) -> _Module:
     tree = _parse(module)
-    return ast.dump(tree).encode(), _find_imports(module, tree)
+    return _Module(ast.dump(tree).encode(), _find_imports(module, tree), _find_tables(tree))
 
 
 def _parse(module: str) -> ast.Module:
     """The module's syntax tree with empty docstrings."""
-    path = _find_file(module)
+    path = find_source(module)
     assert path is not None
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
@@ -124,11 +147,6 @@ def _parse(module: str) -> ast.Module:
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 first.value.value = ""
     return tree
-
-
-def _find_file(module: str) -> Path | None:
-    base = ROOT.joinpath(*module.split("."))
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
 def _find_imports(module: str, tree: ast.Module) -> set[str]:
@@ -141,4 +159,11 @@ def _find_imports(module: str, tree: ast.Module) -> set[str]:
                 raise ValueError(f"{module}: relative import in line {node.lineno}; write the full module name")
             names.add(node.module or "")
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {n for n in names if n.split(".")[0] in FIRST_PARTY and _find_file(n) is not None}
+    return {n for n in names if n.split(".")[0] in FIRST_PARTY and find_source(n) is not None}
+
+
+def _find_tables(tree: ast.Module) -> set[str]:
+    """First arguments of all ``Registry("package.table", ...)``."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    named = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == Registry.__name__]
+    return {str(call.args[0].value) for call in named if isinstance(call.args[0], ast.Constant)}

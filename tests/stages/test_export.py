@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from torchvision.datasets import Cityscapes, CocoDetection, VOCSegmentation
 
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, find_crowds, panoptic_to_semantic
-from pseudogt.export.formats import FORMATS
+from pseudogt.export import FORMATS
 from pseudogt.files.images import read_png, write_png
 from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json, write_json
@@ -102,12 +102,12 @@ def canonical(label):
     return {(int(i) // INSTANCE_DIVISOR, (label == i).tobytes()) for i in ids if i}
 
 
-@pytest.mark.parametrize("name", list(FORMATS))
+@pytest.mark.parametrize("name", list(FORMATS.names))
 def test_out_and_in_again_gives_the_same_pixels(run_folder, name):
     folder = export(run_folder, name, images=name == "yolo")
     if name == "label_studio":
         accept_predictions(folder / "tasks.json")
-    labels = FORMATS[name].read_set(folder, CLASSES)
+    labels = FORMATS.load(name).read_set(folder, CLASSES)
     assert len(labels.image_ids) == 3
     for image_id in ALL_IDS:
         before, after = label_of(image_id), labels.read(find_id(labels, image_id))
@@ -261,7 +261,7 @@ def test_only_the_listed_images(run_folder):
         export(run_folder, "coco_panoptic", only="nowhere.txt")
 
 
-@pytest.mark.parametrize("name", list(FORMATS))
+@pytest.mark.parametrize("name", list(FORMATS.names))
 def test_exports_are_equal_for_equal_labels(run_folder, name):
     def read(folder):
         return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
@@ -272,10 +272,10 @@ def test_exports_are_equal_for_equal_labels(run_folder, name):
 
 def test_what_does_not_fit_is_said(run_folder):
     high = ClassTable(("a", "b"), (300, 70), (False, True), ((0, 0, 0), (1, 1, 1)))
-    image = FORMATS["cityscapes"].LabelledImage("x", "x.png", "train", np.full((4, 4), 300000, np.int32))
+    image = FORMATS.load("cityscapes").LabelledImage("x", "x.png", "train", np.full((4, 4), 300000, np.int32))
     with pytest.raises(ValueError, match="do not fit into 8 and 16 bits"):
-        FORMATS["cityscapes"].write_image(run_folder, image, high, None)
+        FORMATS.load("cityscapes").write_image(run_folder, image, high, None)
     many = np.arange(26001, 26256, dtype=np.int32).reshape(1, -1)
-    image = FORMATS["voc"].LabelledImage("x", "x.png", "train", many)
+    image = FORMATS.load("voc").LabelledImage("x", "x.png", "train", many)
     with pytest.raises(ValueError, match="255 things, SegmentationObject holds 254"):
-        FORMATS["voc"].write_image(run_folder, image, CLASSES, None)
+        FORMATS.load("voc").write_image(run_folder, image, CLASSES, None)

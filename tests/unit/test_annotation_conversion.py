@@ -184,7 +184,7 @@ def test_an_image_that_is_annotated_twice():
         ({"format": "coco"}, "format and path go together"),
         ({"path": "x"}, "format and path go together"),
         ({"format": "coco", "path": "x", "names": "y"}, "names is for the format yolo"),
-        ({"format": "pascal", "path": "x"}, "Input should be 'coco'"),
+        ({"format": "pascal", "path": "x"}, "known are coco, cvat"),
     ],
 )
 def test_bad_settings(values, message):

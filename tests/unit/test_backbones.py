@@ -36,7 +36,7 @@ def test_small_backbone_reads_its_own_weights(tmp_path):
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V9", "missing/file.pth"])
 def test_unknown_weights_are_an_error_that_names_the_known_ones(weights):
-    with pytest.raises(ValueError, match=r"no such file, nor torchvision weights of 'resnet18' \(IMAGENET1K_V1"):
+    with pytest.raises(ValueError, match=r"no such file, nor named weights of 'resnet18' \(IMAGENET1K_V1"):
         build_backbone("resnet18", weights=weights)
 
 
@@ -55,7 +55,7 @@ def test_weights_with_one_key_missing_are_an_error(tmp_path):
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="unknown backbone 'vgg'; choose one of small"):
+    with pytest.raises(ValueError, match="unknown backbone 'vgg'; known are resnet18"):
         build_backbone("vgg")
 
 

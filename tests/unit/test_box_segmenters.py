@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.box_masks.segmenters import BOX_SEGMENTERS, BoxScene, load_segmenters
+from models.pretrained.loading import BOX_SEGMENTERS, load_engine, load_segmenters
+from pseudogt.box_masks.scene import BoxScene
 from pseudogt.boxes import box_slices, measure_box_radius, measure_thing_radius
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.proposals.engine import prepare_segmentation
 
-NAMES = [name for name in BOX_SEGMENTERS if name != "sam"]
+NAMES = [name for name in BOX_SEGMENTERS.names if name != "sam"]
 FAST = ProposalsSettings(
     contours="gradient", ranking="rule", max_proposals=80, max_regions=30, grown_unions=50, kept_unions=100
 )
@@ -21,7 +21,7 @@ FAST = ProposalsSettings(
 def segment():
     """Masks of all boxes of an image by one segmenter."""
     prepare = {name: load_segmenters(BoxMasksSettings(segmenters=(name,)))[0] for name in NAMES}
-    propose = prepare_segmentation(FAST)
+    propose = load_engine(FAST)
 
     def segment(name, image, boxes):
         proposals = propose(image).proposals if name == "proposal" else None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from pseudogt import registry
 from pseudogt.workflow import provenance
 
 
@@ -13,14 +14,14 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "pseudogt" / "core.py").write_text('"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1\n')
     (tmp_path / "pseudogt" / "one.py").write_text("def main():\n    from pseudogt.core import f\n    return f(1)\n")
     (tmp_path / "pseudogt" / "two.py").write_text("import json\n")
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
     return tmp_path / "pseudogt"
 
 
-def digest(module):
+def digest(module, selection=None):
     provenance._read_module.cache_clear()
-    provenance.compute_code_digest.cache_clear()
-    return provenance.compute_code_digest(module)
+    registry.list_entries.cache_clear()
+    return provenance.compute_code_digest(module, selection)
 
 
 def edit(path, old, new):
@@ -50,3 +51,54 @@ def test_missing_module_is_an_error(package):
 def test_import_cycles_end(package):
     (package / "core.py").write_text("import pseudogt.one\n")
     assert provenance.find_first_party_modules("pseudogt.one") >= {"pseudogt.one", "pseudogt.core"}
+
+
+@pytest.fixture
+def reader(package):
+    """A stage that looks readers up in a table of two."""
+    (package / "formats.py").write_text("from pseudogt.red import read as red\nfrom pseudogt import blue\n")
+    (package / "red.py").write_text("from pseudogt.core import f\n\n\ndef read():\n    return f(1)\n")
+    (package / "blue.py").write_text("colour = 1\n")
+    (package / "reader.py").write_text(
+        'from pseudogt.registry import Registry\n\nFORMATS = Registry("pseudogt.formats", "format")\n'
+    )
+    (package / "registry.py").write_text("class Registry: ...\n")
+    return package
+
+
+def digest_each(names):
+    return {name: digest("pseudogt.reader", {"pseudogt.formats": [name]}) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        ("red.py", "f(1)", "f(2)", {"red"}),
+        ("core.py", "x + 1", "x + 2", {"red"}),
+        ("blue.py", "1", "2", {"blue"}),
+        ("registry.py", "...", "pass", {"red", "blue"}),
+    ],
+)
+def test_an_edited_entry_changes_what_uses_it_only(reader, file, old, new, changed):
+    before, all_before = digest_each(["red", "blue"]), digest("pseudogt.reader")
+    edit(reader / file, old, new)
+    after = digest_each(["red", "blue"])
+    assert {name for name in before if before[name] != after[name]} == changed
+    assert digest("pseudogt.reader") != all_before
+
+
+def test_a_further_entry_changes_nothing_that_does_not_use_it(reader):
+    before = digest_each(["red", "blue"])
+    (reader / "green.py").write_text("colour = 3\n")
+    edit(reader / "formats.py", "import blue", "import blue, green")
+    assert digest_each(["red", "blue"]) == before
+    assert "pseudogt.green" in provenance.find_first_party_modules("pseudogt.reader")
+
+
+def test_a_table_names_its_entries_and_imports_only_the_one_that_is_asked_for(monkeypatch):
+    formats = registry.Registry("pseudogt.annotations.formats", "annotation format")
+    assert formats.names == ("coco", "cvat", "label_studio", "csv", "voc", "yolo")
+    assert formats.load("coco").__module__ == "pseudogt.annotations.coco"
+    assert registry.Registry("pseudogt.export.formats", "format").load("voc").__name__ == "pseudogt.export.voc"
+    with pytest.raises(ValueError, match="unknown annotation format 'pascal'; known are coco"):
+        formats.load("pascal")

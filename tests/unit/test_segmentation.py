@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from models.pretrained.loading import load_engine
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.proposals.engine import prepare_segmentation
 from pseudogt.workflow import weights
 
 FAST = {"max_proposals": 60, "max_regions": 30, "grown_unions": 50, "kept_unions": 100}
@@ -43,9 +43,9 @@ def test_whoever_wants_nothing_learnt_says_so_twice():
 @pytest.mark.parametrize("mode", ["single", "multi"])
 def test_an_image_does_not_depend_on_what_came_before(variant, mode):
     settings = ProposalsSettings(mode=mode, **variant, **FAST)
-    segment = prepare_segmentation(settings)
+    segment = load_engine(settings)
     segment(make_image(1, (33, 40)))
-    later, alone = segment(make_image(0)), prepare_segmentation(settings)(make_image(0))
+    later, alone = segment(make_image(0)), load_engine(settings)(make_image(0))
     for a, b in zip(later.proposals, alone.proposals, strict=True):
         np.testing.assert_array_equal(a, b)
     masks = [later.proposals.mask(n) for n in range(len(later.proposals.scores))]
@@ -57,7 +57,7 @@ def test_an_image_does_not_depend_on_what_came_before(variant, mode):
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (33, 31)])
 def test_learned_contours_take_small_and_odd_images(shape):
     settings = ProposalsSettings(mode="multi", **VARIANTS[0], **FAST)
-    segments = prepare_segmentation(settings)(make_image(0)[: shape[0], : shape[1]].copy())
+    segments = load_engine(settings)(make_image(0)[: shape[0], : shape[1]].copy())
     assert segments.proposals.superpixels.shape == shape
     assert len(segments.proposals.scores) >= 1
 
@@ -68,10 +68,10 @@ def test_a_missing_or_broken_weight_file_is_named(tmp_path, monkeypatch):
         content = getattr(weights, name).read_bytes()
         monkeypatch.setattr(weights, name, tmp_path / name)
         with pytest.raises(ValueError, match=f"{name}: no such"):
-            prepare_segmentation(settings)
+            load_engine(settings)
         (tmp_path / name).write_bytes(content[: len(content) // 2])
         with pytest.raises(ValueError, match=f"{name}: not a readable"):
-            prepare_segmentation(settings)
+            load_engine(settings)
         monkeypatch.undo()
 
 
@@ -79,8 +79,8 @@ def test_torch_is_imported_for_learned_contours_only():
     program = (
         "import sys, numpy as np\n"
         "from pseudogt.config.proposals import ProposalsSettings\n"
-        "from pseudogt.proposals.engine import prepare_segmentation\n"
-        "prepare_segmentation(ProposalsSettings(contours='gradient', ranking='rule'))(np.zeros((9, 9, 3), np.uint8))\n"
+        "from models.pretrained.loading import load_engine\n"
+        "load_engine(ProposalsSettings(contours='gradient', ranking='rule'))(np.zeros((9, 9, 3), np.uint8))\n"
         "print('torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,0 +1,73 @@
+"""The label that box segmenters give an image: what they agree about in each box, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agreement
+from pseudogt.box_masks.scene import BoxScene, PrepareScene
+from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
+from pseudogt.pseudo_labels.instances import Overlap, compose_panoptic, number_boxes
+
+
+def label_boxes(
+    scene: BoxScene,
+    iscrowd: NDArray[np.bool_],
+    segmenters: Sequence[PrepareScene],
+    classes: ClassTable,
+    *,
+    sure: float,
+    overlap: Overlap,
+) -> tuple[NDArray[np.int32], dict[int, float]]:
+    """Label the things in the boxes of an image.
+
+    Parameters
+    ----------
+    scene : BoxScene
+    iscrowd : (N,) bool
+        True for a box around a group.
+    segmenters : sequence of callable
+        Those that must agree.
+    classes : ClassTable
+    sure : float
+        See :func:`pseudogt.box_masks.consensus.fuse_masks`.
+    overlap
+        See :func:`pseudogt.box_masks.consensus.combine_boxes`.
+
+    Returns
+    -------
+    panoptic_id : (H, W) int32
+        Things; the category "background" where no thing is; no label where the segmenters disagree.
+    scores : dict
+        Panoptic id -> agreement of the segmenters on the box of the instance, in [0, 1].
+    """
+    verdicts = segment_boxes(scene, segmenters, sure=sure)
+    shape = (scene.image.shape[0], scene.image.shape[1])
+    masks = combine_boxes(verdicts, scene.boxes_xyxy, scene.classes, iscrowd, shape, overlap=overlap)
+    numbers = number_boxes(scene.classes, iscrowd)
+    panoptic_id = compose_panoptic(masks.semantic, masks.owner, numbers, classes)
+    return panoptic_id, score_instances(verdicts, scene.classes, numbers, classes)
+
+
+def segment_boxes(scene: BoxScene, segmenters: Sequence[PrepareScene], *, sure: float) -> list[NDArray[np.uint8]]:
+    """What the segmenters say of each box of a scene: verdicts of :func:`pseudogt.box_masks.consensus.fuse_masks`."""
+    prepared = [prepare(scene) for prepare in segmenters] if len(scene.boxes_xyxy) else []
+    return [
+        fuse_masks([segment(index) for segment in prepared], train_id, sure=sure)
+        for index, train_id in enumerate(scene.classes.tolist())
+    ]
+
+
+def score_instances(
+    verdicts: Sequence[NDArray[np.uint8]], box_classes: NDArray, numbers: NDArray[np.int32], classes: ClassTable
+) -> dict[int, float]:
+    """Agreement on the box of each instance, by panoptic id."""
+    ids = classes.train_to_category[box_classes] * np.int32(INSTANCE_DIVISOR) + numbers
+    return {
+        int(panoptic_id): measure_agreement(verdict, train_id)
+        for panoptic_id, number, verdict, train_id in zip(ids, numbers, verdicts, box_classes, strict=True)
+        if number
+    }

@@ -1,0 +1,77 @@
+"""What box segmenters get and give: each is loaded once, prepared once per image, then asked for every box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.proposals.contours import FindContours
+from pseudogt.proposals.generation import Proposals
+
+
+@dataclass(frozen=True)
+class BoxScene:
+    """An image with its boxes, and what earlier stages know of it.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 RGB
+    boxes_xyxy : (N, 4) int32
+        Half-open, inside the image.
+    classes : (N,) integer
+        Train ids.
+    proposals : Proposals, optional
+        Read by ``proposal``.
+    cams : {train id: (h, w) float32}, optional
+        Score maps of classes, of any size; read by ``grabcut`` with ``cam_prior``.
+    """
+
+    image: NDArray[np.uint8]
+    boxes_xyxy: NDArray[np.int32]
+    classes: NDArray[np.integer]
+    proposals: Proposals | None = None
+    cams: dict[int, NDArray[np.float32]] | None = None
+
+    def other_boxes(self, index: int) -> NDArray[np.int32]:
+        """Boxes ``(N - 1, 4)`` of the other things."""
+        return np.delete(self.boxes_xyxy, index, 0)
+
+
+BoxSegmenter = Callable[[int], NDArray[np.bool_] | NDArray[np.float32]]
+"""From the position of a box to a mask ``(h, w)`` in it, or the probability of one."""
+
+PrepareScene = Callable[[BoxScene], BoxSegmenter]
+
+
+@dataclass(frozen=True)
+class SegmenterOptions:
+    """What segmenters are loaded with; each takes what it needs.
+
+    Attributes
+    ----------
+    smoothness : {"colour", "gradient", "learned"}
+        Where GrabCut likes to cut: along differences of colour, or of regions by these contours.
+    restarts : int
+        Cuts of GrabCut, of which the majority counts.
+    cam_prior : bool
+        Whether GrabCut starts from the score maps of the scene.
+    seed : int
+    sam_model : str or None
+        Folder of a Segment Anything model.
+    load_contours : callable
+        From "gradient" or "learned" to what finds the contours of an image.
+    """
+
+    smoothness: str
+    restarts: int
+    cam_prior: bool
+    seed: int
+    sam_model: str | None
+    load_contours: Callable[[str], FindContours]
+
+
+LoadSegmenter = Callable[[SegmenterOptions], PrepareScene]
+"""What a table of box segmenters holds; whatever is learnt is read here, once."""
