@@ -24,15 +24,17 @@ from measurement import REPOSITORY, print_table, write_figures
 FIRST_PARTY = ("pseudogt", "models")
 
 LAYERS = (
+    ("pseudogt.registry",),
     ("pseudogt.classes", "pseudogt.boxes", "pseudogt.maps", "pseudogt.files", "pseudogt.metrics"),
     ("pseudogt.config",),
     ("pseudogt.weak_labels",),
     ("pseudogt.proposals",),
-    ("pseudogt.box_masks",),
     ("pseudogt.pseudo_labels",),
+    ("pseudogt.box_masks",),
     ("pseudogt.annotations", "pseudogt.datasets", "pseudogt.export", "pseudogt.reporting"),
-    ("pseudogt.wsps",),
     ("pseudogt.workflow",),
+    ("pseudogt.wsps",),
+    ("models.backbones",),
     ("models",),
     ("models.pretrained",),
     ("models.classifier", "models.segmenter", "models.jtsm"),
