@@ -75,7 +75,7 @@ class RegionTable(NamedTuple):
     altitudes: Floats
 
 
-def measure_image(image: NDArray[np.uint8], superpixels: NDArray[np.int32]) -> ImageFacts:
+def gather_facts(image: NDArray[np.uint8], superpixels: NDArray[np.int32]) -> ImageFacts:
     """Facts of an image ``(H, W, 3) uint8`` and its superpixels ``(H, W)``."""
     lab = convert_to_lab(image).astype(np.float64)
     flat, count = superpixels.ravel(), int(superpixels.max()) + 1

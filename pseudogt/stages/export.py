@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     merge.add_argument("--shards", required=True, nargs="+", type=Path, help="index/<shard>.json of all parts")
     merge.add_argument("--parts", required=True, nargs="+", type=Path, help="--out of all shards")
     merge.add_argument("--provenance", default="{}", help="what the manifest says of the run, as JSON")
-    merge.set_defaults(run=merge_shards)
+    merge.set_defaults(run=merge_set)
     for command in (part, merge):
         command.add_argument("--format", dest="name", required=True, choices=FORMATS.names)
         command.add_argument("--out", required=True, type=Path)
@@ -121,7 +121,7 @@ def copy_image(source: Path, target: Path) -> None:
         raise OSError(f"{target}: could not be written")
 
 
-def merge_shards(
+def merge_set(
     shards: Sequence[Path], parts: Sequence[Path], provenance: str, name: str, out: Path, settings: str
 ) -> None:
     """Write one set of all shards."""

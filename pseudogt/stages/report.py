@@ -140,7 +140,7 @@ def write_examples(
     settings: ReportSettings,
 ) -> dict[str, str]:
     """Write the figures of examples; return their titles by file name."""
-    evenly = {split: choose_evenly(each.image_ids, settings.examples) for split, each in examples.items()}
+    evenly = {split: choose_evenly(each.shard.image_ids, settings.examples) for split, each in examples.items()}
     plans = [
         ("train_examples.png", "Train", "train", evenly.get("train", [])),
         ("val_examples.png", "Val", "val", evenly.get("val", [])),
@@ -171,11 +171,6 @@ class Examples:
     sources: Sources
     settings: ReportSettings
 
-    @property
-    def image_ids(self) -> list[str]:
-        """Ids of all images."""
-        return [record.image_id for record in self.shard.records]
-
     def draw(self, chosen: Sequence[str], captions: Sequence[str]) -> NDArray[np.uint8]:
         """Read the chosen images and draw a grid with a row for each: the image, then its labels."""
         classes, width = self.shard.classes, self.settings.panel_width_px
@@ -187,7 +182,7 @@ class Examples:
             image = resize_to_width(images[image_id].read(), width)
             row: list[NDArray[np.uint8] | None] = [image]
             for source in filled.values():
-                panoptic_id = read_label(source, image_id, classes)
+                panoptic_id = read_panoptic_label(source, image_id, classes)
                 if panoptic_id is None:
                     row.append(None)
                     continue
@@ -200,7 +195,7 @@ class Examples:
         return draw_grid(rows, ["image", *(COLUMNS[split][name] for name in filled)], captions, legend)
 
 
-def read_label(source: Source, image_id: str, classes: ClassTable) -> NDArray[np.int32] | None:
+def read_panoptic_label(source: Source, image_id: str, classes: ClassTable) -> NDArray[np.int32] | None:
     """Panoptic ids ``(H, W) int32`` of an image; None if the source doesn't hold it."""
     if image_id not in source:
         return None

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     merge.add_argument("--labels", required=True, nargs="+", type=Path, help="label folders, for the pictures")
     merge.add_argument("--out", required=True, type=Path, help="folder of the queue")
     merge.add_argument("--settings", default="{}", help="the config section `review` as JSON")
-    merge.set_defaults(run=merge_shards)
+    merge.set_defaults(run=merge_queue)
     arguments = vars(parser.parse_args(argv))
     arguments.pop("run")(**arguments)
 
@@ -102,7 +102,7 @@ def review_shard(
     write_json(out, reviewed, indent=None)
 
 
-def merge_shards(
+def merge_queue(
     shards: Sequence[Path], reviewed: Sequence[Path], labels: Sequence[Path], out: Path, settings: str
 ) -> None:
     """Write the queue."""

@@ -126,7 +126,7 @@ class Shard:
         sources = [weak_labels] if isinstance(weak_labels, Path) else list(weak_labels)
         weak, found = read_weak_labels(sources)
         shard.check_classes(found, sources[0])
-        missing = [record.image_id for record in shard.records if record.image_id not in weak]
+        missing = [image_id for image_id in shard.image_ids if image_id not in weak]
         if missing and not may_miss:
             raise ValueError(f"{sources[0]}: no weak labels of image {missing[0]!r} and {len(missing) - 1} more")
         return replace(shard, weak_labels=weak)
@@ -151,6 +151,11 @@ class Shard:
         if found != self.classes:
             raise ValueError(f"{source}: has another class table than {self.path}; make it anew")
 
+    @property
+    def image_ids(self) -> list[str]:
+        """Ids of the images, in their order."""
+        return [record.image_id for record in self.records]
+
     def take(self, image_ids: Iterable[str]) -> Shard:
         """The shard with those of its images alone that are among ``image_ids``."""
         chosen = set(image_ids)
@@ -167,7 +172,7 @@ class Shard:
     def check_images(self, found: Iterable[str], source: Path) -> None:
         """Raise a ``ValueError`` if an image of the shard is not among those found in ``source``."""
         known = set(found)
-        missing = [record.image_id for record in self.records if record.image_id not in known]
+        missing = [image_id for image_id in self.image_ids if image_id not in known]
         if missing:
             raise ValueError(f"{source}: image {missing[0]!r} and {len(missing) - 1} more of the dataset are not in it")
 
