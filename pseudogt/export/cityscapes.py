@@ -47,7 +47,7 @@ def write_image(folder: Path, image: LabelledImage, classes: ClassTable, setting
             f"image {image.image_id!r}: categories up to {category_id.max()} and instances up to {instance_id.max()} "
             "do not fit into 8 and 16 bits, as Cityscapes has them; give the classes lower ids (things at most 64)"
         )
-    files: dict[str, NDArray] = {
+    files: dict[str, NDArray[Any]] = {
         "labelIds": category_id.astype(np.uint8),
         "instanceIds": instance_id.astype(np.uint16),
         "labelTrainIds": panoptic_to_semantic(panoptic_id, classes),

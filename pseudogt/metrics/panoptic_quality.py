@@ -188,7 +188,7 @@ def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: 
     missed = ~void & ~crowd & ~match.any(axis=1)
     surplus = is_segment & ~match.any(axis=0) & ((on_void + on_crowd) / area <= 0.5)
 
-    def by_class(train_ids: NDArray[np.uint8], weights: NDArray | None = None) -> NDArray:
+    def by_class(train_ids: NDArray[np.uint8], weights: NDArray[Any] | None = None) -> NDArray[Any]:
         return np.bincount(train_ids, weights, minlength=len(classes))
 
     matched_class = truth_class[np.nonzero(match)[0]]
@@ -263,7 +263,7 @@ def score_classes(counts: Counts) -> ClassScores:
     )
 
 
-def _divide(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:
+def _divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:
     """Divide; NaN where the denominator is 0."""
     nothing = denominator == 0
     return np.where(nothing, np.nan, numerator / np.where(nothing, 1, denominator))

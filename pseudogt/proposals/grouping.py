@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pseudogt.proposals.regions import ImageFacts, RegionTable
+from pseudogt.proposals.regions import Floats, ImageFacts, RegionTable
 
 MAX_PARTS = 4
 MIN_PART = 0.06
@@ -129,7 +129,15 @@ def compute_features(
 
 
 @njit(cache=True)
-def _list_extensions(unions, parts, areas, neighbours, starts, parents, spans):
+def _list_extensions(
+    unions: NDArray[np.int32],
+    parts: int,
+    areas: Floats,
+    neighbours: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    parents: NDArray[np.int32],
+    spans: NDArray[np.int32],
+) -> NDArray[np.int64]:
     """Keys of all unions with one more part; some come several times."""
     total = 0
     for row in range(len(unions)):
@@ -173,7 +181,9 @@ def _list_extensions(unions, parts, areas, neighbours, starts, parents, spans):
 
 
 @njit(cache=True)
-def _fill_features(features, unions, table, integral, mean_strength):
+def _fill_features(
+    features: NDArray[np.float32], unions: NDArray[np.int32], table: RegionTable, integral: Floats, mean_strength: float
+) -> None:
     height, width = integral.shape[0] - 1, integral.shape[1] - 1
     sums, boxes, outlines, shared = table.sums, table.boxes, table.outlines, table.shared
     parents, altitudes = table.parents, table.altitudes
@@ -218,7 +228,9 @@ def _fill_features(features, unions, table, integral, mean_strength):
 
 
 @njit(cache=True)
-def _add_parts(unions, row, sums, boxes, total):
+def _add_parts(
+    unions: NDArray[np.int32], row: int, sums: Floats, boxes: Floats, total: Floats
+) -> tuple[int, tuple[float, float, float, float], float]:
     """Add the sums of the parts to ``total``; give their number, the box around them and the smallest area."""
     parts = 0
     x0, y0, x1, y1 = 1e9, 1e9, -1.0, -1.0
@@ -236,7 +248,9 @@ def _add_parts(unions, row, sums, boxes, total):
 
 
 @njit(cache=True)
-def _measure_borders(unions, row, parts, outlines, shared):
+def _measure_borders(
+    unions: NDArray[np.int32], row: int, parts: int, outlines: Floats, shared: NDArray[np.float32]
+) -> tuple[float, float, float, float, float, float]:
     """Length, strength and weak length of a union's outline; its shortest part's length; joints between parts.
 
     Of the joints, length and strength.
@@ -260,7 +274,7 @@ def _measure_borders(unions, row, parts, outlines, shared):
 
 
 @njit(cache=True)
-def _compare_parts(unions, row, parts, sums):
+def _compare_parts(unions: NDArray[np.int32], row: int, parts: int, sums: Floats) -> float:
     """Largest squared distance between the mean colours of two parts."""
     contrast = 0.0
     for p in range(parts):
@@ -275,7 +289,9 @@ def _compare_parts(unions, row, parts, sums):
 
 
 @njit(cache=True)
-def _find_altitudes(unions, row, parts, parents, altitudes):
+def _find_altitudes(
+    unions: NDArray[np.int32], row: int, parts: int, parents: NDArray[np.int32], altitudes: Floats
+) -> tuple[float, float]:
     """Highest altitude at which a part was merged, and the lowest at which one would be merged next."""
     inner, following = 0.0, 1.0
     for p in range(parts):
@@ -285,7 +301,9 @@ def _find_altitudes(unions, row, parts, parents, altitudes):
 
 
 @njit(cache=True)
-def _compare_with_surround(total, x0, y0, x1, y1, integral):
+def _compare_with_surround(
+    total: Floats, x0: float, y0: float, x1: float, y1: float, integral: Floats
+) -> tuple[float, float, float]:
     """Squared distance of a union's mean colour and that around it, and variances of lightness and colour in it.
 
     What is around it lies in a box that is larger by a quarter on each side.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class ImageWeakLabels:
 
 def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], classes: ClassTable) -> None:
     """Write weak labels as COCO-style JSON with ``image_tags``, ``crop_tags`` and, if there are, ``unknown_tags``."""
-    document: dict = {
+    document: dict[str, Any] = {
         "images": [],
         "categories": classes.to_categories(),
         "annotations": [],
