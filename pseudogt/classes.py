@@ -122,7 +122,7 @@ class ClassTable:
         ]
 
     @classmethod
-    def from_categories(cls, categories: Sequence[dict]) -> ClassTable:
+    def from_categories(cls, categories: Sequence[dict[str, Any]]) -> ClassTable:
         """Inverse of :meth:`to_categories`."""
         return cls(
             names=tuple(str(c["name"]) for c in categories),
