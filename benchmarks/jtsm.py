@@ -33,6 +33,7 @@ import torch
 from measurement import REPOSITORY, print_table, write_figures
 from numpy.typing import NDArray
 
+from models.classifier.apply import CamPlan, label_by_cams, run_network, score_whole
 from models.classifier.network import ClassifierModel, resize_for_classifier
 from pseudogt.classes import IGNORE_LABEL, ClassTable, combine_semantic_and_instances
 from pseudogt.config.cams import CamsSettings
@@ -44,7 +45,6 @@ from pseudogt.files.scores import ScoreFile
 from pseudogt.proposals.files import ProposalFile
 from pseudogt.pseudo_labels.panoptic_merge import fill_things, merge_panoptic
 from pseudogt.stages import evaluation
-from pseudogt.stages.cams import label_image, run_network, score_whole
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 
 SCORES = ("pq", "pq_th", "pq_st", "miou")
@@ -72,7 +72,7 @@ class Run:
     results: Path
     classes: ClassTable
     classifier: ClassifierModel
-    cams: CamsSettings
+    cams: CamPlan
 
     def shards(self, split: str) -> list[str]:
         """Names of the shards of a split."""
@@ -89,7 +89,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     name = "tiny-jtsm" if arguments.quick else arguments.run
-    start_workflow(arguments, name, {}, ["all", f"results/{name}/evaluation/cams.json"])
+    config = REPOSITORY / ("tests/workflow/tiny-jtsm.yaml" if arguments.quick else f"configs/{arguments.run}.yaml")
+    start_workflow(config, arguments.data, name, {}, ["all", f"results/{name}/evaluation/cams.json"])
     run = open_run(Path("results", name))
     figures = collect_class_figures(run.results) | collect_run_figures(run.results)
     for baseline, predict in make_baselines(run).items():
@@ -97,18 +98,17 @@ def main() -> None:
     figures |= score_train_components(run)
     if arguments.steps:
         for step in STEPS:
-            figures |= run_step(arguments, name, step)
+            figures |= run_step(config, arguments.data, name, step)
     print_table(figures)
     write_figures(arguments.json, figures)
 
 
-def start_workflow(arguments: argparse.Namespace, name: str, settings: dict[str, dict], targets: list[str]) -> None:
+def start_workflow(config: Path, data: Path | None, name: str, settings: dict[str, dict], targets: list[str]) -> None:
     """Run the workflow up to ``targets``, with other settings by section."""
-    config = REPOSITORY / ("tests/workflow/tiny-jtsm.yaml" if arguments.quick else f"configs/{arguments.run}.yaml")
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
     command += ["--configfile", str(config), "--config", f"name={name}"]
     command += [f"{section}={json.dumps(values)}" for section, values in settings.items()]
-    command += [f"data_root={arguments.data.resolve()}"] if arguments.data else []
+    command += [f"data_root={data.resolve()}"] if data else []
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run([*command, "--", *targets], check=True, env=os.environ | {"PATH": path})
 
@@ -116,7 +116,7 @@ def start_workflow(arguments: argparse.Namespace, name: str, settings: dict[str,
 def open_run(results: Path) -> Run:
     """Read what the baselines need."""
     classifier = ClassifierModel.load(results / "classifier" / "model.pt")
-    return Run(results, classifier.classes, classifier, CamsSettings())
+    return Run(results, classifier.classes, classifier, CamsSettings().fill(CamPlan))
 
 
 def collect_class_figures(results: Path) -> dict[str, float | None]:
@@ -219,7 +219,7 @@ def predict_components(run: Run, shard: str) -> Iterable[tuple[str, NDArray[np.i
         scores = predict_tags(run, image)
         tags = (scores > 0) | (scores == scores.max())
         weak = without_crops(record.image_id, (record.height, record.width), tags)
-        label = label_image(image, weak, run.classifier, run.cams)[1]
+        label = label_by_cams(image, weak, run.classifier, run.cams).label
         yield record.image_id, find_components(label, run.classes)
 
 
@@ -250,7 +250,7 @@ def score_train_components(run: Run) -> dict[str, float | None]:
     return score_baseline(run, "components_train", read, "train")
 
 
-def run_step(arguments: argparse.Namespace, whole: str, step: str) -> dict[str, float | None]:
+def run_step(config: Path, data: Path | None, whole: str, step: str) -> dict[str, float | None]:
     """Score a step on val; what does not depend on its settings is that of the whole run."""
     name = f"{whole}-{step}"
     shared = BEFORE_MINING if "mining" in STEPS[step] else (*BEFORE_MINING, "mining")
@@ -260,7 +260,7 @@ def run_step(arguments: argparse.Namespace, whole: str, step: str) -> dict[str, 
             shutil.copytree(source, copy, copy_function=os.link)
         elif source.is_file() and not copy.exists():
             os.link(source, copy)
-    start_workflow(arguments, name, STEPS[step], [f"results/{name}/evaluation/mining.json"])
+    start_workflow(config, data, name, STEPS[step], [f"results/{name}/evaluation/mining.json"])
     scores = read_json(Path("results", name, "evaluation", "mining.json"))
     return {f"{score}_step_{step}": scores[score] for score in SCORES}
 

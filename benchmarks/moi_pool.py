@@ -42,9 +42,9 @@ from torchvision.ops import roi_pool
 
 sys.path.insert(0, str(REPOSITORY))
 
-from models.jtsm.members import Members
 from models.jtsm.moi_pool import moi_pool, pool_by_crops
 from pseudogt.files.images import read_image
+from pseudogt.proposals.members import Members
 
 STRIDE = 8
 MAP_SIZE = (86, 128)
@@ -116,13 +116,12 @@ def make_case(superpixels: NDArray[np.int32], count: int, channels: int) -> Case
         if len(inside):
             chosen.append(inside)
             boxes.append([*(low[inside].min() for low in lows), *(high[inside].max() for high in highs)])
-    starts = np.cumsum([0, *map(len, chosen)])
     features = torch.randn((1, channels, *MAP_SIZE), generator=torch.Generator().manual_seed(0)).relu_()
     return {
         "features": features,
         "boxes_xyxy": torch.from_numpy(np.array(boxes)),
         "batch_index": torch.zeros(count, dtype=torch.long),
-        "members": Members(torch.from_numpy(np.concatenate(chosen).astype(np.int32)), torch.from_numpy(starts)),
+        "members": tuple(torch.from_numpy(part) for part in Members.from_lists(chosen)),
         "superpixels": torch.from_numpy(superpixels)[None],
         "spatial_scale": 1 / STRIDE,
     }
@@ -178,8 +177,8 @@ def measure(case: Case, device: torch.device) -> dict[str, float | None]:
 
 
 def move(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Members):
-        return Members(*(tensor.to(device) for tensor in value))
+    if isinstance(value, tuple):
+        return tuple(tensor.to(device) for tensor in value)
     return value.to(device) if isinstance(value, Tensor) else value
 
 
@@ -205,12 +204,9 @@ def measure_peak_gb(device: torch.device) -> float:
 def take_part(case: Case) -> Case:
     """Case with one in ``PART`` of the proposals."""
     kept = torch.arange(0, len(case["boxes_xyxy"]), PART)
-    indices, starts = case["members"]
-    lists = [indices[starts[r] : starts[r + 1]] for r in kept.tolist()]
-    counts = starts.diff()[kept.to(starts.device)]
-    members = Members(torch.cat(lists), torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+    members = Members(*(part.cpu().numpy() for part in case["members"])).take(kept.numpy())
     chosen = {name: case[name][kept] for name in ("boxes_xyxy", "batch_index")}
-    return case | chosen | {"members": members}
+    return case | chosen | {"members": tuple(torch.from_numpy(part).to(case["features"].device) for part in members)}
 
 
 def compare_gradients(case: Case) -> float:

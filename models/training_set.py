@@ -17,7 +17,7 @@ class TrainingSet(Generic[Sample]):
     ----------
     count : int
     prepare : callable
-        From the number of a sample to the sample, an object whose attributes hold its arrays.
+        From the number of a sample to the sample, an object whose attributes hold its arrays, or tuples of them.
     cache_gb : float
         Memory for the arrays of samples, in units of 2**30 bytes.
     """
@@ -35,8 +35,14 @@ class TrainingSet(Generic[Sample]):
         if number in self._kept:
             return self._kept[number]
         sample = self._prepare(number)
-        size = sum(value.nbytes for value in vars(sample).values() if isinstance(value, np.ndarray))
+        size = sum(map(_count_bytes, vars(sample).values()))
         if size <= self._room:
             self._room -= size
             self._kept[number] = sample
         return sample
+
+
+def _count_bytes(value: object) -> int:
+    if isinstance(value, tuple):
+        return sum(map(_count_bytes, value))
+    return value.nbytes if isinstance(value, np.ndarray) else 0

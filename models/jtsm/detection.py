@@ -19,6 +19,7 @@ from models.jtsm.network import JtsmNetwork, Proposed
 from models.jtsm.refinement import decode_boxes
 from models.jtsm.samples import MiningImage, Placement, choose_size, collate, make_view
 from models.training import autocast
+from pseudogt.pseudo_labels.mined import Detections
 
 
 @dataclass(frozen=True)
@@ -53,37 +54,6 @@ class DetectionPlan:
     max_detections: int
     device: torch.device
     dtype: torch.dtype
-
-
-class Detections(NamedTuple):
-    """Of one image, surest first.
-
-    Attributes
-    ----------
-    boxes_xyxy : (N, 4) float32
-    scores : (N,) float32
-    classes : (N,) int64
-        Things in the network's order.
-    masks : (N, H, W) bool
-        At the size of the image.
-    semantic : (S, H, W) float32
-        Probabilities of label 0 = things and of stuff; stuff alone is certain without a semantic branch.
-    presence : (C,) float32
-        How sure it is that a class is in the image.
-    proposal_classes : (R, C) float32
-        What the mining head says of each proposal by itself, of the first ``max_proposals``.
-    superpixel_classes : (P, C) float32 or None
-        What the tag classifier says of each superpixel, if it is part of the network.
-    """
-
-    boxes_xyxy: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    classes: NDArray[np.int64]
-    masks: NDArray[np.bool_]
-    semantic: NDArray[np.float32]
-    presence: NDArray[np.float32]
-    proposal_classes: NDArray[np.float32]
-    superpixel_classes: NDArray[np.float32] | None
 
 
 class _Seen(NamedTuple):
@@ -121,7 +91,7 @@ def detect(
     boxes = _average([each.boxes for each in seen])
     presence = _average([each.presence for each in seen])
     allowed = np.ones(len(presence), bool) if tags is None else tags
-    scores[:, ~allowed[: network.things]] = 0
+    scores[:, ~allowed[network.order.of_things]] = 0
 
     rows, classes = _select_detections(scores, boxes, shape, plan)
     chosen = np.clip(boxes[rows, classes], 0, np.array([shape[1], shape[0]] * 2, np.float32))
@@ -132,7 +102,7 @@ def detect(
         scores=scores[rows, classes],
         classes=classes,
         masks=masks,
-        semantic=_average_semantic(network, seen, shape, allowed[network.things :]),
+        semantic=_average_semantic(network, seen, shape, allowed[network.order.of_stuff]),
         presence=presence,
         proposal_classes=_average([each.proposal_classes for each in seen]),
         superpixel_classes=_average(told) if told else None,
@@ -156,9 +126,9 @@ def _look(network: JtsmNetwork, sample: MiningImage, placement: Placement, plan:
     view = make_view(sample, placement, plan.max_proposals, distinct=False)
     batch = {name: tensor.to(plan.device) for name, tensor in collate([sample], [0], [view]).items()}
     with autocast(plan.dtype, plan.device):
-        proposed = network.propose(batch)
+        proposed: Proposed = network(batch)
         logits = network.semantic(proposed.features) if network.semantic is not None else None
-        told = network.classify_superpixels(proposed.features, batch, sample.members.shape[1])
+        told = network.classify_superpixels(proposed.features, batch, int(sample.superpixels.max()) + 1)
     scores, boxes = _score_proposals(network, proposed, batch["boxes"])
     semantic = None
     if logits is not None:
@@ -183,12 +153,12 @@ def _score_proposals(network: JtsmNetwork, proposed: Proposed, boxes: Tensor) ->
 
     Without any the mining head's: the best proposal of a class is as sure as the class is present.
     """
-    things = network.things
+    order = network.order
     if not proposed.logits:
-        shares = proposed.mined.shares[:, :things]
-        scores = shares / shares.amax(0).clamp(min=1e-12) * proposed.mined.presence[0, :things]
-        return scores, boxes[:, None].expand(-1, things, -1)
-    scores = torch.stack([logits.softmax(1) for logits in proposed.logits]).mean(0)[:, :things]
+        shares = proposed.mined.shares[:, order.of_things]
+        scores = shares / shares.amax(0).clamp(min=1e-12) * proposed.mined.presence[0, order.of_things]
+        return scores, boxes[:, None].expand(-1, order.things, -1)
+    scores = torch.stack([logits.softmax(1) for logits in proposed.logits]).mean(0)[:, order.of_things]
     return scores, decode_boxes(torch.stack(proposed.deltas).mean(0), boxes)
 
 
@@ -220,7 +190,7 @@ def _find_masks(
 ) -> NDArray[np.bool_]:
     """Masks ``(N, H, W)``: of the second mask head, or the segments of the proposals."""
     if not network.mask_heads or plan.masks == "segments":
-        return sample.members[rows][:, sample.superpixels]
+        return sample.members.masks(rows, sample.superpixels)
     probabilities = np.zeros((len(rows), MASK_PX, MASK_PX), np.float32)
     for each in seen if len(rows) else ():
         moved = torch.from_numpy(each.placement.to_view(boxes)).to(plan.device)
@@ -234,7 +204,9 @@ def _find_masks(
     return np.stack(pasted) if pasted else np.zeros((0, *shape), bool)
 
 
-def paste_mask(probability: NDArray[np.floating], box_xyxy: NDArray[np.float32], shape: tuple[int, int]) -> NDArray:
+def paste_mask(
+    probability: NDArray[np.floating], box_xyxy: NDArray[np.float32], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
     """Mask ``(H, W) bool`` of probabilities ``(28, 28)`` in a box: 0.5 or more at the pixel's centre."""
     pasted = np.zeros(shape, bool)
     x0, y0, x1, y1 = box_xyxy.tolist()
@@ -253,15 +225,15 @@ def paste_mask(probability: NDArray[np.floating], box_xyxy: NDArray[np.float32],
 def _average_semantic(
     network: JtsmNetwork, seen: Sequence[_Seen], shape: tuple[int, int], allowed: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Probabilities ``(S, H, W)``; of stuff that is not allowed 0."""
-    semantic = np.zeros((network.stuff + 1, *shape), np.float32)
+    """Probabilities ``(S, H, W)`` by semantic label; of stuff classes ``(S - 1,)`` that are not allowed 0."""
+    semantic = np.zeros((network.order.label_count, *shape), np.float32)
     if network.semantic is None:
-        semantic[1:] = 1  # the one class of stuff, wherever no thing is
+        semantic[network.order.stuff_labels] = 1  # the one class of stuff, wherever no thing is
     else:
         for each in seen:
             assert each.semantic is not None
             for total, values in zip(semantic, each.semantic, strict=True):
                 total += cv2.resize(np.ascontiguousarray(values), shape[::-1], interpolation=cv2.INTER_LINEAR)
         semantic /= len(seen)
-    semantic[1:][~allowed] = 0
+    semantic[network.order.stuff_labels[~allowed]] = 0
     return semantic

@@ -136,6 +136,19 @@ def sample_masks(
     return sampled[..., ::-1] if placement.flipped else sampled
 
 
+def move_mask(mask: BoxMask, placement: Placement) -> NDArray[np.bool_]:
+    """A mask of an image in a view ``(h, w) bool``, nearest pixel."""
+    x0, y0, x1, y1 = placement.window_xyxy
+    height, width = placement.size
+    x = x0 + ((np.arange(width) + 0.5) * (x1 - x0) / width).astype(int) - mask.origin_xy[0]
+    y = y0 + ((np.arange(height) + 0.5) * (y1 - y0) / height).astype(int) - mask.origin_xy[1]
+    if placement.flipped:
+        x = x[::-1]
+    rows, columns = mask.mask.shape
+    inside = ((y >= 0) & (y < rows))[:, None] & ((x >= 0) & (x < columns))
+    return mask.mask[y.clip(0, rows - 1)[:, None], x.clip(0, columns - 1)] & inside
+
+
 def pool_boxes(features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor, stride: int) -> Tensor:
     """Features ``(P, C, 14, 14)`` in boxes by RoIAlign."""
     rois = torch.cat([batch_index[:, None].to(features.dtype), boxes_xyxy.to(features.dtype)], dim=1)

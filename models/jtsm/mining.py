@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.jtsm.members import Members
+from models.jtsm.incidence import MemberTensors
 
 
 class Mined(NamedTuple):
@@ -67,7 +67,7 @@ class MiningHead(nn.Module):
         return Mined(shares, presence, of_classes)
 
 
-def average_over_segments(maps: Tensor, superpixels: Tensor, members: Members, batch_index: Tensor) -> Tensor:
+def average_over_segments(maps: Tensor, superpixels: Tensor, members: MemberTensors, batch_index: Tensor) -> Tensor:
     """Mean of maps over the pixels of each proposal.
 
     Parameters
@@ -75,7 +75,8 @@ def average_over_segments(maps: Tensor, superpixels: Tensor, members: Members, b
     maps : (B, C, H, W) float32
     superpixels : (B, H, W) int32
         Negative where there is none.
-    members : Members
+    members : (indices, starts)
+        Superpixels of R proposals.
     batch_index : (R,) int64
 
     Returns
@@ -83,15 +84,16 @@ def average_over_segments(maps: Tensor, superpixels: Tensor, members: Members, b
     (R, C) float32
         0 for a proposal without a pixel.
     """
-    count = int(torch.cat([superpixels.flatten(), members.indices, members.indices.new_zeros(1)]).max()) + 1
+    indices, starts = members
+    count = int(torch.cat([superpixels.flatten(), indices, indices.new_zeros(1)]).max()) + 1
     image = torch.arange(len(superpixels), device=maps.device)[:, None, None]
     inside = superpixels >= 0
     position = (image * count + superpixels)[inside]
     values = maps.permute(0, 2, 3, 1)[inside]
     sums = maps.new_zeros(len(maps) * count, maps.shape[1]).index_add(0, position, values)
     areas = torch.bincount(position, minlength=len(sums)).to(maps.dtype)
-    row = torch.repeat_interleave(members.starts.diff())
-    member = batch_index[row] * count + members.indices
+    row = torch.repeat_interleave(starts.diff())
+    member = batch_index[row] * count + indices
     total = maps.new_zeros(len(batch_index), maps.shape[1]).index_add(0, row, sums[member])
     return total / areas.new_zeros(len(batch_index)).index_add(0, row, areas[member]).clamp(min=1)[:, None]
 

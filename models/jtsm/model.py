@@ -1,19 +1,44 @@
-"""A trained JTSM network in a file, with everything needed to apply it."""
+"""A JTSM network in a file, with everything needed to apply it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.jtsm.network import JtsmNetwork, build_jtsm_network
 from pseudogt.classes import ClassTable
 
 MODEL_KIND = "jtsm model"
+
+TRAINING_ONLY = ("top_k", "mask_limit")
+"""Entries of the architecture in files of earlier versions that no network needs."""
+
+
+@dataclass(frozen=True)
+class JtsmArchitecture:
+    """What a network is made of; see :func:`models.jtsm.network.build_jtsm_network`.
+
+    Attributes
+    ----------
+    backbone, freeze : str
+    levels, refinements, mask_channels, semantic_channels, decoder_channels : int
+    neck_widths : (int, int)
+    dropout : float
+    """
+
+    backbone: str
+    levels: int
+    freeze: str
+    dropout: float
+    refinements: int
+    mask_channels: int
+    semantic_channels: int
+    decoder_channels: int
+    neck_widths: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -23,6 +48,7 @@ class JtsmModel:
     Attributes
     ----------
     network : JtsmNetwork
+        Its classes are in the order of ``classes.things_first``.
     architecture : dict
         Keywords of :func:`models.jtsm.network.build_jtsm_network`, but for ``init`` and ``weights``.
     classes : ClassTable
@@ -38,10 +64,26 @@ class JtsmModel:
     max_proposals: int
     settings: dict[str, Any]
 
-    @property
-    def order(self) -> NDArray[np.uint8]:
-        """Train ids ``(C,)`` in the order of the network: things first."""
-        return self.classes.things_first
+    @classmethod
+    def build(
+        cls,
+        classes: ClassTable,
+        architecture: JtsmArchitecture,
+        *,
+        init: str,
+        weights: str | Path | None,
+        max_proposals: int,
+        seed: int,
+        settings: dict[str, Any],
+    ) -> JtsmModel:
+        """Build an untrained network; see :func:`models.jtsm.network.build_jtsm_network`."""
+        torch.manual_seed(seed)
+        keywords = {**asdict(architecture), "things": len(classes.thing_ids), "stuff": len(classes.stuff_ids)}
+        network = build_jtsm_network(**keywords, init=init, weights=weights)
+        # A classifier brings its own levels and the width of its decoder.
+        found = network.backbone.architecture
+        keywords |= {"levels": found["levels"], "decoder_channels": found.get("decoder_channels", 0)}
+        return cls(network, keywords, classes, max_proposals, settings)
 
     def save(self, path: Path) -> None:
         """Write a self-contained model file."""
@@ -59,11 +101,12 @@ class JtsmModel:
     def load(cls, path: Path) -> JtsmModel:
         """Read a model file onto the CPU, ready for inference."""
         state = load_checkpoint(path, kind=MODEL_KIND)
-        network = build_jtsm_network(**state["architecture"], init="scratch", weights=None)
+        architecture = {name: value for name, value in state["architecture"].items() if name not in TRAINING_ONLY}
+        network = build_jtsm_network(**architecture, init="scratch", weights=None)
         network.load_state_dict(state["network"])
         return cls(
             network=network.eval(),
-            architecture=state["architecture"],
+            architecture=architecture,
             classes=ClassTable.from_categories(state["categories"]),
             max_proposals=state["max_proposals"],
             settings=state["settings"],

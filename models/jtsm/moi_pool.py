@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.jtsm.members import NO_CELL, Members, find_incidence
+from models.jtsm.incidence import NO_CELL, MemberTensors, find_incidence
 
 SCATTER_ROWS = 256
 """Proposals whose gradients are scattered at once: bounds the memory of their 64-bit positions."""
@@ -45,7 +45,7 @@ def moi_pool(
     features: Tensor,
     boxes_xyxy: Tensor,
     batch_index: Tensor,
-    members: tuple[Tensor, Tensor],
+    members: MemberTensors,
     superpixels: Tensor,
     *,
     spatial_scale: float,
@@ -61,7 +61,7 @@ def moi_pool(
         Half-open, in pixels of the network's input; may stick out of it.
     batch_index : (R,) integer
         Image of each proposal.
-    members : Members or (indices, starts)
+    members : (indices, starts)
         Superpixels of each proposal, numbered as in the map of its own image. Numbers that the map
         doesn't hold are lost in downscaling: they add nothing.
     superpixels : (B, H, W) integer
@@ -91,7 +91,7 @@ def moi_pool(
     32-bit fractions; boxes are half-open, and their last pixel, which theirs store, is ``x1 - 1`` at
     the size of the input too.
     """
-    members = _check_inputs(features, boxes_xyxy, batch_index, members, superpixels)
+    _check_inputs(features, boxes_xyxy, batch_index, members, superpixels)
     cell_boxes = find_cell_boxes(boxes_xyxy, spatial_scale)
     arguments = [tensor.to(features.device) for tensor in (cell_boxes, batch_index.long(), *members, superpixels)]
     values, argmax = _MoIPool.apply(features, *arguments, output_size)
@@ -102,14 +102,15 @@ def pool_by_crops(
     features: Tensor,
     boxes_xyxy: Tensor,
     batch_index: Tensor,
-    members: tuple[Tensor, Tensor],
+    members: MemberTensors,
     superpixels: Tensor,
     *,
     spatial_scale: float,
     output_size: int = 7,
 ) -> PooledSegments:
     """:func:`moi_pool` in plain PyTorch, one crop per proposal: same values and positions, same gradient, slow."""
-    indices, starts = _check_inputs(features, boxes_xyxy, batch_index, members, superpixels)
+    _check_inputs(features, boxes_xyxy, batch_index, members, superpixels)
+    indices, starts = members
     channels, height, width = features.shape[1:]
     count = max(int(superpixels.max()) + 1, 0)
     incidences = [find_incidence(each, (height, width), count) for each in superpixels]
@@ -213,8 +214,8 @@ def _count_filled(argmax: Tensor) -> Tensor:
 
 
 def _check_inputs(
-    features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor, members: tuple[Tensor, Tensor], superpixels: Tensor
-) -> Members:
+    features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor, members: MemberTensors, superpixels: Tensor
+) -> None:
     indices, starts = members
     count = len(boxes_xyxy)
     if features.ndim != 4 or features.shape[1] == 0:
@@ -233,4 +234,3 @@ def _check_inputs(
         raise ValueError(f"starts must rise from 0 to {len(indices)}, the number of indices")
     if len(indices) and int(indices.min()) < 0:
         raise ValueError(f"indices of superpixels must not be negative, got {int(indices.min())}")
-    return Members(indices, starts)

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import torch
 from numba import njit, prange
+from numpy.typing import NDArray
 from torch import Tensor
 
 CELLS_AT_ONCE = 8
@@ -53,7 +54,9 @@ def pool_on_cpu(
 
 
 @njit(cache=True)
-def _list_cells(superpixels, height, width, count):
+def _list_cells(
+    superpixels: NDArray[np.int32], height: int, width: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Cells of superpixel s of image b: ``cells[starts[k] : starts[k + 1]]``, k = b * count + s."""
     images, pixel_height, pixel_width = superpixels.shape
     starts = np.zeros(images * count + 1, np.int64)
@@ -87,7 +90,19 @@ def _list_cells(superpixels, height, width, count):
 
 
 @njit(cache=True, parallel=True)
-def _pool(features, width, cell_boxes, batch_index, indices, starts, cell_starts, cells, values, argmax):
+def _pool(
+    features: NDArray[np.floating],
+    width: int,
+    cell_boxes: NDArray[np.int64],
+    batch_index: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    cell_starts: NDArray[np.int64],
+    cells: NDArray[np.int32],
+    values: NDArray[np.floating],
+    argmax: NDArray[np.int32],
+) -> None:
+    """Fill values and positions ``(R, P, P, C)``, in place."""
     images, cell_count = features.shape[:2]
     height = cell_count // width
     superpixel_count = (len(cell_starts) - 1) // images
@@ -124,7 +139,13 @@ def _pool(features, width, cell_boxes, batch_index, indices, starts, cell_starts
 
 
 @njit(cache=True)
-def _find_maxima(features, chosen, count, value, position):
+def _find_maxima(
+    features: NDArray[np.floating],
+    chosen: NDArray[np.int32],
+    count: int,
+    value: NDArray[np.floating],
+    position: NDArray[np.int32],
+) -> None:
     """First of the largest among the chosen cells, for each channel."""
     channels = len(value)
     for c in range(channels):
@@ -135,7 +156,12 @@ def _find_maxima(features, chosen, count, value, position):
 
 
 @njit(cache=True)
-def _raise_maxima(features, chosen, value, position):
+def _raise_maxima(
+    features: NDArray[np.floating],
+    chosen: NDArray[np.int32],
+    value: NDArray[np.floating],
+    position: NDArray[np.int32],
+) -> None:
     """Compare with eight more cells in one pass over the channels: maxima are loaded and stored once for all."""
     i0, i1, i2, i3, i4, i5, i6, i7 = (
         chosen[0], chosen[1], chosen[2], chosen[3], chosen[4], chosen[5], chosen[6], chosen[7],
@@ -156,6 +182,6 @@ def _raise_maxima(features, chosen, value, position):
 
 
 @njit(cache=True, inline="always")
-def _keep_greater(best, cell, other, other_cell):
+def _keep_greater(best: float, cell: int, other: float, other_cell: int) -> tuple[float, int]:
     is_greater = other > best
     return (other if is_greater else best), (other_cell if is_greater else cell)

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models.jtsm.members import NO_CELL, find_incidence
+from models.jtsm.incidence import NO_CELL, find_incidence
 
 CHANNELS_PER_PROGRAM = 256
 

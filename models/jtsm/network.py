@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.jtsm.backbones import DecodedBackbone, JtsmBackbone, build_jtsm_backbone
-from models.jtsm.masks import MaskHead, choose_mask_targets, compute_mask_losses, pool_boxes, sample_masks
-from models.jtsm.members import Members
-from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
+from models.jtsm.incidence import MemberTensors
+from models.jtsm.masks import MaskHead, pool_boxes
+from models.jtsm.mining import Mined, MiningHead, average_over_segments
 from models.jtsm.moi_pool import moi_pool, scale_pooled
 from models.jtsm.neck import Neck, build_neck
-from models.jtsm.refinement import (
-    Assignment,
-    PseudoBoxes,
-    RefinementHead,
-    assign_proposals,
-    compute_refinement_losses,
-    decode_boxes,
-    find_pseudo_boxes,
-)
-from models.jtsm.samples import Placement, get_members, get_placements
-from models.jtsm.semantic import SemanticHead, compute_semantic_loss, label_superpixels, paint_stuff
-from pseudogt.box_masks.evidence import BoxMask
-from pseudogt.classes import IGNORE_LABEL
-
-Batch = Mapping[str, Tensor]
-FindMasks = Callable[[Sequence[tuple[int, int]]], list[BoxMask]]
-"""From (number of an image, row of a proposal) to masks in the image: the evidence that the mask branch learns from."""
-
-
-class Evidence(NamedTuple):
-    """Where the targets of masks and stuff come from.
-
-    Attributes
-    ----------
-    find_masks : callable
-        Masks of proposals, for the mask branch.
-    find_stuff : callable, optional
-        Masks of the boxes of proposals, painted for the semantic branch; None spreads the mining
-        head's classes of proposals over their superpixels instead.
-    """
-
-    find_masks: FindMasks
-    find_stuff: FindMasks | None = None
+from models.jtsm.refinement import RefinementHead
+from models.jtsm.samples import count_proposals, get_members
+from models.jtsm.semantic import SemanticHead
+from models.training import Batch
+from pseudogt.pseudo_labels.class_order import ClassOrder
 
 
 class Proposed(NamedTuple):
@@ -87,10 +56,6 @@ class JtsmNetwork(nn.Module):
         Width of the mask heads; 0 for none.
     semantic_channels : int
         Width of the semantic head; 0 for none: what is no thing is then the one class of stuff.
-    top_k : int
-        Proposals near each pseudo box in whose boxes evidence is looked for.
-    mask_limit : int or None
-        Proposals of an image that learn masks, at most.
     """
 
     def __init__(
@@ -103,8 +68,6 @@ class JtsmNetwork(nn.Module):
         refinements: int = 4,
         mask_channels: int = 256,
         semantic_channels: int = 128,
-        top_k: int = 10,
-        mask_limit: int | None = None,
     ) -> None:
         super().__init__()
         if mask_channels and not refinements:
@@ -112,9 +75,11 @@ class JtsmNetwork(nn.Module):
         if not semantic_channels and stuff > 1:
             raise ValueError(f"{stuff} classes of stuff need the semantic branch; only one can be told without it")
         self.backbone, self.neck = backbone, neck
-        self.things, self.stuff, self.top_k, self.mask_limit = things, stuff, top_k, mask_limit
+        self.order = ClassOrder(things, stuff)
         width = neck.channels
-        self.mining = MiningHead(channels=width, classes=things + stuff, corrects=isinstance(backbone, DecodedBackbone))
+        self.mining = MiningHead(
+            channels=width, classes=self.order.count, corrects=isinstance(backbone, DecodedBackbone)
+        )
         self.refinements = nn.ModuleList(
             RefinementHead(channels=width, things=things) for _ in range(refinements if things else 0)
         )
@@ -123,13 +88,16 @@ class JtsmNetwork(nn.Module):
         self.mask_heads = nn.ModuleList(MaskHead(**mask) for _ in range(2 if has_masks else 0))
         self.semantic = (
             SemanticHead(
-                channels_in=backbone.channels, channels=semantic_channels, labels=stuff + 1, stride=backbone.stride
+                channels_in=backbone.channels,
+                channels=semantic_channels,
+                labels=self.order.label_count,
+                stride=backbone.stride,
             )
             if semantic_channels and stuff
             else None
         )
 
-    def propose(self, batch: Batch) -> Proposed:
+    def forward(self, batch: Batch) -> Proposed:
         """Apply all heads but those of masks and stuff to a batch of :func:`models.jtsm.samples.collate`."""
         images = self.backbone.normalise(batch["images"])
         inside = [
@@ -152,15 +120,18 @@ class JtsmNetwork(nn.Module):
         refined = [head(feature) for head in self.refinements]
         return Proposed(features, mined, [logits for logits, _ in refined], [deltas for _, deltas in refined])
 
+    def predict_masks(self, features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor) -> list[Tensor]:
+        """Logits ``(P, K, 28, 28)`` of each mask head in boxes ``(P, 4)`` of the images ``(P,)`` of a batch."""
+        pooled = pool_boxes(features.float(), boxes_xyxy, batch_index, self.backbone.stride)
+        return [head(pooled) for head in self.mask_heads]
+
     def classify_superpixels(self, features: Tensor, batch: Batch, count: int) -> Tensor | None:
         """Logits ``(count, C)`` of the tag classifier for the superpixels of a batch of one image."""
         numbers = torch.arange(count + 1, device=features.device)
-        return self._classify_segments(
-            features, batch, Members(numbers[:-1].int(), numbers), torch.zeros_like(numbers[1:])
-        )
+        return self._classify_segments(features, batch, (numbers[:-1].int(), numbers), torch.zeros_like(numbers[1:]))
 
     def _classify_segments(
-        self, features: Tensor, batch: Batch, members: Members, batch_index: Tensor
+        self, features: Tensor, batch: Batch, members: MemberTensors, batch_index: Tensor
     ) -> Tensor | None:
         """Logits ``(R, C)`` of the tag classifier for segments, if it is part of the network."""
         if not isinstance(self.backbone, DecodedBackbone):
@@ -168,134 +139,6 @@ class JtsmNetwork(nn.Module):
         logits = self.backbone.classify(features).float()
         full_size = F.interpolate(logits, scale_factor=self.backbone.stride, mode="bilinear", align_corners=False)
         return average_over_segments(full_size, batch["superpixels"], members, batch_index)
-
-    def forward(self, batch: Batch, evidence: Evidence) -> dict[str, Tensor]:
-        """Losses of a batch by name; their sum is what training lowers."""
-        proposed = self.propose(batch)
-        mined, tags = proposed.mined, batch["tags"]
-        losses = {"mining": compute_mining_loss(mined.presence, tags, batch["known"])}
-        pseudo, assigned = self._refine(proposed, batch, losses)
-        if self.mask_heads:
-            self._learn_masks(proposed.features, batch, pseudo, assigned, evidence.find_masks, losses)
-        if self.semantic is not None:
-            logits = self.semantic(proposed.features)
-            labels = self._label_stuff(mined, batch, evidence.find_stuff)
-            losses["semantic"] = compute_semantic_loss(logits, labels.to(logits.device))
-        return losses
-
-    def _refine(
-        self, proposed: Proposed, batch: Batch, losses: dict[str, Tensor]
-    ) -> tuple[list[PseudoBoxes], list[Assignment]]:
-        """Add the losses of the refinement heads; return what the last one would teach, by image."""
-        boxes, mined = batch["boxes"], proposed.mined
-        pseudo, assigned = self._teach(mined.shares.detach()[:, : self.things], boxes, mined, batch)
-        for stage, (logits, deltas) in enumerate(zip(proposed.logits, proposed.deltas, strict=True)):
-            own_boxes = boxes.split(count_proposals(batch))
-            targets = [
-                each.boxes_xyxy[a.matches] if len(each.classes) else own
-                for own, each, a in zip(own_boxes, pseudo, assigned, strict=True)
-            ]
-            labels, weights = torch.cat([a.labels for a in assigned]), torch.cat([a.weights for a in assigned])
-            classes, moves = compute_refinement_losses(logits, deltas, boxes, torch.cat(targets), labels, weights)
-            losses[f"classes_{stage}"], losses[f"boxes_{stage}"] = classes, moves
-            scores = logits.detach().softmax(1)[:, : self.things]
-            pseudo, assigned = self._teach(scores, decode_boxes(deltas.detach(), boxes), mined, batch)
-        return pseudo, assigned
-
-    def _teach(
-        self, scores: Tensor, boxes_xyxy: Tensor, mined: Mined, batch: Batch
-    ) -> tuple[list[PseudoBoxes], list[Assignment]]:
-        """What scores ``(R, K)`` and boxes ``(R, 4)`` or ``(R, K, 4)`` of a stage teach the next, by image."""
-        counts, things = count_proposals(batch), self.things
-        tags, presence = batch["tags"][:, :things] > 0, mined.presence.detach()[:, :things]
-        parts = zip(scores.split(counts), boxes_xyxy.split(counts), tags, presence, strict=True)
-        pseudo = [find_pseudo_boxes(*part) for part in parts]
-        own_boxes = batch["boxes"].split(counts)
-        return pseudo, [assign_proposals(own, each, things) for own, each in zip(own_boxes, pseudo, strict=True)]
-
-    def _learn_masks(
-        self,
-        features: Tensor,
-        batch: Batch,
-        pseudo: list[PseudoBoxes],
-        assigned: list[Assignment],
-        find_masks: FindMasks,
-        losses: dict[str, Tensor],
-    ) -> None:
-        counts = count_proposals(batch)
-        boxes, rows = batch["boxes"].split(counts), batch["rows"].split(counts)
-        chosen = [
-            choose_mask_targets(own, a.labels, each, things=self.things, top_k=self.top_k, limit=self.mask_limit)
-            for own, a, each in zip(boxes, assigned, pseudo, strict=True)
-        ]
-        targets = []
-        for b, (target, placement) in enumerate(zip(chosen, get_placements(batch), strict=True)):
-            keys = [(int(batch["numbers"][b]), row) for row in rows[b][target.evidence_rows].tolist()]
-            masks = find_masks(keys)
-            own = boxes[b][target.rows].cpu().numpy()
-            targets.append(sample_masks(masks, target.near.tolist(), own, placement))
-        learning = torch.cat([own[target.rows] for own, target in zip(boxes, chosen, strict=True)])
-        index = torch.cat([target.rows.new_full(target.rows.shape, b) for b, target in enumerate(chosen)])
-        labels = torch.cat([target.labels for target in chosen])
-        pooled = pool_boxes(features.float(), learning, index, self.backbone.stride)
-        first, second = (head(pooled) for head in self.mask_heads)
-        wanted = torch.from_numpy(np.concatenate(targets)).to(first.device)
-        losses["masks"], losses["masks_refined"] = compute_mask_losses(first, second, labels, wanted)
-
-    def _label_stuff(self, mined: Mined, batch: Batch, find_stuff: FindMasks | None) -> Tensor:
-        """Semantic labels ``(B, H, W) uint8`` of a batch."""
-        superpixels = batch["superpixels"].cpu().numpy()
-        labels = np.full(superpixels.shape, IGNORE_LABEL, np.uint8)
-        counts, tags = count_proposals(batch), batch["tags"].cpu().numpy() > 0
-        shares, classes = (
-            [part.detach().cpu().numpy() for part in values.split(counts)] for values in (mined.shares, mined.classes)
-        )
-        first = np.concatenate([[0], np.cumsum(counts)])
-        for b, placement in enumerate(get_placements(batch)):
-            height, width = placement.size
-            if find_stuff is None:
-                seen = superpixels[b, :height, :width]
-                areas = np.bincount(seen.ravel())
-                members = make_dense(batch, first[b], first[b + 1], len(areas))
-                labels[b, :height, :width] = label_superpixels(classes[b], members, areas, tags[b], self.things)[seen]
-            else:
-                stuff = [s for s in range(self.stuff) if tags[b, self.things + s]]
-                best = [int(shares[b][:, self.things + s].argmax()) for s in stuff]
-                rows = batch["rows"][first[b] : first[b + 1]].tolist()
-                masks = find_stuff([(int(batch["numbers"][b]), rows[r]) for r in best])
-                moved = [move_mask(mask, placement) for mask in masks]
-                scores = [float(shares[b][r, self.things + s]) for r, s in zip(best, stuff, strict=True)]
-                labels[b, :height, :width] = paint_stuff(moved, stuff, scores, (height, width))
-        return torch.from_numpy(labels)
-
-
-def count_proposals(batch: Batch) -> list[int]:
-    """Proposals of each image of a batch."""
-    return torch.bincount(batch["batch_index"], minlength=len(batch["images"])).tolist()
-
-
-def make_dense(batch: Batch, first: int, last: int, count: int) -> NDArray[np.bool_]:
-    """Superpixels ``(R, S) bool`` of some proposals of a batch; those that the view lost are left out."""
-    starts = batch["starts"][first : last + 1].cpu().numpy()
-    indices = batch["indices"][int(starts[0]) : int(starts[-1])].cpu().numpy()
-    rows = np.repeat(np.arange(last - first), np.diff(starts))
-    members = np.zeros((last - first, count), bool)
-    seen = indices < count
-    members[rows[seen], indices[seen]] = True
-    return members
-
-
-def move_mask(mask: BoxMask, placement: Placement) -> NDArray[np.bool_]:
-    """A mask of an image in a view ``(h, w) bool``, nearest pixel."""
-    x0, y0, x1, y1 = placement.window_xyxy
-    height, width = placement.size
-    x = x0 + ((np.arange(width) + 0.5) * (x1 - x0) / width).astype(int) - mask.origin_xy[0]
-    y = y0 + ((np.arange(height) + 0.5) * (y1 - y0) / height).astype(int) - mask.origin_xy[1]
-    if placement.flipped:
-        x = x[::-1]
-    rows, columns = mask.mask.shape
-    inside = ((y >= 0) & (y < rows))[:, None] & ((x >= 0) & (x < columns))
-    return mask.mask[y.clip(0, rows - 1)[:, None], x.clip(0, columns - 1)] & inside
 
 
 def build_jtsm_network(
@@ -313,8 +156,6 @@ def build_jtsm_network(
     refinements: int,
     mask_channels: int,
     semantic_channels: int,
-    top_k: int,
-    mask_limit: int | None,
 ) -> JtsmNetwork:
     """Build the network; see :func:`models.jtsm.backbones.build_jtsm_backbone` and :class:`JtsmNetwork`.
 
@@ -338,6 +179,4 @@ def build_jtsm_network(
         refinements=refinements,
         mask_channels=mask_channels,
         semantic_channels=semantic_channels,
-        top_k=top_k,
-        mask_limit=mask_limit,
     )

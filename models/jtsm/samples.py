@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.jtsm.backbones import STRIDE
-from models.jtsm.members import Members
+from models.jtsm.incidence import MemberTensors
+from pseudogt.classes import ClassTable
+from pseudogt.proposals.generation import Proposals
+from pseudogt.proposals.members import Members
 
 NO_SUPERPIXEL = -1
 """Superpixel of pixels that only fill a batch."""
@@ -28,7 +31,7 @@ class MiningImage:
     image : (H, W, 3) uint8 RGB
     superpixels : (H, W) int32
         From 0.
-    members : (R, S) bool
+    members : Members
         Superpixels of each proposal, best proposal first.
     boxes_xyxy : (R, 4) int32
         Half-open.
@@ -41,7 +44,7 @@ class MiningImage:
 
     image: NDArray[np.uint8]
     superpixels: NDArray[np.int32]
-    members: NDArray[np.bool_]
+    members: Members
     boxes_xyxy: NDArray[np.int32]
     scores: NDArray[np.float32]
     tags: NDArray[np.bool_]
@@ -60,15 +63,61 @@ class MiningImage:
             raise ValueError("there are no proposals; make them anew, or take the image off the list")
         if self.image.shape[:2] != self.superpixels.shape:
             raise ValueError(f"image {self.image.shape[:2]} and superpixels {self.superpixels.shape} differ in size")
-        if self.members.shape[0] != count or self.scores.shape != (count,):
-            raise ValueError(f"{count} boxes, {len(self.members)} segments and {len(self.scores)} scores differ")
-        if self.superpixels.min() < 0 or self.superpixels.max() >= self.members.shape[1]:
+        segments = len(self.members.lengths)
+        if segments != count or self.scores.shape != (count,):
+            raise ValueError(f"{count} boxes, {segments} segments and {len(self.scores)} scores differ")
+        first, last = self.superpixels.min(), self.superpixels.max()
+        named = self.members.indices.max(initial=-1)
+        if first < 0 or named > last:
             raise ValueError(
-                f"superpixels {self.superpixels.min()}..{self.superpixels.max()}, but proposals know "
-                f"{self.members.shape[1]} of them; the proposals are of another image"
+                f"superpixels {first}..{last}, but a proposal has superpixel {named}; "
+                "the proposals are of another image"
             )
         if self.tags.shape != (class_count,) or self.known.shape != (class_count,):
             raise ValueError(f"{len(self.tags)} tags for {class_count} classes")
+
+
+def prepare_image(
+    image: NDArray[np.uint8],
+    proposals: Proposals,
+    tags: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    classes: ClassTable,
+    *,
+    name: str,
+) -> MiningImage:
+    """Put an image, its proposals and its tags together.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    proposals : Proposals
+    tags, known : (C,) bool
+        By train id.
+    classes : ClassTable
+    name : str
+        What errors call the image.
+
+    Raises
+    ------
+    ValueError
+        Naming the image, if it has no proposals or those of another image.
+    """
+    order = classes.things_first
+    sample = MiningImage(
+        image=image,
+        superpixels=proposals.superpixels,
+        members=proposals.members,
+        boxes_xyxy=proposals.boxes_xyxy,
+        scores=proposals.scores.astype(np.float32),
+        tags=tags[order],
+        known=known[order],
+    )
+    try:
+        sample.check(len(classes))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return sample
 
 
 class Placement(NamedTuple):
@@ -88,7 +137,7 @@ class Placement(NamedTuple):
     size: tuple[int, int]
     flipped: bool
 
-    def to_view(self, boxes_xyxy: NDArray) -> NDArray[np.float32]:
+    def to_view(self, boxes_xyxy: NDArray[Any]) -> NDArray[np.float32]:
         """Boxes ``(R, 4)`` of the image in pixels of the view; they may stick out."""
         x0, y0, x1, y1 = self.window_xyxy
         height, width = self.size
@@ -96,14 +145,14 @@ class Placement(NamedTuple):
         moved = (boxes_xyxy - np.array([x0, y0, x0, y0])) * scale
         return self._mirror(moved).astype(np.float32)
 
-    def to_image(self, boxes_xyxy: NDArray) -> NDArray[np.float32]:
+    def to_image(self, boxes_xyxy: NDArray[Any]) -> NDArray[np.float32]:
         """Inverse of :meth:`to_view`."""
         x0, y0, x1, y1 = self.window_xyxy
         height, width = self.size
         scale = np.array([(x1 - x0) / width, (y1 - y0) / height] * 2)
         return (self._mirror(boxes_xyxy) * scale + np.array([x0, y0, x0, y0])).astype(np.float32)
 
-    def _mirror(self, boxes: NDArray) -> NDArray:
+    def _mirror(self, boxes: NDArray[Any]) -> NDArray[Any]:
         if not self.flipped:
             return boxes
         mirrored = boxes.copy()
@@ -247,7 +296,7 @@ def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Seque
     dict
         ``images (B, 3, H, W) uint8``, ``sizes (B, 2)``, ``superpixels (B, H, W) int32``, of all
         proposals ``boxes (R, 4)``, ``batch_index (R,)``, ``scores (R,)``, ``rows (R,)``, ``indices``
-        and ``starts`` (see :class:`models.jtsm.members.Members`), ``tags`` and ``known (B, C)
+        and ``starts`` (see :class:`pseudogt.proposals.members.Members`), ``tags`` and ``known (B, C)
         float32``, ``numbers (B,)``, ``windows (B, 4)``, ``flipped (B,)``.
     """
     sizes = np.array([view.placement.size for view in views])
@@ -257,10 +306,7 @@ def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Seque
     for b, view in enumerate(views):
         h, w = view.placement.size
         images[b, :h, :w], superpixels[b, :h, :w] = view.image, view.superpixels
-    members = [np.nonzero(sample.members[view.rows]) for sample, view in zip(samples, views, strict=True)]
-    counts = np.concatenate(
-        [np.bincount(rows, minlength=len(view.rows)) for (rows, _), view in zip(members, views, strict=True)]
-    )
+    members = Members.concatenate([s.members.take(v.rows) for s, v in zip(samples, views, strict=True)])
     arrays = {
         "sizes": sizes,
         "superpixels": superpixels,
@@ -268,8 +314,8 @@ def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Seque
         "batch_index": np.repeat(np.arange(len(views)), [len(view.rows) for view in views]),
         "scores": np.concatenate([s.scores[v.rows] for s, v in zip(samples, views, strict=True)]).astype(np.float32),
         "rows": np.concatenate([view.rows for view in views]),
-        "indices": np.concatenate([indices for _, indices in members]).astype(np.int32),
-        "starts": np.concatenate([[0], np.cumsum(counts)]),
+        "indices": members.indices,
+        "starts": members.starts.astype(np.int64),
         "tags": np.stack([sample.tags for sample in samples]).astype(np.float32),
         "known": np.stack([sample.known for sample in samples]).astype(np.float32),
         "numbers": np.array(numbers),
@@ -280,9 +326,14 @@ def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Seque
     return {"images": torch.from_numpy(images).permute(0, 3, 1, 2), **tensors}
 
 
-def get_members(batch: Mapping[str, Tensor]) -> Members:
+def get_members(batch: Mapping[str, Tensor]) -> MemberTensors:
     """Superpixels of the proposals of a batch."""
-    return Members(batch["indices"], batch["starts"])
+    return batch["indices"], batch["starts"]
+
+
+def count_proposals(batch: Mapping[str, Tensor]) -> list[int]:
+    """Proposals of each image of a batch."""
+    return torch.bincount(batch["batch_index"], minlength=len(batch["images"])).tolist()
 
 
 def get_placements(batch: Mapping[str, Tensor]) -> list[Placement]:

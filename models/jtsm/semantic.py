@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pseudogt.classes import IGNORE_LABEL
-
-THINGS = 0
-"""Semantic label of all things; stuff class s has label s + 1."""
+from pseudogt.proposals.members import Members
+from pseudogt.pseudo_labels.class_order import THINGS
+from pseudogt.pseudo_labels.mined import score_superpixels
 
 
 class SemanticHead(nn.Module):
@@ -56,78 +56,52 @@ def compute_semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return loss / known
 
 
-def score_segments(
-    probabilities: NDArray[np.float32], members: NDArray[np.bool_], areas: NDArray[np.integer]
-) -> NDArray[np.float32]:
-    """Score of each class on each superpixel by the proposals that hold it.
-
-    It is the class's mean probability over these proposals, each weighted by one over its area: a
-    small one says more about its pixels.
-
-    Differs from the paper's code, in which shares (probabilities times the softmax over proposals)
-    are added: they are large for one proposal of each class and say nothing of the others.
-
-    Parameters
-    ----------
-    probabilities : (R, C) float32
-        Of the mining head, for each proposal by itself.
-    members : (R, S) bool
-    areas : (S,) int
-        Pixels of the superpixels.
-
-    Returns
-    -------
-    (C, S) float32
-        0 where no proposal is.
-    """
-    weights = (members / np.maximum(members @ areas, 1)[:, None]).astype(np.float32)
-    return (probabilities.T @ weights) / np.maximum(weights.sum(0), np.float32(1e-12))
-
-
 def label_superpixels(
     probabilities: NDArray[np.float32],
-    members: NDArray[np.bool_],
+    members: Members,
     areas: NDArray[np.integer],
     tags: NDArray[np.bool_],
-    things: int,
+    labels: NDArray[np.uint8],
 ) -> NDArray[np.uint8]:
-    """Semantic label of each superpixel: the tagged class with the highest of :func:`score_segments`.
+    """Semantic label of each superpixel: that of the tagged class with the highest score there.
 
     Parameters
     ----------
     probabilities : (R, C) float32
-    members : (R, S) bool
+    members : Members
+        Of the R proposals.
     areas : (S,) int
+        Pixels of the superpixels; see :func:`pseudogt.pseudo_labels.mined.score_superpixels`.
     tags : (C,) bool
-    things : int
-        The first K classes are things.
+    labels : (C,) uint8
+        Semantic label of each class.
 
     Returns
     -------
     (S,) uint8
         ``IGNORE_LABEL`` where no proposal is.
     """
+    found = np.full(len(areas), IGNORE_LABEL, np.uint8)
     present = np.flatnonzero(tags)
-    if not len(present):
-        return np.full(members.shape[1], IGNORE_LABEL, np.uint8)
-    scores = score_segments(probabilities[:, present], members, areas)
-    labels = np.where(present < things, THINGS, present - things + 1)[scores.argmax(0)].astype(np.uint8)
-    labels[~members.any(0)] = IGNORE_LABEL
-    return labels
+    if len(present):
+        best = score_superpixels(probabilities[:, present], members, areas).argmax(0)
+        held = np.unique(members.indices[members.indices < len(areas)])
+        found[held] = labels[present[best[held]]]
+    return found
 
 
 def paint_stuff(
-    masks: Sequence[NDArray[np.bool_]], stuff: Sequence[int], scores: Sequence[float], shape: tuple[int, int]
+    masks: Sequence[NDArray[np.bool_]], labels: Sequence[int], scores: Sequence[float], shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Semantic map ``(H, W)`` of the masks of stuff classes, the surest on top; ``THINGS`` where there is none.
+    """Semantic map ``(H, W)`` of masks of stuff with their labels, the surest on top; ``THINGS`` where there is none.
 
-    A class that others cover completely is painted once more at the end.
+    A label that others cover completely is painted once more at the end.
     """
-    label = np.full(shape, THINGS, np.uint8)
+    painted = np.full(shape, THINGS, np.uint8)
     order = np.argsort(scores, kind="stable")
     for index in order:
-        label[masks[index]] = stuff[index] + 1
+        painted[masks[index]] = labels[index]
     for index in order:
-        if not (label == stuff[index] + 1).any():
-            label[masks[index]] = stuff[index] + 1
-    return label
+        if not (painted == labels[index]).any():
+            painted[masks[index]] = labels[index]
+    return painted

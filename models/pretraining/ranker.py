@@ -29,6 +29,7 @@ from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.files.images import read_image, read_png
 from pseudogt.proposals.generation import Quotas, find_candidates, make_proposals
 from pseudogt.proposals.hierarchies import Partition
+from pseudogt.proposals.members import Members
 from pseudogt.proposals.overlaps import find_overlaps
 from pseudogt.proposals.ranking import Ranker, write_ranker
 from pseudogt.proposals.regions import gather_facts, measure_regions
@@ -165,7 +166,8 @@ def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random
     for scale, hierarchy in enumerate(partition.hierarchies):
         table = measure_regions(partition, hierarchy, facts)
         found = find_candidates(table, hierarchy, facts, ranker, make_quotas(), scale)
-        fit = find_overlaps(find_members(found.unions, hierarchy), partition.superpixels, masks, scene.void)
+        members = Members.from_dense(find_members(found.unions, hierarchy))
+        fit = find_overlaps(members, partition.superpixels, masks, scene.void)
         best = fit.max(0)
         is_right = (fit >= best - MARGIN) & (best >= MIN_OVERLAP)
         for segment in np.flatnonzero(best >= MIN_OVERLAP):

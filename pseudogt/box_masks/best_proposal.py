@@ -29,7 +29,7 @@ def load_proposal(options: SegmenterOptions) -> PrepareScene:
             box = scene.boxes_xyxy[index]
             if fits[index].max(initial=0) < MIN_PROPOSAL_IOU:
                 return measure_thing_radius(box, superpixels.shape) <= 1
-            return members[(fits[index] * trust).argmax()][superpixels[box_slices(box)]]
+            return members.mask((fits[index] * trust).argmax(), superpixels[box_slices(box)])
 
         return segment
 

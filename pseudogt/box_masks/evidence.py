@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.boxes import box_slices, check_boxes
+from pseudogt.proposals.members import Members
 
 LONG_SIDE_PX = 400
 ITERATIONS = 5
@@ -77,10 +78,10 @@ def segment_by_plain_grabcut(image: NDArray[np.uint8], box_xyxy: ArrayLike, *, s
     return BoxMask(origin, found if found.any() else filled)
 
 
-def take_segment(superpixels: NDArray[np.int32], members: NDArray[np.bool_], box_xyxy: ArrayLike) -> BoxMask:
-    """The segment of a proposal, by its superpixels ``(S,) bool`` in the map ``(H, W)``, in its box ``(4,)``."""
+def take_segment(superpixels: NDArray[np.int32], members: Members, row: int, box_xyxy: ArrayLike) -> BoxMask:
+    """The segment of one of the proposals in a map of superpixels ``(H, W)``, cut at its box ``(4,)``."""
     box = check_boxes(box_xyxy, superpixels.shape)[0]
-    return BoxMask((int(box[0]), int(box[1])), members[superpixels[box_slices(box)]])
+    return BoxMask((int(box[0]), int(box[1])), members.mask(row, superpixels[box_slices(box)]))
 
 
 class EvidenceCache:

@@ -1,4 +1,4 @@
-"""Proposal files: the proposals of one shard in one HDF5 file, and one image's as MCG's MATLAB files.
+"""Proposal files: the proposals of one shard in one HDF5 file; and MCG's MATLAB files of one image, to read.
 
 One group per image id holds
 
@@ -12,30 +12,24 @@ One group per image id holds
     ``(N, 4) int32``, half-open.
 
 A file of MCG (Arbelaez, Pont-Tuset et al., CVPR 2014) holds ``superpixels`` (from 1), the cell array
-``labels`` with the superpixels of each proposal, and ``scores``; the archives of its boxes hold
-``boxes`` (``[y0 x0 y1 x1]`` from 1, inclusive) and ``scores``.
+``labels`` with the superpixels of each proposal, and ``scores``.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
-from scipy.io import loadmat, savemat
+from scipy.io import loadmat
 
 from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
-from pseudogt.files.io import replace_atomically
 from pseudogt.proposals.generation import Proposals
+from pseudogt.proposals.members import Members
 from pseudogt.proposals.regions import find_member_boxes, find_superpixel_boxes
-
-_MAT_HEADER = b"MATLAB 5.0 MAT-file, written by pseudogt".ljust(116)
-"""Takes the place of scipy's, which holds the time."""
 
 
 class ProposalWriter:
@@ -47,11 +41,10 @@ class ProposalWriter:
     def add(self, image_id: str, proposals: Proposals) -> None:
         """Write the proposals of one image."""
         group = self._file.create_group(image_id)
-        starts, indices = _to_sparse(proposals.members)
         options: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         store_array(group, "superpixels", np.asarray(proposals.superpixels, np.int32), **options)
-        store_array(group, "indices", indices, **options)
-        store_array(group, "starts", starts)
+        store_array(group, "indices", proposals.members.indices, **options)
+        store_array(group, "starts", proposals.members.starts)
         store_array(group, "scores", proposals.scores)
         store_array(group, "boxes_xyxy", np.asarray(proposals.boxes_xyxy, np.int32))
 
@@ -77,25 +70,26 @@ class ProposalFile:
             if image_id not in file:
                 raise ValueError(f"{self.path}: no proposals of image {image_id!r}")
             group = file[image_id]
-            superpixels = group["superpixels"][()]
-            members = _to_dense(group["starts"][()], group["indices"][()], int(superpixels.max()) + 1)
-            return Proposals(superpixels, members, group["scores"][()], group["boxes_xyxy"][()])
+            members = Members(group["indices"][()], group["starts"][()])
+            found = Proposals(group["superpixels"][()], members, group["scores"][()], group["boxes_xyxy"][()])
+        named, last = members.indices.max(initial=-1), found.superpixels.max()
+        if named > last:
+            raise ValueError(
+                f"{self.path}: image {image_id!r} has a proposal with superpixel {named}, but its map ends at {last}; "
+                "make the file anew"
+            )
+        return found
 
 
-def write_mcg(path: Path | str, proposals: Proposals) -> None:
-    """Write the proposals of one image as MCG does, atomically; equal proposals give equal bytes."""
-    labels = np.empty((len(proposals.members), 1), object)
-    for row, members in enumerate(proposals.members):
-        labels[row, 0] = (np.flatnonzero(members) + 1).astype(np.int32)[None]
-    buffer = io.BytesIO()
-    variables = {
-        "superpixels": np.asarray(proposals.superpixels, np.int32) + 1,
-        "labels": labels,
-        "scores": np.asarray(proposals.scores)[:, None],
-    }
-    savemat(buffer, variables, do_compression=True)
-    with replace_atomically(path) as temporary:
-        temporary.write_bytes(_MAT_HEADER + buffer.getvalue()[len(_MAT_HEADER) :])
+def read_proposal_files(paths: Iterable[Path | str]) -> dict[str, ProposalFile]:
+    """Map each image id to the file that holds its proposals; an id in two files is an error."""
+    by_image: dict[str, ProposalFile] = {}
+    for file in map(ProposalFile, paths):
+        for image_id in file.image_ids:
+            if image_id in by_image:
+                raise ValueError(f"image {image_id!r} is in {by_image[image_id].path} and in {file.path}")
+            by_image[image_id] = file
+    return by_image
 
 
 def read_mcg(path: Path | str) -> Proposals:
@@ -115,35 +109,14 @@ def read_mcg(path: Path | str) -> Proposals:
     if len(lists) != len(scores):
         raise ValueError(f"{path}: {len(lists)} proposals in labels, but {len(scores)} scores")
     count = int(superpixels.max())
-    starts = np.concatenate([[0], np.cumsum([len(each) for each in lists])]).astype(np.int64)
-    indices = np.concatenate([*lists, np.zeros(0, np.int64)])
-    if len(indices) and not 0 <= indices.min() <= indices.max() < count:
-        wrong = indices[(indices < 0) | (indices >= count)][0] + 1
+    wrong = [number for each in lists for number in each[(each < 0) | (each >= count)].tolist()]
+    if wrong:
         raise ValueError(
-            f"{path}: labels name superpixel {wrong} of {count}; the file is damaged, unpack the archive again"
+            f"{path}: labels name superpixel {wrong[0] + 1} of {count}; the file is damaged, unpack the archive again"
         )
-    members = _to_dense(starts, indices, count)
-    from_zero = (superpixels - 1).astype(np.int32)
+    members, from_zero = Members.from_lists(lists), (superpixels - 1).astype(np.int32)
     boxes = find_member_boxes(members, find_superpixel_boxes(from_zero)).astype(np.int32)
     return Proposals(from_zero, members, scores, boxes)
-
-
-def read_mcg_boxes(path: Path | str) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
-    """Half-open boxes ``(N, 4) int32`` and scores ``(N,)`` of one image from an archive of MCG's boxes.
-
-    Raises
-    ------
-    ValueError
-        If the file is missing, broken or of another structure; the message names it.
-    """
-    variables = _read_mat(path, ("boxes", "scores"))
-    boxes, scores = np.asarray(variables["boxes"]), np.ravel(variables["scores"])
-    if boxes.size == 0:
-        boxes = boxes.reshape(0, 4)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) != len(scores):
-        raise ValueError(f"{path}: expected boxes Nx4 and N scores, found {boxes.shape} and {len(scores)}")
-    y0, x0, y1, x1 = boxes.astype(np.int32).T
-    return np.stack([x0 - 1, y0 - 1, x1, y1], axis=1), scores
 
 
 def _read_mat(path: Path | str, names: tuple[str, ...]) -> dict[str, Any]:
@@ -161,14 +134,3 @@ def _read_mat(path: Path | str, names: tuple[str, ...]) -> dict[str, Any]:
         found = ", ".join(name for name in variables if not name.startswith("__")) or "none"
         raise ValueError(f"{path}: lacks the variables {', '.join(missing)}; found {found}")
     return variables
-
-
-def _to_sparse(members: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    starts = np.concatenate([[0], np.cumsum(members.sum(1))]).astype(np.int32)
-    return starts, np.nonzero(members)[1].astype(np.int32)
-
-
-def _to_dense(starts: NDArray[np.integer], indices: NDArray[np.integer], count: int) -> NDArray[np.bool_]:
-    members = np.zeros((len(starts) - 1, count), bool)
-    members[np.repeat(np.arange(len(starts) - 1), np.diff(starts)), indices] = True
-    return members

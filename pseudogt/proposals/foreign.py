@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pseudogt.files.pickles import read_foreign_pickle
 from pseudogt.proposals.files import read_mcg
 from pseudogt.proposals.generation import Proposals
+from pseudogt.proposals.members import Members
 
 NAMED_AT_MOST = 5
 
@@ -75,25 +76,24 @@ def read_converted(path: Path | str) -> Proposals:
     """
     content = read_foreign_pickle(path)
     arrays = _check_entries(content, path)
-    superpixels, members, boxes = arrays["superpixels"], arrays["oh_labels"].astype(bool), arrays["boxes"]
-    lengths = {len(members), len(boxes), len(arrays["scores"])}
+    superpixels, dense, boxes = arrays["superpixels"], arrays["oh_labels"].astype(bool), arrays["boxes"]
+    lengths = {len(dense), len(boxes), len(arrays["scores"])}
     if len(lengths) > 1 or boxes.shape[1:] != (4,):
         raise ValueError(
-            f"{path}: oh_labels {members.shape}, boxes {boxes.shape} and scores {arrays['scores'].shape} must have "
+            f"{path}: oh_labels {dense.shape}, boxes {boxes.shape} and scores {arrays['scores'].shape} must have "
             "one row per proposal; convert the archive again"
         )
     if not superpixels.size or superpixels.min() < 0:
         raise ValueError(f"{path}: superpixels must be numbers from 0, found {superpixels.shape}; convert it again")
     count = int(superpixels.max()) + 1
-    unknown = np.flatnonzero(members[:, count:].any(0))
+    members = Members.from_dense(dense)
+    unknown = members.indices[members.indices >= count]
     if len(unknown):
         raise ValueError(
-            f"{path}: oh_labels name superpixel {int(unknown[0]) + count}, the map ends at {count - 1}; "
-            "convert the archive again"
+            f"{path}: oh_labels name superpixel {unknown.min()}, the map ends at {count - 1}; convert the archive again"
         )
-    padded = np.pad(members, ((0, 0), (0, max(count - members.shape[1], 0))))[:, :count]
     half_open = boxes.astype(np.int32) + np.array([0, 0, 1, 1], np.int32)
-    return Proposals(superpixels.astype(np.int32), padded, arrays["scores"], half_open)
+    return Proposals(superpixels.astype(np.int32), members, arrays["scores"], half_open)
 
 
 FOREIGN_SOURCES: dict[str, tuple[str, Callable[[Path], Proposals]]] = {

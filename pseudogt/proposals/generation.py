@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pseudogt.proposals.contours import Contours, find_contours_at_scales, find_gradient_contours
 from pseudogt.proposals.grouping import FEATURE_NAMES, MAX_PARTS, add_neighbours, compute_features, list_singles
 from pseudogt.proposals.hierarchies import Hierarchy, Partition, build_partition
+from pseudogt.proposals.members import Members
 from pseudogt.proposals.ranking import Ranker, score_by_trees
 from pseudogt.proposals.regions import ImageFacts, RegionTable, find_member_boxes, gather_facts, measure_regions
 from pseudogt.proposals.selection import fill_holes, find_members, select_distinct, spread_out
@@ -51,8 +52,8 @@ class Proposals(NamedTuple):
     ----------
     superpixels : (H, W) int32
         From 0.
-    members : (N, S) bool
-        Superpixels of each proposal, best first.
+    members : Members
+        Superpixels of each of N proposals, best first.
     scores : (N,) floating
         The higher the surer; not sorted, since the list is spread out.
     boxes_xyxy : (N, 4) int32
@@ -60,17 +61,18 @@ class Proposals(NamedTuple):
     """
 
     superpixels: NDArray[np.int32]
-    members: NDArray[np.bool_]
+    members: Members
     scores: NDArray[np.floating]
     boxes_xyxy: NDArray[np.int32]
 
     def mask(self, index: int) -> NDArray[np.bool_]:
         """Pixels ``(H, W)`` of one proposal."""
-        return self.members[index][self.superpixels]
+        return self.members.mask(index, self.superpixels)
 
     def take(self, count: int) -> Proposals:
         """Return the first ``count`` proposals."""
-        return Proposals(self.superpixels, self.members[:count], self.scores[:count], self.boxes_xyxy[:count])
+        members = self.members.take(np.arange(min(count, len(self.scores))))
+        return Proposals(self.superpixels, members, self.scores[:count], self.boxes_xyxy[:count])
 
 
 class ImageSegments(NamedTuple):
@@ -146,11 +148,12 @@ def make_proposals(
     scores = scores[order]
 
     members = fill_holes(members, partition.adjacency, (facts.frame > 0).sum(1) > 0)
-    boxes = find_member_boxes(members, facts.boxes)
+    boxes = find_member_boxes(Members.from_dense(members), facts.boxes)
     kept = select_distinct(members, boxes, facts.areas, max_overlap=DUPLICATE_OVERLAP, limit=max_proposals)
     members, scores, boxes = members[kept], scores[kept], boxes[kept]
     order = spread_out(members, boxes, facts.areas, max_overlaps=LEARNED_SPREAD if ranker else RULE_SPREAD)
-    return Proposals(partition.superpixels, members[order], scores[order], boxes[order].astype(np.int32))
+    best = Members.from_dense(members[order])
+    return Proposals(partition.superpixels, best, scores[order], boxes[order].astype(np.int32))
 
 
 def find_candidates(

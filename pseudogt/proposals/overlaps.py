@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from pseudogt.proposals.members import Members
 
 
 def find_overlaps(
-    members: NDArray[np.bool_],
+    members: Members,
     superpixels: NDArray[np.int32],
     masks: Sequence[NDArray[np.bool_]],
     void: NDArray[np.bool_],
@@ -18,17 +21,18 @@ def find_overlaps(
 
     Parameters
     ----------
-    members : (N, S) bool
-        Superpixels of each proposal.
+    members : Members
+        Superpixels of N proposals.
     superpixels : (H, W) int32
     masks : sequence of K (H, W) bool
     void : (H, W) bool
     """
-    count = members.shape[1]
+    count = int(superpixels.max()) + 1
     of_masks = np.zeros((count, len(masks)), np.float32)
     for column, mask in enumerate(masks):
         of_masks[:, column] = np.bincount(superpixels[mask & ~void], minlength=count)
-    chosen = members.astype(np.float32)
+    weights = np.ones(len(members.indices), np.float32)
+    chosen = csr_array((weights, members.indices, members.starts), shape=(len(members.lengths), count))
     intersection = chosen @ of_masks
     areas = chosen @ np.bincount(superpixels[~void], minlength=count).astype(np.float32)
     union = areas[:, None] + of_masks.sum(0) - intersection

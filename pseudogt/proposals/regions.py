@@ -11,6 +11,7 @@ from scipy.ndimage import find_objects
 
 from pseudogt.proposals.contours import convert_to_lab
 from pseudogt.proposals.hierarchies import Adjacency, Hierarchy, Partition
+from pseudogt.proposals.members import Members
 
 Floats = NDArray[np.float64]
 
@@ -137,14 +138,14 @@ def find_superpixel_boxes(superpixels: NDArray[np.int32]) -> Floats:
     return boxes
 
 
-def find_member_boxes(members: NDArray[np.bool_], superpixel_boxes: Floats) -> Floats:
-    """Tight box ``(N, 4)`` of each row of members ``(N, S)``; zeros where there is no pixel."""
-    found = np.zeros((len(members), 4))
-    for side in range(4):
-        values = superpixel_boxes[:, side]
-        order = np.argsort(values if side < 2 else -values, kind="stable")
-        found[:, side] = values[order[members[:, order].argmax(1)]]
-    found[~(members & np.isfinite(superpixel_boxes[:, 0])).any(1)] = 0
+def find_member_boxes(members: Members, superpixel_boxes: Floats) -> Floats:
+    """Tight box ``(N, 4)`` of each proposal, from those of the superpixels ``(S, 4)``; zeros if it has no pixel."""
+    found = np.zeros((len(members.lengths), 4))
+    filled = members.lengths > 0
+    first = members.starts[:-1][filled]
+    for side, find_extreme in enumerate((np.minimum, np.minimum, np.maximum, np.maximum)):
+        found[filled, side] = find_extreme.reduceat(superpixel_boxes[members.indices, side], first)
+    found[~np.isfinite(found).all(1)] = 0
     return found
 
 

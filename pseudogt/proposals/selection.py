@@ -98,7 +98,13 @@ def _pack(members: NDArray[np.bool_]) -> NDArray[np.uint64]:
 
 
 @njit(cache=True)
-def _fill(members, neighbours, starts, at_frame):
+def _fill(
+    members: NDArray[np.bool_],
+    neighbours: NDArray[np.integer],
+    starts: NDArray[np.int64],
+    at_frame: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Members ``(N, S)`` with what they enclose: all that a search from outside does not reach."""
     filled = members.copy()
     count = members.shape[1]
     queue = np.empty(count, np.int64)
@@ -126,7 +132,15 @@ def _fill(members, neighbours, starts, at_frame):
 
 
 @njit(cache=True)
-def _select(words, boxes, areas, sizes, max_overlap, limit):
+def _select(
+    words: NDArray[np.uint64],
+    boxes: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    max_overlap: float,
+    limit: int,
+) -> NDArray[np.int64]:
+    """Rows that overlap no kept one before them too much; overlaps are counted only where sizes and boxes allow one."""
     kept = np.empty(min(limit, len(words)), np.int64)
     count = 0
     for row in range(len(words)):

@@ -28,9 +28,11 @@ def cut_out_proposals(proposals: Proposals, window_xyxy: NDArray[np.integer], *,
     x0, y0, x1, y1 = (int(v) for v in window_xyxy)
     present, renumbered = np.unique(proposals.superpixels[y0:y1, x0:x1], return_inverse=True)
     superpixels = renumbered.reshape(y1 - y0, x1 - x0).astype(np.int32)
-    members = proposals.members[:, present]
-    areas = members @ np.bincount(superpixels.ravel(), minlength=len(present))
-    _, first = np.unique(np.packbits(members, axis=1), axis=0, return_index=True)
-    kept = np.sort(first[areas[first] >= max(min_area_px, 1)])
-    boxes = find_member_boxes(members[kept], find_superpixel_boxes(superpixels)).astype(np.int32)
-    return Proposals(superpixels, members[kept], proposals.scores[kept], boxes)
+    inside = np.zeros(int(proposals.superpixels.max()) + 1, bool)
+    inside[present] = True
+    members = proposals.members.keep_superpixels(inside)
+    first = members.find_distinct()
+    kept = first[members.measure_areas(np.bincount(superpixels.ravel()))[first] >= max(min_area_px, 1)]
+    members = members.take(kept)
+    boxes = find_member_boxes(members, find_superpixel_boxes(superpixels)).astype(np.int32)
+    return Proposals(superpixels, members, proposals.scores[kept], boxes)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pseudogt.box_masks.evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
+from pseudogt.proposals.members import Members
 
 
 def make_scene(shape=(200, 400)):
@@ -59,9 +60,8 @@ def test_bad_boxes():
 
 def test_a_segment_is_cut_from_its_superpixels():
     superpixels = np.arange(12, dtype=np.int32).reshape(3, 4)
-    members = np.zeros(12, bool)
-    members[[5, 6, 11]] = True
-    found = take_segment(superpixels, members, [1, 1, 4, 3])
+    members = Members.from_lists([np.array([0]), np.array([5, 6, 11])])
+    found = take_segment(superpixels, members, 1, [1, 1, 4, 3])
     assert found.origin_xy == (1, 1)
     assert found.mask.tolist() == [[True, True, False], [False, False, True]]
 

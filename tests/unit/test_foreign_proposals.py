@@ -59,7 +59,7 @@ def write(path, content):
 def test_converted_file(tmp_path):
     found = read_converted(write(tmp_path / "a.pkl", converted()))
     np.testing.assert_array_equal(found.superpixels, [[0, 0, 1], [2, 2, 1]])
-    np.testing.assert_array_equal(found.members, [[True, False, True], [False, True, False]])
+    np.testing.assert_array_equal(found.members.to_dense(3), [[True, False, True], [False, True, False]])
     np.testing.assert_array_equal(found.boxes_xyxy, [[0, 0, 2, 2], [2, 0, 3, 2]])
     assert found.superpixels.dtype == found.boxes_xyxy.dtype == np.int32
     assert found.scores.tolist() == [0.5, 0.25]
@@ -67,10 +67,10 @@ def test_converted_file(tmp_path):
 
 def test_padded_superpixels_that_no_proposal_has_are_dropped(tmp_path):
     padded = np.pad(converted()["oh_labels"], ((0, 0), (0, 4)))
-    assert read_converted(write(tmp_path / "a.pkl", converted(oh_labels=padded))).members.shape == (2, 3)
+    assert read_converted(write(tmp_path / "a.pkl", converted(oh_labels=padded))).members.indices.tolist() == [0, 2, 1]
     few = converted()["oh_labels"][:1, :1]
     one = converted(oh_labels=few, scores=np.ones(1), boxes=np.zeros((1, 4), np.int16))
-    assert read_converted(write(tmp_path / "b.pkl", one)).members.tolist() == [[True, False, False]]
+    assert read_converted(write(tmp_path / "b.pkl", one)).members.to_dense(3).tolist() == [[True, False, False]]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from models.jtsm.detection import DetectionPlan, detect, paste_mask
-from models.jtsm.masks import MASK_PX, choose_mask_targets, compute_mask_losses, sample_masks
-from models.jtsm.members import Members
+from models.jtsm.masks import MASK_PX, choose_mask_targets, compute_mask_losses, move_mask, sample_masks
 from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
-from models.jtsm.network import Evidence, Proposed, build_jtsm_network, move_mask
+from models.jtsm.network import Proposed, build_jtsm_network
 from models.jtsm.refinement import (
     PseudoBoxes,
     assign_proposals,
@@ -31,9 +30,12 @@ from models.jtsm.samples import (
     draw_view,
     make_view,
 )
-from models.jtsm.semantic import THINGS, SemanticHead, compute_semantic_loss, label_superpixels, paint_stuff
+from models.jtsm.semantic import SemanticHead, compute_semantic_loss, label_superpixels, paint_stuff
+from models.jtsm.step import Evidence, MiningStep, refine
 from pseudogt.box_masks.evidence import BoxMask, take_segment
 from pseudogt.classes import IGNORE_LABEL
+from pseudogt.proposals.members import Members
+from pseudogt.pseudo_labels.class_order import THINGS, ClassOrder
 
 BACKGROUND = 2
 """Of two thing classes."""
@@ -122,7 +124,6 @@ def test_boxes_are_decoded_as_they_were_encoded():
 
 def test_each_refinement_head_learns_from_the_one_before():
     """The mining head points at the first proposal, the first refinement head at the third, moved by a pixel."""
-    network = build(refinements=2, mask_channels=0)
     shares = torch.tensor([[0.6, 0, 0], [0, 0, 0], [0.1, 0, 0], [0, 0, 0]])
     right, wrong = torch.tensor([4.0, 0, 0]), torch.tensor([0.0, 0, 4])
     logits = [torch.stack([wrong, wrong, right, wrong]), torch.stack([wrong, wrong, wrong, right])]
@@ -135,8 +136,7 @@ def test_each_refinement_head_learns_from_the_one_before():
         "batch_index": torch.zeros(4, dtype=torch.long),
         "tags": torch.tensor([[1.0, 0, 1]]),
     }
-    losses: dict[str, torch.Tensor] = {}
-    pseudo, assigned = network._refine(Proposed(torch.zeros(0), mined, logits, deltas), batch, losses)
+    losses, [lesson] = refine(Proposed(torch.zeros(0), mined, logits, deltas), batch, ClassOrder(things=2, stuff=1))
     weight = torch.full((4,), 0.7)
     labels = torch.tensor([0, 0, BACKGROUND, BACKGROUND])
     first = compute_refinement_losses(logits[0], deltas[0], BOXES, BOXES[:1].expand(4, 4), labels, weight)
@@ -147,8 +147,8 @@ def test_each_refinement_head_learns_from_the_one_before():
     torch.testing.assert_close(torch.stack(list(losses.values())), torch.stack([*first, *second]))
     assert losses["boxes_1"] > 0
     # What the last head says is what masks are learnt from.
-    assert pseudo[0].rows.tolist() == [3]
-    assert assigned[0].labels.tolist() == [BACKGROUND] * 3 + [0]
+    assert lesson.pseudo.rows.tolist() == [3]
+    assert lesson.assigned.labels.tolist() == [BACKGROUND] * 3 + [0]
 
 
 # Masks
@@ -214,22 +214,22 @@ def test_pasted_masks_fill_their_box_and_no_more():
 
 def test_stuff_is_labelled_by_the_segments_that_hold_it():
     probabilities = np.array([[0.5, 0.3, 0.2], [0.0, 0.9, 0.1], [0.0, 0.1, 0.9]], np.float32)
-    members = np.array([[1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]], bool)
+    members = Members.from_dense(np.array([[1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]], bool))
     areas = np.array([10, 10, 80, 10, 10])
-    tags = np.array([True, True, False])
-    labels = label_superpixels(probabilities, members, areas, tags, things=1)
+    tags, of_class = np.array([True, True, False]), ClassOrder(things=1, stuff=2).labels
+    labels = label_superpixels(probabilities, members, areas, tags, of_class)
     # superpixel 1: the small proposal counts more than the large one; the fourth is of the untagged class
     assert labels.tolist() == [THINGS, THINGS, 1, 1, IGNORE_LABEL]
-    labels = label_superpixels(probabilities, members, np.full(5, 10), tags, things=1)
+    labels = label_superpixels(probabilities, members, np.full(5, 10), tags, of_class)
     assert labels.tolist() == [THINGS, 1, 1, 1, IGNORE_LABEL]
-    assert (label_superpixels(probabilities, members, areas, tags & False, things=1) == IGNORE_LABEL).all()
+    assert (label_superpixels(probabilities, members, areas, tags & False, of_class) == IGNORE_LABEL).all()
 
 
 def test_painted_stuff_keeps_every_class():
     big, small = np.ones((4, 4), bool), np.zeros((4, 4), bool)
     small[:2] = True
-    assert paint_stuff([big, small], [0, 1], [0.2, 0.8], (4, 4)).tolist() == [[2] * 4] * 2 + [[1] * 4] * 2
-    hidden = paint_stuff([big, small], [0, 1], [0.8, 0.2], (4, 4))
+    assert paint_stuff([big, small], [1, 2], [0.2, 0.8], (4, 4)).tolist() == [[2] * 4] * 2 + [[1] * 4] * 2
+    hidden = paint_stuff([big, small], [1, 2], [0.8, 0.2], (4, 4))
     assert set(np.unique(hidden)) == {1, 2}
 
 
@@ -269,7 +269,7 @@ def make_image(seed=0, shape=(48, 64)):
     return MiningImage(
         image=image,
         superpixels=superpixels,
-        members=members,
+        members=Members.from_dense(members),
         boxes_xyxy=np.array(rects, np.int32),
         scores=np.full(len(rects), 0.5, np.float32),
         tags=np.array([has_thing, False, True]),
@@ -282,7 +282,8 @@ def change(sample, **changes):
 
 
 def pick_proposals(sample, rows):
-    return change(sample, members=sample.members[rows], boxes_xyxy=sample.boxes_xyxy[rows], scores=sample.scores[rows])
+    members = sample.members.take(rows)
+    return change(sample, members=members, boxes_xyxy=sample.boxes_xyxy[rows], scores=sample.scores[rows])
 
 
 def test_boxes_come_back_from_a_view():
@@ -298,7 +299,7 @@ def test_proposals_of_a_view_are_distinct_filled_and_few():
     doubled = MiningImage(
         sample.image,
         sample.superpixels,
-        sample.members[[0, 0, 1, 2, 3]],
+        sample.members.take([0, 0, 1, 2, 3]),
         np.array([[8, 8, 24, 24], [8, 8, 24, 24], [0, 0, 64, 48], [60, 0, 64, 8], [40, 40, 40, 44]], np.int32),
         np.ones(5, np.float32),
         sample.tags,
@@ -318,7 +319,7 @@ def test_proposals_of_a_view_are_distinct_filled_and_few():
     ("changes", "message"),
     [
         ({"boxes_xyxy": np.zeros((0, 4), np.int32)}, "no proposals"),
-        ({"superpixels": np.full((48, 64), 99, np.int32)}, "99..99, but proposals know 48"),
+        ({"superpixels": np.full((48, 64), 9, np.int32)}, "9..9, but a proposal has superpixel 47"),
         ({"superpixels": np.zeros((4, 4), np.int32)}, "differ in size"),
         ({"scores": np.zeros(3, np.float32)}, "3 scores differ"),
         ({"tags": np.ones(4, bool)}, "4 tags for 3 classes"),
@@ -351,17 +352,19 @@ def build(**changes):
         "refinements": 2,
         "mask_channels": 8,
         "semantic_channels": 8,
-        "top_k": 2,
-        "mask_limit": 4,
     }
     torch.manual_seed(0)
     return build_jtsm_network(**{**options, **changes})
 
 
+def make_step(network, images):
+    return MiningStep(network, Evidence(make_evidence(images)), top_k=2, mask_limit=4)
+
+
 def make_evidence(images):
     def find(keys):
         return [
-            take_segment(images[n].superpixels, images[n].members[row], images[n].boxes_xyxy[row]) for n, row in keys
+            take_segment(images[n].superpixels, images[n].members, row, images[n].boxes_xyxy[row]) for n, row in keys
         ]
 
     return find
@@ -378,10 +381,10 @@ PLAN = DetectionPlan((48, 64), 200, True, 10, "branch", 0.05, 0.3, 10, torch.dev
 def test_two_images_are_learnt_by_heart():
     """One image with the square, one without: tags alone tell where it is, what stuff is, and its mask."""
     images = [make_image(0), make_image(1)]
-    network, evidence = build(), Evidence(make_evidence(images))
-    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    network = build()
+    learn, optimiser = make_step(network, images), torch.optim.Adam(network.parameters(), lr=3e-3)
     for step in range(150):
-        losses = network(make_batch(images, flipped=step % 2 == 0), evidence)
+        losses = learn(make_batch(images, flipped=step % 2 == 0))
         optimiser.zero_grad()
         sum(losses.values()).backward()
         optimiser.step()
@@ -412,7 +415,7 @@ def test_two_images_are_learnt_by_heart():
 def test_heads_can_be_left_out(changes, names):
     images = [make_image(0), make_image(1)]
     network = build(**changes)
-    losses = network(make_batch(images), Evidence(make_evidence(images)))
+    losses = make_step(network, images)(make_batch(images))
     assert set(losses) == names
     assert all(loss.isfinite() for loss in losses.values())
     found = detect(network.eval(), images[0], PLAN)
@@ -431,10 +434,10 @@ def test_order_of_proposals_does_not_matter():
     image, order = make_image(0), [2, 0, 3, 1]
     shuffled = pick_proposals(image, order)
     network = build().eval()
-    mined, other = (network.propose(make_batch([each])).mined for each in (image, shuffled))
+    mined, other = (network(make_batch([each])).mined for each in (image, shuffled))
     torch.testing.assert_close(mined.shares[order], other.shares)
     torch.testing.assert_close(mined.presence, other.presence)
-    losses, others = (network(make_batch([each]), Evidence(make_evidence([each]))) for each in (image, shuffled))
+    losses, others = (make_step(network, [each])(make_batch([each])) for each in (image, shuffled))
     for name, loss in losses.items():
         torch.testing.assert_close(loss, others[name])
 
@@ -483,7 +486,7 @@ def test_mirror_images_are_detected_mirrored():
 def test_things_or_stuff_alone(classes):
     image = make_image(0)
     network = build(**classes)
-    losses = network(make_batch([image]), Evidence(make_evidence([image])))
+    losses = make_step(network, [image])(make_batch([image]))
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
     found = detect(network.eval(), image, PLAN)
@@ -494,7 +497,7 @@ def test_things_or_stuff_alone(classes):
 def test_an_image_without_tagged_things_trains_all_that_it_can():
     image = make_image(1)
     network = build()
-    losses = network(make_batch([image]), Evidence(make_evidence([image])))
+    losses = make_step(network, [image])(make_batch([image]))
     assert {name for name, loss in losses.items() if loss.item() == 0} == set(losses) - {"mining", "semantic"}
     sum(losses.values()).backward()  # several processes need a gradient of every weight in every step
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
@@ -505,12 +508,13 @@ def test_gpu_in_half_precision_says_what_the_cpu_says():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     images = [make_image(0), make_image(1)]
-    network, evidence = build(), Evidence(make_evidence(images))
-    expected = network(make_batch(images), evidence)
+    network = build()
+    step = make_step(network, images)
+    expected = step(make_batch(images))
     network.cuda()
     batch = {name: tensor.cuda() for name, tensor in make_batch(images).items()}
     with torch.autocast("cuda", torch.bfloat16):
-        losses = network(batch, evidence)
+        losses = step(batch)
     sum(losses.values()).backward()
     for name, loss in expected.items():
         torch.testing.assert_close(losses[name].cpu().float(), loss, rtol=0.1, atol=0.05)
@@ -525,8 +529,8 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch():
         make_view(images[0], Placement((0, 0, 64, 48), (48, 64), False), 10),
         make_view(images[1], Placement((0, 0, 64, 48), (72, 96), False), 10),
     ]
-    alone = network.propose(collate(images[:1], [0], views[:1])).mined.presence
-    both = network.propose(collate(images, [0, 1], views)).mined.presence
+    alone = network(collate(images[:1], [0], views[:1])).mined.presence
+    both = network(collate(images, [0, 1], views)).mined.presence
     # The larger neighbour makes the map larger; its padding is black, as the edge of the map is.
     torch.testing.assert_close(alone[0], both[0], atol=0.02, rtol=0.1)
 
@@ -561,7 +565,7 @@ def test_maps_are_averaged_over_the_pixels_of_proposals():
     found = average_over_segments(
         torch.from_numpy(maps),
         torch.from_numpy(superpixels),
-        Members.from_dense(torch.from_numpy(members)),
+        tuple(torch.from_numpy(part) for part in Members.from_dense(members)),
         torch.from_numpy(batch_index),
     )
     for row, image in enumerate(batch_index):

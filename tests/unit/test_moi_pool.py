@@ -9,10 +9,17 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from models.jtsm.members import Members
 from models.jtsm.moi_pool import moi_pool, pool_by_crops, scale_pooled
+from pseudogt.proposals.members import Members
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def to_tensors(dense):
+    """Members of proposals, given as a table, as the network gets them."""
+    return tuple(torch.from_numpy(part) for part in Members.from_dense(dense))
+
+
 BOTH = pytest.mark.parametrize("pool", [moi_pool, pool_by_crops], ids=["fast", "reference"])
 
 
@@ -37,7 +44,7 @@ def make_case(seed, *, images=2, map_size=(9, 12), pixels=None, channels=20, cou
         "features": features,
         "boxes_xyxy": torch.from_numpy(boxes),
         "batch_index": torch.from_numpy(rng.integers(images, size=count)),
-        "members": Members.from_dense(torch.from_numpy(dense)),
+        "members": to_tensors(dense),
         "superpixels": torch.from_numpy(maps),
         "spatial_scale": 1 / 8,
     }
@@ -48,11 +55,11 @@ def pool_by_loop(features, boxes_xyxy, batch_index, members, superpixels, spatia
     features, superpixels = features.double().numpy(), superpixels.numpy()
     count, (channels, height, width) = len(boxes_xyxy), features.shape[1:]
     pixel_height, pixel_width = superpixels.shape[1:]
-    values = np.zeros((count, channels, output_size, output_size))
+    values, (indices, starts) = np.zeros((count, channels, output_size, output_size)), members
     argmax = np.full(values.shape, -1)
     for r, box in enumerate(boxes_xyxy.tolist()):
         b = int(batch_index[r])
-        own = members.indices[members.starts[r] : members.starts[r + 1]].numpy()
+        own = indices[starts[r] : starts[r + 1]].numpy()
         last = [box[0], box[1], box[2] - 1, box[3] - 1]
         x0, y0, x1, y1 = (math.floor(value * spatial_scale + 0.5) for value in last)
         box_width, box_height = max(x1 - x0 + 1, 1), max(y1 - y0 + 1, 1)
@@ -117,7 +124,8 @@ def test_any_order_and_width_of_inputs_gives_the_same():
     expected = moi_pool(**case)
     case["features"] = case["features"].to(memory_format=torch.channels_last)
     case["superpixels"] = case["superpixels"].to(torch.int16)
-    case["members"] = (case["members"].indices.long(), case["members"].starts.int())
+    indices, starts = case["members"]
+    case["members"] = (indices.long(), starts.long())
     case["batch_index"] = case["batch_index"].int()
     assert_same(moi_pool(**case), expected)
 
@@ -138,7 +146,7 @@ def test_the_number_of_threads_does_not_matter():
 def test_ties_go_to_the_first_cell_in_row_order(pool):
     case = make_case(13)
     case |= {"features": torch.zeros_like(case["features"]), "superpixels": torch.zeros_like(case["superpixels"])}
-    case["members"] = Members.from_dense(torch.ones(40, 1, dtype=torch.bool))
+    case["members"] = to_tensors(np.ones((40, 1), bool))
     case["boxes_xyxy"] = torch.tensor([[0.0, 0, 89, 65]]).expand(40, 4)  # corners are the first and the last cell
     argmax = pool(**case).argmax[0, 0]
     rows, columns = torch.arange(7) * 9 // 7, torch.arange(7) * 12 // 7
@@ -149,7 +157,7 @@ def test_ties_go_to_the_first_cell_in_row_order(pool):
 def test_halves_are_rounded_up_on_both_sides_of_zero(pool):
     case = make_case(14, images=1, map_size=(4, 4), count=10)
     case["superpixels"] = torch.zeros_like(case["superpixels"])
-    case["members"] = Members.from_dense(torch.ones(10, 1, dtype=torch.bool))
+    case["members"] = to_tensors(np.ones((10, 1), bool))
     case["features"] = torch.arange(16.0).view(1, 1, 4, 4)
     # last pixel 12 is cell 1.5: up to 2; pixel 11 is below; pixel -4 is cell -0.5: up to 0
     case["boxes_xyxy"] = torch.tensor(
@@ -186,17 +194,9 @@ def test_gradient_is_the_derivative():
 def test_no_proposals(pool):
     case = make_case(17)
     case |= {"boxes_xyxy": torch.zeros(0, 4), "batch_index": torch.zeros(0, dtype=torch.long)}
-    case["members"] = Members.from_dense(torch.zeros(0, 5, dtype=torch.bool))
+    case["members"] = to_tensors(np.zeros((0, 5), bool))
     result = pool(**case)
     assert result.features.shape == result.argmax.shape == (0, 20, 7, 7) and result.filled.shape == (0,)
-
-
-def test_members_of_several_images():
-    dense = torch.tensor([[True, False, True], [False, False, False], [False, True, False]])
-    one = Members.from_dense(dense)
-    assert one.indices.tolist() == [0, 2, 1] and one.starts.tolist() == [0, 2, 2, 3]
-    both = Members.concatenate([one, Members.from_dense(dense[:1])])
-    assert both.indices.tolist() == [0, 2, 1, 0, 2] and both.starts.tolist() == [0, 2, 2, 3, 5]
 
 
 def test_scaling_by_fill_and_score():

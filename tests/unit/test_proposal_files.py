@@ -1,14 +1,16 @@
-"""Proposal files: HDF5 and MCG's MATLAB layout, round trips and broken files."""
+"""Proposal files: HDF5, there and back, MCG's MATLAB files, and broken ones."""
 
 from __future__ import annotations
 
 import h5py
 import numpy as np
 import pytest
-from scipy.io import loadmat, savemat
+from proposal_testing import assert_same, write_mcg
+from scipy.io import savemat
 
-from pseudogt.proposals.files import ProposalFile, read_mcg, read_mcg_boxes, write_mcg, write_proposals
+from pseudogt.proposals.files import ProposalFile, read_mcg, read_proposal_files, write_proposals
 from pseudogt.proposals.generation import Proposals
+from pseudogt.proposals.members import Members
 
 
 @pytest.fixture
@@ -17,24 +19,18 @@ def proposals():
     members = np.zeros((3, 300), bool)
     members[0, [0, 1, 20]] = members[1, 299] = members[2] = True
     boxes = np.array([[0, 0, 4, 2], [38, 14, 40, 15], [0, 0, 40, 15]], np.int32)
-    return Proposals(superpixels, members, np.array([0.5, 0.25, 0.75], np.float32), boxes)
-
-
-def assert_equal(a, b):
-    for x, y in zip(a, b, strict=True):
-        np.testing.assert_array_equal(x, y)
-        assert x.dtype == y.dtype
+    return Proposals(superpixels, Members.from_dense(members), np.array([0.5, 0.25, 0.75], np.float32), boxes)
 
 
 def test_hdf5_round_trip(tmp_path, proposals):
-    empty = proposals._replace(members=proposals.members[:0], scores=proposals.scores[:0], boxes_xyxy=np.zeros((0, 4)))
+    empty = proposals.take(0)
     with write_proposals(tmp_path / "a.h5") as writer:
         writer.add("one", proposals)
         writer.add("none", empty)
     file = ProposalFile(tmp_path / "a.h5")
     assert file.image_ids == ["none", "one"]
-    assert_equal(file.read("one"), proposals)
-    assert file.read("none").members.shape == (0, 300)
+    assert_same(file.read("one"), proposals)
+    assert_same(file.read("none"), empty)
     with h5py.File(tmp_path / "a.h5") as stored:
         np.testing.assert_array_equal(stored["one/indices"][:4], [0, 1, 20, 299])
         np.testing.assert_array_equal(stored["one/starts"], [0, 3, 4, 304])
@@ -44,21 +40,25 @@ def test_hdf5_round_trip(tmp_path, proposals):
         ProposalFile(tmp_path / "b.h5")
 
 
-def test_mcg_round_trip_is_exact(tmp_path, proposals):
-    write_mcg(tmp_path / "a.mat", proposals)
-    read = read_mcg(tmp_path / "a.mat")
-    assert_equal(read, proposals)
-    write_mcg(tmp_path / "b.mat", read)
-    assert (tmp_path / "a.mat").read_bytes() == (tmp_path / "b.mat").read_bytes()
+def test_a_proposal_with_a_superpixel_that_the_map_lacks_is_named(tmp_path, proposals):
+    with write_proposals(tmp_path / "a.h5") as writer:
+        writer.add("one", proposals._replace(superpixels=proposals.superpixels % 299))
+    with pytest.raises(ValueError, match=r"a\.h5: image 'one' has a proposal with superpixel 299, but .* ends at 298"):
+        ProposalFile(tmp_path / "a.h5").read("one")
 
 
-def test_mcg_layout(tmp_path, proposals):
+def test_an_image_in_two_files_is_an_error(tmp_path, proposals):
+    for name in ("a.h5", "b.h5"):
+        with write_proposals(tmp_path / name) as writer:
+            writer.add("one", proposals)
+    assert set(read_proposal_files([tmp_path / "a.h5"])) == {"one"}
+    with pytest.raises(ValueError, match=r"image 'one' is in .*a\.h5 and in .*b\.h5"):
+        read_proposal_files([tmp_path / "a.h5", tmp_path / "b.h5"])
+
+
+def test_mcg_files_are_read_as_they_are(tmp_path, proposals):
     write_mcg(tmp_path / "a.mat", proposals)
-    variables = loadmat(tmp_path / "a.mat")
-    assert variables["superpixels"].min() == 1 and variables["superpixels"].shape == (15, 40)
-    assert variables["labels"].shape == (3, 1)
-    np.testing.assert_array_equal(variables["labels"][0, 0], [[1, 2, 21]])
-    np.testing.assert_array_equal(variables["scores"], [[0.5], [0.25], [0.75]])
+    assert_same(read_mcg(tmp_path / "a.mat"), proposals)
 
 
 def test_mcg_files_of_other_types(tmp_path):
@@ -68,18 +68,9 @@ def test_mcg_files_of_other_types(tmp_path):
     superpixels = np.array([[1, 1, 2], [3, 3, 2]], np.uint16)
     savemat(tmp_path / "a.mat", {"superpixels": superpixels, "labels": labels, "scores": [[0.1], [0.2]]})
     read = read_mcg(tmp_path / "a.mat")
-    np.testing.assert_array_equal(read.members, [[True, False, True], [False, True, False]])
+    np.testing.assert_array_equal(read.members.to_dense(3), [[True, False, True], [False, True, False]])
     np.testing.assert_array_equal(read.boxes_xyxy, [[0, 0, 2, 2], [2, 0, 3, 2]])
     np.testing.assert_array_equal(read.scores, [0.1, 0.2])
-
-
-def test_boxes_of_the_archives_are_converted(tmp_path):
-    savemat(tmp_path / "a.mat", {"boxes": [[1, 3, 10, 20], [5, 5, 5, 5]], "scores": [[2.5], [1.5]]})
-    boxes, scores = read_mcg_boxes(tmp_path / "a.mat")
-    np.testing.assert_array_equal(boxes, [[2, 0, 20, 10], [4, 4, 5, 5]])
-    np.testing.assert_array_equal(scores, [2.5, 1.5])
-    savemat(tmp_path / "b.mat", {"boxes": np.zeros((0, 0)), "scores": np.zeros((0, 0))})
-    assert read_mcg_boxes(tmp_path / "b.mat")[0].shape == (0, 4)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +91,7 @@ def test_broken_mcg_files(tmp_path, variables, message):
 
 def test_files_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
-        read_mcg_boxes(tmp_path / "a.mat")
+        read_mcg(tmp_path / "a.mat")
     (tmp_path / "a.mat").write_bytes(b"no mat file")
     with pytest.raises(ValueError, match="can't be read"):
-        read_mcg_boxes(tmp_path / "a.mat")
-    savemat(tmp_path / "b.mat", {"boxes": [[1, 2, 3]], "scores": [[1]]})
-    with pytest.raises(ValueError, match="expected boxes Nx4"):
-        read_mcg_boxes(tmp_path / "b.mat")
+        read_mcg(tmp_path / "a.mat")

@@ -7,6 +7,7 @@ import pytest
 
 from pseudogt.files.images import write_png
 from pseudogt.proposals.grouping import FEATURE_NAMES
+from pseudogt.proposals.members import Members
 from pseudogt.proposals.overlaps import find_overlaps
 from pseudogt.proposals.ranking import Ranker, read_ranker, score_by_trees, write_ranker
 
@@ -91,14 +92,15 @@ def test_overlaps_equal_those_of_pixels_and_leave_void_out():
     rng = np.random.default_rng(0)
     superpixels = rng.integers(0, 12, (30, 40)).astype(np.int32)
     members = rng.random((5, 12)) < 0.5
+    sparse = Members.from_dense(members)
     masks, void = [rng.random((30, 40)) < 0.4 for _ in range(3)], rng.random((30, 40)) < 0.2
-    found = find_overlaps(members, superpixels, masks, void)
+    found = find_overlaps(sparse, superpixels, masks, void)
     for row, column in np.ndindex(found.shape):
         chosen, mask = members[row][superpixels] & ~void, masks[column] & ~void
         assert found[row, column] == pytest.approx((chosen & mask).sum() / (chosen | mask).sum())
-    assert find_overlaps(members, superpixels, [], void).shape == (5, 0)
+    assert find_overlaps(sparse, superpixels, [], void).shape == (5, 0)
     everywhere = np.ones((30, 40), bool)
-    assert (find_overlaps(members, superpixels, masks, everywhere) == 0).all()
+    assert (find_overlaps(sparse, superpixels, masks, everywhere) == 0).all()
 
 
 @pytest.fixture

@@ -1,43 +1,19 @@
-"""Which superpixels a proposal has, and which cells of a feature map a superpixel reaches."""
+"""Which cells of a feature map a superpixel reaches.
+
+The members of proposals come from files as NumPy arrays (:class:`pseudogt.proposals.members.Members`);
+here, where a GPU may need them, they are a pair of tensors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+MemberTensors = tuple[Tensor, Tensor]
+"""``indices (M,)`` and ``starts (R + 1,)`` of :class:`pseudogt.proposals.members.Members`, integers."""
 
 NO_CELL = -1
 """Position of the maximum of a bin that has no cell."""
-
-
-class Members(NamedTuple):
-    """Superpixels of each proposal, as the proposal files store them.
-
-    Attributes
-    ----------
-    indices : (M,) integer
-        Superpixels of all proposals, one proposal after the other.
-    starts : (R + 1,) integer
-        Proposal r has ``indices[starts[r] : starts[r + 1]]``.
-    """
-
-    indices: Tensor
-    starts: Tensor
-
-    @classmethod
-    def from_dense(cls, members: Tensor) -> Members:
-        """From a table ``(R, S) bool``."""
-        starts = F.pad(members.sum(1).cumsum(0), (1, 0))
-        return cls(members.nonzero()[:, 1].int(), starts)
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Members]) -> Members:
-        """Proposals of several images, one image after the other; each keeps the numbers of its own superpixels."""
-        counts = torch.cat([part.starts.diff() for part in parts])
-        return cls(torch.cat([part.indices for part in parts]), F.pad(counts.cumsum(0), (1, 0)))
 
 
 def find_incidence(superpixels: Tensor, map_size: tuple[int, int], count: int) -> Tensor:

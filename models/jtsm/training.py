@@ -1,0 +1,159 @@
+"""Training the JTSM network: its samples, the evidence that it learns from, and how well it knows tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.jtsm.model import JtsmModel
+from models.jtsm.samples import (
+    MiningAugmentation,
+    MiningImage,
+    Placement,
+    choose_size,
+    collate,
+    draw_view,
+    make_view,
+    prepare_image,
+)
+from models.jtsm.step import Evidence
+from models.training_set import TrainingSet
+from pseudogt.box_masks.evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
+from pseudogt.classes import ClassTable
+from pseudogt.metrics.tag_precision import summarise_tag_precision
+from pseudogt.proposals.generation import Proposals
+from pseudogt.proposals.windows import cut_out_proposals
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+
+@dataclass(frozen=True)
+class MiningBatches:
+    """Batches of random views of the samples of a training set."""
+
+    samples: TrainingSet[MiningImage]
+    augmentation: MiningAugmentation
+    max_proposals: int
+
+    def load(self, indices: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Tensor]:
+        """Batch of the samples ``(B,)``."""
+        chosen = [self.samples[i] for i in indices]
+        views = [draw_view(sample, self.augmentation, self.max_proposals, generator) for sample in chosen]
+        return collate(chosen, indices.tolist(), views)
+
+
+@dataclass(frozen=True)
+class EvidencePlan:
+    """What masks and stuff are learnt from.
+
+    Attributes
+    ----------
+    mask_evidence : {"grabcut", "segments"}
+        Whether masks are learnt from GrabCut in the boxes of proposals, or from the proposals' own segments.
+    evidence : {"segments", "grabcut"}
+        Whether stuff is learnt from classes of proposals on their superpixels, or from GrabCut in their boxes.
+    cache_gb : float
+        Memory for masks of GrabCut, in units of 2**30 bytes.
+    workers : int
+        Threads that run GrabCut.
+    """
+
+    mask_evidence: str
+    evidence: str
+    cache_gb: float
+    workers: int
+
+
+def make_evidence(samples: TrainingSet[MiningImage], plan: EvidencePlan) -> Evidence:
+    """Return where a step finds its evidence: GrabCut, whose masks are kept, or the segments of proposals."""
+
+    def cut(number: int, row: int) -> BoxMask:
+        sample = samples[number]
+        return segment_by_plain_grabcut(sample.image, sample.boxes_xyxy[row])
+
+    def take(number: int, row: int) -> BoxMask:
+        sample = samples[number]
+        return take_segment(sample.superpixels, sample.members, row, sample.boxes_xyxy[row])
+
+    boxes = EvidenceCache(cut, capacity_gb=plan.cache_gb, workers=plan.workers)
+    segments = EvidenceCache(take, capacity_gb=0, workers=1)
+    return Evidence(
+        find_masks=(boxes if plan.mask_evidence == "grabcut" else segments).find_masks,
+        find_stuff=boxes.find_masks if plan.evidence == "grabcut" else None,
+    )
+
+
+def list_mining_samples(weak_labels: Sequence[ImageWeakLabels], kind: str) -> list[tuple[int, int | None]]:
+    """All samples as (number of the image, number of its crop or None for the whole image).
+
+    ``kind`` is "image" or "crop"; to learn from crops, all images must have tagged ones.
+
+    Raises
+    ------
+    ValueError
+        If an image has no tagged crops.
+    """
+    if kind == "image":
+        return [(number, None) for number in range(len(weak_labels))]
+    without = next((weak.image_id for weak in weak_labels if not len(weak.crops_xyxy)), None)
+    if without is not None:
+        raise ValueError(f"samples: crop, but image {without!r} has no tagged crops; tag them, or take samples: image")
+    return [(number, crop) for number, weak in enumerate(weak_labels) for crop in range(len(weak.crops_xyxy))]
+
+
+def prepare_sample(
+    image: NDArray[np.uint8],
+    proposals: Proposals,
+    weak: ImageWeakLabels,
+    crop: int | None,
+    classes: ClassTable,
+    *,
+    name: str,
+) -> MiningImage:
+    """Put an image, or one of its crops as an image of its own, and what is known of it together.
+
+    Parameters and errors are those of :func:`models.jtsm.samples.prepare_image`.
+    """
+    if crop is None:
+        return prepare_image(image, proposals, weak.tags, weak.known, classes, name=name)
+    x0, y0, x1, y1 = window = weak.crops_xyxy[crop].tolist()
+    part = cut_out_proposals(proposals, weak.crops_xyxy[crop])
+    tags = weak.crop_tags[crop]
+    return prepare_image(image[y0:y1, x0:x1], part, tags, weak.known, classes, name=f"{name}, crop {window}")
+
+
+def measure_presence(
+    model: JtsmModel, samples: TrainingSet[MiningImage], *, short_side_px: int, long_side_px: int
+) -> dict[str, Any]:
+    """Average precision of the presence of each class in samples that are seen whole.
+
+    Parameters
+    ----------
+    model : JtsmModel
+        Ends in evaluation mode.
+    samples : TrainingSet of MiningImage
+    short_side_px, long_side_px : int
+        Length of the shorter side, and of the longer one at most.
+    """
+    device = next(model.network.parameters()).device
+    model.network.eval()
+    presence, tags = [], []
+    for number in range(len(samples)):
+        sample = samples[number]
+        height, width = sample.image.shape[:2]
+        placement = Placement((0, 0, width, height), choose_size((height, width), short_side_px, long_side_px), False)
+        view = make_view(sample, placement, model.max_proposals)
+        batch = {name: tensor.to(device) for name, tensor in collate([sample], [number], [view]).items()}
+        with torch.inference_mode():
+            presence.append(model.network(batch).mined.presence[0].cpu().numpy())
+        tags.append(sample.tags)
+    names = model.classes.names
+    summary = summarise_tag_precision(
+        np.stack(presence), np.stack(tags), [names[train_id] for train_id in model.classes.things_first]
+    )
+    return {"samples": len(samples), "map": summary["map"], "ap": {name: summary["ap"][name] for name in names}}
