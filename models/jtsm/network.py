@@ -32,6 +32,9 @@ from models.jtsm.semantic import SemanticHead, compute_semantic_loss, label_supe
 from pseudogt.box_masks.evidence import BoxMask
 from pseudogt.classes import IGNORE_LABEL
 
+SEMANTIC_CHANNELS = 128
+"""Width of the semantic branch in the paper."""
+
 Batch = Mapping[str, Tensor]
 FindMasks = Callable[[Sequence[tuple[int, int]]], list[BoxMask]]
 """From (number of an image, row of a proposal) to masks in the image: the evidence that the mask branch learns from."""
@@ -102,7 +105,7 @@ class JtsmNetwork(nn.Module):
         stuff: int,
         refinements: int = 4,
         mask_channels: int = 256,
-        semantic_channels: int = 128,
+        semantic_channels: int = SEMANTIC_CHANNELS,
         top_k: int = 10,
         mask_limit: int | None = None,
     ) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import pseudogt
 from models.jtsm.model import JtsmModel
-from models.jtsm.network import Evidence, build_jtsm_network
+from models.jtsm.network import SEMANTIC_CHANNELS, Evidence, build_jtsm_network
 from models.jtsm.samples import (
     MiningAugmentation,
     MiningImage,
@@ -107,7 +107,7 @@ def build_model(classes: ClassTable, settings: MiningSettings, weights: Path | N
         "things": len(classes.thing_ids),
         "stuff": len(classes.stuff_ids),
         "mask_channels": settings.mask_channels if settings.masks else 0,
-        "semantic_channels": settings.semantic_channels if settings.semantic else 0,
+        "semantic_channels": SEMANTIC_CHANNELS if settings.semantic else 0,
         "decoder_channels": int(settings.decoder),
     }
     start = weights or settings.weights
@@ -134,7 +134,7 @@ def make_loss_function(
         sample = store[number]
         return take_segment(sample.superpixels, sample.members[row], sample.boxes_xyxy[row])
 
-    cache = EvidenceCache(cut, capacity_gb=settings.cache_gb / 2, workers=settings.workers)
+    cache = EvidenceCache(cut, capacity_gb=settings.cache_gb / 2, workers=settings.torch_threads)
     segments = EvidenceCache(take, capacity_gb=0, workers=1)
     evidence = Evidence(
         find_masks=(cache if settings.mask_evidence == "grabcut" else segments).find_masks,

@@ -178,7 +178,7 @@ def _draw_examples(
                 continue
             small = resize_to_width(panoptic_id, settings.panel_width_px)
             present.update(classes.category_to_train[np.unique(small) // INSTANCE_DIVISOR].tolist())
-            row.append(draw_panoptic(image, small, classes, opacity=settings.opacity))
+            row.append(draw_panoptic(image, small, classes))
         rows.append(row)
     shown = sorted(i for i in present if i < len(classes))
     width = (len(filled) + 1) * (settings.panel_width_px + 4)

@@ -28,7 +28,7 @@ from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.files.scores import ScoreFile
 from pseudogt.reporting.overlays import draw_panoptic
-from pseudogt.reporting.review_page import draw_suspects, render_queue
+from pseudogt.reporting.review_page import PICTURE_WIDTH_PX, draw_suspects, render_queue
 from pseudogt.reporting.review_queue import (
     SIGNALS,
     Suspect,
@@ -131,7 +131,7 @@ def merge_shards(arguments: argparse.Namespace) -> None:
                 labels[image_id],
                 suspects[image_id],
                 classes,
-                settings.picture_width_px,
+                PICTURE_WIDTH_PX,
             )
         page = render_queue(rows[: settings.images], [suspects[i] for i in head], len(priority))
         (folder / "index.html").write_text(page, encoding="utf-8")

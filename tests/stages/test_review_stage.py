@@ -40,7 +40,7 @@ def run(dataset, *, full=True, **settings):
     files |= {"--box-masks": "masks", "--out": "reviewed.json"} | ({"--full-labels": "full"} if full else {})
     main(["shard", *(text for k, v in files.items() for text in (k, str(dataset / v)))])
     files = {"--shards": "shard.json", "--reviewed": "reviewed.json", "--labels": "found", "--out": "queue"}
-    options = ["--settings", json.dumps({"picture_width_px": 120} | settings)]
+    options = ["--settings", json.dumps(settings)]
     main(["merge", *(text for k, v in files.items() for text in (k, str(dataset / v))), *options])
     return dataset / "queue"
 
