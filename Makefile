@@ -1,7 +1,7 @@
 # demo  the whole chain on the embedded street scenes: about ten minutes on a laptop
 # resume go on with a run that died, however it died (ARGS="..." for other Snakemake arguments)
 # test  everything that is checked before a change lands
-# lint  format, types, workflow lint
+# lint  format, types, workflow lint, the rules of the house
 # bench every benchmark; figures go to benchmarks/results/
 SHELL := bash
 VENV ?= .venv
@@ -32,6 +32,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+	$(BIN)/python -m pytest -q tests/lint
 
 bench: $(INSTALLED)
 	mkdir -p benchmarks/results

@@ -24,15 +24,17 @@ from measurement import REPOSITORY, print_table, write_figures
 FIRST_PARTY = ("pseudogt", "models")
 
 LAYERS = (
+    ("pseudogt.registry",),
     ("pseudogt.classes", "pseudogt.boxes", "pseudogt.maps", "pseudogt.files", "pseudogt.metrics"),
     ("pseudogt.config",),
     ("pseudogt.weak_labels",),
     ("pseudogt.proposals",),
-    ("pseudogt.box_masks",),
     ("pseudogt.pseudo_labels",),
+    ("pseudogt.box_masks",),
     ("pseudogt.annotations", "pseudogt.datasets", "pseudogt.export", "pseudogt.reporting"),
-    ("pseudogt.wsps",),
     ("pseudogt.workflow",),
+    ("pseudogt.wsps",),
+    ("models.backbones",),
     ("models",),
     ("models.pretrained",),
     ("models.classifier", "models.segmenter", "models.jtsm"),
@@ -43,7 +45,7 @@ LAYERS = (
 
 READING_AND_WRITING = (
     "read", "write", "load", "save", "open", "print", "link", "unlink", "mkdir", "glob", "iterdir", "is_file",
-    "parse_args", "add_argument", "parse_known_args", "imwrite", "copy", "locate", "train", "add",
+    "parse_args", "add_argument", "imwrite", "copy", "locate", "train", "add", "segments",
 )  # fmt: skip
 """First words of the names of calls that read or write something."""
 
@@ -173,7 +175,7 @@ def takes_namespace(function: ast.FunctionDef) -> bool:
 
 def find_functions_without_files(path: Path) -> list[str]:
     """Functions of a module that neither read nor write, themselves or through others of the module."""
-    functions = {node.name: node for _, node in find_functions([path])}
+    functions = {node.name: node for _, node in find_functions([path]) if not node.name.startswith("__")}
     calls = {name: set(_name_calls(node)) for name, node in functions.items()}
     touching = {name for name, called in calls.items() if any(map(_reads_or_writes, called))}
     while more := {name for name, called in calls.items() if name not in touching and called & touching}:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ class ClassTable:
         tags[list(train_ids)] = True
         return tags
 
-    def to_categories(self) -> list[dict]:
+    def to_categories(self) -> list[dict[str, Any]]:
         """COCO ``categories`` in train-id order."""
         return [
             {"id": c, "name": n, "isthing": int(t), "color": list(k)}
@@ -121,7 +122,7 @@ class ClassTable:
         ]
 
     @classmethod
-    def from_categories(cls, categories: Sequence[dict]) -> ClassTable:
+    def from_categories(cls, categories: Sequence[dict[str, Any]]) -> ClassTable:
         """Inverse of :meth:`to_categories`."""
         return cls(
             names=tuple(str(c["name"]) for c in categories),

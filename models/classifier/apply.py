@@ -20,7 +20,7 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 
 Maps = NDArray[np.float32]
 
-MIN_REGION_PX = 20
+MIN_CAM_REGION_PX = 20
 """Smaller regions of even colour are merged into a neighbour; in pixels of the scaled image."""
 
 
@@ -91,7 +91,7 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
     fine_candidates = find_candidates(scaled.shape[:2])
     fine = normalise(resize_maps(raw, scaled.shape[:2]), fine_candidates)
     if plan.region_scale:
-        regions = find_colour_regions(scaled, scale=plan.region_scale, min_area_px=MIN_REGION_PX)
+        regions = find_colour_regions(scaled, scale=plan.region_scale, min_area_px=MIN_CAM_REGION_PX)
         fine = pool_over_regions(fine, regions)
     label, confidence = choose_label(
         resize_maps(fine, image.shape[:2]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -135,7 +135,7 @@ class BoxMaskModel:
 
 
 def share_pixels(
-    probabilities: Sequence[NDArray[np.float32]], boxes_xyxy: NDArray[np.int32], classes: NDArray
+    probabilities: Sequence[NDArray[np.float32]], boxes_xyxy: NDArray[np.int32], classes: NDArray[Any]
 ) -> list[NDArray[np.float32]]:
     """Probabilities of things whose boxes overlap, weighed against each other: a pixel belongs to one thing.
 
@@ -222,7 +222,7 @@ def cut_inputs(
     return inputs
 
 
-def cut_map(values: NDArray, window: Window) -> NDArray:
+def cut_map(values: NDArray[Any], window: Window) -> NDArray[Any]:
     """Part of a map ``(H, W[, C])`` in a window, ``(WINDOW_PX, WINDOW_PX[, C])``; the ends are continued outside.
 
     What is made smaller is averaged.
@@ -291,7 +291,7 @@ def build_from_contours(contours: ContourNetwork, widths: Sequence[int] = WIDTHS
     return network
 
 
-def _cover(boxes: NDArray, window: Window) -> NDArray[np.bool_]:
+def _cover(boxes: NDArray[Any], window: Window) -> NDArray[np.bool_]:
     """Window pixels whose centre lies in one of the boxes."""
     x, y = (window.origin[axis] + (np.arange(WINDOW_PX) + 0.5) / window.scale for axis in (0, 1))
     covered = np.zeros((WINDOW_PX, WINDOW_PX), bool)

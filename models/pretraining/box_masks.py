@@ -34,7 +34,7 @@ from models.pretrained.box_masks import (
     save_box_masks,
 )
 from models.pretrained.contours import read_contours
-from models.pretraining.contours import read_ids, read_segmentations
+from models.pretraining.contours import list_bsds_ids, read_segmentations
 from models.training import Batch, TrainingPlan, train
 from pseudogt.files.images import read_image, read_png
 from pseudogt.workflow import weights
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         checkpoint_every_s=120,
     )
     cv2.setNumThreads(1)
-    samples = list_samples(list(read_things(arguments.things)), list(read_segments(arguments.segments)))
+    samples = list_box_samples(list(read_things(arguments.things)), list(read_drawn_segments(arguments.segments)))
     torch.manual_seed(plan.seed)
     network = build_from_contours(read_contours(weights.CONTOURS))
     facts = [repr(plan), compute_code_digest("models.pretraining.box_masks")]
@@ -117,8 +117,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     train(
         network,
         sample_count=len(samples),
-        load_batch=lambda indices, rng: load_batch([samples[i] for i in indices], rng),
-        compute_losses=compute_losses,
+        load_batch=lambda indices, rng: load_box_batch([samples[i] for i in indices], rng),
+        compute_losses=compute_box_losses,
         plan=plan,
         checkpoint=checkpoint,
         description="box masks",
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def read_things(data: Path) -> Iterator[Sample]:
     """The things of the training images of a COCO-like folder."""
-    for image_id in read_ids(data, "train"):
+    for image_id in list_bsds_ids(data, "train"):
         labels = read_png(data / "instances" / f"{image_id}.png").astype(np.int32)
         image = read_image(data / "images" / f"{image_id}.jpg")
         found = [(label, box) for label, box, area in _list_boxes(labels) if label >= 256 and area >= MIN_AREA_PX]
@@ -138,10 +138,10 @@ def read_things(data: Path) -> Iterator[Sample]:
             yield Sample(image, labels, label, 0, box, np.delete(boxes, index, 0))
 
 
-def read_segments(data: Path) -> Iterator[Sample]:
+def read_drawn_segments(data: Path) -> Iterator[Sample]:
     """The segments of all images of a BSDS-like folder, of all who drew them."""
     nobody = np.zeros((0, 4), np.int32)
-    for image_id in read_ids(data, "train") + read_ids(data, "val"):
+    for image_id in list_bsds_ids(data, "train") + list_bsds_ids(data, "val"):
         image = read_image(data / "images" / f"{image_id}.jpg")
         for labels in read_segmentations(data, image_id):
             shifted = labels.astype(np.int32) + 1
@@ -158,7 +158,7 @@ def _list_boxes(labels: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.int
         yield int(value), np.array([columns.start, rows.start, columns.stop, rows.stop], np.int32), int(area)
 
 
-def list_samples(things: list[Sample], segments: list[Sample]) -> list[Sample]:
+def list_box_samples(things: list[Sample], segments: list[Sample]) -> list[Sample]:
     """Both kinds, things repeated until they have their share."""
     if not things or not segments:
         raise ValueError(f"found {len(things)} things and {len(segments)} segments to train on; both are needed")
@@ -166,7 +166,7 @@ def list_samples(things: list[Sample], segments: list[Sample]) -> list[Sample]:
     return things * repeats + segments
 
 
-def load_batch(samples: Sequence[Sample], rng: np.random.Generator) -> dict[str, Tensor]:
+def load_box_batch(samples: Sequence[Sample], rng: np.random.Generator) -> dict[str, Tensor]:
     """Augmented windows: ``inputs (B, 6, S, S) uint8``, ``targets (B, S, S) float32``, negative where unknown."""
     windows = [cut_sample(sample, rng) for sample in samples]
     return {
@@ -215,7 +215,7 @@ def _recolour(colours: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
     return np.clip((grey + saturation * (colours - grey)) * gain + shift, 0, 255).astype(np.uint8)
 
 
-def compute_losses(network: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
+def compute_box_losses(network: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Losses of one batch."""
     inputs = normalise_inputs(batch["inputs"]).contiguous(memory_format=torch.channels_last)
     return compute_box_mask_loss(network(inputs), batch["targets"])

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         checkpoint_every_s=120,
     )
     cv2.setNumThreads(1)
-    samples = [read_sample(arguments.data, image_id) for image_id in read_ids(arguments.data, "train")]
+    samples = [read_contour_sample(arguments.data, image_id) for image_id in list_bsds_ids(arguments.data, "train")]
     torch.manual_seed(plan.seed)
     network = ContourNetwork()
     facts = [repr(plan), compute_code_digest("models.pretraining.contours")]
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     train(
         network,
         sample_count=len(samples),
-        load_batch=lambda indices, rng: load_batch([samples[i] for i in indices], rng),
-        compute_losses=compute_losses,
+        load_batch=lambda indices, rng: load_contour_batch([samples[i] for i in indices], rng),
+        compute_losses=compute_contour_losses,
         plan=plan,
         checkpoint=checkpoint,
         description="contours",
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def read_ids(data: Path, split: str) -> list[str]:
+def list_bsds_ids(data: Path, split: str) -> list[str]:
     """Image ids of ``<data>/<split>.txt``."""
     path = data / f"{split}.txt"
     if not path.is_file():
@@ -95,7 +95,7 @@ def read_segmentations(data: Path, image_id: str) -> list[NDArray[np.integer]]:
     return [read_png(path) for path in paths]
 
 
-def read_sample(data: Path, image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def read_contour_sample(data: Path, image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Image ``(H, W, 3)`` and share of the annotators with a border within one pixel ``(H, W) float32``."""
     kernel = np.ones((3, 3), np.uint8)
     drawn = [find_label_changes(labels).astype(np.uint8) for labels in read_segmentations(data, image_id)]
@@ -103,7 +103,7 @@ def read_sample(data: Path, image_id: str) -> tuple[NDArray[np.uint8], NDArray[n
     return read_image(data / "images" / f"{image_id}.jpg"), votes.astype(np.float32)
 
 
-def load_batch(
+def load_contour_batch(
     samples: Sequence[tuple[NDArray[np.uint8], NDArray[np.float32]]], rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """Randomly turned, zoomed, mirrored and recoloured windows: ``images (B, 3, S, S) uint8``, ``votes (B, S, S)``."""
@@ -136,7 +136,7 @@ def cut_window(
     return np.clip(recoloured, 0, 255).astype(np.uint8), np.ascontiguousarray(target)
 
 
-def compute_losses(network: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
+def compute_contour_losses(network: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Loss of one batch."""
     images = normalise_images(batch["images"]).contiguous(memory_format=torch.channels_last)
     return {"contours": compute_contour_loss(network(images), batch["votes"])}

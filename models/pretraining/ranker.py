@@ -31,7 +31,7 @@ from pseudogt.proposals.generation import Quotas, find_candidates, make_proposal
 from pseudogt.proposals.hierarchies import Partition
 from pseudogt.proposals.overlaps import find_overlaps
 from pseudogt.proposals.ranking import Ranker, write_ranker
-from pseudogt.proposals.regions import measure_image, measure_regions
+from pseudogt.proposals.regions import gather_facts, measure_regions
 from pseudogt.proposals.selection import find_members
 
 FIRST_THING, STUFF = 256, range(92, 256)
@@ -62,7 +62,7 @@ class Scene(NamedTuple):
     partitions: dict[str, Partition]
 
 
-class Examples(NamedTuple):
+class UnionExamples(NamedTuple):
     """What is learnt from.
 
     Attributes
@@ -129,7 +129,7 @@ def train_ranker(scenes: Sequence[Scene], *, trees: int, leaves: int, seed: int)
     well: a ranker must also judge what only a ranker likes.
     """
     ranker = None
-    drawn: list[Examples] = []
+    drawn: list[UnionExamples] = []
     for turn in range(2):
         rng = np.random.default_rng([seed, turn])
         for scene in tqdm(scenes, desc=f"examples {turn + 1}", unit="image", mininterval=5):
@@ -151,7 +151,7 @@ def train_ranker(scenes: Sequence[Scene], *, trees: int, leaves: int, seed: int)
     return ranker
 
 
-def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random.Generator) -> list[Examples]:
+def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random.Generator) -> list[UnionExamples]:
     """Some of the unions that a ranker picks from each hierarchy.
 
     A union is right if it fits a segment nearly as well as any does: its target is that overlap. All
@@ -159,7 +159,7 @@ def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random
     overlap alone a long list of them would come before the first small one. The rest has target 0.
     """
     partition = scene.partitions[mode]
-    facts = measure_image(scene.image, partition.superpixels)
+    facts = gather_facts(scene.image, partition.superpixels)
     masks = scene.things + scene.stuff
     examples = []
     for scale, hierarchy in enumerate(partition.hierarchies):
@@ -177,10 +177,10 @@ def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random
     return examples
 
 
-def weigh_examples(features: NDArray[np.float32], target: float, weight: float) -> Examples:
-    """Examples of one target that share a weight equally."""
+def weigh_examples(features: NDArray[np.float32], target: float, weight: float) -> UnionExamples:
+    """UnionExamples of one target that share a weight equally."""
     count = len(features)
-    return Examples(features, np.full(count, target), np.full(count, weight / max(count, 1)))
+    return UnionExamples(features, np.full(count, target), np.full(count, weight / max(count, 1)))
 
 
 def make_quotas() -> Quotas:

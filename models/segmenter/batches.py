@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,9 @@ FILL = (IGNORE_LABEL, -1, 0)
 """Values of the maps outside the image: nothing is known."""
 
 
-def index_candidates(candidates: NDArray[np.bool_], semantic: NDArray[np.uint8]) -> tuple[NDArray, NDArray[np.bool_]]:
+def index_candidates(
+    candidates: NDArray[np.bool_], semantic: NDArray[np.uint8]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Give the different sets of candidate classes numbers.
 
     Parameters

@@ -52,6 +52,16 @@ class Inference:
     dtype: torch.dtype
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How pixels are grouped into segments, see :func:`models.segmenter.decoding.decode_panoptic`."""
+
+    centre_threshold: float
+    nms_cells: int
+    min_stuff_fraction: float
+    min_instance_px: int
+
+
 def predict_images(
     network: nn.Module,
     sizes: Sequence[tuple[int, int]],
@@ -91,14 +101,7 @@ def predict_images(
 
 
 def decode_prediction(
-    prediction: RawPrediction,
-    size: tuple[int, int],
-    classes: ClassTable,
-    *,
-    centre_threshold: float,
-    nms_cells: int,
-    min_stuff_fraction: float,
-    min_instance_px: int,
+    prediction: RawPrediction, size: tuple[int, int], classes: ClassTable, decoding: Decoding
 ) -> Decoded:
     """Enlarge the logits to the image's ``size`` (H, W), then group pixels as :func:`decode_panoptic` does."""
     logits = F.interpolate(prediction.semantic[None], size=size, mode="bilinear", align_corners=False)
@@ -107,10 +110,7 @@ def decode_prediction(
         prediction.centre[0].numpy(),
         prediction.offset.numpy(),
         classes,
-        centre_threshold=centre_threshold,
-        nms_cells=nms_cells,
-        min_stuff_fraction=min_stuff_fraction,
-        min_instance_px=min_instance_px,
+        **vars(decoding),
     )
 
 

@@ -13,12 +13,12 @@ from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
 from pseudogt.registry import Registry
 
-__all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert_annotations", "read_boxes"]
+__all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert_annotations", "read_annotations"]
 
 FORMATS = Registry("pseudogt.annotations.formats", "annotation format")
 
 
-def read_boxes(settings: AnnotationsSettings, data_root: Path, image_ids: Sequence[str]) -> Reading | None:
+def read_annotations(settings: AnnotationsSettings, data_root: Path, image_ids: Sequence[str]) -> Reading | None:
     """Read the source of boxes; None if there is none.
 
     Parameters
@@ -45,6 +45,6 @@ def convert_annotations(
     settings: AnnotationsSettings, data_root: Path, records: Sequence[ImageRecord], classes: ClassTable
 ) -> Conversion:
     """Weak labels of the images from the files that the settings name; see :func:`convert_readings`."""
-    boxes = read_boxes(settings, data_root, [record.image_id for record in records])
+    boxes = read_annotations(settings, data_root, [record.image_id for record in records])
     tags = read_tags(data_root / settings.tags) if settings.tags else None
     return convert_readings(boxes, tags, records, classes, settings)

@@ -14,9 +14,10 @@ from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, S
 from pseudogt.annotations.geometry import bound_ellipse, bound_points, encode_mask, flatten_points, rotate_rectangle
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
+from pseudogt.files.io import IMAGE_SUFFIXES
 from pseudogt.files.parsing import Coordinate, Extent, parse_json
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+NAMED_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
 REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 Flag = Annotated[bool, BeforeValidator(bool)]
@@ -123,7 +124,7 @@ def find_image_name(task: Task, where: str) -> str:
     data = {key: value for key, value in (task.get("data") or {}).items() if isinstance(value, str) and value}
     if "image" in data:
         return data["image"]
-    named = [value for value in data.values() if value.split("?")[0].lower().endswith(IMAGE_SUFFIXES)]
+    named = [value for value in data.values() if value.split("?")[0].lower().endswith(NAMED_SUFFIXES)]
     if len(named) > 1:
         raise ValueError(f"{where} names {len(named)} images; one image per task is supported")
     name = named[0] if named else task.get("file_upload", "")

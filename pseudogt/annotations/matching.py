@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
@@ -89,3 +89,37 @@ def count_common_folders(path: PurePosixPath, image: str) -> int:
     """How many folders above the file have one name in both paths, counted from the file."""
     ours, theirs = PurePosixPath(normalise(image)).parent.parts[::-1], path.parent.parts[::-1]
     return next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+
+
+def match_label_names(names: Sequence[str], files: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Image id -> name in a folder of labels, which is an image's id or that of its file.
+
+    Parameters
+    ----------
+    names : sequence of str
+        In the folder.
+    files : mapping
+        Image id -> path of the image.
+    folder : Path
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        If a name means no image, or two mean the same.
+    """
+    by_stem = {Path(path).stem: image_id for image_id, path in files.items()}
+    image_ids = by_stem | {image_id: image_id for image_id in files}
+    matches = match_names(names, {key: files[image_id] for key, image_id in image_ids.items()})
+    if matches.strangers:
+        raise ValueError(
+            f"{folder}: {matches.strangers[0]!r} (and {len(matches.strangers) - 1} more) is no image of the dataset; "
+            "labels must have the names of their images"
+        )
+    found: dict[str, str] = {}
+    for key, positions in matches.by_image.items():
+        for name in (names[position] for position in positions):
+            if image_ids[key] in found:
+                raise ValueError(f"{folder}: {found[image_ids[key]]!r} and {name!r} label one image; remove one")
+            found[image_ids[key]] = name
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -153,7 +153,7 @@ def combine_boxes(
 
 
 def _yield_to_inner_boxes(
-    verdicts: Sequence[NDArray[np.uint8]], boxes: NDArray[np.int32], classes: NDArray
+    verdicts: Sequence[NDArray[np.uint8]], boxes: NDArray[np.int32], classes: NDArray[Any]
 ) -> list[NDArray[np.uint8]]:
     """Verdicts that say "no thing" where a box of another class that lies inside claims the pixel."""
     areas = np.maximum(box_areas(boxes), 1)

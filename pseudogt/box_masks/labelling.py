@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def segment_boxes(scene: BoxScene, segmenters: Sequence[PrepareScene], *, sure: 
 
 
 def score_instances(
-    verdicts: Sequence[NDArray[np.uint8]], box_classes: NDArray, numbers: NDArray[np.int32], classes: ClassTable
+    verdicts: Sequence[NDArray[np.uint8]], box_classes: NDArray[Any], numbers: NDArray[np.int32], classes: ClassTable
 ) -> dict[int, float]:
     """Agreement on the box of each instance, by panoptic id."""
     ids = classes.train_to_category[box_classes] * np.int32(INSTANCE_DIVISOR) + numbers

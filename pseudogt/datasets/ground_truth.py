@@ -51,7 +51,7 @@ def read_panoptic(
         or a value is neither in the class table nor among the void values.
     """
     if files.segments is not None:
-        return read_segments(files, settings, classes)
+        return read_coco_segments(files, settings, classes)
     files = choose_masks(files, settings)
     if files.semantic is None:
         raise ValueError(f"{files.image}: its semantic label file is missing; add it or take the image off the list")
@@ -124,7 +124,7 @@ def read_segment_table(path: Path) -> dict[str, list[SegmentInfo]]:
     return {Path(a["file_name"]).stem: a["segments_info"] for a in document["annotations"]}
 
 
-def read_segments(
+def read_coco_segments(
     files: SourceFiles, settings: DatasetSettings, classes: ClassTable
 ) -> tuple[NDArray[np.int32], list[int]]:
     """Panoptic ids of a COCO panoptic PNG: instances of a class are numbered in the order of their segments."""
@@ -135,7 +135,7 @@ def read_segments(
     if segments is None:
         raise ValueError(f"{files.segments}: no annotation of {files.semantic.name}; add it or take the image off")
     source = rgb_to_panoptic(read_image(files.semantic))
-    targets = number_instances(segments, settings, classes, where=f"{files.segments}: {files.semantic.name}")
+    targets = map_segments(segments, settings, classes, where=f"{files.segments}: {files.semantic.name}")
     found, inverse = np.unique(source, return_inverse=True)
     strange = [v for v in found.tolist() if v not in targets]
     if strange:
@@ -144,7 +144,7 @@ def read_segments(
     return panoptic_id, sorted(find_crowds(panoptic_id, classes))
 
 
-def number_instances(
+def map_segments(
     segments: list[SegmentInfo], settings: DatasetSettings, classes: ClassTable, where: str
 ) -> dict[int, int]:
     """SegmentInfo id -> panoptic id; 0 and segments of void categories map to ``VOID``."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pseudogt.datasets.source import IMAGE_SUFFIXES, SourceFiles, find_image
+from pseudogt.datasets.source import FILE_SUFFIXES, SourceFiles, find_image
 
 
 def list_split(root: Path, split: str) -> list[str]:
@@ -27,4 +27,4 @@ def locate(root: Path, split: str, image_id: str) -> SourceFiles:
 
 def is_image(path: Path) -> bool:
     """Whether a file's name is that of an image; hidden files are not."""
-    return path.suffix in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix in FILE_SUFFIXES and not path.name.startswith(".")

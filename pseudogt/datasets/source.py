@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-IMAGE_SUFFIXES = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
+from pseudogt.files.io import IMAGE_SUFFIXES
+
+FILE_SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SourceFiles:
 def find_image(folder: Path, stem: str) -> Path:
     """Return the image ``stem`` with any known suffix; ``ValueError`` if there is none or more than one."""
     start = str(folder / stem)
-    found = [Path(start + suffix) for suffix in IMAGE_SUFFIXES if os.path.isfile(start + suffix)]
+    found = [Path(start + suffix) for suffix in FILE_SUFFIXES if os.path.isfile(start + suffix)]
     if not found:
         raise ValueError(f"{folder / stem}: no image of that name (.jpg, .png, ...); add it or take it off the list")
     if len({path.stat().st_ino for path in found}) > 1:

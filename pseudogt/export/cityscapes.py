@@ -21,14 +21,14 @@ HIGHEST_LABEL_ID = 255
 HIGHEST_INSTANCE_ID = 65535
 
 
-def find_city(image_id: str) -> str:
+def name_city(image_id: str) -> str:
     """Name of the folder of an image: its id up to the first underscore, as Cityscapes and its readers have it."""
     return image_id.partition("_")[0]
 
 
 def place_image(image_id: str, split: str, file_name: str) -> Path:
     """Where readers look for an image."""
-    return Path("leftImg8bit", split, find_city(image_id), f"{image_id}_leftImg8bit{Path(file_name).suffix}")
+    return Path("leftImg8bit", split, name_city(image_id), f"{image_id}_leftImg8bit{Path(file_name).suffix}")
 
 
 def write_image(folder: Path, image: LabelledImage, classes: ClassTable, settings: ExportSettings) -> None:
@@ -47,12 +47,12 @@ def write_image(folder: Path, image: LabelledImage, classes: ClassTable, setting
             f"image {image.image_id!r}: categories up to {category_id.max()} and instances up to {instance_id.max()} "
             "do not fit into 8 and 16 bits, as Cityscapes has them; give the classes lower ids (things at most 64)"
         )
-    files: dict[str, NDArray] = {
+    files: dict[str, NDArray[Any]] = {
         "labelIds": category_id.astype(np.uint8),
         "instanceIds": instance_id.astype(np.uint16),
         "labelTrainIds": panoptic_to_semantic(panoptic_id, classes),
     }
-    place = folder / FOLDER / image.split / find_city(image.image_id)
+    place = folder / FOLDER / image.split / name_city(image.image_id)
     for kind, values in files.items():
         write_png(place / f"{image.image_id}_gtFine_{kind}.png", values)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +45,7 @@ def trace_polygon(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> NDArray
     return polygon.astype(np.int32)
 
 
-def _simplify(contour: NDArray, tolerance_px: float) -> NDArray:
+def _simplify(contour: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
     return cv2.approxPolyDP(contour, tolerance_px, closed=True) if tolerance_px else contour
 
 

@@ -22,7 +22,7 @@ HIGHEST_VALUE = 254
 BACKGROUND_NAME = "background"
 
 
-def number_classes(classes: ClassTable) -> NDArray[np.uint8]:
+def list_mask_values(classes: ClassTable) -> NDArray[np.uint8]:
     """Value of each class in SegmentationClass: 0 for a class named "background", 1, 2, ... for the others.
 
     Raises
@@ -56,7 +56,7 @@ def write_image(folder: Path, image: LabelledImage, classes: ClassTable, setting
     ValueError
         If the image has more than 254 things.
     """
-    values = number_classes(classes)
+    values = list_mask_values(classes)
     lookup = np.full(256, VOID_VALUE, np.uint8)
     lookup[: len(classes)] = values
     semantic = lookup[panoptic_to_semantic(image.panoptic_id, classes)]
@@ -89,7 +89,7 @@ def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTab
     for split, image_ids in names.items():
         with replace_atomically(folder / ROOT / "ImageSets" / "Segmentation" / f"{split}.txt") as temporary:
             temporary.write_text("".join(f"{image_id}\n" for image_id in image_ids), encoding="utf-8")
-    write_class_csv(folder / ROOT / "classes.csv", classes, number_classes(classes))
+    write_class_csv(folder / ROOT / "classes.csv", classes, list_mask_values(classes))
 
 
 class VocSet:
@@ -98,7 +98,7 @@ class VocSet:
     def __init__(self, folder: Path, classes: ClassTable) -> None:
         self._folder, self._classes = folder / ROOT, classes
         self._lookup = np.full(256, IGNORE_LABEL, np.uint8)
-        self._lookup[number_classes(classes)] = np.arange(len(classes))
+        self._lookup[list_mask_values(classes)] = np.arange(len(classes))
 
     @property
     def image_ids(self) -> list[str]:

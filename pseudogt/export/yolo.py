@@ -76,7 +76,7 @@ def read_set(folder: Path, classes: ClassTable) -> AnnotationSet:
         reading = read_yolo(folder / "labels" / split, of_split, folder / "data.yaml")
         problems += reading.problems
         found += [_add_size(image, of_split[image.file_name]) for image in reading.images]
-    return AnnotationSet(Reading(found, problems=problems), classes, rasterise)
+    return AnnotationSet(Reading(found, problems=problems), classes, fill_polygons)
 
 
 def _add_size(image: ImageAnnotations, path: Path) -> ImageAnnotations:
@@ -85,7 +85,7 @@ def _add_size(image: ImageAnnotations, path: Path) -> ImageAnnotations:
     return replace(image, width=width, height=height)
 
 
-def rasterise(box: AnnotatedBox, height: int, width: int) -> NDArray[np.bool_]:
+def fill_polygons(box: AnnotatedBox, height: int, width: int) -> NDArray[np.bool_]:
     """Mask ``(H, W)`` of a polygon of fractions, filled as YOLO's trainers do: rounded down, with its border."""
     points = np.reshape(box.segmentation[0], (-1, 2)) * (width, height)
     return fill_polygon(np.floor(points).astype(np.int32), (height, width))

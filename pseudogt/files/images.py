@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.files.io import replace_atomically
+from pseudogt.files.io import IMAGE_SUFFIXES, replace_atomically
 
 PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
@@ -43,6 +43,22 @@ def read_png(path: Path | str) -> NDArray[Any]:
     if values.dtype == bool:
         return values.astype(np.uint8)
     return values.astype(np.uint16) if values.dtype == np.int32 else values
+
+
+def find_images(folder: Path) -> dict[str, Path]:
+    """Map the name (without suffix) of each image in a folder to its path, sorted by name."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    images: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        if path.stem in images:
+            raise ValueError(f"{path} and {images[path.stem].name} would have the same results; rename one")
+        images[path.stem] = path
+    if not images:
+        raise ValueError(f"{folder}: there is no image ({', '.join(IMAGE_SUFFIXES)}) in this folder")
+    return images
 
 
 def write_png(path: Path | str, values: NDArray[Any]) -> None:

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Of the image files that are read, in lower case."""
+
 CHECKSUM = "sha256"
 """Entry of a JSON document that holds the checksum of the others."""
 

@@ -31,8 +31,8 @@ class LabelWriter:
     def __init__(self, folder: Path, classes: ClassTable) -> None:
         self._folder = folder
         self._classes = classes
-        self._images: list[dict] = []
-        self._annotations: list[dict] = []
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
 
     def add(
         self,
@@ -80,7 +80,9 @@ class LabelWriter:
         write_json(self._folder / PANOPTIC_JSON, document, checksum=True)
 
 
-def describe_segments(panoptic_id: NDArray[np.int32], crowd_ids: set[int], scores: Mapping[int, float]) -> list[dict]:
+def describe_segments(
+    panoptic_id: NDArray[np.int32], crowd_ids: set[int], scores: Mapping[int, float]
+) -> list[dict[str, Any]]:
     """COCO ``segments_info`` of panoptic ids ``(H, W) int32``, ascending by id, ``VOID`` left out."""
     ids, inverse, areas = np.unique(panoptic_id, return_inverse=True, return_counts=True)
     inverse = inverse.reshape(panoptic_id.shape)
@@ -148,7 +150,7 @@ class LabelFolder:
         path = self.folder / self._file_names[image_id]
         return bgr_to_panoptic(decode_image(path, cv2.IMREAD_COLOR))
 
-    def segments(self, image_id: str) -> list[dict]:
+    def segments(self, image_id: str) -> list[dict[str, Any]]:
         """``segments_info`` of one image."""
         return json.loads(self._segments[image_id])
 

@@ -178,7 +178,7 @@ def _evaluate(
     return evaluation.eval["precision"][:, :, :, 0, 0]
 
 
-def _make_coco(annotations: Sequence[list[dict]], images: Sequence[ImageThings], classes: ClassTable) -> COCO:
+def _make_coco(annotations: Sequence[list[dict[str, Any]]], images: Sequence[ImageThings], classes: ClassTable) -> COCO:
     numbered = [{**a, "image_id": i} for i, of_image in enumerate(annotations, start=1) for a in of_image]
     coco = COCO()
     coco.dataset = {

@@ -162,7 +162,9 @@ def _list_offsets(radius: float) -> NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _match_in_order(rows, columns, borders, offsets):
+def _match_in_order(
+    rows: NDArray[np.int64], columns: NDArray[np.int64], borders: NDArray[np.bool_], offsets: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Which of the ordered pixels belong to a largest matching; each takes part once it is added, for good."""
     height, width = borders.shape
     owner = np.full(height * width, -1, np.int64)  # pixel matched with a border pixel

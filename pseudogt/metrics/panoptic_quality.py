@@ -188,7 +188,7 @@ def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: 
     missed = ~void & ~crowd & ~match.any(axis=1)
     surplus = is_segment & ~match.any(axis=0) & ((on_void + on_crowd) / area <= 0.5)
 
-    def by_class(train_ids: NDArray[np.uint8], weights: NDArray | None = None) -> NDArray:
+    def by_class(train_ids: NDArray[np.uint8], weights: NDArray[Any] | None = None) -> NDArray[Any]:
         return np.bincount(train_ids, weights, minlength=len(classes))
 
     matched_class = truth_class[np.nonzero(match)[0]]
@@ -263,7 +263,7 @@ def score_classes(counts: Counts) -> ClassScores:
     )
 
 
-def _divide(numerator: NDArray, denominator: NDArray) -> NDArray[np.float64]:
+def _divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:
     """Divide; NaN where the denominator is 0."""
     nothing = denominator == 0
     return np.where(nothing, np.nan, numerator / np.where(nothing, 1, denominator))
@@ -321,22 +321,36 @@ def summarise(
         "precision": None if is_prediction or not covered else float(right / covered),
         "per_class": {
             name: {
-                "pq": _number(scores.pq[i]) if segmented[i] else None,
-                "sq": _number(scores.sq[i]) if segmented[i] else None,
-                "rq": _number(scores.rq[i]) if segmented[i] else None,
-                "tp": int(counts.tp[i]) if segmented[i] else None,
-                "fp": int(counts.fp[i]) if segmented[i] else None,
-                "fn": int(counts.fn[i]) if segmented[i] else None,
+                **_choose(_describe_segments(scores, counts, i), bool(segmented[i])),
                 "iou": _number(scores.iou[i]) if labelled[i] else None,
                 "ap": None,
                 "ap50": None,
-                "coverage": None if is_prediction or not labelled[i] else _number(scores.coverage[i]),
-                "precision": None if is_prediction or not labelled[i] else _number(scores.precision[i]),
+                **_choose(_describe_pixels(scores, i), bool(labelled[i]) and not is_prediction),
             }
             for i, name in enumerate(classes.names)
         },
         "images": counts.images,
     }
+
+
+def _describe_segments(scores: ClassScores, counts: Counts, train_id: int) -> dict[str, float | None]:
+    return {
+        "pq": _number(scores.pq[train_id]),
+        "sq": _number(scores.sq[train_id]),
+        "rq": _number(scores.rq[train_id]),
+        "tp": int(counts.tp[train_id]),
+        "fp": int(counts.fp[train_id]),
+        "fn": int(counts.fn[train_id]),
+    }
+
+
+def _describe_pixels(scores: ClassScores, train_id: int) -> dict[str, float | None]:
+    return {"coverage": _number(scores.coverage[train_id]), "precision": _number(scores.precision[train_id])}
+
+
+def _choose(values: dict[str, float | None], applies: bool) -> dict[str, float | None]:
+    """The values if they apply, else None for each."""
+    return values if applies else dict.fromkeys(values)
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

@@ -12,7 +12,7 @@ from pseudogt.proposals.contours import Contours, find_contours_at_scales, find_
 from pseudogt.proposals.grouping import FEATURE_NAMES, MAX_PARTS, add_neighbours, compute_features, list_singles
 from pseudogt.proposals.hierarchies import Hierarchy, Partition, build_partition
 from pseudogt.proposals.ranking import Ranker, score_by_trees
-from pseudogt.proposals.regions import ImageFacts, RegionTable, find_member_boxes, measure_image, measure_regions
+from pseudogt.proposals.regions import ImageFacts, RegionTable, find_member_boxes, gather_facts, measure_regions
 from pseudogt.proposals.selection import fill_holes, find_members, select_distinct, spread_out
 
 DUPLICATE_OVERLAP = 0.95
@@ -135,7 +135,7 @@ def make_proposals(
     image: NDArray[np.uint8], partition: Partition, ranker: Ranker | None, *, quotas: Quotas, max_proposals: int
 ) -> Proposals:
     """Ranked proposals of an image from its partition; parameters as of :func:`segment_image`."""
-    facts = measure_image(image, partition.superpixels)
+    facts = gather_facts(image, partition.superpixels)
     candidates = [
         find_candidates(measure_regions(partition, hierarchy, facts), hierarchy, facts, ranker, quotas, scale)
         for scale, hierarchy in enumerate(partition.hierarchies)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pseudogt.proposals.regions import ImageFacts, RegionTable
+from pseudogt.proposals.regions import Floats, ImageFacts, RegionTable
 
 MAX_PARTS = 4
 MIN_PART = 0.06
@@ -47,6 +47,35 @@ FEATURE_NAMES = (
     "box_share",
     "scale",
 )
+(
+    LOG_AREA,
+    WIDTH,
+    HEIGHT,
+    LOG_ASPECT,
+    EXTENT,
+    LOG_ROUNDNESS,
+    FRAME_SHARE,
+    FRAME_SIDES,
+    OUTER_STRENGTH,
+    OUTER_WEAK,
+    INNER_ALTITUDE,
+    JOINT_STRENGTH,
+    JOINT_SHARE,
+    NEXT_ALTITUDE,
+    OUTER_OVER_INNER,
+    PARTS,
+    SMALLEST_PART,
+    SURROUND_CONTRAST,
+    LIGHTNESS_SPREAD,
+    COLOUR_SPREAD,
+    CENTRE_X,
+    CENTRE_Y,
+    PART_CONTRAST,
+    OUTER_OVER_IMAGE,
+    BOX_SHARE,
+    SCALE,
+) = range(len(FEATURE_NAMES))
+"""Columns of the features, in the order of their names."""
 
 
 def list_singles(table: RegionTable) -> NDArray[np.int32]:
@@ -94,25 +123,21 @@ def compute_features(
     features = np.zeros((len(unions), len(FEATURE_NAMES)), np.float32)
     leaves = (len(table.parents) + 1) // 2
     lengths, strengths = table.outlines[:leaves, 0].sum(), table.outlines[:leaves, 1].sum()
-    mean_strength = strengths / max(lengths, 1)
-    _fill_features(
-        features,
-        unions,
-        table.sums,
-        table.boxes,
-        table.outlines,
-        table.shared,
-        table.parents,
-        table.altitudes,
-        facts.integral,
-        mean_strength,
-    )
-    features[:, FEATURE_NAMES.index("scale")] = scale
+    _fill_features(features, unions, table, facts.integral, strengths / max(lengths, 1))
+    features[:, SCALE] = scale
     return features
 
 
 @njit(cache=True)
-def _list_extensions(unions, parts, areas, neighbours, starts, parents, spans):
+def _list_extensions(
+    unions: NDArray[np.int32],
+    parts: int,
+    areas: Floats,
+    neighbours: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    parents: NDArray[np.int32],
+    spans: NDArray[np.int32],
+) -> NDArray[np.int64]:
     """Keys of all unions with one more part; some come several times."""
     total = 0
     for row in range(len(unions)):
@@ -156,91 +181,148 @@ def _list_extensions(unions, parts, areas, neighbours, starts, parents, spans):
 
 
 @njit(cache=True)
-def _fill_features(features, unions, sums, boxes, outlines, shared, parents, altitudes, integral, mean_strength):
+def _fill_features(
+    features: NDArray[np.float32], unions: NDArray[np.int32], table: RegionTable, integral: Floats, mean_strength: float
+) -> None:
     height, width = integral.shape[0] - 1, integral.shape[1] - 1
+    sums, boxes, outlines, shared = table.sums, table.boxes, table.outlines, table.shared
+    parents, altitudes = table.parents, table.altitudes
     total = np.empty(sums.shape[1])
     for row in range(len(unions)):
-        parts = 0
         total[:] = 0
-        length = strength = weak = 0.0
-        joint_length = joint_strength = 0.0
-        x0, y0, x1, y1 = 1e9, 1e9, -1.0, -1.0
-        inner, following, smallest = 0.0, 1.0, 1e18
-        shortest = 1e18
-        contrast = 0.0
-        for p in range(MAX_PARTS):
-            node = unions[row, p]
-            if node < 0:
-                break
-            parts += 1
-            total += sums[node]
-            length += outlines[node, 0]
-            strength += outlines[node, 1]
-            weak += outlines[node, 2]
-            x0, y0 = min(x0, boxes[node, 0]), min(y0, boxes[node, 1])
-            x1, y1 = max(x1, boxes[node, 2]), max(y1, boxes[node, 3])
-            inner = max(inner, altitudes[node])
-            following = min(following, altitudes[parents[node]])
-            smallest = min(smallest, sums[node, 0])
-            shortest = min(shortest, outlines[node, 0])
-            for q in range(p):
-                other = unions[row, q]
-                length -= 2 * shared[node, other, 0]
-                strength -= 2 * shared[node, other, 1]
-                weak -= 2 * shared[node, other, 2]
-                joint_length += shared[node, other, 0]
-                joint_strength += shared[node, other, 1]
-                distance = 0.0
-                for k in range(5, 8):
-                    distance += (sums[node, k] / sums[node, 0] - sums[other, k] / sums[other, 0]) ** 2
-                contrast = max(contrast, distance)
-        area = total[0]
+        parts, (x0, y0, x1, y1), smallest = _add_parts(unions, row, sums, boxes, total)
+        length, strength, weak, shortest, joint_length, joint_strength = _measure_borders(
+            unions, row, parts, outlines, shared
+        )
+        contrast = _compare_parts(unions, row, parts, sums)
+        inner, following = _find_altitudes(unions, row, parts, parents, altitudes)
+        surround, spread_light, spread_colour = _compare_with_surround(total, x0, y0, x1, y1, integral)
+        area, frame = total[0], total[1] + total[2] + total[3] + total[4]
         box_width, box_height = x1 - x0, y1 - y0
-        frame = total[1] + total[2] + total[3] + total[4]
-        sides = 0
-        for k in range(1, 5):
-            sides += total[k] > 0
         outer = strength / max(length, 1.0)
+        features[row, LOG_AREA] = np.log(area / (height * width))
+        features[row, WIDTH] = box_width / width
+        features[row, HEIGHT] = box_height / height
+        features[row, LOG_ASPECT] = np.log(box_width / box_height)
+        features[row, EXTENT] = area / (box_width * box_height)
+        features[row, LOG_ROUNDNESS] = np.log(area / (length + frame) ** 2)
+        features[row, FRAME_SHARE] = frame / (length + frame)
+        features[row, FRAME_SIDES] = (total[1] > 0) + (total[2] > 0) + (total[3] > 0) + (total[4] > 0)
+        features[row, OUTER_STRENGTH] = outer
+        features[row, OUTER_WEAK] = weak / max(length, 1.0)
+        features[row, INNER_ALTITUDE] = inner
+        features[row, JOINT_STRENGTH] = joint_strength / max(joint_length, 1.0)
+        features[row, JOINT_SHARE] = joint_length / max(shortest, 1.0) if parts > 1 else 0.0
+        features[row, NEXT_ALTITUDE] = following
+        features[row, OUTER_OVER_INNER] = outer - max(inner, features[row, JOINT_STRENGTH])
+        features[row, PARTS] = parts
+        features[row, SMALLEST_PART] = smallest / area
+        features[row, SURROUND_CONTRAST] = np.sqrt(surround)
+        features[row, LIGHTNESS_SPREAD] = np.sqrt(spread_light)
+        features[row, COLOUR_SPREAD] = np.sqrt(spread_colour)
+        features[row, CENTRE_X] = abs((x0 + x1) / 2 / width - 0.5)
+        features[row, CENTRE_Y] = (y0 + y1) / 2 / height
+        features[row, PART_CONTRAST] = np.sqrt(contrast)
+        features[row, OUTER_OVER_IMAGE] = outer / max(mean_strength, 1e-6)
+        features[row, BOX_SHARE] = box_width * box_height / (height * width)
 
-        # Mean colour of what surrounds the union in a box a quarter larger on each side.
-        left, right = int(max(0, x0 - box_width / 4)), int(min(width, x1 + box_width / 4 + 1))
-        upper, lower = int(max(0, y0 - box_height / 4)), int(min(height, y1 + box_height / 4 + 1))
-        around = (right - left) * (lower - upper) - area
-        surround = spread_light = spread_colour = 0.0
-        for k in range(3):
-            window = integral[lower, right, k] - integral[upper, right, k] - integral[lower, left, k]
-            window += integral[upper, left, k]
-            mean = total[5 + k] / area
-            if around > 0:
-                surround += ((window - total[5 + k]) / around - mean) ** 2
-            variance = max(0.0, total[8 + k] / area - mean * mean)
-            if k == 0:
-                spread_light = variance
-            else:
-                spread_colour += variance
 
-        features[row, 0] = np.log(area / (height * width))
-        features[row, 1] = box_width / width
-        features[row, 2] = box_height / height
-        features[row, 3] = np.log(box_width / box_height)
-        features[row, 4] = area / (box_width * box_height)
-        features[row, 5] = np.log(area / (length + frame) ** 2)
-        features[row, 6] = frame / (length + frame)
-        features[row, 7] = sides
-        features[row, 8] = outer
-        features[row, 9] = weak / max(length, 1.0)
-        features[row, 10] = inner
-        features[row, 11] = joint_strength / max(joint_length, 1.0)
-        features[row, 12] = joint_length / max(shortest, 1.0) if parts > 1 else 0.0
-        features[row, 13] = following
-        features[row, 14] = outer - max(inner, features[row, 11])
-        features[row, 15] = parts
-        features[row, 16] = smallest / area
-        features[row, 17] = np.sqrt(surround)
-        features[row, 18] = np.sqrt(spread_light)
-        features[row, 19] = np.sqrt(spread_colour)
-        features[row, 20] = abs((x0 + x1) / 2 / width - 0.5)
-        features[row, 21] = (y0 + y1) / 2 / height
-        features[row, 22] = np.sqrt(contrast)
-        features[row, 23] = outer / max(mean_strength, 1e-6)
-        features[row, 24] = box_width * box_height / (height * width)
+@njit(cache=True)
+def _add_parts(
+    unions: NDArray[np.int32], row: int, sums: Floats, boxes: Floats, total: Floats
+) -> tuple[int, tuple[float, float, float, float], float]:
+    """Add the sums of the parts to ``total``; give their number, the box around them and the smallest area."""
+    parts = 0
+    x0, y0, x1, y1 = 1e9, 1e9, -1.0, -1.0
+    smallest = 1e18
+    for p in range(MAX_PARTS):
+        node = unions[row, p]
+        if node < 0:
+            break
+        parts += 1
+        total += sums[node]
+        x0, y0 = min(x0, boxes[node, 0]), min(y0, boxes[node, 1])
+        x1, y1 = max(x1, boxes[node, 2]), max(y1, boxes[node, 3])
+        smallest = min(smallest, sums[node, 0])
+    return parts, (x0, y0, x1, y1), smallest
+
+
+@njit(cache=True)
+def _measure_borders(
+    unions: NDArray[np.int32], row: int, parts: int, outlines: Floats, shared: NDArray[np.float32]
+) -> tuple[float, float, float, float, float, float]:
+    """Length, strength and weak length of a union's outline; its shortest part's length; joints between parts.
+
+    Of the joints, length and strength.
+    """
+    length = strength = weak = joint_length = joint_strength = 0.0
+    shortest = 1e18
+    for p in range(parts):
+        node = unions[row, p]
+        length += outlines[node, 0]
+        strength += outlines[node, 1]
+        weak += outlines[node, 2]
+        shortest = min(shortest, outlines[node, 0])
+        for q in range(p):
+            joint = shared[node, unions[row, q]]
+            length -= 2 * joint[0]
+            strength -= 2 * joint[1]
+            weak -= 2 * joint[2]
+            joint_length += joint[0]
+            joint_strength += joint[1]
+    return length, strength, weak, shortest, joint_length, joint_strength
+
+
+@njit(cache=True)
+def _compare_parts(unions: NDArray[np.int32], row: int, parts: int, sums: Floats) -> float:
+    """Largest squared distance between the mean colours of two parts."""
+    contrast = 0.0
+    for p in range(parts):
+        node = unions[row, p]
+        for q in range(p):
+            other = unions[row, q]
+            distance = 0.0
+            for k in range(5, 8):
+                distance += (sums[node, k] / sums[node, 0] - sums[other, k] / sums[other, 0]) ** 2
+            contrast = max(contrast, distance)
+    return contrast
+
+
+@njit(cache=True)
+def _find_altitudes(
+    unions: NDArray[np.int32], row: int, parts: int, parents: NDArray[np.int32], altitudes: Floats
+) -> tuple[float, float]:
+    """Highest altitude at which a part was merged, and the lowest at which one would be merged next."""
+    inner, following = 0.0, 1.0
+    for p in range(parts):
+        inner = max(inner, altitudes[unions[row, p]])
+        following = min(following, altitudes[parents[unions[row, p]]])
+    return inner, following
+
+
+@njit(cache=True)
+def _compare_with_surround(
+    total: Floats, x0: float, y0: float, x1: float, y1: float, integral: Floats
+) -> tuple[float, float, float]:
+    """Squared distance of a union's mean colour and that around it, and variances of lightness and colour in it.
+
+    What is around it lies in a box that is larger by a quarter on each side.
+    """
+    height, width = integral.shape[0] - 1, integral.shape[1] - 1
+    area, box_width, box_height = total[0], x1 - x0, y1 - y0
+    left, right = int(max(0, x0 - box_width / 4)), int(min(width, x1 + box_width / 4 + 1))
+    upper, lower = int(max(0, y0 - box_height / 4)), int(min(height, y1 + box_height / 4 + 1))
+    around = (right - left) * (lower - upper) - area
+    surround = spread_light = spread_colour = 0.0
+    for k in range(3):
+        window = integral[lower, right, k] - integral[upper, right, k] - integral[lower, left, k]
+        window += integral[upper, left, k]
+        mean = total[5 + k] / area
+        if around > 0:
+            surround += ((window - total[5 + k]) / around - mean) ** 2
+        variance = max(0.0, total[8 + k] / area - mean * mean)
+        if k == 0:
+            spread_light = variance
+        else:
+            spread_colour += variance
+    return surround, spread_light, spread_colour

@@ -112,7 +112,16 @@ def _check_trees(path: Path | str, ranker: Ranker) -> None:
 
 
 @njit(cache=True)
-def _sum_trees(roots, features, thresholds, left, right, values, rows):
+def _sum_trees(
+    roots: NDArray[np.int32],
+    features: NDArray[np.int16],
+    thresholds: NDArray[np.float32],
+    left: NDArray[np.int32],
+    right: NDArray[np.int32],
+    values: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Sum ``(N,)`` of the trees' values for rows ``(N, F)`` of features."""
     sums = np.zeros(len(rows), np.float32)
     for tree in range(len(roots)):  # a tree stays in the cache while it meets all rows
         for row in range(len(rows)):

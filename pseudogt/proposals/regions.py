@@ -75,7 +75,7 @@ class RegionTable(NamedTuple):
     altitudes: Floats
 
 
-def measure_image(image: NDArray[np.uint8], superpixels: NDArray[np.int32]) -> ImageFacts:
+def gather_facts(image: NDArray[np.uint8], superpixels: NDArray[np.int32]) -> ImageFacts:
     """Facts of an image ``(H, W, 3) uint8`` and its superpixels ``(H, W)``."""
     lab = convert_to_lab(image).astype(np.float64)
     flat, count = superpixels.ravel(), int(superpixels.max()) + 1
@@ -159,7 +159,15 @@ def _fill_leaf_borders(shared: NDArray[np.float32], hierarchy: Hierarchy, adjace
 
 
 @njit(cache=True)
-def _accumulate(parents, children, leaves, sums, boxes, outlines, shared):
+def _accumulate(
+    parents: NDArray[np.int32],
+    children: NDArray[np.int32],
+    leaves: int,
+    sums: Floats,
+    boxes: Floats,
+    outlines: Floats,
+    shared: NDArray[np.float32],
+) -> None:
     """Facts of inner nodes from those of their children, in place."""
     nodes = len(parents)
     for node in range(leaves, nodes):
@@ -186,7 +194,7 @@ def _accumulate(parents, children, leaves, sums, boxes, outlines, shared):
 
 
 @njit(cache=True)
-def _order_leaves(parents, children, leaves):
+def _order_leaves(parents: NDArray[np.int32], children: NDArray[np.int32], leaves: int) -> NDArray[np.int32]:
     """First and last place ``(V, 2)`` of each node's leaves when the tree is walked from the root."""
     nodes = len(parents)
     sizes = np.ones(nodes, np.int32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -122,7 +122,7 @@ def _find_missing(instances: NDArray[np.int32], count: int, ignore_id: int) -> N
     return np.flatnonzero(~occurs[1 : count + 1]).astype(np.int32) + np.int32(1)
 
 
-def _first_occurrences(boxes: NDArray[np.int32], classes: NDArray) -> NDArray[np.intp]:
+def _first_occurrences(boxes: NDArray[np.int32], classes: NDArray[Any]) -> NDArray[np.intp]:
     """Positions, ascending, of the first box of each distinct (class, corners)."""
     keys = np.column_stack([boxes, classes]).astype(np.int64)
     return np.sort(np.unique(keys, axis=0, return_index=True)[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -99,7 +100,7 @@ def _draw_hatching(height: int, width: int) -> NDArray[np.bool_]:
     return np.add.outer(np.arange(height), np.arange(width)) % 8 < 2
 
 
-def resize_to_width(values: NDArray, width_px: int) -> NDArray:
+def resize_to_width(values: NDArray[Any], width_px: int) -> NDArray[Any]:
     """Scale an image (smoothly) or an id map (by the nearest pixel) to a width, keeping the aspect ratio."""
     height, width = values.shape[:2]
     size = (width_px, max(1, round(height * width_px / width)))

@@ -229,3 +229,9 @@ def _make_time_table(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _format_score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def describe_example(image_id: str, supervision: str | None, pq: float | None) -> str:
+    """Caption of an image: its id, its PQ and what was known about it, as far as they are known."""
+    parts = [image_id, *([f"PQ {pq:.2f}"] if pq is not None else []), *([supervision] if supervision else [])]
+    return "   ".join(parts)

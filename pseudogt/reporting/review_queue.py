@@ -19,6 +19,9 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 SIGNALS = {"agreement": 2.0, "tightness": 1.0, "filled": 0.5, "confidence": 1.0, "certainty": 0.1}
 """Signals and their weights in the trust, set on the training images of CamVid and nuclei (docs/review.md)."""
 
+IMAGE_COLUMNS = ("rank", "image_id", "image", "priority", "trust", "coverage", "masks", "reasons")
+SEGMENT_COLUMNS = ("rank", "image_id", "kind", "class", "x0", "y0", "x1", "y1", "pixels", "trust", *SIGNALS, "reasons")
+
 UNKNOWN_TRUST = 0.5
 """Trust in what has pixels, but too few for a signal at the resolution of the scores."""
 
@@ -236,3 +239,38 @@ def from_json(values: Iterable[Mapping[str, Any]]) -> list[Suspect]:
 def measure_coverage(panoptic_id: NDArray[np.int32]) -> float:
     """Share of the pixels that have a label."""
     return float(np.count_nonzero(panoptic_id != VOID) / max(panoptic_id.size, 1))
+
+
+def make_image_row(
+    rank: int, image_id: str, path: str, priority: float, suspects: Sequence[Suspect], coverage: float
+) -> dict[str, Any]:
+    """One row of ``images.csv``; ``path`` is that of the image."""
+    trust = sum(s.trust for s in suspects) / len(suspects) if suspects else None
+    return {
+        "rank": rank,
+        "image_id": image_id,
+        "image": path,
+        "priority": f"{priority:.4f}",
+        "trust": "" if trust is None else f"{trust:.3f}",
+        "coverage": f"{coverage:.3f}",
+        "masks": len(suspects),
+        "reasons": summarise_suspects(suspects),
+    }
+
+
+def list_segment_rows(ranked: Iterable[str], suspects: Mapping[str, Sequence[Suspect]]) -> Iterable[dict[str, Any]]:
+    """Rows of ``segments.csv``: images in the order of the queue, least trusted segments first."""
+    for rank, image_id in enumerate(ranked, 1):
+        for suspect in sorted(suspects[image_id], key=lambda s: s.trust):
+            corners: Sequence[int | str] = suspect.box_xyxy or [""] * 4
+            yield {
+                "rank": rank,
+                "image_id": image_id,
+                "kind": suspect.kind,
+                "class": suspect.name,
+                **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)),
+                "pixels": suspect.pixels,
+                "trust": f"{suspect.trust:.3f}",
+                **{name: f"{value:.3f}" for name, value in suspect.signals.items()},
+                "reasons": "; ".join(suspect.reasons),
+            }

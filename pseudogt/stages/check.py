@@ -24,13 +24,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-root", type=Path, required=True, help="folder of the dataset")
     parser.add_argument("--out", type=Path, required=True, help="report to write (JSON)")
     parser.add_argument("--threads", type=int, default=1, help="images checked at the same time")
-    args = parser.parse_args(argv)
-    config = parse_settings(RunConfig, args.settings)
-    findings = check_dataset(config, args.data_root, threads=args.threads)
-    write_json(args.out, {"decoded": config.decode, **asdict(findings)})
+    arguments = parser.parse_args(argv)
+    config = parse_settings(RunConfig, arguments.settings)
+    findings = check_dataset(config, arguments.data_root, threads=arguments.threads)
+    write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
     print(format_findings(findings))
     if findings.problems:
-        raise ValueError(f"{len(findings.problems)} problems in {args.data_root}; all of them are in {args.out}")
+        raise ValueError(
+            f"{len(findings.problems)} problems in {arguments.data_root}; all of them are in {arguments.out}"
+        )
 
 
 if __name__ == "__main__":

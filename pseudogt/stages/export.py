@@ -22,7 +22,6 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export import FORMATS
 from pseudogt.export.documents import RECORDS, Records, write_records
@@ -37,88 +36,74 @@ from pseudogt.export.manifest import (
 )
 from pseudogt.export.segments import LabelledImage
 from pseudogt.files.images import read_image
-from pseudogt.files.index import ImageRecord, read_shard, read_shards
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.files.parsing import read_id_list
 from pseudogt.workflow.cli import parse_settings, run_stage
 from pseudogt.workflow.shards import split_of_shard
+from pseudogt.workflow.stage import Shard, ShardImage
 
 FILES = "files"
 JPEG_QUALITY = 95
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage."""
-    arguments = _parse_arguments(argv)
-    arguments.run(arguments)
-
-
-def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shard = commands.add_parser("shard", help="files of one shard")
-    shard.add_argument("--shard", required=True, type=Path, help="index/<shard>.json")
-    shard.add_argument("--labels", required=True, type=Path, help="label folder of the shard")
-    shard.set_defaults(run=export_shard)
+    part = commands.add_parser("shard", help="files of one shard")
+    part.add_argument("--shard", required=True, type=Path, help="index/<shard>.json")
+    part.add_argument("--labels", required=True, type=Path, help="label folder of the shard")
+    part.set_defaults(run=export_shard)
     merge = commands.add_parser("merge", help="one set of all shards")
     merge.add_argument("--shards", required=True, nargs="+", type=Path, help="index/<shard>.json of all parts")
     merge.add_argument("--parts", required=True, nargs="+", type=Path, help="--out of all shards")
     merge.add_argument("--provenance", default="{}", help="what the manifest says of the run, as JSON")
-    merge.set_defaults(run=merge_shards)
-    for command in (shard, merge):
-        command.add_argument("--format", required=True, choices=list(FORMATS.names))
+    merge.set_defaults(run=merge_set)
+    for command in (part, merge):
+        command.add_argument("--format", dest="name", required=True, choices=FORMATS.names)
         command.add_argument("--out", required=True, type=Path)
         command.add_argument("--settings", default="{}", help="the config section `export` as JSON")
     check = commands.add_parser("verify", help="compare a set with its manifest")
     check.add_argument("folder", type=Path)
     check.set_defaults(run=verify_set)
-    return parser.parse_args(argv)
+    arguments = vars(parser.parse_args(argv))
+    arguments.pop("run")(**arguments)
 
 
-def export_shard(arguments: argparse.Namespace) -> None:
+def export_shard(shard: Path, labels: Path, name: str, out: Path, settings: str) -> None:
     """Write the files of one shard and its records."""
-    settings = parse_settings(ExportSettings, arguments.settings)
-    records, classes = read_shard(arguments.shard)
-    labels = LabelFolder(arguments.labels)
-    if settings.only is not None:
-        chosen = set(read_id_list(Path(settings.only)))
-        records = [record for record in records if record.image_id in chosen]
-    split = split_of_shard(arguments.shard.stem)
-    with replace_atomically(arguments.out) as folder:
+    section = parse_settings(ExportSettings, settings)
+    opened, source = Shard.open(shard), LabelFolder(labels)
+    if section.only is not None:
+        opened = opened.take(read_id_list(Path(section.only)))
+    with replace_atomically(out) as folder:
         (folder / FILES).mkdir(parents=True)
-        progress = tqdm(records, desc=f"{arguments.format} {arguments.shard.stem}", unit="image", mininterval=5)
-        written = (write_image(folder / FILES, r, labels, split, classes, arguments.format, settings) for r in progress)
-        write_records(folder / RECORDS, written)
+        images = opened.images(name)
+        write_records(folder / RECORDS, (write_image(folder / FILES, i, source, opened, name, section) for i in images))
 
 
 def write_image(
-    folder: Path,
-    record: ImageRecord,
-    labels: LabelFolder,
-    split: str,
-    classes: ClassTable,
-    name: str,
-    settings: ExportSettings,
+    folder: Path, image: ShardImage, labels: LabelFolder, shard: Shard, name: str, settings: ExportSettings
 ) -> dict[str, Any]:
     """Write the files of one image in a format and return its record."""
-    panoptic_id = labels.read(record.image_id)
-    scores = {s["id"]: s["score"] for s in labels.segments(record.image_id) if "score" in s}
-    image = LabelledImage(record.image_id, Path(record.image).name, split, panoptic_id, scores)
+    panoptic_id, scores = labels.read(image.image_id), labels.scores(image.image_id)
+    split, file_name = split_of_shard(shard.name), Path(image.record.image).name
+    labelled = LabelledImage(image.image_id, file_name, split, panoptic_id, scores)
+    writer = FORMATS.load(name)
     try:
-        entry = FORMATS.load(name).write_image(folder, image, classes, settings)
-        measured = measure_image(panoptic_id, scores, classes)
+        entry = writer.write_image(folder, labelled, shard.classes, settings)
+        measured = measure_image(panoptic_id, scores, shard.classes)
     except ValueError as error:
         raise ValueError(f"{labels.folder}: {error}") from error
     if settings.images:
-        place = FORMATS.load(name).place_image(image.image_id, split, image.file_name)
-        copy_image(Path(record.image), folder / place)
+        copy_image(Path(image.record.image), folder / writer.place_image(image.image_id, split, file_name))
     return {
         "image_id": image.image_id,
-        "file_name": image.file_name,
+        "file_name": file_name,
         "split": split,
-        "height": record.height,
-        "width": record.width,
+        "height": image.record.height,
+        "width": image.record.width,
         "entry": entry,
         "measured": measured,
     }
@@ -136,20 +121,22 @@ def copy_image(source: Path, target: Path) -> None:
         raise OSError(f"{target}: could not be written")
 
 
-def merge_shards(arguments: argparse.Namespace) -> None:
+def merge_set(
+    shards: Sequence[Path], parts: Sequence[Path], provenance: str, name: str, out: Path, settings: str
+) -> None:
     """Write one set of all shards."""
-    settings = parse_settings(ExportSettings, arguments.settings)
-    _, classes = read_shards(arguments.shards)
-    records = Records(part / RECORDS for part in arguments.parts)
-    with replace_atomically(arguments.out) as folder:
+    section = parse_settings(ExportSettings, settings)
+    classes = Shard.open(shards).classes
+    records = Records(part / RECORDS for part in parts)
+    with replace_atomically(out) as folder:
         folder.mkdir()
-        for part in tqdm(arguments.parts, desc=f"export {arguments.format}", unit="shard", mininterval=5):
+        for part in tqdm(parts, desc=f"export {name}", unit="shard", mininterval=5):
             link_files(part / FILES, folder)
-        FORMATS.load(arguments.format).write_set(folder, records, classes, settings)
+        FORMATS.load(name).write_set(folder, records, classes, section)
         summary = summarise_images((record["measured"] for record in records), classes)
-        provenance = {"format": arguments.format, **json.loads(arguments.provenance)}
-        checksums = ((name, compute_checksum(folder / name)) for name in list_files(folder))
-        write_json(folder / MANIFEST_JSON, build_manifest(provenance, summary, checksums))
+        facts = {"format": name, **json.loads(provenance)}
+        checksums = ((file, compute_checksum(folder / file)) for file in list_files(folder))
+        write_json(folder / MANIFEST_JSON, build_manifest(facts, summary, checksums))
 
 
 def link_files(source: Path, target: Path) -> None:
@@ -163,15 +150,15 @@ def link_files(source: Path, target: Path) -> None:
             raise ValueError(f"two images want the file {name}; rename one of them") from error
 
 
-def verify_set(arguments: argparse.Namespace) -> None:
+def verify_set(folder: Path) -> None:
     """Print what differs from the manifest; end with exit code 1 if anything does."""
-    problems = verify(arguments.folder)
-    count = len(read_json(arguments.folder / MANIFEST_JSON)["files"])
+    problems = verify(folder)
+    count = len(read_json(folder / MANIFEST_JSON)["files"])
     if problems:
         print("\n".join(problems))
-        print(f"{arguments.folder}: {len(problems)} of {count} files are not as exported", file=sys.stderr)
+        print(f"{folder}: {len(problems)} of {count} files are not as exported", file=sys.stderr)
         raise SystemExit(1)
-    print(f"{arguments.folder}: {count} files, all as exported")
+    print(f"{folder}: {count} files, all as exported")
 
 
 if __name__ == "__main__":

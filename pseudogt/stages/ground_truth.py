@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table, read_ground_truth
-from pseudogt.files.index import read_shard
 from pseudogt.files.labels import write_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.shards import split_of_shard
+from pseudogt.workflow.stage import Shard
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,20 +24,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
     parser.add_argument("--data-root", type=Path, required=True, help="folder of the dataset")
     parser.add_argument("--out", type=Path, required=True, help="label folder to write")
-    args = parser.parse_args(argv)
-    settings = parse_settings(DatasetSettings, args.settings)
+    arguments = parser.parse_args(argv)
+    settings = parse_settings(DatasetSettings, arguments.settings)
     classes = class_table(settings)
-    split = split_of_shard(args.shard.stem)
-    records, _ = read_shard(args.shard)
-    with write_labels(args.out, classes) as labels:
-        for record in tqdm(records, desc=f"ground truth {args.shard.stem}", unit="image"):
-            panoptic_id, crowd_ids = read_ground_truth(settings, args.data_root, split, record.image_id, classes)
-            if panoptic_id.shape != (record.height, record.width):
-                raise ValueError(
-                    f"{record.image}: the image is {record.width}x{record.height}, its label "
-                    f"{panoptic_id.shape[1]}x{panoptic_id.shape[0]}; they must have one size"
-                )
-            labels.add(record.image_id, panoptic_id, crowd_ids=crowd_ids)
+    shard = Shard.open(arguments.shard)
+    split = split_of_shard(shard.name)
+    with write_labels(arguments.out, classes) as labels:
+        for image in shard.images("ground truth"):
+            panoptic_id, crowd_ids = read_ground_truth(settings, arguments.data_root, split, image.image_id, classes)
+            image.check_size(panoptic_id.shape, "its label")
+            labels.add(image.image_id, panoptic_id, crowd_ids=crowd_ids)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = parse_settings(ProposalsSettings, arguments.settings)
     shard = Shard.open(arguments.shard)
-    propose = open_engine(settings) if settings.source == "engine" else open_folder(settings, shard)
+    propose = open_engine(settings) if settings.source == "engine" else open_archives(settings, shard)
     with write_proposals(arguments.out) as proposals:
         for image in shard.images("proposals"):
             proposals.add(image.image_id, propose(image))
@@ -37,11 +37,11 @@ def open_engine(settings: ProposalsSettings) -> Callable[[ShardImage], Proposals
     return lambda image: segment(image.read()).proposals
 
 
-def open_folder(settings: ProposalsSettings, shard: Shard) -> Callable[[ShardImage], Proposals]:
+def open_archives(settings: ProposalsSettings, shard: Shard) -> Callable[[ShardImage], Proposals]:
     """Return what reads the proposals of an image from ``proposals.folder``, the first ``max_proposals`` of them."""
     suffix, read = FOREIGN_SOURCES[settings.source]
     assert settings.folder is not None
-    files = find_proposal_files(settings.folder, suffix, [record.image_id for record in shard.records])
+    files = find_proposal_files(settings.folder, suffix, shard.image_ids)
 
     def read_foreign(image: ShardImage) -> Proposals:
         path = files[image.image_id]

@@ -133,7 +133,7 @@ def read_panoptic_samples(
         image = shard[number]
         folder = labels[image.image_id]
         panoptic_id = folder.read(image.image_id)
-        image.check_size(panoptic_id.shape, folder.folder)
+        image.check_size(panoptic_id.shape, f"its label in {folder.folder}")
         return prepare_sample(image.read(), panoptic_id, image.weak, shard.classes, settings.scale)
 
     return TrainingSet(len(shard), prepare, cache_gb=settings.cache_gb)

@@ -18,9 +18,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write ``--out``/leftImg8bit and ``--out``/gtFine; the folder appears only when it is complete."""
     parser = stage_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write, the data_root of format streets")
-    args = parser.parse_args(argv)
-    settings = parse_settings(StreetsSettings, args.settings)
-    with replace_atomically(args.out) as temporary:
+    arguments = parser.parse_args(argv)
+    settings = parse_settings(StreetsSettings, arguments.settings)
+    with replace_atomically(arguments.out) as temporary:
         temporary.mkdir()
         write_street_dataset(temporary, settings)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +73,7 @@ class ImageWeakLabels:
 
 def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], classes: ClassTable) -> None:
     """Write weak labels as COCO-style JSON with ``image_tags``, ``crop_tags`` and, if there are, ``unknown_tags``."""
-    document: dict = {
+    document: dict[str, Any] = {
         "images": [],
         "categories": classes.to_categories(),
         "annotations": [],
@@ -138,45 +140,60 @@ def read_weak_labels(paths: Iterable[Path | str]) -> tuple[dict[str, ImageWeakLa
     return images, table
 
 
-def _parse_document(document: dict, classes: ClassTable, path: Path) -> list[ImageWeakLabels]:
-    to_train = {c: i for i, c in enumerate(classes.category_ids)}
+def _parse_document(document: dict[str, Any], classes: ClassTable, path: Path) -> list[ImageWeakLabels]:
     sizes = {str(i["id"]): (int(i["height"]), int(i["width"])) for i in document["images"]}
-    boxes: dict[str, list[tuple[list[int], int, bool]]] = {image_id: [] for image_id in sizes}
-    for annotation in document["annotations"]:
-        image_id = str(annotation["image_id"])
-        where = f"{path}: annotation {annotation['id']}"
-        if image_id not in sizes:
-            raise ValueError(f"{where} names image {image_id!r}, which is not in 'images'")
-        if annotation["category_id"] not in to_train:
-            raise ValueError(f"{where} has category_id {annotation['category_id']}, not one of {sorted(to_train)}")
-        box = _check_box(annotation["bbox"], *sizes[image_id], where=where)
-        boxes[image_id].append((box, to_train[annotation["category_id"]], bool(annotation.get("iscrowd", 0))))
-
-    def encode(categories: list[int], image_id: str) -> NDArray[np.bool_]:
-        unknown = [c for c in categories if c not in to_train]
-        if unknown:
-            raise ValueError(f"{path}: tags {unknown} of image {image_id!r} are not in 'categories'")
-        return classes.encode_tags(to_train[c] for c in categories)
-
-    unknown = document.get("unknown_tags", {})
+    to_train = {c: i for i, c in enumerate(classes.category_ids)}
+    boxes = _parse_boxes(document["annotations"], sizes, to_train, path)
+    unknown, crops = document.get("unknown_tags", {}), document.get("crop_tags", {})
     parsed = []
     for image_id, (height, width) in sizes.items():
-        crops = document.get("crop_tags", {}).get(image_id, [])
+        encode = partial(_encode_tags, to_train=to_train, classes=classes, where=f"{path}: image {image_id!r}")
+        own_boxes, own_crops = boxes[image_id], crops.get(image_id, [])
         parsed.append(
             ImageWeakLabels(
                 image_id=image_id,
                 height=height,
                 width=width,
-                boxes_xyxy=np.array([b for b, _, _ in boxes[image_id]], np.int32).reshape(-1, 4),
-                box_classes=np.array([c for _, c, _ in boxes[image_id]], np.uint8),
-                box_iscrowd=np.array([g for _, _, g in boxes[image_id]], bool),
-                tags=encode(document["image_tags"].get(image_id, []), image_id),
-                crops_xyxy=np.array([c["crop_xyxy"] for c in crops], np.int32).reshape(-1, 4),
-                crop_tags=np.array([encode(c["tags"], image_id) for c in crops], bool).reshape(-1, len(classes)),
-                unknown_ids=tuple(np.flatnonzero(encode(unknown.get(image_id, []), image_id)).tolist()),
+                boxes_xyxy=np.array([box for box, _, _ in own_boxes], np.int32).reshape(-1, 4),
+                box_classes=np.array([train_id for _, train_id, _ in own_boxes], np.uint8),
+                box_iscrowd=np.array([iscrowd for _, _, iscrowd in own_boxes], bool),
+                tags=encode(document["image_tags"].get(image_id, [])),
+                crops_xyxy=np.array([c["crop_xyxy"] for c in own_crops], np.int32).reshape(-1, 4),
+                crop_tags=np.array([encode(c["tags"]) for c in own_crops], bool).reshape(-1, len(classes)),
+                unknown_ids=tuple(np.flatnonzero(encode(unknown.get(image_id, []))).tolist()),
             )
         )
     return parsed
+
+
+def _parse_boxes(
+    annotations: Iterable[dict[str, Any]],
+    sizes: Mapping[str, tuple[int, int]],
+    to_train: Mapping[int, int],
+    path: Path,
+) -> dict[str, list[tuple[list[int], int, bool]]]:
+    """Box, train id and whether it is a group, of each annotation, by image."""
+    boxes: dict[str, list[tuple[list[int], int, bool]]] = {image_id: [] for image_id in sizes}
+    for annotation in annotations:
+        image_id, category_id = str(annotation["image_id"]), annotation["category_id"]
+        where = f"{path}: annotation {annotation['id']}"
+        if image_id not in sizes:
+            raise ValueError(f"{where} names image {image_id!r}, which is not in 'images'")
+        if category_id not in to_train:
+            raise ValueError(f"{where} has category_id {category_id}, not one of {sorted(to_train)}")
+        box = _check_box(annotation["bbox"], *sizes[image_id], where=where)
+        boxes[image_id].append((box, to_train[category_id], bool(annotation.get("iscrowd", 0))))
+    return boxes
+
+
+def _encode_tags(
+    categories: Sequence[int], *, to_train: Mapping[int, int], classes: ClassTable, where: str
+) -> NDArray[np.bool_]:
+    """Whether each class ``(C,)`` is among the categories."""
+    unknown = [c for c in categories if c not in to_train]
+    if unknown:
+        raise ValueError(f"{where}: tags {unknown} are not in 'categories'")
+    return classes.encode_tags(to_train[c] for c in categories)
 
 
 def _check_box(bbox: list[float], height: int, width: int, *, where: str) -> list[int]:

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -121,7 +122,7 @@ def claim_folder(folder: Path) -> int:
     return lock
 
 
-def clear_folder(folder: Path, record: dict | None, grace_s: float) -> None:
+def clear_folder(folder: Path, record: dict[str, Any] | None, grace_s: float) -> None:
     """End what a dead run left and remove its locks and half-written files."""
     executor = record["executor"] if record else "local"
     if executor == "slurm":

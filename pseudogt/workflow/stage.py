@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +58,14 @@ class ShardImage:
         return image
 
     def check_size(self, size: tuple[int, ...], source: Path | str) -> None:
-        """Compare the size (H, W) of what ``source`` says of this image; a difference is a ``ValueError``."""
+        """Compare the size (H, W) of what belongs to this image; a difference is a ``ValueError``.
+
+        ``source`` says what it is and where it lies.
+        """
         if tuple(size) != self.size:
             raise ValueError(
-                f"{source}: image {self.image_id!r} is {size[1]}x{size[0]} there, the file {self.record.image} "
-                f"{self.record.width}x{self.record.height}; they must have one size"
+                f"{self.record.image} is {self.record.width}x{self.record.height}, but {source} is "
+                f"{size[1]}x{size[0]}; they must have one size"
             )
 
 
@@ -123,10 +126,10 @@ class Shard:
         sources = [weak_labels] if isinstance(weak_labels, Path) else list(weak_labels)
         weak, found = read_weak_labels(sources)
         shard.check_classes(found, sources[0])
-        missing = [record.image_id for record in shard.records if record.image_id not in weak]
+        missing = [image_id for image_id in shard.image_ids if image_id not in weak]
         if missing and not may_miss:
             raise ValueError(f"{sources[0]}: no weak labels of image {missing[0]!r} and {len(missing) - 1} more")
-        return cls(shard.name, shard.path, shard.records, classes, weak)
+        return replace(shard, weak_labels=weak)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -146,12 +149,30 @@ class Shard:
     def check_classes(self, found: ClassTable, source: Path) -> None:
         """Compare a class table that ``source`` holds with that of the shard; a difference is a ``ValueError``."""
         if found != self.classes:
-            raise ValueError(f"{source}: its class table differs from that of {self.path}; make it anew")
+            raise ValueError(f"{source}: has another class table than {self.path}; make it anew")
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Ids of the images, in their order."""
+        return [record.image_id for record in self.records]
+
+    def take(self, image_ids: Iterable[str]) -> Shard:
+        """The shard with those of its images alone that are among ``image_ids``."""
+        chosen = set(image_ids)
+        return replace(self, records=[record for record in self.records if record.image_id in chosen])
+
+    def check_meanings(self, found: ClassTable, source: Path) -> None:
+        """Compare a class table of another origin, whose colours may differ; a difference is a ``ValueError``."""
+        own = self.classes
+        if (found.names, found.category_ids, found.isthing) != (own.names, own.category_ids, own.isthing):
+            raise ValueError(
+                f"{source}: its categories differ from dataset.classes; names, ids, order and isthing must agree"
+            )
 
     def check_images(self, found: Iterable[str], source: Path) -> None:
         """Raise a ``ValueError`` if an image of the shard is not among those found in ``source``."""
         known = set(found)
-        missing = [record.image_id for record in self.records if record.image_id not in known]
+        missing = [image_id for image_id in self.image_ids if image_id not in known]
         if missing:
             raise ValueError(f"{source}: image {missing[0]!r} and {len(missing) - 1} more of the dataset are not in it")
 

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_import_arguments(importing)
     importing.set_defaults(run=run_import)
 
-    arguments = parser.parse_args(argv)
-    arguments.run(arguments)
+    arguments = vars(parser.parse_args(argv))
+    arguments.pop("run")(**arguments)
 
 
 if __name__ == "__main__":

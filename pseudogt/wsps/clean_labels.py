@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from functools import partial
 from pathlib import Path
@@ -30,13 +29,13 @@ class Outcome(NamedTuple):
     missing_instances: int
 
 
-def run_clean(arguments: argparse.Namespace) -> None:
+def run_clean(root: Path, split: str, id_list: Path | None, options_file: Path | None, workers: int) -> None:
     """Write semantic and instance labels for every image of the list."""
-    tree, image_ids = open_tree(arguments)
+    tree, image_ids = open_tree(root, split, id_list, options_file)
     check_crop_size(tree.options)
     names, palette = load_class_names(tree), load_palette(tree)
     work = partial(clean_image, tree=tree, names=names, palette=palette)
-    outcomes = process_images(work, image_ids, workers=arguments.workers, description="clean")
+    outcomes = process_images(work, image_ids, workers=workers, description="clean")
     report_missing_instances(outcomes)
     processed = [outcome.image_id for outcome in outcomes if outcome.processed]
     if tree.options.visualise_results and processed:

@@ -58,19 +58,21 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
 
 
-def run_import(arguments: argparse.Namespace) -> None:
+def run_import(
+    root: Path, split: str, id_list: Path | None, options_file: Path | None, classes: str, out: Path
+) -> None:
     """Write weak labels, scores and box masks of all images, and a config file that names them.
 
     Read is what ``clean`` would read under the same options: predictions and their scores, or CAMs
     (without ``run_score_thresh``), ground truth for crop tags, box masks; and always the boxes.
     """
-    tree, image_ids = open_tree(arguments)
+    tree, image_ids = open_tree(root, split, id_list, options_file)
     names = load_class_names(tree)
-    classes = class_table(DatasetSettings.model_validate({"classes": arguments.classes}))
-    check_classes(classes, names, tree.options, arguments.classes)
-    images = tqdm(load_images(image_ids, tree, names, classes), total=len(image_ids), desc="import", unit="image")
-    write_workflow_inputs(images, classes, arguments.out)
-    print(f"Add --configfile {arguments.out / PROVIDED_YAML} to a run of {arguments.classes}.")
+    table = class_table(DatasetSettings.model_validate({"classes": classes}))
+    check_classes(table, names, tree.options, classes)
+    images = tqdm(load_images(image_ids, tree, names, table), total=len(image_ids), desc="import", unit="image")
+    write_workflow_inputs(images, table, out)
+    print(f"Add --configfile {out / PROVIDED_YAML} to a run of {classes}.")
 
 
 def check_classes(classes: ClassTable, names: tuple[str, ...], options: Options, path: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,11 @@ from pseudogt.wsps.processing import process_images
 from pseudogt.wsps.tree import Tree, open_tree
 
 
-def run_boxes(arguments: argparse.Namespace) -> None:
+def run_boxes(root: Path, split: str, id_list: Path | None, options_file: Path | None, workers: int) -> None:
     """Write a file of boxes for every image of the list."""
-    tree, image_ids = open_tree(arguments)
+    tree, image_ids = open_tree(root, split, id_list, options_file)
     work = partial(write_image_boxes, tree=tree, names=load_class_names(tree), palette=load_palette(tree))
-    process_images(work, image_ids, workers=arguments.workers, description="boxes")
+    process_images(work, image_ids, workers=workers, description="boxes")
 
 
 def load_class_names(tree: Tree) -> tuple[str, ...]:

@@ -121,13 +121,17 @@ def add_tree_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that every command on a tree takes."""
     parser.add_argument("--root", type=Path, required=True, help="folder that holds data/Cityscapes and results")
     parser.add_argument("--split", required=True, help="train, train_extra or val")
-    parser.add_argument("--list", type=Path, help="image ids, one a line; default: the option list_path")
-    parser.add_argument("--options", type=Path, help="JSON object of options that differ from the defaults")
+    parser.add_argument(
+        "--list", dest="id_list", type=Path, help="image ids, one a line; default: the option list_path"
+    )
+    parser.add_argument(
+        "--options", dest="options_file", type=Path, help="JSON object of options that differ from the defaults"
+    )
 
 
-def open_tree(arguments: argparse.Namespace) -> tuple[Tree, list[str]]:
+def open_tree(root: Path, split: str, id_list: Path | None, options_file: Path | None) -> tuple[Tree, list[str]]:
     """The tree and the image ids that the arguments of :func:`add_tree_arguments` mean."""
-    tree = Tree(arguments.root, arguments.split, read_options(arguments.options, arguments.split))
+    tree = Tree(root, split, read_options(options_file, split))
     if not tree.data.is_dir():
         raise ValueError(f"{tree.data}: no such folder; --root should hold {tree.options.data_root}")
-    return tree, read_ids(arguments.list or tree.data / tree.options.list_path)
+    return tree, read_ids(id_list or tree.data / tree.options.list_path)

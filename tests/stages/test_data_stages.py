@@ -112,7 +112,7 @@ def test_index_warns_and_goes_on(run, folder_dataset, capsys):
 def test_label_of_another_size(run, folder_dataset):
     for folder in ("semantic", "instances"):
         write_png(folder_dataset / folder / "b.png", np.zeros((10, 30), np.uint16))
-    with pytest.raises(ValueError, match=r"b\.png: the image is 30x20, its label 30x10"):
+    with pytest.raises(ValueError, match=r"b\.png is 30x20, but its label is 30x10"):
         run()
 
 

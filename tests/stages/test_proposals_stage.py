@@ -117,5 +117,5 @@ def test_an_archive_cut_short_leaves_no_file(panoptic_dataset, mcg_folder, tmp_p
 def test_an_archive_of_another_image_is_refused(panoptic_dataset, file, mcg_folder, tmp_path):
     other = file.read("image1")
     write_mcg(mcg_folder / "image1.mat", other._replace(superpixels=other.superpixels[:, :-1]))
-    with pytest.raises(ValueError, match=r"image1\.mat: image .image1. is 95x64 there, the file .*image1\.png 96x64"):
+    with pytest.raises(ValueError, match=r"image1\.png is 96x64, but .*image1\.mat is 95x64"):
         make_proposals(panoptic_dataset, tmp_path / "out.h5", source="mcg", folder=str(mcg_folder))

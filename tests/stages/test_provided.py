@@ -79,7 +79,7 @@ class TestRefuses:
 
     def test_another_size(self, kind, name, dataset, tmp_path):
         write_shard(tmp_path / "shard.json", [ImageRecord("image1", "image1.png", 32, 96, "")], CLASSES)
-        self.refused(kind, dataset / name, dataset, tmp_path / "out", tmp_path / "shard.json", "96x64 .* 96x32")
+        self.refused(kind, dataset / name, dataset, tmp_path / "out", tmp_path / "shard.json", "96x32, but .* 96x64")
 
     def test_missing_file(self, kind, name, dataset, tmp_path):
         self.refused(kind, tmp_path / name, dataset, tmp_path / "out", "part.json", "no such")

@@ -22,7 +22,7 @@ from models.pretrained.box_masks import (
     shift_to_best_mask,
 )
 from models.pretrained.contours import ContourNetwork
-from models.pretraining.box_masks import Sample, list_samples, load_batch
+from models.pretraining.box_masks import Sample, list_box_samples, load_box_batch
 
 WIDTHS = (8, 8, 8, 8, 8)
 
@@ -111,7 +111,7 @@ def test_targets_are_unknown_outside_the_box_and_where_labels_are():
     image = np.full((80, 90, 3), 50, np.uint8)
     box = np.array([20, 10, 60, 50], np.int32)
     sample = Sample(image, labels, 300, 7, box, np.zeros((0, 4), np.int32))
-    batch = load_batch([sample] * 4, np.random.default_rng(0))
+    batch = load_box_batch([sample] * 4, np.random.default_rng(0))
     targets, inside = batch["targets"], batch["inputs"][:, 3] > 0
     assert (targets[~inside] == -1).all()
     assert ((targets < 0) & inside).sum() == pytest.approx(inside.sum().item() / 4, rel=0.05)
@@ -120,9 +120,9 @@ def test_targets_are_unknown_outside_the_box_and_where_labels_are():
 
 def test_things_have_their_share_of_the_samples():
     one = Sample(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.int32), 0, -1, np.zeros(4), np.zeros((0, 4)))
-    assert len(list_samples([one], [one] * 10)) == 25
+    assert len(list_box_samples([one], [one] * 10)) == 25
     with pytest.raises(ValueError, match="0 things"):
-        list_samples([], [one])
+        list_box_samples([], [one])
 
 
 def test_best_mask_is_that_of_the_highest_expected_overlap():

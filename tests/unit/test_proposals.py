@@ -9,7 +9,7 @@ from pseudogt.proposals.contours import Contours, find_contour_directions, find_
 from pseudogt.proposals.generation import MULTI_SCALES, Quotas, segment_image
 from pseudogt.proposals.grouping import FEATURE_NAMES, add_neighbours, compute_features, list_singles
 from pseudogt.proposals.hierarchies import Adjacency, build_partition
-from pseudogt.proposals.regions import measure_image, measure_regions
+from pseudogt.proposals.regions import gather_facts, measure_regions
 from pseudogt.proposals.selection import fill_holes, find_members, select_distinct, spread_out
 
 
@@ -38,7 +38,7 @@ def partition(scene):
 
 @pytest.fixture(scope="module")
 def table(scene, partition):
-    facts = measure_image(scene[0], partition.superpixels)
+    facts = gather_facts(scene[0], partition.superpixels)
     return facts, measure_regions(partition, partition.hierarchies[0], facts)
 
 

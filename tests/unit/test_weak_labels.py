@@ -52,7 +52,7 @@ def change(file, edit):
         (lambda d: d["annotations"][0].update(bbox=[20, 1, 11, 4]), "sticks out of the 30x20 image"),
         (lambda d: d["annotations"][0].update(category_id=9), "category_id 9, not one of"),
         (lambda d: d["annotations"][0].update(image_id="z"), "names image 'z'"),
-        (lambda d: d["image_tags"].update(a=[1, 8]), r"tags \[8\] of image 'a'"),
+        (lambda d: d["image_tags"].update(a=[1, 8]), r"image 'a': tags \[8\]"),
     ],
 )
 def test_bad_weak_labels_name_file_and_value(file, edit, message):
