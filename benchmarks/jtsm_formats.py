@@ -38,7 +38,7 @@ SMALL: dict[str, Any] = {
     "mining": {"steps": 200, "freeze": "all", "optimiser": "adamw", "learning_rate": 0.001, "mask_limit": 8},
     "mined": {"short_sides_px": [224]},
     "rounds": {"max": 1},
-    "segmenter": {"steps": 100, "scale": 0.5, "crop_height_px": 192, "crop_width_px": 256, "fixed_images": 4},
+    "segmenter": {"steps": 100, "scale": 0.5, "crop_height_px": 192, "crop_width_px": 256},
 }
 
 PAPER: dict[str, Any] = {"init": "scratch", "weights": None, "steps": 2, "batch_size": 1, "torch_threads": 2}

@@ -57,7 +57,7 @@ SETTINGS = {
     "shard_size": 64,
     "dataset": {"format": "folder", "classes": CLASSES, "void_values": [9]},
     "classifier": TRAINING,
-    "segmenter": TRAINING | {"fixed_images": 8},
+    "segmenter": TRAINING,
     "box_masks": {"segmenters": ["grabcut", "ellipse"]},
     "proposals": {"contours": "gradient", "ranking": "rule"},
     "rounds": {"max": 2, "min": 2},

@@ -11,7 +11,9 @@ sys.path.insert(0, workflow.basedir)
 
 from pseudogt import __version__
 from pseudogt.config.annotations import NAME_FILES
+from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.export import FORMATS
+from pseudogt.config.inheritance import SHARED
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import find_layout, list_image_ids
 from pseudogt.workflow.estimate import ASSUMED_PIXELS, describe_estimate
@@ -32,6 +34,7 @@ shell.prefix(
 )
 
 try:
+    check_duplicate_keys(workflow.configfiles)
     CONFIG = parse_run_config(config)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
@@ -286,8 +289,10 @@ def describe_export_subject():
 
 
 EXPORT_SUBJECT = describe_export_subject()
-# Settings that no label depends on; the manifest's digest leaves them out.
+# Settings that no label depends on, and sections whose settings stages have inherited; the manifest's digest leaves
+# them out.
 WITHOUT_INFLUENCE = {
+    *SHARED,
     "evaluation",
     "report",
     "export",

@@ -20,6 +20,9 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 
 Maps = NDArray[np.float32]
 
+MIN_CAM_REGION_PX = 20
+"""Smaller regions of even colour are merged into a neighbour; in pixels of the scaled image."""
+
 
 @dataclass(frozen=True)
 class CamPlan:
@@ -39,8 +42,6 @@ class CamPlan:
         Whether a thing is possible inside its boxes only.
     region_scale : float
         Scores are averaged over regions of even colour of this scale; 0 leaves them as they are.
-    region_min_area_px : int
-        Smallest region, in pixels of the scaled image.
     min_confidence : float
         Pixels whose best score is lower get no label.
     precision : {"auto", "fp32", "bf16"}
@@ -52,7 +53,6 @@ class CamPlan:
     scales: tuple[float, ...]
     things_in_boxes: bool
     region_scale: float
-    region_min_area_px: int
     min_confidence: float
     precision: str
 
@@ -91,7 +91,7 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
     fine_candidates = find_candidates(scaled.shape[:2])
     fine = normalise(resize_maps(raw, scaled.shape[:2]), fine_candidates)
     if plan.region_scale:
-        regions = find_colour_regions(scaled, scale=plan.region_scale, min_area_px=plan.region_min_area_px)
+        regions = find_colour_regions(scaled, scale=plan.region_scale, min_area_px=MIN_CAM_REGION_PX)
         fine = pool_over_regions(fine, regions)
     label, confidence = choose_label(
         resize_maps(fine, image.shape[:2]),

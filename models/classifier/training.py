@@ -37,11 +37,11 @@ class ClassifierLoss:
     ----------
     sharpness : float
         See :func:`models.classifier.network.pool_regions`.
-    region_weight, candidate_weight, presence_weight : float
+    candidate_weight, presence_weight : float
+        Weights relative to the loss of the tags.
     """
 
     sharpness: float
-    region_weight: float
     candidate_weight: float
     presence_weight: float
 
@@ -55,7 +55,7 @@ class ClassifierLoss:
             keep_candidates(log_probabilities, candidates), batch["rows"], batch["columns"], PRESENCE_SHARPNESS
         )
         return {
-            "regions": self.region_weight * region_tag_loss(scores, batch["tags"], batch["known"]),
+            "regions": region_tag_loss(scores, batch["tags"], batch["known"]),
             "candidates": self.candidate_weight * candidate_map_loss(log_probabilities, candidates),
             "presence": self.presence_weight * presence_loss(presence, batch["tags"]),
         }

@@ -21,6 +21,9 @@ from models.jtsm.semantic import SemanticHead
 from models.training import Batch
 from pseudogt.pseudo_labels.class_order import ClassOrder
 
+SEMANTIC_CHANNELS = 128
+"""Width of the semantic branch in the paper."""
+
 
 class Proposed(NamedTuple):
     """What the network says of the proposals of a batch.
@@ -67,7 +70,7 @@ class JtsmNetwork(nn.Module):
         stuff: int,
         refinements: int = 4,
         mask_channels: int = 256,
-        semantic_channels: int = 128,
+        semantic_channels: int = SEMANTIC_CHANNELS,
     ) -> None:
         super().__init__()
         if mask_channels and not refinements:

@@ -23,6 +23,12 @@ from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_s
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.records import ImageWeakLabels
 
+CENTRE_WEIGHT = 50.0
+"""Weight of the loss of the centre heatmap, next to the semantic loss."""
+
+FIXED_IMAGES = 64
+"""Images of the fixed, un-augmented training subset whose loss decides when rounds stop."""
+
 
 @dataclass(frozen=True)
 class SegmenterLoss:
@@ -32,11 +38,10 @@ class SegmenterLoss:
     ----------
     class_weights : (C,)
         See :func:`models.segmenter.losses.compute_class_weights`.
-    centre_weight, offset_weight, candidate_weight : float
+    offset_weight, candidate_weight : float
     """
 
     class_weights: Tensor
-    centre_weight: float
     offset_weight: float
     candidate_weight: float
 
@@ -48,7 +53,7 @@ class SegmenterLoss:
         target = encode_targets(instance, batch["centres_yx"], batch["sizes"])
         losses = {
             "semantic": semantic_loss(logits, semantic, self.class_weights.to(logits.device)),
-            "centre": self.centre_weight * centre_loss(output.centre, target.centre, target.centre_weight),
+            "centre": CENTRE_WEIGHT * centre_loss(output.centre, target.centre, target.centre_weight),
             "offset": self.offset_weight * offset_loss(output.offset, target.offset, target.offset_weight),
         }
         if self.candidate_weight:
@@ -107,14 +112,13 @@ def measure_fixed_loss(
     network: nn.Module,
     samples: TrainingSet[PanopticSample],
     compute_losses: Callable[[nn.Module, Mapping[str, Tensor]], Mapping[str, Tensor]],
-    count: int,
 ) -> float:
-    """Mean loss over ``count`` whole training images that are spread evenly, without augmentation."""
+    """Mean loss over ``FIXED_IMAGES`` whole training images that are spread evenly, without augmentation."""
     device = next(network.parameters()).device
     network.eval()
     totals = []
     with torch.inference_mode():
-        for i in np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)):
+        for i in np.unique(np.linspace(0, len(samples) - 1, min(FIXED_IMAGES, len(samples))).astype(int)):
             sample = samples[i]
             whole = Augmentation(crop_size=sample.image.shape[:2], zoom=(1, 1), flip=0, colour=0)
             batch = make_batch([sample], whole, np.random.default_rng(0))

@@ -184,7 +184,6 @@ def load_grabcut(options: SegmenterOptions) -> PrepareScene:
             scene.other_boxes(index),
             prior=priors.get(int(scene.classes[index])),
             restarts=options.restarts,
-            seed=options.seed,
         )
 
     return prepare

@@ -58,7 +58,6 @@ class SegmenterOptions:
         Cuts of GrabCut, of which the majority counts.
     cam_prior : bool
         Whether GrabCut starts from the score maps of the scene.
-    seed : int
     sam_model : str or None
         Folder of a Segment Anything model.
     load_contours : callable
@@ -68,7 +67,6 @@ class SegmenterOptions:
     smoothness: str
     restarts: int
     cam_prior: bool
-    seed: int
     sam_model: str | None
     load_contours: Callable[[str], FindContours]
 

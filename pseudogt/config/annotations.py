@@ -41,10 +41,12 @@ class AnnotationsSettings(Section):
         "unknown. Unknown tags train nothing.",
     )
     difficult: Literal["skip", "use"] = Field(
-        "skip", description="Objects that VOC calls difficult: their class is unknown in the image, or a box as others."
+        "skip",
+        description="Objects that VOC calls difficult: skip makes their class unknown in the image, use takes their "
+        "boxes like others.",
     )
     bad_boxes: Literal["error", "skip"] = Field(
-        "error", description="Boxes without area or wholly outside their image: an error, or left out with a warning."
+        "error", description="Boxes without area or wholly outside their image: error, or skip with a warning."
     )
     background: Literal["outside_boxes"] | None = Field(
         None,

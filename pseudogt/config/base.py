@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -40,18 +41,34 @@ def listed_in(table: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """One line per problem: ``section.key: message (got value)``, with the nearest key for an unknown one."""
+def describe_validation_error(
+    error: ValidationError, model: type[BaseModel], explain: Callable[[str], str | None] = lambda key: None
+) -> str:
+    """One line per problem: ``section.key: message (got value)``, with the nearest key for an unknown one.
+
+    Parameters
+    ----------
+    error : ValidationError
+    model : type of BaseModel
+        What was validated.
+    explain : callable
+        From an unknown key to what to say of it, or None.
+    """
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"]
         if problem["type"] == "extra_forbidden":
-            known = _list_fields(model, problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-            message = "unknown key" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}")
+            message = explain(place) or _name_nearest(problem["loc"], model)
         lines.append(f"{place}: {message} (got {problem['input']!r})" if place else message)
     return "\n".join(lines)
+
+
+def _name_nearest(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """Say of an unknown key which known one is like it, or which there are."""
+    known = _list_fields(model, path[:-1])
+    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    return "unknown key" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}")
 
 
 def _list_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

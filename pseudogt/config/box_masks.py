@@ -48,7 +48,6 @@ class BoxMasksSettings(Section):
         description="Which instance owns pixels that several boxes of one class claim: the box whose centre is nearest "
         "relative to its size, the smaller box (as if in front), or none (class without instance).",
     )
-    seed: int = Field(0, ge=0, description="Seed of GrabCut's colour clustering; set anew before every box.")
 
     @field_validator("segmenters")
     @classmethod

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pseudogt.config.base import Section
+from pseudogt.config.machine import ComputingSettings
 
 
-class CamsSettings(Section):
+class CamsSettings(ComputingSettings):
     """How the classifier's maps become scores and a label."""
 
     method: Literal["probability", "gradcam"] = Field(
@@ -35,16 +35,9 @@ class CamsSettings(Section):
         ge=0,
         description="Scores are averaged over regions of even colour; larger gives larger regions, 0 switches it off.",
     )
-    region_min_area_px: int = Field(20, ge=1, description="Smallest region, in pixels of the scaled image.")
     min_confidence: float = Field(
         0.0, ge=0, le=1, description="Pixels whose best score is lower get no label; raise it for fewer, surer labels."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "fp32", description="Numbers in the forward pass; auto takes bf16 where the processor computes in it."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where to compute; auto takes a GPU if there is."
-    )
-    torch_threads: int = Field(
-        2, ge=1, description="Threads of torch on the CPU; results are equal only for equal values."
+        "fp32", description="Floating-point type in the forward pass; auto takes bf16 where the processor supports it."
     )

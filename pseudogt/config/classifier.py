@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from pseudogt.config.augmentation import AugmentationSettings
 from pseudogt.config.training import TrainingSettings
 
 
-class ClassifierSettings(TrainingSettings):
+class ClassifierSettings(TrainingSettings, AugmentationSettings):
     """How the tag classifier is trained."""
 
     samples: Literal["image", "crop"] = Field(
@@ -33,7 +34,6 @@ class ClassifierSettings(TrainingSettings):
         description="How much the pooled score of a crop follows its highest score instead of the mean; raise it for "
         "small classes.",
     )
-    region_weight: float = Field(1.0, ge=0, description="Weight of the loss of the crops' tags, each class by itself.")
     presence_weight: float = Field(
         0.5,
         ge=0,
@@ -51,18 +51,10 @@ class ClassifierSettings(TrainingSettings):
         le=2,
         description="Images are resized by this factor before the network sees them; large ones need less.",
     )
-    crop_height_px: int = Field(
-        128, ge=32, multiple_of=32, description="Height of the training windows, after scaling."
-    )
-    crop_width_px: int = Field(256, ge=32, multiple_of=32, description="Width of the training windows, after scaling.")
     zoom_min: float = Field(1.0, gt=0, description="Augmentation: the smallest random enlargement.")
     zoom_max: float = Field(1.2, gt=0, description="Augmentation: the largest random enlargement.")
-    flip: float = Field(0.5, ge=0, le=1, description="Augmentation: probability of a mirror image; 0 if sides matter.")
     colour: float = Field(
         0.2, ge=0, lt=1, description="Augmentation: largest change of brightness, contrast and saturation."
-    )
-    cache_gb: float = Field(
-        4.0, ge=0, description="Memory for scaled images; what does not fit is read again in every epoch."
     )
 
     @model_validator(mode="after")

@@ -121,8 +121,9 @@ class DatasetSettings(Section):
     split_seed: int = Field(0, description="Seed of the val_fraction split; change it for another split of that size.")
     classes: Annotated[tuple[ClassEntry, ...], BeforeValidator(_read_classes)] = Field(
         min_length=1,
-        description="Class table: a list of entries (name, id, isthing, color, source_id), or the path of a CSV file "
-        "with these columns. The file is read when the configuration is, so editing it reruns what it changes.",
+        description="Class table: a list of entries (name, id, isthing, color, source_id), the path of a CSV file with "
+        "these columns, or a plain mapping {nucleus: thing, background: stuff}. The file is read when the "
+        "configuration is, so editing it reruns what it changes.",
     )
     void_values: tuple[int, ...] = Field(
         (255,), description="Values of the semantic files that mean 'no class'; any other unlisted value is an error."

@@ -8,7 +8,10 @@ from pseudogt.config.base import Section
 
 
 class FullLabelsSettings(Section):
-    """Which training images have full labels; all others are learnt from their weak labels."""
+    """Training images whose full labels enter training as they are, in every round.
+
+    All others use their weak labels (docs/mixed.md).
+    """
 
     images: str | None = Field(
         None,

@@ -55,7 +55,6 @@ class LabelsSettings(Section):
         description="A box whose class covers less than this share of it is filled with its class; 0.5 in the paper, "
         "0 = never.",
     )
-    fill_keeps_things: bool = Field(True, description="Filling a box spares the pixels of other things.")
     overlap: Literal["nearest", "ignore"] = Field(
         "nearest",
         description="A pixel in several boxes of its class belongs to the box whose middle is nearest, measured in "

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pseudogt.config.base import Section
+from pseudogt.config.machine import ComputingSettings
 
 
-class MinedSettings(Section):
-    """Inference of the JTSM network and the panoptic merge."""
+class MinedSettings(ComputingSettings):
+    """How the mined network is applied, and how its detections become panoptic labels."""
 
     short_sides_px: tuple[int, ...] = Field(
         (256,),
@@ -49,13 +49,6 @@ class MinedSettings(Section):
     )
     min_stuff_area_px: int = Field(
         4096, ge=0, description="Stuff of fewer free pixels becomes void; 4096 in the paper suits images of 640x480."
-    )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Numbers in the network; auto takes bf16 where the processor computes in it."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to predict; auto takes a GPU if any.")
-    torch_threads: int = Field(
-        2, ge=1, description="Threads of torch on the CPU; results are equal only for equal values."
     )
 
     @model_validator(mode="after")

@@ -6,13 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from pseudogt.config.augmentation import AppearanceSettings
 from pseudogt.config.training import TrainingSettings
 
 Backbone = Literal["small", "resnet18", "resnet50", "resnet101", "resnet_ws18", "resnet_ws50", "resnet_ws101"]
 
 
-class MiningSettings(TrainingSettings):
-    """How the JTSM network is built and trained."""
+class MiningSettings(TrainingSettings, AppearanceSettings):
+    """How the JTSM network is built and trained; read by `method: jtsm` only."""
 
     samples: Literal["image", "crop"] = Field(
         "image",
@@ -70,7 +71,6 @@ class MiningSettings(TrainingSettings):
         description="Whether a branch learns stuff. Without it, pixels that no instance has are background: for class "
         "tables with one stuff class, as in VOC.",
     )
-    semantic_channels: int = Field(128, ge=8, description="Width of the semantic branch; 128 in the paper.")
     evidence: Literal["segments", "grabcut"] = Field(
         "segments",
         description="What the semantic branch learns from: scores of the proposals spread over their superpixels, or "
@@ -94,10 +94,7 @@ class MiningSettings(TrainingSettings):
         le=1,
         description="Augmentation: height and width of a random window over those of the image, at least.",
     )
-    flip: float = Field(0.5, ge=0, le=1, description="Augmentation: probability of a mirror image; 0 if sides matter.")
-    colour: float = Field(0.3, ge=0, lt=1, description="Augmentation: largest change of brightness and saturation.")
     steps: int = Field(2000, ge=1, description="Optimiser steps; training time is proportional to it.")
-    batch_size: int = Field(4, ge=1, description="Images per optimiser step, over all devices.")
     optimiser: Literal["adamw", "sgd"] = Field(
         "sgd", description="SGD as in the paper; AdamW learns faster from scratch."
     )
@@ -113,8 +110,6 @@ class MiningSettings(TrainingSettings):
         (0.7,), description="Shares of the steps after which the schedule `step` divides the learning rate by ten."
     )
     bias_rate: float = Field(2.0, gt=0, description="Learning rate of biases over that of all other weights.")
-    workers: int = Field(2, ge=1, description="Threads that run GrabCut.")
-    cache_gb: float = Field(4.0, ge=0, description="Memory for images and for masks of GrabCut.")
 
     @model_validator(mode="after")
     def _check_init(self) -> MiningSettings:

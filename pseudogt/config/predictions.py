@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from pseudogt.config.base import Section
+from pseudogt.config.machine import ComputingSettings
 
 
-class PredictionsSettings(Section):
+class PredictionsSettings(ComputingSettings):
     """Inference and the grouping of pixels into segments."""
 
     batch_size: int = Field(
@@ -36,10 +34,3 @@ class PredictionsSettings(Section):
         "mIoU a little.",
     )
     min_instance_px: int = Field(16, ge=0, description="Instances of fewer pixels become void.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Numbers in the network; auto takes bf16 where the processor computes in it."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to predict; auto takes a GPU if any.")
-    torch_threads: int = Field(
-        2, ge=1, description="Threads of torch on the CPU; results are equal only for equal values."
-    )

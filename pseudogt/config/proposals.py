@@ -10,7 +10,7 @@ from pseudogt.config.base import Section
 
 
 class ProposalsSettings(Section):
-    """Which regions, and unions of regions, are proposed as segments."""
+    """Which regions, and unions of regions, are proposed as segments; made by the target `proposals`."""
 
     source: Literal["engine", "mcg", "converted"] = Field(
         "engine",
@@ -22,8 +22,7 @@ class ProposalsSettings(Section):
     )
     mode: Literal["single", "multi"] = Field(
         "single",
-        description="Contours and regions of one scale, or of three scales and their mean: better, and three times as "
-        "slow.",
+        description="Contours and regions of one scale, or of three scales and their mean: better, and slower.",
     )
     contours: Literal["learned", "gradient"] = Field(
         "learned",

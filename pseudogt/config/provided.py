@@ -8,7 +8,10 @@ from pseudogt.config.base import Section
 
 
 class ProvidedSettings(Section):
-    """Files in place of stages; `python -m pseudogt.wsps import` makes all three from the WSPS authors' downloads."""
+    """Results that you bring along, in place of the stages that would compute them.
+
+    `python -m pseudogt.wsps import` makes all three from the WSPS authors' downloads (docs/wsps.md).
+    """
 
     weak_labels: str | None = Field(
         None,

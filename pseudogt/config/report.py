@@ -17,6 +17,3 @@ class ReportSettings(Section):
     panel_width_px: int = Field(
         360, ge=64, le=4096, description="Width of one image in the figures in pixels. Raise it to see thin objects."
     )
-    opacity: float = Field(
-        0.65, ge=0, le=1, description="Opacity of the label colours over the image; 1 hides the image."
-    )

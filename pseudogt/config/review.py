@@ -12,4 +12,3 @@ class ReviewSettings(Section):
 
     round: int | None = Field(None, ge=0, description="Round of the labels; null for the last.")
     images: int = Field(50, ge=1, le=1000, description="Images at the head of the queue that the page shows.")
-    picture_width_px: int = Field(560, ge=64, le=4096, description="Width of one picture of the page in pixels.")

@@ -6,11 +6,12 @@ that a new field in one section reruns that section's stage only.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from pseudogt.config.annotations import AnnotationsSettings
+from pseudogt.config.augmentation import AugmentationSettings
 from pseudogt.config.base import Section, describe_validation_error
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.cams import CamsSettings
@@ -19,9 +20,13 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.evaluation import EvaluationSettings
 from pseudogt.config.export import ExportSettings
 from pseudogt.config.full_labels import FullLabelsSettings
+from pseudogt.config.inheritance import list_sections, resolve
 from pseudogt.config.labels import LabelsSettings
+from pseudogt.config.machine import MachineSettings
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
+from pseudogt.config.moved import explain_old_name
+from pseudogt.config.optimisation import OptimisationSettings
 from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.config.provided import ProvidedSettings
@@ -63,6 +68,9 @@ class RunConfig(Section):
     annotations: AnnotationsSettings = AnnotationsSettings()
     provided: ProvidedSettings = ProvidedSettings()
     full_labels: FullLabelsSettings = FullLabelsSettings()
+    machine: MachineSettings = MachineSettings()
+    optimisation: OptimisationSettings = OptimisationSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     cams: CamsSettings = CamsSettings()
     proposals: ProposalsSettings = ProposalsSettings()
@@ -77,6 +85,12 @@ class RunConfig(Section):
     report: ReportSettings = ReportSettings()
     export: ExportSettings = ExportSettings()
     review: ReviewSettings = ReviewSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, config: Any) -> Any:
+        """Every section is complete from here on: stages know nothing of inheritance."""
+        return resolve(config, list_sections(cls)) if isinstance(config, dict) else config
 
     @model_validator(mode="after")
     def _check_data_root(self) -> RunConfig:
@@ -97,7 +111,6 @@ class RunConfig(Section):
                 ("weak_labels.boxes", "false", self.weak_labels.boxes),
                 ("annotations.boxes", "false", self.annotations.path is not None and self.annotations.boxes),
                 ("weak_labels.thing_tags", "true", not self.weak_labels.thing_tags),
-                ("annotations.boxes", "false", self.annotations.path is not None and self.annotations.boxes),
                 ("provided.cams", "null", self.provided.cams is not None),
                 ("provided.box_masks", "null", self.provided.box_masks is not None),
             )
@@ -122,7 +135,7 @@ class RunConfig(Section):
         return self
 
 
-def parse_run_config(config: dict) -> RunConfig:
+def parse_run_config(config: dict[str, Any]) -> RunConfig:
     """Validate Snakemake's merged config.
 
     Raises
@@ -133,4 +146,5 @@ def parse_run_config(config: dict) -> RunConfig:
     try:
         return RunConfig.model_validate(config)
     except ValidationError as error:
-        raise ValueError(f"the configuration has problems:\n{describe_validation_error(error, RunConfig)}") from error
+        problems = describe_validation_error(error, RunConfig, explain_old_name)
+        raise ValueError(f"the configuration has problems:\n{problems}") from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from pseudogt.config.augmentation import AugmentationSettings
 from pseudogt.config.training import TrainingSettings
 
 
-class SegmenterSettings(TrainingSettings):
+class SegmenterSettings(TrainingSettings, AugmentationSettings):
     """How the panoptic network is trained; the reference uses the same values."""
 
     decoder_channels: int = Field(48, ge=8, description="Width of the decoder; more is better and slower.")
@@ -18,16 +19,8 @@ class SegmenterSettings(TrainingSettings):
         description="Images are resized by this factor before the network sees them; small objects need 1, "
         "large images take 0.5 or less to be affordable.",
     )
-    crop_height_px: int = Field(
-        128, ge=32, multiple_of=32, description="Height of the training crops, after scaling, in pixels."
-    )
-    crop_width_px: int = Field(256, ge=32, multiple_of=32, description="Width of the training crops in pixels.")
     zoom_min: float = Field(0.75, gt=0, description="Augmentation: the smallest random enlargement.")
     zoom_max: float = Field(1.5, gt=0, description="Augmentation: the largest random enlargement.")
-    flip: float = Field(0.5, ge=0, le=1, description="Augmentation: probability of a mirror image; 0 if sides matter.")
-    colour: float = Field(
-        0.3, ge=0, lt=1, description="Augmentation: largest change of brightness, contrast and saturation."
-    )
     class_balance: float = Field(
         0.5,
         ge=0,
@@ -40,13 +33,8 @@ class SegmenterSettings(TrainingSettings):
         ge=0,
         description="Weight of the loss that asks unlabelled pixels for any class their tags and boxes allow; 0 = off.",
     )
-    centre_weight: float = Field(50.0, ge=0, description="Weight of the squared error of the centre heatmap.")
-    offset_weight: float = Field(0.01, ge=0, description="Weight of the offsets' absolute error in pixels.")
-    cache_gb: float = Field(
-        4.0, ge=0, description="Memory for scaled images and labels; what does not fit is read again in every epoch."
-    )
-    fixed_images: int = Field(
-        64, ge=1, description="Images of the fixed, un-augmented training subset whose loss decides when rounds stop."
+    offset_weight: float = Field(
+        0.01, ge=0, description="Weight of the offsets' absolute error in pixels; that of the centres is fixed."
     )
 
     @model_validator(mode="after")

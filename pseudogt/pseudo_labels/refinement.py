@@ -128,9 +128,7 @@ class CleaningSteps:
     box_prior : bool
         Ignore thing pixels outside the boxes of their class.
     fill_below : float
-        A box whose class covers less than this share of it is filled; 0 = never.
-    fill_keeps_things : bool
-        Filling a box spares the pixels of other things.
+        A box whose class covers less than this share of it is filled, other things spared; 0 = never.
     """
 
     min_confidence: float
@@ -138,7 +136,6 @@ class CleaningSteps:
     keep_unsure_things: bool
     box_prior: bool
     fill_below: float
-    fill_keeps_things: bool
 
 
 def clean_label(
@@ -195,7 +192,6 @@ def clean_label(
             weak.box_classes,
             weak.box_iscrowd,
             threshold=steps.fill_below,
-            keep_things=steps.fill_keeps_things,
             stuff_ids=classes.stuff_ids.tolist(),
             whole_box=True,
         )

@@ -15,6 +15,9 @@ from pseudogt.reporting.review_queue import Suspect
 
 GAP_PX = 6
 
+PICTURE_WIDTH_PX = 560
+"""Width of a picture of the page."""
+
 # A literal, not a file of its own: the digest that decides what reruns is taken from Python sources.
 PAGE = """<!doctype html>
 <html lang="en">

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.jtsm.model import JtsmArchitecture, JtsmModel
+from models.jtsm.network import SEMANTIC_CHANNELS
 from models.jtsm.samples import MiningAugmentation, MiningImage
 from models.jtsm.step import MiningStep
 from models.jtsm.training import (
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings.fill(
             JtsmArchitecture,
             mask_channels=settings.mask_channels if settings.masks else 0,
-            semantic_channels=settings.semantic_channels if settings.semantic else 0,
+            semantic_channels=SEMANTIC_CHANNELS if settings.semantic else 0,
             decoder_channels=int(settings.decoder),
         ),
         init=settings.init,
@@ -58,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings=resolved,
     )
     # Half of the memory is for images, half for masks of GrabCut.
-    evidence = make_evidence(samples, settings.fill(EvidencePlan, cache_gb=settings.cache_gb / 2))
+    evidence = make_evidence(
+        samples, settings.fill(EvidencePlan, cache_gb=settings.cache_gb / 2, workers=settings.torch_threads)
+    )
     weights = [arguments.weights] if arguments.weights else []
     inputs = [*arguments.shards, *arguments.weak_labels, *arguments.proposals, *weights]
     checkpoint = name_checkpoint(arguments.scratch, __spec__.name, resolved, inputs)

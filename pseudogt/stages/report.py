@@ -188,7 +188,7 @@ class Examples:
                     continue
                 small = resize_to_width(panoptic_id, width)
                 present.update(classes.category_to_train[np.unique(small) // INSTANCE_DIVISOR].tolist())
-                row.append(draw_panoptic(image, small, classes, opacity=self.settings.opacity))
+                row.append(draw_panoptic(image, small, classes))
             rows.append(row)
         legend = draw_legend(classes, sorted(i for i in present if i < len(classes)), (len(filled) + 1) * (width + 4))
         split = split_of_shard(self.shard.name)

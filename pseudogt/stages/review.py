@@ -28,7 +28,7 @@ from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.files.scores import ScoreFile
 from pseudogt.files.tables import write_table
 from pseudogt.reporting.overlays import draw_panoptic
-from pseudogt.reporting.review_page import draw_suspects, render_queue
+from pseudogt.reporting.review_page import PICTURE_WIDTH_PX, draw_suspects, render_queue
 from pseudogt.reporting.review_queue import (
     IMAGE_COLUMNS,
     SEGMENT_COLUMNS,
@@ -133,7 +133,7 @@ def merge_queue(
                 folders[image_id],
                 suspects[image_id],
                 shard.classes,
-                section.picture_width_px,
+                PICTURE_WIDTH_PX,
             )
         page = render_queue(rows[: section.images], [suspects[i] for i in head], len(priority))
         (folder / "index.html").write_text(page, encoding="utf-8")

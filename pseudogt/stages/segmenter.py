@@ -119,7 +119,7 @@ def train_segmenter(
         description=f"{out.parent.name}/{out.name}",
     )
     if is_main_process():
-        fixed_loss = measure_fixed_loss(model.network, samples, compute_losses, settings.fixed_images)
+        fixed_loss = measure_fixed_loss(model.network, samples, compute_losses)
         facts = {**facts, "linked": False, **record, "fixed_loss": fixed_loss, "images": len(samples)}
         write_training(out, model, facts, checkpoint)
 

@@ -113,7 +113,7 @@ def request_training_memory_mb(settings: TrainingSettings, images: int, pixels: 
     The images it keeps, one copy per process, and on the CPU what a step needs.
     """
     needed = images * pixels * CACHED_BYTES_PER_PIXEL / 1e6
-    cache = min(1000 * settings.cache_gb, needed) * max(gpus, 1)  # type: ignore[attr-defined]
+    cache = min(1000 * settings.cache_gb, needed) * max(gpus, 1)
     if gpus:
         return _round_up((GPU_HOST_MB * gpus + cache) * 2 ** (attempt - 1), 1000)
     per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)

@@ -23,7 +23,6 @@ TINY = {
     "crop_height_px": 64,
     "crop_width_px": 64,
     "torch_threads": 1,
-    "fixed_images": 2,
     "device": "cpu",
 }
 

@@ -35,7 +35,6 @@ TINY = {
     "batch_size": 2,
     "neck_widths": [16, 16],
     "mask_channels": 8,
-    "semantic_channels": 8,
     "mask_evidence": "segments",
     "max_proposals": 30,
     "short_sides_px": [64],

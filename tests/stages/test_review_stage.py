@@ -40,7 +40,7 @@ def run(dataset, *, full=True, **settings):
     files |= {"--box-masks": "masks", "--out": "reviewed.json"} | ({"--full-labels": "full"} if full else {})
     main(["shard", *(text for k, v in files.items() for text in (k, str(dataset / v)))])
     files = {"--shards": "shard.json", "--reviewed": "reviewed.json", "--labels": "found", "--out": "queue"}
-    options = ["--settings", json.dumps({"picture_width_px": 120} | settings)]
+    options = ["--settings", json.dumps(settings)]
     main(["merge", *(text for k, v in files.items() for text in (k, str(dataset / v))), *options])
     return dataset / "queue"
 
@@ -75,7 +75,7 @@ def test_each_mask_is_listed_with_its_signals(dataset):
 def test_page_shows_the_head_of_the_queue(dataset):
     queue = run(dataset, images=2)
     assert sorted(p.name for p in (queue / "pictures").iterdir()) == ["0001.jpg", "0002.jpg"]
-    assert read_image(queue / "pictures" / "0001.jpg").shape == (80, 246, 3)
+    assert read_image(queue / "pictures" / "0001.jpg").shape == (373, 1126, 3)
     page = (queue / "index.html").read_text()
     assert page.count("<section>") == 2 and "The 2 of 3 images" in page
     assert "pictures/0002.jpg" in page and "no pixels" in page

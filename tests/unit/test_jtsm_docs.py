@@ -8,22 +8,21 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
-from pseudogt.config.mined import MinedSettings
-from pseudogt.config.mining import MiningSettings
+from pseudogt.config.run import RunConfig
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("voc2012-jtsm", "voc2012-jtsm-r50", "voc2012-jtsm-r101", "voc2007-jtsm", "coco-jtsm")
-SECTIONS = {"mining": MiningSettings, "mined": MinedSettings}
+SECTIONS = ("mining", "mined")
 
 
 def read_setting(name: str, key: str) -> Any:
-    """Value of a key in a config file, else the default of its section, else that of config.yaml."""
+    """Value that a setting has with a config file."""
     section, field = key.split(".")
-    overrides = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())[section]
-    if section in SECTIONS:
-        return SECTIONS[section](**overrides).model_dump(mode="json")[field]
-    return {**yaml.safe_load((ROOT / "config.yaml").read_text())[section], **overrides}[field]
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(config, yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text()))
+    return RunConfig.model_validate(config | {"data_root": "somewhere"}).model_dump(mode="json")[section][field]
 
 
 def read_cell(cell: str) -> Any:

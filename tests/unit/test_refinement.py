@@ -27,7 +27,6 @@ PLAIN = CleaningSteps(
     keep_unsure_things=True,
     box_prior=False,
     fill_below=0,
-    fill_keeps_things=True,
 )
 
 

@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pseudogt.config.dataset import DatasetSettings
-from pseudogt.config.run import RunConfig
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 AFTER_BOX_MASKS = {
@@ -111,7 +108,7 @@ def test_comments_rerun_nothing(workspace):
 
 
 def test_setting_reruns_its_stage_and_what_follows(workspace):
-    jobs = workspace.planned_jobs("--config", "report={opacity: 0.5}")
+    jobs = workspace.planned_jobs("--config", "report={panel_width_px: 80}")
     assert set(jobs) == {"report", "all"}
 
 
@@ -125,6 +122,7 @@ def test_setting_reruns_its_stage_and_what_follows(workspace):
         (["dataset={format: folder}", "data_root=/nowhere"], "data_root /nowhere: no such folder"),
         (["name=../elsewhere"], "name: String should match pattern"),
         (["images=/nowhere"], "images=/nowhere: no such folder"),
+        (["labels={instances: ignore}"], "labels.instances: this setting is called labels.overlap now (got 'ignore')"),
     ],
 )
 def test_bad_config_stops_before_the_graph(fresh, arguments, message):
@@ -136,34 +134,14 @@ def test_bad_config_stops_before_the_graph(fresh, arguments, message):
     assert not (fresh.folder / "results").exists()
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_configs_are_valid_and_keep_no_class_of_the_default(path):
-    """As Snakemake merges them: deeply into the embedded default."""
-    default = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-    override = yaml.safe_load(path.read_text())
-    merged = RunConfig.model_validate(_merge(default, override) | {"data_root": "somewhere"})
-    own = DatasetSettings.model_validate(override.get("dataset", default["dataset"]))
-    assert merged.dataset.classes == own.classes
-
-
-def _merge(base, override):
-    merged = dict(base)
-    for key, value in override.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def test_embedded_default_shows_every_setting_at_its_default():
-    """`config.yaml` is the reference: what it left out a reader could not find, and no value stands in two places."""
-    written = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-    run = RunConfig.model_validate(written).model_dump(mode="json")
-    bare = RunConfig.model_validate({"name": "streets", "dataset": written["dataset"]}).model_dump(mode="json")
-    assert run == bare
-    assert set(run) - set(written) == {"images", "model", "predict_to"}
-    for section, values in run.items():
-        if isinstance(values, dict):
-            assert set(values) == set(written[section]), section
+def test_duplicate_key_stops_before_the_graph(fresh, tmp_path):
+    """Snakemake by itself takes the last one."""
+    path = tmp_path / "twice.yaml"
+    path.write_text("rounds:\n  max: 1\n  min: 1\n  max: 2\n")
+    done = fresh.snakemake("--dry-run", "--configfile", str(path))
+    assert done.returncode != 0
+    assert f"{path}: rounds.max is in line 2 and again in line 4; remove one of them" in done.stdout + done.stderr
+    assert not (fresh.folder / "results").exists()
 
 
 def test_conda_environment_equals_the_package():

@@ -1,0 +1,31 @@
+"""Section ``augmentation``: random changes of training images. Every training inherits from it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pseudogt.config.base import Section
+
+
+class AppearanceSettings(Section):
+    """What all trainings inherit."""
+
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of a mirror image; 0 if sides matter.")
+    colour: float = Field(
+        0.3, ge=0, lt=1, description="Largest change of brightness, contrast (not in mining) and saturation."
+    )
+
+
+class AugmentationSettings(AppearanceSettings):
+    """Random changes of training images.
+
+    The trainings inherit these settings (mining: flip and colour only). A training overrides one by a value in its
+    own section; to inherit, leave the setting out there: null is no value.
+    """
+
+    crop_height_px: int = Field(
+        128, ge=32, multiple_of=32, description="Height of the training crops in pixels, after scaling."
+    )
+    crop_width_px: int = Field(
+        256, ge=32, multiple_of=32, description="Width of the training crops in pixels, after scaling."
+    )

@@ -1,0 +1,82 @@
+"""What every stage is given is what it was given before sections inherited from one another."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from models.classifier import apply
+from models.jtsm import network
+from models.segmenter import training
+from pseudogt.box_masks.grabcut import segment_by_grabcut
+from pseudogt.config.inheritance import SHARED
+from pseudogt.config.moved import REMOVED, RENAMED
+from pseudogt.config.run import RunConfig
+from pseudogt.pseudo_labels.cleaning import fill_low_coverage
+from pseudogt.reporting.overlays import draw_panoptic
+from pseudogt.reporting.review_page import PICTURE_WIDTH_PX
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+BEFORE: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("resolved_before.json").read_text())
+"""Resolved settings by dotted name: all of ``config.yaml``, and of each file of ``configs/`` what differs from these.
+
+Names are old ones where they have changed, the class table is a digest. Whoever changes a default on purpose changes
+it here, too.
+"""
+
+
+def get_default(function: Any, parameter: str) -> Any:
+    return inspect.signature(function).parameters[parameter].default
+
+
+CONSTANTS = {
+    "box_masks.seed": get_default(segment_by_grabcut, "seed"),
+    "cams.region_min_area_px": apply.MIN_CAM_REGION_PX,
+    "classifier.region_weight": 1,  # the loss is taken as it is
+    "labels.fill_keeps_things": get_default(fill_low_coverage, "keep_things"),
+    "labels.merge_box_masks": True,  # rounds.box_mask_rounds alone decides
+    "mining.semantic_channels": network.SEMANTIC_CHANNELS,
+    "mining.workers": 2,  # that many as mining.torch_threads: see below
+    "report.opacity": get_default(draw_panoptic, "opacity"),
+    "review.picture_width_px": PICTURE_WIDTH_PX,
+    "segmenter.centre_weight": training.CENTRE_WEIGHT,
+    "segmenter.fixed_images": training.FIXED_IMAGES,
+}
+"""What removed settings are in the code now."""
+
+
+def resolve_file(name: str) -> dict[str, Any]:
+    """Settings by dotted name, as Snakemake merges the file into the embedded default."""
+    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    if name != "config":
+        update_config(config, yaml.safe_load((REPOSITORY / "configs" / f"{name}.yaml").read_text()))
+    return flatten(RunConfig.model_validate(config | {"data_root": "somewhere"}).model_dump(mode="json"))
+
+
+def flatten(config: dict[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in config.items():
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
+    classes = json.dumps(flat["dataset.classes"], sort_keys=True).encode()
+    return flat | {"dataset.classes": hashlib.sha256(classes).hexdigest()[:16]}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_settings_are_those_of_before(name):
+    before = BEFORE["config"] | BEFORE[name]
+    now = {key: value for key, value in resolve_file(name).items() if key.partition(".")[0] not in SHARED}
+    assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}
+    assert {key: before[key] for key in REMOVED} == CONSTANTS
+    assert now["mining.torch_threads"] == before["mining.workers"]
+
+
+def test_every_config_is_compared():
+    assert {path.stem for path in (REPOSITORY / "configs").glob("*.yaml")} == set(BEFORE) - {"config"}
