@@ -24,7 +24,6 @@ from measurement import REPOSITORY, print_table, write_figures
 FIRST_PARTY = ("pseudogt", "models")
 
 LAYERS = (
-    ("pseudogt.registry",),
     ("pseudogt.classes", "pseudogt.boxes", "pseudogt.maps", "pseudogt.files", "pseudogt.metrics"),
     ("pseudogt.config",),
     ("pseudogt.weak_labels",),

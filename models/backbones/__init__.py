@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pseudogt.registry import Registry
+from pseudogt.config.registry import Registry
 
 BACKBONES = Registry("models.backbones.names", "backbone")
 BACKBONE_NAMES = BACKBONES.names

@@ -106,7 +106,7 @@ def list_mining_samples(weak_labels: Sequence[ImageWeakLabels], kind: str) -> li
     return [(number, crop) for number, weak in enumerate(weak_labels) for crop in range(len(weak.crops_xyxy))]
 
 
-def prepare_sample(
+def prepare_mining_sample(
     image: NDArray[np.uint8],
     proposals: Proposals,
     weak: ImageWeakLabels,

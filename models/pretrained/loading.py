@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pseudogt.box_masks.scene import LoadSegmenter, PrepareScene, SegmenterOptions
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
+from pseudogt.config.registry import Registry
 from pseudogt.proposals.contours import (
     FindContours,
     add_local_contours,
@@ -23,7 +24,6 @@ from pseudogt.proposals.contours import (
 from pseudogt.proposals.engine import EnginePlan, make_engine
 from pseudogt.proposals.generation import ImageSegments
 from pseudogt.proposals.ranking import read_ranker
-from pseudogt.registry import Registry
 from pseudogt.workflow import weights
 
 BOX_SEGMENTERS = Registry("models.pretrained.box_segmenters", "box segmenter")

@@ -10,8 +10,8 @@ from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, S
 from pseudogt.annotations.tables import read_tags
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
+from pseudogt.config.registry import Registry
 from pseudogt.files.index import ImageRecord
-from pseudogt.registry import Registry
 
 __all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert_annotations", "read_annotations"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from pseudogt.registry import list_entries
+from pseudogt.config.registry import list_entries
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -29,7 +29,7 @@ class Section(BaseModel):
 
 
 def listed_in(table: str) -> AfterValidator:
-    """Let a field hold a name of a table of :mod:`pseudogt.registry`."""
+    """Let a field hold a name of a table of :mod:`pseudogt.config.registry`."""
 
     def check(name: str) -> str:
         names = list_entries(table)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.registry import Registry
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.datasets.streets.names import list_street_ids
-from pseudogt.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np

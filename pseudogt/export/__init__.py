@@ -9,6 +9,6 @@
     The labels in a folder of that format, see :class:`pseudogt.export.segments.LabelSet`.
 """
 
-from pseudogt.registry import Registry
+from pseudogt.config.registry import Registry
 
 FORMATS = Registry("pseudogt.export.formats", "export format")

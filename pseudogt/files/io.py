@@ -40,6 +40,15 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def link_atomically(source: Path | str, path: Path | str) -> None:
+    """Make ``path`` a hard-linked copy of a file or a folder."""
+    with replace_atomically(path) as temporary:
+        if Path(source).is_dir():
+            shutil.copytree(source, temporary, copy_function=os.link)
+        else:
+            os.link(source, temporary)
+
+
 def read_json(path: Path | str) -> Any:
     """Parsed JSON; ``ValueError`` naming the file if it is missing, broken or differs from its checksum."""
     path = Path(path)

@@ -1,25 +1,40 @@
-"""The rule that ends the rounds, and the hard links that stand in for rounds after the end."""
+"""The rule that ends the rounds, and how long the last model was trained."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from pseudogt.config.rounds import RoundsSettings
-from pseudogt.files.io import replace_atomically
+
+@dataclass(frozen=True)
+class StopRule:
+    """When rounds end.
+
+    Attributes
+    ----------
+    max, min : int
+        Rounds at most and at least.
+    min_improvement : float
+        Share by which the loss must fall for a round to count as an improvement.
+    patience : int
+        Rounds in a row without an improvement after which no other follows.
+    """
+
+    max: int
+    min: int
+    min_improvement: float
+    patience: int
 
 
-def is_worth_another_round(fixed_losses: Sequence[float], settings: RoundsSettings) -> bool:
+def is_worth_another_round(fixed_losses: Sequence[float], rule: StopRule) -> bool:
     """Whether a round after the given ones is expected to help.
 
     Parameters
     ----------
     fixed_losses : sequence of float
         Loss of each trained round on the fixed, un-augmented training subset, first round first.
-    settings : RoundsSettings
+    rule : StopRule
 
     Returns
     -------
@@ -32,13 +47,12 @@ def is_worth_another_round(fixed_losses: Sequence[float], settings: RoundsSettin
     The paper repeats "until the training loss stops falling" (Li et al., ECCV 2018, section 4.3).
     """
     done = len(fixed_losses)
-    if done >= settings.max:
+    if done >= rule.max:
         return False
-    if done < settings.min or done <= settings.patience:
+    if done < rule.min or done <= rule.patience:
         return True
     return any(
-        fixed_losses[i] < min(fixed_losses[:i]) * (1 - settings.min_improvement)
-        for i in range(done - settings.patience, done)
+        fixed_losses[i] < min(fixed_losses[:i]) * (1 - rule.min_improvement) for i in range(done - rule.patience, done)
     )
 
 
@@ -49,12 +63,3 @@ def count_steps(records: Sequence[Mapping[str, Any]], *, init: str) -> int:
     """
     trained = [int(record["steps"]) for record in records if not record["linked"]]
     return sum(trained) if init == "previous" else trained[-1]
-
-
-def link_previous(previous: Path | str, path: Path | str) -> None:
-    """Make ``path`` a hard-linked copy of the file or folder of the round before; atomic."""
-    with replace_atomically(path) as temporary:
-        if Path(previous).is_dir():
-            shutil.copytree(previous, temporary, copy_function=os.link)
-        else:
-            os.link(previous, temporary)

@@ -19,9 +19,9 @@ from models.training import TrainingPlan, is_main_process, train, write_training
 from models.training_set import TrainingSet
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
-from pseudogt.files.io import read_json, write_json
+from pseudogt.files.io import link_atomically, read_json, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
-from pseudogt.pseudo_labels.rounds import is_worth_another_round, link_previous
+from pseudogt.pseudo_labels.rounds import StopRule, is_worth_another_round
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_checkpoint
 from pseudogt.workflow.stage import Shard
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_settings(SegmenterSettings, arguments.settings)
 
     losses = [read_json(path)["fixed_loss"] for path in arguments.earlier_records]
-    if losses and not is_worth_another_round(losses, rounds):
+    if losses and not is_worth_another_round(losses, rounds.fill(StopRule)):
         if is_main_process():
             link_round(arguments.earlier_records[-1].parent, arguments.out, arguments.round)
         return
@@ -68,7 +68,7 @@ def segmenter_parser(description: str | None) -> argparse.ArgumentParser:
 def link_round(previous: Path, out: Path, number: int) -> None:
     """Let a round after the stop share the model of the round before."""
     print(f"round {number}: the loss has stopped falling; linked to {previous}")
-    link_previous(previous / "model.pt", out / "model.pt")
+    link_atomically(previous / "model.pt", out / "model.pt")
     write_json(out / "record.json", {**read_json(previous / "record.json"), "round": number, "linked": True})
 
 

@@ -15,13 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pseudogt.registry import ROOT, Registry, find_source, list_entries
+from pseudogt.config.registry import ROOT, Registry, find_source, list_entries
 
 FIRST_PARTY = ("pseudogt", "models")
 
 
 Selection = Mapping[str, Sequence[str]]
-"""Table of :mod:`pseudogt.registry` -> names of the entries that are used; of other tables all are."""
+"""Table of :mod:`pseudogt.config.registry` -> names of the entries that are used; of other tables all are."""
 
 
 def compute_code_digest(module: str, selection: Selection | None = None) -> str:

@@ -13,8 +13,7 @@ from tqdm import tqdm
 from pseudogt.classes import ClassTable
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shard
-from pseudogt.files.io import read_json
-from pseudogt.pseudo_labels.rounds import link_previous
+from pseudogt.files.io import link_atomically, read_json
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 
 
@@ -190,5 +189,5 @@ def link_if_stopped(record: Path | None, previous: Sequence[Path], outputs: Sequ
     if record is None or not read_json(record)["linked"]:
         return False
     for source, target in zip(previous, outputs, strict=True):
-        link_previous(source, target)
+        link_atomically(source, target)
     return True

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pseudogt import registry
+from pseudogt.config import registry
 from pseudogt.workflow import provenance
 
 
@@ -60,9 +60,10 @@ def reader(package):
     (package / "red.py").write_text("from pseudogt.core import f\n\n\ndef read():\n    return f(1)\n")
     (package / "blue.py").write_text("colour = 1\n")
     (package / "reader.py").write_text(
-        'from pseudogt.registry import Registry\n\nFORMATS = Registry("pseudogt.formats", "format")\n'
+        'from pseudogt.config.registry import Registry\n\nFORMATS = Registry("pseudogt.formats", "format")\n'
     )
-    (package / "registry.py").write_text("class Registry: ...\n")
+    (package / "config").mkdir()
+    (package / "config" / "registry.py").write_text("class Registry: ...\n")
     return package
 
 
@@ -76,7 +77,7 @@ def digest_each(names):
         ("red.py", "f(1)", "f(2)", {"red"}),
         ("core.py", "x + 1", "x + 2", {"red"}),
         ("blue.py", "1", "2", {"blue"}),
-        ("registry.py", "...", "pass", {"red", "blue"}),
+        ("config/registry.py", "...", "pass", {"red", "blue"}),
     ],
 )
 def test_an_edited_entry_changes_what_uses_it_only(reader, file, old, new, changed):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.config.rounds import RoundsSettings
-from pseudogt.pseudo_labels.rounds import is_worth_another_round, link_previous
+from pseudogt.files.io import link_atomically
+from pseudogt.pseudo_labels.rounds import StopRule, is_worth_another_round
 
 
 @pytest.mark.parametrize(
@@ -19,18 +20,21 @@ from pseudogt.pseudo_labels.rounds import is_worth_another_round, link_previous
     ],
 )
 def test_stop_rule(losses, expected):
-    assert is_worth_another_round(losses, RoundsSettings(max=5, patience=1, min_improvement=0.01)) is expected
+    assert (
+        is_worth_another_round(losses, RoundsSettings(max=5, patience=1, min_improvement=0.01).fill(StopRule))
+        is expected
+    )
 
 
 def test_patience_counts_rounds_in_a_row():
     settings = RoundsSettings(max=9, patience=2, min_improvement=0.0)
-    assert is_worth_another_round([1.0, 1.1], settings)
-    assert not is_worth_another_round([1.0, 1.1, 1.2], settings)
-    assert is_worth_another_round([1.0, 1.1, 0.9, 1.0], settings)
+    assert is_worth_another_round([1.0, 1.1], settings.fill(StopRule))
+    assert not is_worth_another_round([1.0, 1.1, 1.2], settings.fill(StopRule))
+    assert is_worth_another_round([1.0, 1.1, 0.9, 1.0], settings.fill(StopRule))
 
 
 def test_minimum_wins_over_the_loss():
-    assert is_worth_another_round([1.0, 2.0], RoundsSettings(max=5, min=3))
+    assert is_worth_another_round([1.0, 2.0], RoundsSettings(max=5, min=3).fill(StopRule))
 
 
 def test_min_above_max_is_an_error():
@@ -41,7 +45,7 @@ def test_min_above_max_is_an_error():
 def test_links_share_their_bytes(tmp_path):
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "a.png").write_bytes(b"x")
-    link_previous(tmp_path / "0", tmp_path / "1")
+    link_atomically(tmp_path / "0", tmp_path / "1")
     assert (tmp_path / "1" / "a.png").samefile(tmp_path / "0" / "a.png")
-    link_previous(tmp_path / "1" / "a.png", tmp_path / "file")
+    link_atomically(tmp_path / "1" / "a.png", tmp_path / "file")
     assert (tmp_path / "file").samefile(tmp_path / "0" / "a.png")
