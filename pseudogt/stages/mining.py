@@ -15,7 +15,7 @@ from models.jtsm.training import (
     list_mining_samples,
     make_evidence,
     measure_presence,
-    prepare_sample,
+    prepare_mining_sample,
 )
 from models.training import TrainingPlan, is_main_process, train, write_training
 from models.training_set import TrainingSet
@@ -93,7 +93,7 @@ def read_mining_samples(shard: Shard, proposals: Sequence[Path], settings: Minin
         image = shard[position]
         file = files[image.image_id]
         found, name = file.read(image.image_id), f"{file.path}: image {image.image_id!r}"
-        return prepare_sample(image.read(), found, image.weak, crop, shard.classes, name=name)
+        return prepare_mining_sample(image.read(), found, image.weak, crop, shard.classes, name=name)
 
     return TrainingSet(len(samples), prepare, cache_gb=settings.cache_gb / 2)
 
