@@ -12,7 +12,7 @@ from snakemake.utils import update_config
 
 from pseudogt.config.run import RunConfig
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = ("voc2012-jtsm", "voc2012-jtsm-r50", "voc2012-jtsm-r101", "voc2007-jtsm", "coco-jtsm")
 SECTIONS = ("mining", "mined")
 

@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 from models.jtsm.moi_pool import moi_pool, pool_by_crops, scale_pooled
 from pseudogt.proposals.members import Members
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def to_tensors(dense):
