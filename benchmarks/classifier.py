@@ -77,7 +77,7 @@ def measure(run: Path, shards: list[str], settings: dict, seconds: float, out: P
     scores = out / "scores.json"
     files = ["--ground-truth", *(run / "ground_truth" / s for s in shards)]
     files += ["--cams", *(out / "cams" / f"{s}.h5" for s in shards), "--out", scores]
-    evaluation.main(["--subject", "cams", *map(str, files)])
+    evaluation.main(["score", "--subject", "cams", *map(str, files)])
     cam = read_json(scores)
     return {
         "seconds": record["seconds"],

@@ -169,7 +169,7 @@ def score_baseline(run: Run, name: str, predict: Predict, split: str = "val") ->
     out = run.results / "evaluation" / f"{name}.json"
     truth = [str(run.results / "ground_truth" / shard) for shard in run.shards(split)]
     files = ["--ground-truth", *truth, "--labels", *map(str, folders), "--out", str(out)]
-    evaluation.main(["--subject", name, *files])
+    evaluation.main(["score", "--subject", name, *files])
     scores = read_json(out)
     return {f"{score}_{name}": scores[score] for score in SCORES}
 

@@ -291,7 +291,7 @@ def link_shards(source: Path, target: Path, count: int) -> None:
 def run_evaluation(folder: Path) -> tuple[float, float | None]:
     """Seconds and peak memory in MB of the stage in a process of its own; its start does not count."""
     shards = {kind: [str(path) for path in sorted((folder / kind).iterdir())] for kind in ("truth", "predicted")}
-    arguments = ["--subject", "made", "--ground-truth", *shards["truth"], "--labels", *shards["predicted"]]
+    arguments = ["score", "--subject", "made", "--ground-truth", *shards["truth"], "--labels", *shards["predicted"]]
     arguments += ["--out", str(folder / "scores.json")]
     command = [sys.executable, "-c", TIMED_EVALUATION, *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)

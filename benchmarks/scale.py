@@ -332,7 +332,7 @@ def list_whole_jobs(folder: Path, results: Path) -> dict[str, list[str]]:
     train = [*shards("shards", "index"), *shards("weak-labels", "weak_labels")]
     rounds = json.dumps(SETTINGS["rounds"])
     commands = {
-        "weak_labels": [*shards("merge", "weak_labels"), *out("weak_labels.json"), "--settings", "{}"],
+        "weak_labels": ["merge", *shards("weak-labels", "weak_labels"), *out("weak_labels.json")],
         "classifier": [*train, *training("classifier")],
         "segmenter": [
             *train,
@@ -344,11 +344,11 @@ def list_whole_jobs(folder: Path, results: Path) -> dict[str, list[str]]:
             *training("segmenter"),
         ],
         "evaluation": [
-            *("--subject", "labels-2", *shards("ground-truth", "ground_truth"), *shards("labels", "labels/2")),
+            *("score", "--subject", "labels-2", *shards("ground-truth", "ground_truth"), *shards("labels", "labels/2")),
             *out("labels-2.json"),
         ],
         "evaluation_model": [
-            *("--subject", "model-1", "--scored", *shards("ground-truth", "ground_truth", "val")),
+            *("score", "--subject", "model-1", "--scored", *shards("ground-truth", "ground_truth", "val")),
             *(*shards("labels", "predictions/1", "val"), *out("model-1.json")),
         ],
         "report": [

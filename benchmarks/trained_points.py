@@ -93,7 +93,7 @@ def train_and_score(
         predictions.main([*paths, "--settings", prediction_settings])
     truth = [str(path) for path in run.list_files("ground_truth", "val")]
     scored = ["--labels", *map(str, predicted), "--scored", "--out", str(folder / "scores.json")]
-    evaluation.main(["--subject", "model", "--ground-truth", *truth, *scored])
+    evaluation.main(["score", "--subject", "model", "--ground-truth", *truth, *scored])
     scores = read_json(folder / "scores.json")
     return {name: scores[name] for name in SCORES}
 

@@ -4,9 +4,9 @@ if CONFIG.annotations.given:
 
     rule annotations:
         input:
-            shards=for_train("index/{shard}.json"),
+            shards=PLAN.list_train("index/{shard}.json"),
         output:
-            weak_labels=[GIVEN_WEAK_LABELS.replace("{shard}", shard) for shard in TRAIN_SHARDS],
+            weak_labels=expand(GIVEN_WEAK_LABELS, shard=PLAN.train_shards),
         log:
             f"{LOGS}/annotations.log",
         benchmark:
@@ -15,15 +15,15 @@ if CONFIG.annotations.given:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=grow(4000),
-            runtime=grow(60),
+            mem_mb=limit_memory("annotations", PLAN.image_count),
+            runtime=limit_time("annotations", PLAN.image_count),
         params:
-            shards=lambda wildcards, input: list_files("shards", input.shards),
-            data_root=DATA_ROOT,
+            shards=lambda wildcards, input: pass_files("shards", input.shards),
+            data_root=PLAN.data_root,
             folder=lambda wildcards, output: os.path.dirname(output.weak_labels[0]),
-            content=describe_annotations(),
-            settings=settings("annotations"),
-            code=code("annotations"),
+            content=GIVEN.annotations,
+            settings=dump_settings("annotations"),
+            code=digest_code("annotations"),
         message:
             "annotations: weak labels from the files that were given"
         shell:

@@ -11,11 +11,11 @@ if CONFIG.dataset.format == "streets":
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=memory("streets"),
-            runtime=minutes("streets", ALL_IMAGES),
+            mem_mb=limit_memory("streets"),
+            runtime=limit_time("streets", PLAN.image_count),
         params:
-            settings=settings("streets"),
-            code=code("streets"),
+            settings=dump_settings("streets"),
+            code=digest_code("streets"),
         message:
             "streets: draw the embedded street scenes"
         shell:
@@ -39,14 +39,14 @@ rule index_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=memory("index"),
-        runtime=minutes("index"),
+        mem_mb=limit_memory("index"),
+        runtime=limit_time("index"),
     params:
         data_root=get_data_root,
         split=lambda wildcards: split_of_shard(wildcards.shard),
         image_ids=lambda wildcards: json.dumps(SHARDS[wildcards.shard]),
-        settings=settings("dataset"),
-        code=code("index"),
+        settings=dump_settings("dataset"),
+        code=digest_code("index"),
     message:
         "index: read every image of {wildcards.shard} once"
     shell:
@@ -73,12 +73,12 @@ rule ground_truth_shard:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("ground_truth"),
-        runtime=minutes("ground_truth"),
+        mem_mb=limit_memory("ground_truth"),
+        runtime=limit_time("ground_truth"),
     params:
-        data_root=DATA_ROOT,
-        settings=settings("dataset"),
-        code=code("ground_truth"),
+        data_root=PLAN.data_root,
+        settings=dump_settings("dataset"),
+        code=digest_code("ground_truth"),
     message:
         "ground_truth: {wildcards.shard}"
     shell:
@@ -88,10 +88,10 @@ rule ground_truth_shard:
 
 rule ground_truth:
     input:
-        for_train("ground_truth/{shard}") + for_val("ground_truth/{shard}"),
+        PLAN.list_all("ground_truth/{shard}"),
 
 
-if not WEAK_LABELS_GIVEN:
+if not PLAN.has_given_weak_labels:
 
     rule weak_labels_shard:
         input:
@@ -107,21 +107,21 @@ if not WEAK_LABELS_GIVEN:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=memory("weak_labels"),
-            runtime=minutes("weak_labels"),
+            mem_mb=limit_memory("weak_labels"),
+            runtime=limit_time("weak_labels"),
         params:
-            settings=settings("weak_labels"),
-            code=code("weak_labels"),
+            settings=dump_settings("weak_labels"),
+            code=digest_code("weak_labels"),
         message:
             "weak_labels: {wildcards.shard}"
         shell:
-            "python -m pseudogt.stages.weak_labels --shard {input.shard:q} --ground-truth {input.ground_truth:q} "
+            "python -m pseudogt.stages.weak_labels derive --shard {input.shard:q} --ground-truth {input.ground_truth:q} "
             "--out {output.weak_labels:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule weak_labels:
     input:
-        weak_labels=for_train("weak_labels/{shard}.json"),
+        weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
     output:
         weak_labels=f"{RESULTS}/weak_labels.json",
     log:
@@ -132,17 +132,15 @@ rule weak_labels:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("weak_labels", ALL_IMAGES),
-        runtime=minutes("weak_labels", ALL_IMAGES),
+        mem_mb=limit_memory("weak_labels", PLAN.image_count),
+        runtime=limit_time("weak_labels", PLAN.image_count),
     params:
-        weak_labels=lambda wildcards, input: list_files("merge", input.weak_labels),
-        settings=settings("weak_labels"),
-        code=code("weak_labels"),
+        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
+        code=digest_code("weak_labels"),
     message:
         "weak_labels: all training images in one file"
     shell:
-        "python -m pseudogt.stages.weak_labels {params.weak_labels} --out {output.weak_labels:q} "
-        "--settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.weak_labels merge {params.weak_labels} --out {output.weak_labels:q} 2> {log:q}"
 
 
 rule check:

@@ -1,7 +1,11 @@
+# The part of section `export` that decides what is in a set.
+EXPORT_SETTINGS = CONFIG.export.model_dump_json(exclude={"formats", "source", "round", "split"})
+
+
 rule export_shard:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
-        labels=get_export_labels,
+        labels=lambda wildcards: PLAN.find_exported(wildcards.subject, wildcards.shard),
         only=CONFIG.export.only or [],
     output:
         folder=temp(directory(f"{RESULTS}/export_shards/{{subject}}/{{format}}/{{shard}}")),
@@ -9,15 +13,17 @@ rule export_shard:
         f"{LOGS}/export/{{subject}}/{{format}}/{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/export/{{subject}}/{{format}}/{{shard}}.tsv"
+    wildcard_constraints:
+        subject=EXPORT_PATTERN,
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("export"),
-        runtime=minutes("export"),
+        mem_mb=limit_memory("export"),
+        runtime=limit_time("export"),
     params:
-        settings=export_settings(),
-        code=code("export"),
+        settings=EXPORT_SETTINGS,
+        code=lambda wildcards: digest_code("export", export_format=wildcards.format),
     message:
         "export: {wildcards.subject} as {wildcards.format}, {wildcards.shard}"
     shell:
@@ -27,9 +33,9 @@ rule export_shard:
 
 rule export_set:
     input:
-        shards=lambda wildcards: for_subject("index/{shard}.json", wildcards.subject),
-        parts=lambda wildcards: for_subject(
-            f"export_shards/{wildcards.subject}/{wildcards.format}/{{shard}}", wildcards.subject
+        shards=lambda wildcards: PLAN.list_exported(wildcards.subject, "index/{shard}.json"),
+        parts=lambda wildcards: PLAN.list_exported(
+            wildcards.subject, f"export_shards/{wildcards.subject}/{wildcards.format}/{{shard}}"
         ),
     output:
         folder=directory(f"{RESULTS}/export/{{subject}}/{{format}}"),
@@ -37,18 +43,20 @@ rule export_set:
         f"{LOGS}/export/{{subject}}/{{format}}.log",
     benchmark:
         f"{BENCHMARKS}/export/{{subject}}/{{format}}.tsv"
+    wildcard_constraints:
+        subject=EXPORT_PATTERN,
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("export", ALL_IMAGES),
-        runtime=minutes("export", ALL_IMAGES),
+        mem_mb=limit_memory("export", PLAN.image_count),
+        runtime=limit_time("export", PLAN.image_count),
     params:
-        shards=lambda wildcards, input: list_files("shards", input.shards),
-        parts=lambda wildcards, input: list_files("parts", input.parts),
-        provenance=describe_provenance,
-        settings=export_settings(),
-        code=code("export"),
+        shards=lambda wildcards, input: pass_files("shards", input.shards),
+        parts=lambda wildcards, input: pass_files("parts", input.parts),
+        provenance=lambda wildcards: json.dumps(PLAN.describe_provenance(wildcards.subject), sort_keys=True),
+        settings=EXPORT_SETTINGS,
+        code=lambda wildcards: digest_code("export", export_format=wildcards.format),
     message:
         "export: {wildcards.subject} as {wildcards.format}"
     shell:
@@ -59,4 +67,4 @@ rule export_set:
 
 rule export:
     input:
-        [f"{RESULTS}/export/{EXPORT_SUBJECT}/{format}" for format in CONFIG.export.formats],
+        [f"{RESULTS}/export/{PLAN.export_subject}/{format}" for format in CONFIG.export.formats],

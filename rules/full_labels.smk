@@ -1,13 +1,13 @@
 # Images with full labels: these labels enter training as they are, and their weak labels follow from them.
-if HAS_FULL_LABELS:
+if PLAN.has_full_labels:
 
     rule full_labels_shard:
         input:
             shard=f"{RESULTS}/index/{{shard}}.json",
             # Told from strangers by them; their content does not matter.
-            all_shards=ancient(for_train("index/{shard}.json") + for_val("index/{shard}.json")),
+            all_shards=ancient(PLAN.list_all("index/{shard}.json")),
             weak_labels=GIVEN_WEAK_LABELS,
-            ground_truth=get_listed_ground_truth,
+            ground_truth=lambda wildcards: PLAN.find_listed_truth(wildcards.shard),
         output:
             folder=directory(f"{RESULTS}/full_labels/{{shard}}"),
             weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
@@ -19,16 +19,16 @@ if HAS_FULL_LABELS:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=memory("ground_truth"),
-            runtime=minutes("ground_truth"),
+            mem_mb=limit_memory("ground_truth"),
+            runtime=limit_time("ground_truth"),
         params:
-            all_shards=lambda wildcards, input: list_files("all-shards", input.all_shards),
-            ground_truth=lambda wildcards, input: flag("ground-truth", input.ground_truth),
-            listed=lambda wildcards: flag("listed", list_full_ids(wildcards.shard)),
-            content=describe_full_labels,
-            settings=settings("full_labels"),
-            weak_settings=settings("weak_labels"),
-            code=code("full_labels"),
+            all_shards=lambda wildcards, input: pass_files("all-shards", input.all_shards),
+            ground_truth=lambda wildcards, input: pass_files_if_any("ground-truth", input.ground_truth),
+            listed=lambda wildcards: pass_files_if_any("listed", PLAN.list_full_ids(wildcards.shard)),
+            content=lambda wildcards: GIVEN.digest_full_labels(SHARDS[wildcards.shard]),
+            settings=dump_settings("full_labels"),
+            weak_settings=dump_settings("weak_labels"),
+            code=digest_code("full_labels"),
         message:
             "full_labels: {wildcards.shard}"
         shell:
@@ -40,4 +40,4 @@ if HAS_FULL_LABELS:
 
 rule full_labels:
     input:
-        for_train("full_labels/{shard}") if HAS_FULL_LABELS else [],
+        PLAN.list_train("full_labels/{shard}") if PLAN.has_full_labels else [],

@@ -1,14 +1,14 @@
 # Tags and proposals in, labels of round 0 out: what `method: jtsm` has in place of CAMs and box masks.
 rule mining:
     input:
-        shards=for_train("index/{shard}.json"),
-        weak_labels=for_train("weak_labels/{shard}.json"),
-        proposals=for_train("proposals/{shard}.h5"),
-        weights=get_mining_weights(),
+        shards=PLAN.list_train("index/{shard}.json"),
+        weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
+        proposals=PLAN.list_train("proposals/{shard}.h5"),
+        weights=PLAN.find_mining_weights(),
         # Weak labels that were given are of training images only.
-        val_shards=[] if WEAK_LABELS_GIVEN else for_val("index/{shard}.json"),
-        val_weak_labels=[] if WEAK_LABELS_GIVEN else for_val("weak_labels/{shard}.json"),
-        val_proposals=[] if WEAK_LABELS_GIVEN else for_val("proposals/{shard}.h5"),
+        val_shards=PLAN.list_measured_val("index/{shard}.json"),
+        val_weak_labels=PLAN.list_measured_val("weak_labels/{shard}.json"),
+        val_proposals=PLAN.list_measured_val("proposals/{shard}.h5"),
     output:
         model=f"{RESULTS}/mining/model.pt",
         record=f"{RESULTS}/mining/record.json",
@@ -20,23 +20,23 @@ rule mining:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(12000),
-        runtime=grow(1440),
+        mem_mb=limit_training_memory("mining"),
+        runtime=limit_training_time("mining"),
         gpu=CONFIG.gpus,
     params:
-        shards=lambda wildcards, input: list_files("shards", input.shards),
-        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
-        proposals=lambda wildcards, input: list_files("proposals", input.proposals),
+        shards=lambda wildcards, input: pass_files("shards", input.shards),
+        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
+        proposals=lambda wildcards, input: pass_files("proposals", input.proposals),
         launcher=LAUNCHER,
-        weights=lambda wildcards, input: flag("weights", input.weights),
+        weights=lambda wildcards, input: pass_files_if_any("weights", input.weights),
         val=lambda wildcards, input: " ".join(
-            flag(f"val-{name}", input[f"val_{name.replace('-', '_')}"])
+            pass_files_if_any(f"val-{name}", input[f"val_{name.replace('-', '_')}"])
             for name in ("shards", "weak-labels", "proposals")
         ),
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/mining",
-        settings=settings("mining"),
-        code=code("mining"),
+        settings=dump_settings("mining"),
+        code=digest_code("mining"),
     message:
         "mining: learn from tags which proposals are what"
     shell:
@@ -64,12 +64,12 @@ rule mined_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(6000),
-        runtime=grow(120),
+        mem_mb=limit_memory("mined"),
+        runtime=limit_time("mined"),
         gpu=min(CONFIG.gpus, 1),
     params:
-        settings=settings("mined"),
-        code=code("mined"),
+        settings=dump_settings("mined"),
+        code=digest_code("mined"),
     message:
         "mined: {wildcards.shard}"
     shell:
@@ -96,12 +96,12 @@ rule mined_val_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=grow(6000),
-        runtime=grow(120),
+        mem_mb=limit_memory("mined"),
+        runtime=limit_time("mined"),
         gpu=min(CONFIG.gpus, 1),
     params:
-        settings=settings("mined"),
-        code=code("mined"),
+        settings=dump_settings("mined"),
+        code=digest_code("mined"),
     message:
         "mined: {wildcards.shard}"
     shell:
@@ -111,5 +111,5 @@ rule mined_val_shard:
 
 rule mined:
     input:
-        for_train("mined/{shard}"),
-        for_val("mined/{shard}"),
+        PLAN.list_train("mined/{shard}"),
+        PLAN.list_val("mined/{shard}"),

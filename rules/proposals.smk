@@ -11,12 +11,12 @@ rule proposals_shard:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("proposals"),
-        runtime=minutes("proposals"),
+        mem_mb=limit_memory("proposals"),
+        runtime=limit_time("proposals"),
     params:
-        settings=settings("proposals"),
-        code=code("proposals"),
-        weights=weights("proposals"),
+        settings=dump_settings("proposals"),
+        code=digest_code("proposals"),
+        weights=GIVEN.weights["proposals"],
     message:
         "proposals: {wildcards.shard}"
     shell:
@@ -26,4 +26,4 @@ rule proposals_shard:
 
 rule proposals:
     input:
-        for_train("proposals/{shard}.h5"),
+        PLAN.list_train("proposals/{shard}.h5"),

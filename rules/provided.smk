@@ -15,13 +15,13 @@ if CONFIG.provided.weak_labels:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=memory("weak_labels"),
-            runtime=minutes("weak_labels"),
+            mem_mb=limit_memory("weak_labels"),
+            runtime=limit_time("weak_labels"),
         params:
-            may_miss="--may-miss" if HAS_FULL_LABELS else "",
-            content=lambda wildcards: digest([PROVIDED_WEAK_LABELS.get(i) for i in SHARDS[wildcards.shard]]),
-            settings=provided("weak_labels"),
-            code=code("provided"),
+            may_miss="--may-miss" if PLAN.has_full_labels else "",
+            content=lambda wildcards: GIVEN.digest_weak_labels(SHARDS[wildcards.shard]),
+            settings=dump_provided("weak_labels"),
+            code=digest_code("provided"),
         message:
             "weak_labels: {wildcards.shard}, provided"
         shell:
@@ -45,11 +45,11 @@ if CONFIG.provided.cams:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=memory("cams"),
-            runtime=minutes("cams"),
+            mem_mb=limit_memory("cams"),
+            runtime=limit_time("cams"),
         params:
-            settings=provided("cams"),
-            code=code("provided"),
+            settings=dump_provided("cams"),
+            code=digest_code("provided"),
         message:
             "cams: {wildcards.shard}, provided"
         shell:
@@ -73,11 +73,11 @@ if CONFIG.provided.box_masks:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=memory("box_masks"),
-            runtime=minutes("box_masks"),
+            mem_mb=limit_memory("box_masks"),
+            runtime=limit_time("box_masks"),
         params:
-            settings=provided("box_masks"),
-            code=code("provided"),
+            settings=dump_provided("box_masks"),
+            code=digest_code("provided"),
         message:
             "box_masks: {wildcards.shard}, provided"
         shell:

@@ -1,10 +1,10 @@
 rule classifier:
     input:
-        shards=for_train("index/{shard}.json"),
-        weak_labels=for_train("weak_labels/{shard}.json"),
+        shards=PLAN.list_train("index/{shard}.json"),
+        weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         # Weak labels that were given are of training images only.
-        val_shards=[] if WEAK_LABELS_GIVEN else for_val("index/{shard}.json"),
-        val_weak_labels=[] if WEAK_LABELS_GIVEN else for_val("weak_labels/{shard}.json"),
+        val_shards=PLAN.list_measured_val("index/{shard}.json"),
+        val_weak_labels=PLAN.list_measured_val("weak_labels/{shard}.json"),
     output:
         model=f"{RESULTS}/classifier/model.pt",
         record=f"{RESULTS}/classifier/record.json",
@@ -16,19 +16,19 @@ rule classifier:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=training_memory("classifier"),
-        runtime=training_minutes("classifier"),
+        mem_mb=limit_training_memory("classifier"),
+        runtime=limit_training_time("classifier"),
         gpu=CONFIG.gpus,
     params:
-        shards=lambda wildcards, input: list_files("shards", input.shards),
-        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
+        shards=lambda wildcards, input: pass_files("shards", input.shards),
+        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/classifier",
-        val=lambda wildcards, input: flag("val-shards", input.val_shards)
+        val=lambda wildcards, input: pass_files_if_any("val-shards", input.val_shards)
         + " "
-        + flag("val-weak-labels", input.val_weak_labels),
-        settings=settings("classifier"),
-        code=code("classifier"),
+        + pass_files_if_any("val-weak-labels", input.val_weak_labels),
+        settings=dump_settings("classifier"),
+        code=digest_code("classifier"),
     message:
         "classifier: learn which class is where from tags"
     shell:
@@ -44,7 +44,7 @@ if not CONFIG.provided.cams:
             weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
             model=rules.classifier.output.model,
         output:
-            scores=passing(f"{RESULTS}/cams/{{shard}}.h5"),
+            scores=remove_after_use(f"{RESULTS}/cams/{{shard}}.h5"),
         log:
             f"{LOGS}/cams/{{shard}}.log",
         benchmark:
@@ -53,12 +53,12 @@ if not CONFIG.provided.cams:
             "../envs/pseudogt.yaml"
         threads: CONFIG.threads
         resources:
-            mem_mb=memory("cams"),
-            runtime=minutes("cams"),
+            mem_mb=limit_memory("cams"),
+            runtime=limit_time("cams"),
             gpu=min(CONFIG.gpus, 1),
         params:
-            settings=settings("cams"),
-            code=code("cams"),
+            settings=dump_settings("cams"),
+            code=digest_code("cams"),
         message:
             "cams: {wildcards.shard}"
         shell:
@@ -68,7 +68,7 @@ if not CONFIG.provided.cams:
 
 rule cams:
     input:
-        for_train("cams/{shard}.h5"),
+        PLAN.list_train("cams/{shard}.h5"),
 
 
 if not CONFIG.provided.box_masks:
@@ -77,8 +77,8 @@ if not CONFIG.provided.box_masks:
         input:
             shard=f"{RESULTS}/index/{{shard}}.json",
             weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
-            proposals=get_box_proposals,
-            cams=get_box_cams,
+            proposals=lambda wildcards: PLAN.find_box_proposals(wildcards.shard),
+            cams=lambda wildcards: PLAN.find_box_cams(wildcards.shard),
         output:
             folder=directory(f"{RESULTS}/box_masks/{{shard}}"),
         log:
@@ -89,14 +89,14 @@ if not CONFIG.provided.box_masks:
             "../envs/pseudogt.yaml"
         threads: 1
         resources:
-            mem_mb=memory("box_masks"),
-            runtime=minutes("box_masks"),
+            mem_mb=limit_memory("box_masks"),
+            runtime=limit_time("box_masks"),
         params:
-            proposals=lambda wildcards, input: flag("proposals", input.proposals),
-            cams=lambda wildcards, input: flag("cams", input.cams),
-            settings=settings("box_masks"),
-            code=code("box_masks"),
-            weights=weights("box_masks"),
+            proposals=lambda wildcards, input: pass_files_if_any("proposals", input.proposals),
+            cams=lambda wildcards, input: pass_files_if_any("cams", input.cams),
+            settings=dump_settings("box_masks"),
+            code=digest_code("box_masks"),
+            weights=GIVEN.weights["box_masks"],
         message:
             "box_masks: {wildcards.shard}"
         shell:
@@ -106,20 +106,22 @@ if not CONFIG.provided.box_masks:
 
 rule box_masks:
     input:
-        for_train("box_masks/{shard}"),
+        PLAN.list_train("box_masks/{shard}"),
 
 
 rule labels_shard:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
-        scores=get_scores,
-        first_scores=get_first_scores,
-        box_masks=get_box_masks,
-        instances=get_instances,
-        full_labels=get_full_labels,
-        record=get_previous_record,
-        previous=get_previous("labels/{round}/{shard}"),
+        scores=lambda wildcards: PLAN.find_scores(int(wildcards.round), wildcards.shard),
+        first_scores=lambda wildcards: PLAN.find_mixed_scores(int(wildcards.round), wildcards.shard),
+        box_masks=lambda wildcards: PLAN.find_box_masks(int(wildcards.round), wildcards.shard),
+        instances=lambda wildcards: PLAN.find_instances(int(wildcards.round), wildcards.shard),
+        full_labels=lambda wildcards: PLAN.find_full_labels(wildcards.shard),
+        record=lambda wildcards: PLAN.find_previous("segmenter/{round}/record.json", int(wildcards.round)),
+        previous=lambda wildcards: PLAN.find_previous(
+            "labels/{round}/{shard}", int(wildcards.round), wildcards.shard
+        ),
     output:
         folder=directory(f"{RESULTS}/labels/{{round}}/{{shard}}"),
     log:
@@ -130,18 +132,18 @@ rule labels_shard:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=memory("labels"),
-        runtime=minutes("labels"),
+        mem_mb=limit_memory("labels"),
+        runtime=limit_time("labels"),
     params:
-        first_scores=lambda wildcards, input: flag("first-scores", input.first_scores),
-        box_masks=lambda wildcards, input: flag("box-masks", input.box_masks),
-        instances=lambda wildcards, input: flag("instances", input.instances),
-        full_labels=lambda wildcards, input: flag("full-labels", input.full_labels),
+        first_scores=lambda wildcards, input: pass_files_if_any("first-scores", input.first_scores),
+        box_masks=lambda wildcards, input: pass_files_if_any("box-masks", input.box_masks),
+        instances=lambda wildcards, input: pass_files_if_any("instances", input.instances),
+        full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
         previous=lambda wildcards, input: " ".join(
-            [flag("record", input.record), flag("previous", input.previous)]
+            [pass_files_if_any("record", input.record), pass_files_if_any("previous", input.previous)]
         ),
-        settings=settings("labels"),
-        code=code("labels"),
+        settings=dump_settings("labels"),
+        code=digest_code("labels"),
     message:
         "labels: round {wildcards.round}, {wildcards.shard}"
     shell:
@@ -152,4 +154,4 @@ rule labels_shard:
 
 rule labels:
     input:
-        for_train(f"labels/{CONFIG.rounds.max}/{{shard}}"),
+        PLAN.list_train(f"labels/{PLAN.label_rounds}/{{shard}}"),

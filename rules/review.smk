@@ -2,10 +2,10 @@ rule review_shard:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
-        labels=f"{RESULTS}/labels/{REVIEW_ROUND}/{{shard}}",
-        scores=get_review_scores,
-        box_masks=f"{RESULTS}/box_masks/{{shard}}" if CONFIG.method == "wsps" else [],
-        full_labels=get_full_labels,
+        labels=f"{RESULTS}/labels/{PLAN.review_round}/{{shard}}",
+        scores=lambda wildcards: PLAN.find_review_scores(wildcards.shard),
+        box_masks=f"{RESULTS}/box_masks/{{shard}}" if PLAN.uses_boxes else [],
+        full_labels=lambda wildcards: PLAN.find_full_labels(wildcards.shard),
     output:
         reviewed=f"{RESULTS}/reviewed/{{shard}}.json",
     log:
@@ -16,12 +16,12 @@ rule review_shard:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=grow(2000),
-        runtime=grow(30),
+        mem_mb=limit_memory("review"),
+        runtime=limit_time("review"),
     params:
-        box_masks=lambda wildcards, input: flag("box-masks", input.box_masks),
-        full_labels=lambda wildcards, input: flag("full-labels", input.full_labels),
-        code=code("review"),
+        box_masks=lambda wildcards, input: pass_files_if_any("box-masks", input.box_masks),
+        full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
+        code=digest_code("review"),
     message:
         "review: {wildcards.shard}"
     shell:
@@ -32,9 +32,9 @@ rule review_shard:
 
 rule review:
     input:
-        shards=for_train("index/{shard}.json"),
-        reviewed=for_train("reviewed/{shard}.json"),
-        labels=for_train(f"labels/{REVIEW_ROUND}/{{shard}}"),
+        shards=PLAN.list_train("index/{shard}.json"),
+        reviewed=PLAN.list_train("reviewed/{shard}.json"),
+        labels=PLAN.list_train(f"labels/{PLAN.review_round}/{{shard}}"),
     output:
         folder=directory(f"{RESULTS}/review"),
     log:
@@ -45,14 +45,14 @@ rule review:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        mem_mb=grow(2000),
-        runtime=grow(30),
+        mem_mb=limit_memory("review", PLAN.image_count),
+        runtime=limit_time("review", PLAN.image_count),
     params:
-        shards=lambda wildcards, input: list_files("shards", input.shards),
-        reviewed=lambda wildcards, input: list_files("reviewed", input.reviewed),
-        labels=lambda wildcards, input: list_files("labels", input.labels),
-        settings=settings("review"),
-        code=code("review"),
+        shards=lambda wildcards, input: pass_files("shards", input.shards),
+        reviewed=lambda wildcards, input: pass_files("reviewed", input.reviewed),
+        labels=lambda wildcards, input: pass_files("labels", input.labels),
+        settings=dump_settings("review"),
+        code=digest_code("review"),
     message:
         "review: what a person should look at first"
     shell:

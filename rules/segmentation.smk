@@ -1,10 +1,10 @@
 rule segmenter_round:
     input:
-        shards=for_train("index/{shard}.json"),
-        weak_labels=for_train("weak_labels/{shard}.json"),
-        labels=for_train("labels/{round}/{shard}"),
-        init=get_initial_model,
-        earlier=get_earlier_records,
+        shards=PLAN.list_train("index/{shard}.json"),
+        weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
+        labels=PLAN.list_train("labels/{round}/{shard}"),
+        init=lambda wildcards: PLAN.find_initial_model(int(wildcards.round)),
+        earlier=lambda wildcards: PLAN.list_records(int(wildcards.round)),
     output:
         model=f"{RESULTS}/segmenter/{{round}}/model.pt",
         record=f"{RESULTS}/segmenter/{{round}}/record.json",
@@ -16,21 +16,21 @@ rule segmenter_round:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=training_memory("segmenter"),
-        runtime=training_minutes("segmenter"),
+        mem_mb=limit_training_memory("segmenter"),
+        runtime=limit_training_time("segmenter"),
         gpu=CONFIG.gpus,
     params:
-        shards=lambda wildcards, input: list_files("shards", input.shards),
-        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
-        labels=lambda wildcards, input: list_files("labels", input.labels),
+        shards=lambda wildcards, input: pass_files("shards", input.shards),
+        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
+        labels=lambda wildcards, input: pass_files("labels", input.labels),
         launcher=LAUNCHER,
-        init=lambda wildcards, input: flag("init", input.init),
-        earlier=lambda wildcards, input: flag("earlier-records", input.earlier),
+        init=lambda wildcards, input: pass_files_if_any("init", input.init),
+        earlier=lambda wildcards, input: pass_files_if_any("earlier-records", input.earlier),
         out=subpath(output.model, parent=True),
         scratch=lambda wildcards: f"{RESULTS}/scratch/segmenter-{wildcards.round}",
-        rounds=round_settings,
-        settings=settings("segmenter"),
-        code=code("segmenter"),
+        rounds=lambda wildcards: json.dumps(PLAN.describe_rounds(int(wildcards.round)), sort_keys=True),
+        settings=dump_settings("segmenter"),
+        code=digest_code("segmenter"),
     message:
         f"segmenter: train round {{wildcards.round}} of at most {CONFIG.rounds.max}, counted from 0"
     shell:
@@ -42,7 +42,7 @@ rule segmenter_round:
 
 rule segmenter:
     input:
-        f"{RESULTS}/segmenter/{LAST_ROUND}/model.pt",
+        f"{RESULTS}/segmenter/{PLAN.last_round}/model.pt",
 
 
 rule predictions_shard:
@@ -51,11 +51,15 @@ rule predictions_shard:
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
         model=f"{RESULTS}/segmenter/{{round}}/model.pt",
         record=f"{RESULTS}/segmenter/{{round}}/record.json",
-        previous=get_previous("predictions/{round}/{shard}"),
-        previous_scores=get_previous("predictions/{round}/{shard}.h5"),
+        previous=lambda wildcards: PLAN.find_previous(
+            "predictions/{round}/{shard}", int(wildcards.round), wildcards.shard
+        ),
+        previous_scores=lambda wildcards: PLAN.find_previous(
+            "predictions/{round}/{shard}.h5", int(wildcards.round), wildcards.shard
+        ),
     output:
-        folder=passing(directory(f"{RESULTS}/predictions/{{round}}/{{shard}}")),
-        scores=passing(f"{RESULTS}/predictions/{{round}}/{{shard}}.h5"),
+        folder=remove_after_use(directory(f"{RESULTS}/predictions/{{round}}/{{shard}}")),
+        scores=remove_after_use(f"{RESULTS}/predictions/{{round}}/{{shard}}.h5"),
     log:
         f"{LOGS}/predictions/{{round}}/{{shard}}.log",
     benchmark:
@@ -66,13 +70,15 @@ rule predictions_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=memory("predictions"),
-        runtime=minutes("predictions"),
+        mem_mb=limit_memory("predictions"),
+        runtime=limit_time("predictions"),
         gpu=min(CONFIG.gpus, 1),
     params:
-        previous=lambda wildcards, input: flag("previous", [*input.previous, *input.previous_scores]),
-        settings=settings("predictions"),
-        code=code("predictions"),
+        previous=lambda wildcards, input: pass_files_if_any(
+            "previous", [*input.previous, *input.previous_scores]
+        ),
+        settings=dump_settings("predictions"),
+        code=digest_code("predictions"),
     message:
         "predictions: round {wildcards.round}, {wildcards.shard}"
     shell:
@@ -87,7 +93,9 @@ rule predictions_val_shard:
         shard=f"{RESULTS}/index/{{shard}}.json",
         model=f"{RESULTS}/segmenter/{{round}}/model.pt",
         record=f"{RESULTS}/segmenter/{{round}}/record.json",
-        previous=get_previous("predictions/{round}/{shard}"),
+        previous=lambda wildcards: PLAN.find_previous(
+            "predictions/{round}/{shard}", int(wildcards.round), wildcards.shard
+        ),
     output:
         folder=directory(f"{RESULTS}/predictions/{{round}}/{{shard}}"),
     log:
@@ -100,13 +108,13 @@ rule predictions_val_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=memory("predictions"),
-        runtime=minutes("predictions"),
+        mem_mb=limit_memory("predictions"),
+        runtime=limit_time("predictions"),
         gpu=min(CONFIG.gpus, 1),
     params:
-        previous=lambda wildcards, input: flag("previous", input.previous),
-        settings=settings("predictions"),
-        code=code("predictions"),
+        previous=lambda wildcards, input: pass_files_if_any("previous", input.previous),
+        settings=dump_settings("predictions"),
+        code=digest_code("predictions"),
     message:
         "predictions: round {wildcards.round}, {wildcards.shard}"
     shell:
@@ -117,16 +125,16 @@ rule predictions_val_shard:
 
 rule predictions:
     input:
-        for_val(f"predictions/{LAST_ROUND}/{{shard}}"),
-        for_train(f"predictions/{LAST_ROUND}/{{shard}}"),
+        PLAN.list_val(f"predictions/{PLAN.last_round}/{{shard}}"),
+        PLAN.list_train(f"predictions/{PLAN.last_round}/{{shard}}"),
 
 
 rule reference:
     input:
-        shards=for_train("index/{shard}.json"),
-        weak_labels=for_train("weak_labels/{shard}.json"),
-        labels=for_train("ground_truth/{shard}"),
-        records=[f"{RESULTS}/segmenter/{r}/record.json" for r in range(CONFIG.rounds.max)],
+        shards=PLAN.list_train("index/{shard}.json"),
+        weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
+        labels=PLAN.list_train("ground_truth/{shard}"),
+        records=PLAN.list_records(CONFIG.rounds.max),
     output:
         model=f"{RESULTS}/reference/model.pt",
         record=f"{RESULTS}/reference/record.json",
@@ -138,19 +146,19 @@ rule reference:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=training_memory("segmenter"),
-        runtime=training_minutes("segmenter", CONFIG.rounds.max),
+        mem_mb=limit_training_memory("segmenter"),
+        runtime=limit_training_time("segmenter", CONFIG.rounds.max),
         gpu=CONFIG.gpus,
     params:
-        shards=lambda wildcards, input: list_files("shards", input.shards),
-        weak_labels=lambda wildcards, input: list_files("weak-labels", input.weak_labels),
-        labels=lambda wildcards, input: list_files("labels", input.labels),
+        shards=lambda wildcards, input: pass_files("shards", input.shards),
+        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
+        labels=lambda wildcards, input: pass_files("labels", input.labels),
         launcher=LAUNCHER,
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/reference",
         rounds=json.dumps({"init": CONFIG.rounds.init}),
-        settings=settings("segmenter"),
-        code=code("reference"),
+        settings=dump_settings("segmenter"),
+        code=digest_code("reference"),
     message:
         "reference: train the same network on full labels, as long as all rounds together"
     shell:
@@ -174,12 +182,12 @@ rule reference_predictions_shard:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     resources:
-        mem_mb=memory("predictions"),
-        runtime=minutes("predictions"),
+        mem_mb=limit_memory("predictions"),
+        runtime=limit_time("predictions"),
         gpu=min(CONFIG.gpus, 1),
     params:
-        settings=settings("predictions"),
-        code=code("predictions"),
+        settings=dump_settings("predictions"),
+        code=digest_code("predictions"),
     message:
         "reference_predictions: {wildcards.shard}"
     shell:

@@ -1,60 +1,60 @@
-"""Derive the weak labels of one shard from its ground truth, or merge those of all shards.
-
-python -m pseudogt.stages.weak_labels --shard S.json --ground-truth DIR --out F.json --settings JSON
-python -m pseudogt.stages.weak_labels --merge F1.json F2.json --out weak_labels.json
-"""
+"""Derive the weak labels of a shard from its ground truth, or merge those of all shards into one file."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from pseudogt.classes import ClassTable
 from pseudogt.config.weak_labels import WeakLabelsSettings
-from pseudogt.files.index import read_shard
 from pseudogt.files.labels import LabelFolder
 from pseudogt.weak_labels.from_masks import derive_weak_labels
 from pseudogt.weak_labels.gaps import find_gaps
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
-from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.workflow.cli import parse_settings, run_stage
+from pseudogt.workflow.stage import Shard
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write one weak-label file."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--shard", type=Path, help="index/<shard>.json")
-    parser.add_argument("--ground-truth", type=Path, help="label folder of the shard")
-    parser.add_argument("--merge", type=Path, nargs="+", metavar="F", help="weak-label files to merge instead")
-    parser.add_argument("--out", type=Path, required=True, help="weak-label file to write")
-    args = parser.parse_args(argv)
-    if args.merge:
-        images, classes = read_weak_labels(args.merge)
-        for gap in find_gaps(list(images.values()), classes) if images else []:
-            print(f"warning: {gap}", file=sys.stderr)
-        write_weak_labels(args.out, images.values(), classes)
-        return
-    if not (args.shard and args.ground_truth):
-        parser.error("give --shard and --ground-truth, or --merge")
-    settings = parse_settings(WeakLabelsSettings, args.settings)
-    derived, classes = derive_shard(args.shard, args.ground_truth, settings)
-    write_weak_labels(args.out, derived, classes)
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    derive = commands.add_parser("derive", help="weak labels of one shard")
+    derive.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
+    derive.add_argument("--ground-truth", type=Path, required=True, help="label folder of the shard")
+    derive.add_argument("--settings", required=True, help="the config section `weak_labels` as JSON")
+    merge = commands.add_parser("merge", help="one file of all shards")
+    merge.add_argument("--weak-labels", type=Path, nargs="+", required=True, help="files of all shards")
+    for command in (derive, merge):
+        command.add_argument("--out", type=Path, required=True, help="weak-label file to write")
+    arguments = parser.parse_args(argv)
+    if arguments.command == "merge":
+        merge_shards(arguments.weak_labels, arguments.out)
+    else:
+        settings = parse_settings(WeakLabelsSettings, arguments.settings)
+        derive_shard(arguments.shard, arguments.ground_truth, settings, arguments.out)
 
 
-def derive_shard(
-    shard: Path, ground_truth: Path, settings: WeakLabelsSettings
-) -> tuple[list[ImageWeakLabels], ClassTable]:
-    """Weak labels of all images of a shard, in its order."""
-    records, classes = read_shard(shard)
+def derive_shard(path: Path, ground_truth: Path, settings: WeakLabelsSettings, out: Path) -> None:
+    """Write the weak labels of all images of a shard, in its order."""
+    shard = Shard.open(path)
     labels = LabelFolder(ground_truth)
-    derived = []
-    for record in tqdm(records, desc=f"weak labels {shard.stem}", unit="image"):
-        crowd_ids = {s["id"] for s in labels.segments(record.image_id) if s["iscrowd"]}
-        panoptic_id = labels.read(record.image_id)
-        derived.append(derive_weak_labels(record.image_id, panoptic_id, crowd_ids, classes, settings))
-    return derived, classes
+    derived = [
+        derive_weak_labels(
+            image.image_id, labels.read(image.image_id), labels.crowd_ids(image.image_id), shard.classes, settings
+        )
+        for image in shard.images("weak labels")
+    ]
+    write_weak_labels(out, derived, shard.classes)
+
+
+def merge_shards(paths: Sequence[Path], out: Path) -> None:
+    """Write the weak labels of all shards into one file, and say what is odd about them."""
+    images, classes = read_weak_labels(paths)
+    for gap in find_gaps(list(images.values()), classes) if images else []:
+        print(f"warning: {gap}", file=sys.stderr)
+    write_weak_labels(out, images.values(), classes)
 
 
 if __name__ == "__main__":

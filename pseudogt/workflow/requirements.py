@@ -7,7 +7,7 @@ The table holds what the benchmark files of runs on images of 0.008 to 2.1 milli
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,8 @@ COSTS = {
     "box_masks": Costs(250, 300, 1.5, 0.1),
     "cams": Costs(1200, 1500, 1.0, 0.1),
     "mined": Costs(1500, 6000, 20.0, 0.5),
+    "annotations": Costs(1900, 50, 0.0, 0.02),
+    "review": Costs(700, 300, 0.3, 0.05),
     "labels": Costs(200, 300, 1.0, 0.05),
     "predictions": Costs(1200, 4000, 1.0, 0.1),
     "evaluation": Costs(150, 100, 0.2, 0.02),
@@ -81,7 +83,12 @@ COSTS = {
 }
 
 
-def request_memory_mb(stage: str, pixels: int, attempt: int, images: int = 0) -> int:
+def find_costs(stage: str, config: RunConfig) -> Costs:
+    """What a stage takes with the settings of a run."""
+    return COSTS[stage]
+
+
+def request_memory_mb(costs: Costs, pixels: int, attempt: int, images: int = 0) -> int:
     """Memory to ask for, in MB: images are worked on one by one, so that their size counts more than their number.
 
     Parameters
@@ -95,14 +102,12 @@ def request_memory_mb(stage: str, pixels: int, attempt: int, images: int = 0) ->
     images : int
         Of a job on all images, which keeps something of each.
     """
-    costs = COSTS[stage]
     needed = costs.mb + costs.mb_per_megapixel * pixels / 1e6 + MB_PER_THOUSAND_IMAGES * images / 1e3
     return _round_up(MEMORY_MARGIN * needed * 2 ** (attempt - 1), 250)
 
 
-def request_minutes(stage: str, pixels: int, images: int, attempt: int) -> int:
+def request_minutes(costs: Costs, pixels: int, images: int, attempt: int) -> int:
     """Minutes to ask for: a job on ``images`` images of ``pixels`` pixels."""
-    costs = COSTS[stage]
     seconds = images * (costs.seconds_per_image + costs.seconds_per_megapixel * pixels / 1e6)
     return _round_up((START_MIN + TIME_MARGIN * seconds / 60) * 2 ** (attempt - 1), 5)
 
@@ -132,7 +137,7 @@ def request_training_minutes(settings: TrainingSettings, rounds: int, gpus: int,
     return _round_up((2 * START_MIN + TIME_MARGIN * seconds / 60) * 2 ** (attempt - 1), 5)
 
 
-def measure_pixels(config: RunConfig, ids_by_split: dict[str, Sequence[str]], data_root: Path | str) -> int:
+def measure_pixels(config: RunConfig, ids_by_split: Mapping[str, Sequence[str]], data_root: Path | str) -> int:
     """Pixels of an image: the largest of three of the dataset, of which the headers alone are read.
 
     What can't be read counts as ``ASSUMED_PIXELS``; the stage that reads it says what is wrong.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 SHARD_IN_PATH = re.compile(r"(.*\b(?:train|val)-)(\d{4,})((?:\.\w+)?)")
@@ -87,6 +88,20 @@ def expand_paths(words: Iterable[str]) -> list[str]:
             before, first, last, after = found.groups()
             expanded.extend(f"{before}{number:04d}{after}" for number in range(int(first), int(last) + 1))
     return expanded
+
+
+def pass_files(name: str, files: str | Iterable[str]) -> str:
+    """Write ``--name FILE...`` for a shell command; files of consecutive shards are one word.
+
+    Linux takes no more than 128 kB in a command, which a few hundred shards would fill.
+    """
+    paths = [files] if isinstance(files, str) else list(files)
+    return f"--{name} {shlex.join(abbreviate_paths(paths))}"
+
+
+def pass_files_if_any(name: str, files: str | Sequence[str]) -> str:
+    """As :func:`pass_files`, or nothing if there are no files."""
+    return pass_files(name, files) if files else ""
 
 
 def _find_successor(path: str) -> str | None:

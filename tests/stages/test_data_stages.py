@@ -13,6 +13,7 @@ from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import ground_truth, index, streets, weak_labels
 from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.workflow.plan import record_shards
 from pseudogt.workflow.shards import plan_shards, split_of_shard
 
 
@@ -27,7 +28,7 @@ def run(tmp_path, folder_dataset, folder_settings):
         path = out / "index.json"
         previous = read_json(path)["shards"] if path.is_file() else None
         plan = plan_shards(previous, list_image_ids(folder_settings, folder_dataset), shard_size)
-        index.record_plan(path, plan, folder_settings, shard_size)
+        record_shards(path, plan, folder_settings, shard_size)
         for shard, image_ids in plan.items():
             to = ["--split", split_of_shard(shard), "--out", str(out / "index" / f"{shard}.json"), "--threads", "2"]
             index.main([*root, "--image-ids", json.dumps(image_ids), *to])
@@ -35,7 +36,7 @@ def run(tmp_path, folder_dataset, folder_settings):
             label_folder = str(out / "ground_truth" / shard.stem)
             ground_truth.main(["--shard", str(shard), *root, "--out", label_folder])
             target = ["--out", str(out / "weak_labels" / shard.name), "--settings", "{}"]
-            weak_labels.main(["--shard", str(shard), "--ground-truth", label_folder, *target])
+            weak_labels.main(["derive", "--shard", str(shard), "--ground-truth", label_folder, *target])
         return out
 
     return run_stages
@@ -43,7 +44,7 @@ def run(tmp_path, folder_dataset, folder_settings):
 
 def merge(out):
     files = [str(path) for path in sorted((out / "weak_labels").iterdir())]
-    weak_labels.main(["--merge", *files, "--out", str(out / "weak_labels.json"), "--settings", "{}"])
+    weak_labels.main(["merge", "--weak-labels", *files, "--out", str(out / "weak_labels.json")])
     return out / "weak_labels.json"
 
 

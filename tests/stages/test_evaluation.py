@@ -41,7 +41,7 @@ def truth(tmp_path):
 
 def run(tmp_path, truth, *arguments) -> dict:
     out = tmp_path / "out.json"
-    main(["--subject", "tested", "--ground-truth", *map(str, truth), *map(str, arguments), "--out", str(out)])
+    main(["score", "--subject", "tested", "--ground-truth", *map(str, truth), *map(str, arguments), "--out", str(out)])
     return read_json(out)
 
 
@@ -90,7 +90,7 @@ def test_cams_are_scored_without_instances(tmp_path, truth):
             label = np.searchsorted([7, 23, 26], panoptic_id // 1000).astype(np.uint8)
             label[-1] = IGNORE_LABEL
             writer.add(image_id, np.zeros((1, 2, 2)), np.array([0]), label, np.zeros_like(label))
-    result = run(tmp_path, truth, "--cams", tmp_path / "cams.h5")
+    result = run(tmp_path, truth, "--first-scores", tmp_path / "cams.h5")
     assert result["pq_th"] is None
     assert 0.9 < result["pq_st"] < 1
     assert result["coverage"] == pytest.approx(0.95)
@@ -164,7 +164,7 @@ def test_summary_from_the_files_of_a_run(tmp_path, truth):
     (tmp_path / "benchmarks" / "cams.tsv").write_text("s\n2\n")
     model, labels, out = (str(tmp_path / name) for name in ("model.json", "out.json", "summary.json"))
     records = [str(tmp_path / f"record-{i}.json") for i in (0, 1)]
-    arguments = ["--summary", "--dataset", "tiny", "--supervision", "boxes", "--label-scores", labels, labels]
+    arguments = ["summary", "--dataset", "tiny", "--supervision", "boxes", "--label-scores", labels, labels]
     arguments += ["--model-scores", model, model, "--records", *records, "--stage-scores", labels]
     arguments += ["--reference-scores", model, "--benchmarks", str(tmp_path / "benchmarks"), "--out", out]
     main(arguments)

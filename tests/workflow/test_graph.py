@@ -19,20 +19,17 @@ AFTER_BOX_MASKS = {
     "predictions_val_shard",
     "reference",
     "reference_predictions_shard",
-    "evaluation_box_masks",
-    "evaluation_labels",
-    "evaluation_model",
-    "evaluation_reference",
+    "evaluation_subject",
     "evaluation",
     "report",
     "all",
 }
 
-
-def edit(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
+RECORD_IMPORTS = """
+import atexit, sys
+from pathlib import Path
+atexit.register(lambda: Path({report!r}).write_text(chr(10).join(sys.modules)))
+"""
 
 
 def test_fresh_graph_has_a_known_number_of_jobs(fresh):
@@ -64,17 +61,22 @@ def test_replaced_weights_rerun_the_proposals(workspace):
 
 
 def test_missing_weights_stop_before_the_graph(fresh):
-    (fresh.folder / "models" / "contours.pt").unlink()
+    (fresh.folder / "models" / "pretrained" / "contours.pt").unlink()
     done = fresh.snakemake("--dry-run", "--config", "proposals={contours: learned}")
     assert done.returncode != 0
     assert "contours.pt: no such file; the settings in section proposals need it" in done.stdout + done.stderr
     fresh.planned_jobs("--config", "proposals={contours: gradient, ranking: rule}")
 
 
-def test_parsing_needs_no_torch(fresh, tmp_path):
-    for heavy in ("torch", "torchvision", "higra", "h5py", "skimage"):
-        (tmp_path / f"{heavy}.py").write_text("raise ImportError('not while the workflow is parsed')")
+def test_parsing_imports_nothing_heavy(fresh, tmp_path):
+    """Every job on a cluster parses the workflow, and torch alone takes three seconds."""
+    report = tmp_path / "imported.txt"
+    (tmp_path / "sitecustomize.py").write_text(RECORD_IMPORTS.format(report=str(report)))
     assert fresh.planned_jobs(env={"PYTHONPATH": str(tmp_path)})["classifier"] == 1
+    imported = set(report.read_text().split())
+    assert "pseudogt.workflow.plan" in imported
+    assert not {"torch", "torchvision", "cv2", "higra", "h5py", "numba", "scipy", "skimage"} & imported
+    assert not [name for name in imported if name.startswith(("pseudogt.stages", "models."))]
 
 
 def test_second_run_does_nothing(finished):
@@ -96,13 +98,13 @@ def test_touched_dataset_changes_nothing(workspace):
 
 
 def test_edit_of_a_core_module_reruns_its_dependents_only(workspace):
-    module = workspace.folder / "pseudogt" / "consensus.py"
+    module = workspace.folder / "pseudogt" / "box_masks" / "consensus.py"
     module.write_text(module.read_text() + "\n\nNEW = 1\n")
     assert set(workspace.planned_jobs()) == AFTER_BOX_MASKS
 
 
 def test_comments_rerun_nothing(workspace):
-    module = workspace.folder / "pseudogt" / "consensus.py"
+    module = workspace.folder / "pseudogt" / "box_masks" / "consensus.py"
     module.write_text(module.read_text() + "\n\n# A remark.\n")
     assert not workspace.planned_jobs()
 

@@ -19,10 +19,10 @@ SETUP = ("--configfile", str(TINY_JTSM), "--cores", "2")
 
 def test_mining_takes_the_place_of_cams_and_box_masks(fresh):
     jobs = fresh.planned_jobs(*SETUP)
-    assert not {"cams_shard", "box_masks_shard", "evaluation_cams", "evaluation_box_masks"} & set(jobs)
+    assert not {"cams_shard", "box_masks_shard"} & set(jobs)
     assert jobs["proposals_shard"] == jobs["ground_truth_shard"] == 2
     assert jobs["mined_shard"] == jobs["classifier"] == jobs["mining"] == jobs["mined_val_shard"] == 1
-    assert jobs["evaluation_mined"] == jobs["evaluation_mining"] == 1
+    assert jobs["evaluation_subject"] == 6  # mined, mining, labels of rounds 0 and 1, model, reference
     assert jobs["labels_shard"] == 2
     assert jobs["segmenter_round"] == jobs["reference"] == 1
 

@@ -27,7 +27,7 @@ SHARDS = 3
 TARGETS = ("--", "all", "export", "proposals", "weak_labels")
 
 RESULTS = {"evaluation": 1, "report": 1, "all": 1}
-REFERENCE = {"reference": 1, "reference_predictions_shard": 1, "evaluation_reference": 1}
+REFERENCE = {"reference": 1, "reference_predictions_shard": 1}
 EXPORT = {"export_shard": SHARDS, "export_set": 1, "export": 1}
 # All that follows from the trainings of segmenters, once the labels of round 0 are there.
 FROM_SEGMENTER = {
@@ -35,16 +35,17 @@ FROM_SEGMENTER = {
     "predictions_shard": ROUNDS * SHARDS,
     "predictions_val_shard": ROUNDS,
     "labels_shard": ROUNDS * SHARDS,
-    "evaluation_labels": ROUNDS,
-    "evaluation_model": ROUNDS,
+    # The reference, and model and labels of each round.
+    "evaluation_subject": 1 + 2 * ROUNDS,
     **REFERENCE,
     **EXPORT,
     **RESULTS,
 }
 # As above, and the labels of round 0.
-FROM_SCORES = {**FROM_SEGMENTER, "labels_shard": (ROUNDS + 1) * SHARDS, "evaluation_labels": ROUNDS + 1}
-FROM_CLASSIFIER = {**FROM_SCORES, "classifier": 1, "cams_shard": SHARDS, "evaluation_cams": 1}
-FROM_BOXES = {**FROM_CLASSIFIER, "evaluation_box_masks": 1}
+FROM_SCORES = {**FROM_SEGMENTER, "labels_shard": (ROUNDS + 1) * SHARDS, "evaluation_subject": 2 + 2 * ROUNDS}
+FROM_CAMS = {**FROM_SCORES, "cams_shard": SHARDS, "evaluation_subject": 3 + 2 * ROUNDS}
+FROM_CLASSIFIER = {**FROM_CAMS, "classifier": 1}
+FROM_BOXES = {**FROM_CLASSIFIER, "evaluation_subject": 4 + 2 * ROUNDS}
 
 # Stage word -> its rule, and whether it needs a training.
 STAGE_RULES = {
@@ -152,7 +153,7 @@ def test_stage_words_of_a_finished_run_have_nothing_to_do(made):
 
 def test_forced_stage_takes_what_follows_along(made):
     assert made.plan("-R", "classifier", *TARGETS) == FROM_CLASSIFIER
-    assert made.plan("-R", "evaluation_labels", *TARGETS) == {"evaluation_labels": ROUNDS + 1, **RESULTS}
+    assert made.plan("-R", "evaluation_subject", *TARGETS) == {"evaluation_subject": 4 + 2 * ROUNDS, **RESULTS}
 
 
 def test_forced_shard_is_one_job_and_what_learns_from_it(made):
@@ -164,19 +165,9 @@ def test_forced_shard_is_one_job_and_what_learns_from_it(made):
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (
-            {"evaluation": "{max_detections: 500}"},
-            {
-                "evaluation_cams": 1,
-                "evaluation_box_masks": 1,
-                "evaluation_labels": ROUNDS + 1,
-                "evaluation_model": ROUNDS,
-                "evaluation_reference": 1,
-                **RESULTS,
-            },
-        ),
+        ({"evaluation": "{max_detections: 500}"}, {"evaluation_subject": 4 + 2 * ROUNDS, **RESULTS}),
         ({"report": "{examples: 3}"}, {"report": 1, "all": 1}),
-        ({"cams": "{region_scale: 20.0}"}, {**FROM_SCORES, "cams_shard": SHARDS, "evaluation_cams": 1}),
+        ({"cams": "{region_scale: 20.0}"}, FROM_CAMS),
         ({"segmenter": "{seed: 1}"}, FROM_SEGMENTER),
         ({"classifier": "{seed: 1}"}, FROM_CLASSIFIER),
         ({"threads": "1", "gpus": "0"}, {}),
@@ -193,8 +184,7 @@ def test_more_rounds_add_rounds_only(made):
         "predictions_shard": SHARDS,
         "predictions_val_shard": 1,
         "labels_shard": SHARDS,
-        "evaluation_labels": 1,
-        "evaluation_model": 1,
+        "evaluation_subject": 3,
         **REFERENCE,
         **EXPORT,
         **RESULTS,

@@ -1,0 +1,180 @@
+"""Files that the configuration names: which are missing, and digests of those that Snakemake does not watch.
+
+Snakemake compares the times of input files. Where one file is an input of many jobs, or a folder of thousands, a digest
+of the part that matters is a parameter of the rule instead. Parsing imports this module, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pseudogt.config.annotations import NAME_FILES, AnnotationsSettings
+from pseudogt.config.full_labels import FullLabelsSettings
+from pseudogt.config.run import RunConfig
+from pseudogt.datasets import LAYOUTS
+from pseudogt.files.parsing import read_id_list
+from pseudogt.workflow.provenance import compute_image_digests, compute_input_digest
+from pseudogt.workflow.weights import list_weights
+
+
+@dataclass(frozen=True)
+class GivenFiles:
+    """Digests of the files that a configuration names.
+
+    Attributes
+    ----------
+    full_label_ids : frozenset of str
+        Images whose labels of the dataset are used.
+    full_label_files : tuple of Path
+        Files of the folder of full labels.
+    weak_labels : mapping
+        Digest of what the provided weak labels say of each image.
+    annotations : str
+        Digest of the files with boxes and tags.
+    weights : mapping
+        Digest of the weight files that a section's stage reads: a replaced file is a new result.
+    """
+
+    full_label_ids: frozenset[str] = frozenset()
+    full_label_files: tuple[Path, ...] = ()
+    weak_labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, config: RunConfig, data_root: str, shards: Mapping[str, Sequence[str]]) -> GivenFiles:
+        """Read what the configuration names.
+
+        Raises
+        ------
+        ValueError
+            If a file or folder is missing, or a list names an image that is not in training.
+        """
+        train_ids = {i for shard, image_ids in shards.items() if shard.startswith("train-") for i in image_ids}
+        settings = config.full_labels
+        listed = list_full_label_ids(settings, config.dataset.format, data_root)
+        unknown = sorted(listed - train_ids)
+        if unknown and shards:
+            raise ValueError(f"full_labels: {unknown[0]!r} is no training image of this dataset")
+        provided = config.provided
+        needed = {"proposals": config.proposals} | ({} if provided.box_masks else {"box_masks": config.box_masks})
+        return cls(
+            full_label_ids=frozenset(listed),
+            full_label_files=tuple(list_full_label_files(settings)),
+            weak_labels=digest_weak_labels(Path(provided.weak_labels)) if provided.weak_labels else {},
+            annotations=digest_annotations(config.annotations, data_root) if config.annotations.given else "",
+            weights={section: digest_weights(section, list_weights(values)) for section, values in needed.items()},
+        )
+
+    def digest_full_labels(self, image_ids: Iterable[str]) -> str:
+        """Digest of what the full labels of a shard are made from: a corrected file touches its own shard only."""
+        wanted = set(image_ids)
+        files = [
+            file
+            for file in self.full_label_files
+            if file.suffix in (".json", ".xml") or file.stem.partition("_gtFine")[0] in wanted
+        ]
+        return digest_times(files)
+
+    def digest_weak_labels(self, image_ids: Iterable[str]) -> str:
+        """Digest of what the provided weak labels say of a shard: an edited box touches its own shard only."""
+        return compute_input_digest([self.weak_labels.get(image_id) for image_id in image_ids], [])
+
+
+def list_full_label_ids(settings: FullLabelsSettings, dataset_format: str, data_root: str) -> set[str]:
+    """Images of the list and of the split whose labels of the dataset are used.
+
+    Raises
+    ------
+    ValueError
+        If a list can't be read.
+    """
+    try:
+        listed = read_id_list(Path(settings.images)) if settings.images else []
+        for part in settings.split.split("+") if settings.split else []:
+            listed += LAYOUTS.load(dataset_format).list_split(Path(data_root), part)
+    except ValueError as error:
+        raise ValueError(f"full_labels: {error}") from error
+    return set(listed)
+
+
+def list_full_label_files(settings: FullLabelsSettings) -> list[Path]:
+    """All files of the folder of full labels, if there is one."""
+    if not settings.folder:
+        return []
+    folder = Path(settings.folder)
+    if not folder.is_dir():
+        raise ValueError(f"full_labels.folder: {folder}: no such folder")
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def digest_annotations(settings: AnnotationsSettings, data_root: str) -> str:
+    """Digest of the names, sizes and times of the files with boxes and tags.
+
+    Raises
+    ------
+    ValueError
+        If one is missing.
+    """
+    named = [Path(data_root, path) for path in (settings.path, settings.names, settings.tags) if path]
+    for path in named:
+        if not path.exists():
+            raise ValueError(f"annotations: {path}: no such file or folder")
+    if settings.format == "yolo":
+        folders = [named[0], *named[0].resolve().parents[:2]]
+        named += [path for folder in folders for path in (folder / name for name in NAME_FILES) if path.is_file()]
+    files = [file for path in named for file in (path.rglob("*") if path.is_dir() else [path])]
+    return digest_times(file for file in files if file.is_file())
+
+
+def digest_weak_labels(path: Path) -> dict[str, str]:
+    """Digest of what a file of weak labels says of each image.
+
+    Raises
+    ------
+    ValueError
+        If it can't be read.
+    """
+    try:
+        return compute_image_digests(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"provided.weak_labels: {path}: not a COCO-style file ({error!r})") from error
+
+
+def digest_weights(section: str, paths: Sequence[Path]) -> str:
+    """Digest of weight files that a section of the configuration needs.
+
+    Raises
+    ------
+    ValueError
+        If one is missing.
+    """
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise ValueError(f"{missing[0]}: no such file; the settings in section {section} need it")
+    return compute_input_digest([], paths)
+
+
+def digest_predict_inputs(folder: Path, model: Path) -> str:
+    """Digest that tells one call of `predict` from another: images by name and size, the model by size and time.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder or model.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"images={folder}: no such folder")
+    if not model.is_file():
+        raise ValueError(f"model={model}: no such file; name one with --config model=FILE")
+    images = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
+    return compute_input_digest([images, model.stat().st_size, model.stat().st_mtime_ns], [])
+
+
+def digest_times(files: Iterable[Path]) -> str:
+    """Digest of the names, sizes and times of files."""
+    facts = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return compute_input_digest(sorted(facts), [])

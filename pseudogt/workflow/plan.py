@@ -1,0 +1,478 @@
+"""What a run makes and from what: the answers that the rules ask for while the workflow is parsed.
+
+Paths are relative to the working folder, with ``{shard}`` and ``{round}`` as in the rules. Parsing imports this module,
+so it imports nothing heavy, and it knows nothing of Snakemake.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pseudogt import __version__
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.inheritance import SHARED
+from pseudogt.config.registry import list_entries
+from pseudogt.config.run import RunConfig
+from pseudogt.datasets import class_table, list_image_ids
+from pseudogt.files.io import write_json
+from pseudogt.workflow.estimate import ASSUMED_PIXELS
+from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
+from pseudogt.workflow.requirements import measure_pixels
+from pseudogt.workflow.shards import plan_shards, split_of_shard
+
+JOB_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""What every job finds in its environment. By default the threads of torch and OpenCV spin while they wait for each
+other; on a machine with other work they take the cores from the very threads they wait for. Results are the same bits;
+``benchmarks/overhead.py`` measures the time."""
+
+WITHOUT_INFLUENCE = {
+    *SHARED,
+    "evaluation",
+    "report",
+    "export",
+    "review",
+    "images",
+    "model",
+    "predict_to",
+    "threads",
+    "decode",
+    "keep_scores",
+}
+"""Settings that no label depends on, and sections that stages have inherited from; the digest in an export's manifest
+leaves them out."""
+
+
+BACKBONE_SECTIONS = {
+    "classifier": "classifier",
+    "cams": "classifier",
+    "mining": "mining",
+    "mined": "mining",
+    "segmenter": "segmenter",
+    "reference": "segmenter",
+    "predictions": "segmenter",
+}
+"""Section that names the backbone of the network that a stage trains or applies."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the evaluation scores under one name.
+
+    Attributes
+    ----------
+    split : {"train", "val"}
+    files : str
+        Path of a shard below the results.
+    option : str
+        Option of the stage that takes the files.
+    flag : str
+        Option of the stage that says what they are.
+    """
+
+    split: str
+    files: str
+    option: str = "labels"
+    flag: str = ""
+
+
+SUBJECTS = {
+    "cams": Subject("train", "cams/{shard}.h5", option="first-scores"),
+    "box_masks": Subject("train", "box_masks/{shard}", flag="--things-only"),
+    "mined": Subject("train", "mined/{shard}"),
+    "mining": Subject("val", "mined/{shard}", flag="--scored"),
+    "labels": Subject("train", "labels/{round}/{shard}"),
+    "model": Subject("val", "predictions/{round}/{shard}", flag="--scored"),
+    "reference": Subject("val", "reference_predictions/{shard}", flag="--scored"),
+}
+"""All that can be scored. Of what there is in every round, the name in full ends in ``-<round>``."""
+
+SUBJECT_PATTERN = "|".join(rf"{name}-\d+" if "{round}" in subject.files else name for name, subject in SUBJECTS.items())
+"""Regular expression of the names of subjects."""
+
+EXPORT_PATTERN = r"labels-\d+|predictions-\d+-(train|val)"
+"""Regular expression of the names of what can be exported."""
+
+
+def find_subject(name: str) -> Subject:
+    """Return the subject of a name such as ``cams`` or ``model-1``."""
+    kind, _, number = name.partition("-")
+    subject = SUBJECTS[kind]
+    return replace(subject, files=subject.files.replace("{round}", number))
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Which files a run makes, and what each is made from.
+
+    Attributes
+    ----------
+    config : RunConfig
+    shards : mapping
+        Shard -> image ids.
+    full_label_ids : frozenset of str
+        Images whose labels of the dataset are used as they are.
+
+    Raises
+    ------
+    ValueError
+        If the configuration names a round that there is not.
+    """
+
+    config: RunConfig
+    shards: Mapping[str, Sequence[str]]
+    full_label_ids: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        review, export = self.config.review, self.config.export
+        for setting, number, kind, last in (
+            ("review.round", review.round, "labels", self.label_rounds),
+            ("export.round", export.round, export.source, self._last_exported),
+        ):
+            if number is not None and number > last:
+                raise ValueError(f"{setting} is {number}; the last round of {kind} is {last}")
+
+    @property
+    def results(self) -> str:
+        """Folder of the results."""
+        return f"results/{self.config.name}"
+
+    @property
+    def data_root(self) -> str:
+        """Folder of the dataset: the user's, or that of the street scenes."""
+        return find_data_root(self.config)
+
+    @property
+    def image_count(self) -> int:
+        """Images of all shards."""
+        return sum(map(len, self.shards.values()))
+
+    @property
+    def uses_boxes(self) -> bool:
+        """Whether CAMs and box masks make the labels of round 0, rather than mining."""
+        return self.config.method == "wsps"
+
+    @property
+    def label_rounds(self) -> int:
+        """Number of the last labels: one round more than is trained."""
+        return self.config.rounds.max
+
+    @property
+    def last_round(self) -> int:
+        """Number of the last round that is trained, from 0."""
+        return self.config.rounds.max - 1
+
+    @property
+    def has_given_weak_labels(self) -> bool:
+        """Whether weak labels are not derived from ground truth."""
+        return bool(self.config.annotations.given or self.config.provided.weak_labels)
+
+    @property
+    def has_full_labels(self) -> bool:
+        """Whether some images may have full labels."""
+        return any(self.config.full_labels.model_dump().values())
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether anything can be scored."""
+        return self.config.dataset.has_ground_truth
+
+    @property
+    def first_stages(self) -> list[str]:
+        """Subjects that are scored before the first round."""
+        return ["cams", "box_masks"] if self.uses_boxes else ["mined", "mining"]
+
+    @property
+    def predict_model(self) -> str:
+        """Model file of the target `predict`."""
+        return self.config.model or f"{self.results}/segmenter/{self.last_round}/model.pt"
+
+    @property
+    def review_round(self) -> int:
+        """Round of the labels that are reviewed."""
+        number = self.config.review.round
+        return self.label_rounds if number is None else number
+
+    @property
+    def export_subject(self) -> str:
+        """Name of what section `export` asks for: labels-<round>, or predictions-<round>-<split>."""
+        export = self.config.export
+        number = self._last_exported if export.round is None else export.round
+        return f"labels-{number}" if export.source == "labels" else f"predictions-{number}-{export.split}"
+
+    @property
+    def _last_exported(self) -> int:
+        return self.label_rounds if self.config.export.source == "labels" else self.last_round
+
+    @cached_property
+    def train_shards(self) -> list[str]:
+        """Names of the training shards."""
+        return [shard for shard in self.shards if split_of_shard(shard) == "train"]
+
+    @cached_property
+    def val_shards(self) -> list[str]:
+        """Names of the validation shards."""
+        return [shard for shard in self.shards if split_of_shard(shard) == "val"]
+
+    def list_train(self, pattern: str) -> list[str]:
+        """Files of all training shards; ``pattern`` is a path below the results."""
+        return self._fill(pattern, self.train_shards)
+
+    def list_val(self, pattern: str) -> list[str]:
+        """Files of all validation shards."""
+        return self._fill(pattern, self.val_shards)
+
+    def list_all(self, pattern: str) -> list[str]:
+        """Files of all shards."""
+        return self.list_train(pattern) + self.list_val(pattern)
+
+    def list_split(self, split: str, pattern: str) -> list[str]:
+        """Files of all shards of a split."""
+        return self.list_val(pattern) if split == "val" else self.list_train(pattern)
+
+    def _fill(self, pattern: str, shards: Iterable[str]) -> list[str]:
+        return [f"{self.results}/{pattern}".replace("{shard}", shard) for shard in shards]
+
+    def keep_if_scored(self, files: Iterable[str]) -> list[str]:
+        """The files if there is ground truth, else none."""
+        return list(files) if self.has_ground_truth else []
+
+    def list_measured_val(self, pattern: str) -> list[str]:
+        """Files of validation shards for trainings that measure themselves on them.
+
+        None if weak labels were given: those are of training images only.
+        """
+        return [] if self.has_given_weak_labels else self.list_val(pattern)
+
+    def find_given_weak_labels(self) -> str:
+        """Pattern of the weak labels as they were derived or given; full labels replace some of them."""
+        return f"{self.results}/weak_labels{'_given' if self.has_full_labels else ''}/{{shard}}.json"
+
+    def find_full_labels(self, shard: str) -> list[str]:
+        """Full labels of a shard, if any image may have some."""
+        return [f"{self.results}/full_labels/{shard}"] if self.has_full_labels else []
+
+    def list_full_ids(self, shard: str) -> list[str]:
+        """Images of a shard whose labels of the dataset are used."""
+        return [image_id for image_id in self.shards[shard] if image_id in self.full_label_ids]
+
+    def find_listed_truth(self, shard: str) -> list[str]:
+        """Ground truth of a shard, if the labels of some of its images are used."""
+        return [f"{self.results}/ground_truth/{shard}"] if self.list_full_ids(shard) else []
+
+    def find_first_scores(self, shard: str) -> str:
+        """What the labels of round 0 are made from: CAMs, or the scores of the mined network."""
+        return f"{self.results}/{'cams' if self.uses_boxes else 'mined'}/{shard}.h5"
+
+    def find_scores(self, number: int, shard: str) -> str:
+        """What the labels of a round are made from: the first scores, then those of the last model."""
+        return f"{self.results}/predictions/{number - 1}/{shard}.h5" if number else self.find_first_scores(shard)
+
+    def find_mixed_scores(self, number: int, shard: str) -> list[str]:
+        """The first scores, if they have a weight in the labels of a later round."""
+        return [self.find_first_scores(shard)] if number and self.config.labels.first_scores_weight else []
+
+    def find_box_masks(self, number: int, shard: str) -> list[str]:
+        """Box masks, which take part in the labels of the first rounds if there are boxes."""
+        takes_part = self.uses_boxes and number < self.config.rounds.box_mask_rounds
+        return [f"{self.results}/box_masks/{shard}"] if takes_part else []
+
+    def find_instances(self, number: int, shard: str) -> list[str]:
+        """Without boxes, instances are those that were mined, later those of the last model."""
+        if self.uses_boxes:
+            return []
+        return [f"{self.results}/predictions/{number - 1}/{shard}" if number else f"{self.results}/mined/{shard}"]
+
+    def find_previous(self, pattern: str, number: int, shard: str = "") -> list[str]:
+        """The same file of the round before, which a round after the stop is linked to; none in round 0."""
+        path = pattern.replace("{round}", str(number - 1)).replace("{shard}", shard)
+        return [f"{self.results}/{path}"] if number else []
+
+    def find_initial_model(self, number: int) -> list[str]:
+        """The model that a round's training starts from, if it does not start from scratch."""
+        return [] if self.config.rounds.init == "scratch" else self.find_previous("segmenter/{round}/model.pt", number)
+
+    def list_records(self, count: int) -> list[str]:
+        """Records of the first rounds."""
+        return [f"{self.results}/segmenter/{number}/record.json" for number in range(count)]
+
+    def find_mining_weights(self) -> list[str]:
+        """What the backbone of mining starts from, as far as it is a file."""
+        mining = self.config.mining
+        if mining.init == "classifier":
+            return [f"{self.results}/classifier/model.pt"]
+        return [mining.weights] if mining.weights and Path(mining.weights).is_file() else []
+
+    def find_box_proposals(self, shard: str) -> list[str]:
+        """Proposals, if one of the segmenters of boxes reads them."""
+        return [f"{self.results}/proposals/{shard}.h5"] if "proposal" in self.config.box_masks.segmenters else []
+
+    def find_box_cams(self, shard: str) -> list[str]:
+        """CAMs, if they are to guide GrabCut."""
+        return [f"{self.results}/cams/{shard}.h5"] if self.config.box_masks.cam_prior else []
+
+    def list_truth(self, subject: str) -> list[str]:
+        """Ground truth that a subject is scored against."""
+        return self.list_split(find_subject(subject).split, "ground_truth/{shard}")
+
+    def list_scored(self, subject: str) -> list[str]:
+        """Files of a subject that are scored."""
+        found = find_subject(subject)
+        return self.list_split(found.split, found.files)
+
+    def list_scores(self, subjects: Iterable[str]) -> list[str]:
+        """Scores of subjects; none without ground truth."""
+        return self.keep_if_scored(f"{self.results}/evaluation/{subject}.json" for subject in subjects)
+
+    def list_rounds(self, kind: str) -> list[str]:
+        """Names of the subjects of one kind, of all rounds that are trained."""
+        return [f"{kind}-{number}" for number in range(self.config.rounds.max)]
+
+    def find_review_scores(self, shard: str) -> str:
+        """The scores that the reviewed labels were made from."""
+        return self.find_scores(self.review_round, shard)
+
+    def find_exported(self, subject: str, shard: str) -> str:
+        """The label folder of a shard that is exported."""
+        source, number = subject.split("-")[:2]
+        return f"{self.results}/{source}/{number}/{shard}"
+
+    def list_exported(self, subject: str, pattern: str) -> list[str]:
+        """Files of all shards of what is exported."""
+        return self.list_split("val" if subject.endswith("-val") else "train", pattern)
+
+    def describe_supervision(self) -> str:
+        """What the labels are made from, its parts joined by a plus."""
+        annotations, weak_labels = self.config.annotations, self.config.weak_labels
+        if self.config.provided.weak_labels:
+            parts = ["provided"]
+        elif annotations.given:
+            parts = ["image_tags", *(["boxes"] if annotations.path and annotations.boxes else [])]
+        else:
+            parts = [f"{weak_labels.tags}_tags", *(["boxes"] if weak_labels.boxes else [])]
+        return "+".join([*parts, "full"] if self.has_full_labels else parts)
+
+    def describe_rounds(self, number: int) -> dict[str, Any]:
+        """Section `rounds` for the training of one round, to which it does not matter how many may follow."""
+        rounds = self.config.rounds
+        values = rounds.model_dump(mode="json", exclude={"box_mask_rounds"})
+        return values | {"max": max(number + 1, rounds.min)}
+
+    def describe_provenance(self, subject: str) -> dict[str, Any]:
+        """What the manifest of an export says of the run."""
+        source, number = subject.split("-")[:2]
+        config = self.config
+        return {
+            "run": config.name,
+            "subject": {
+                "source": source,
+                "round": int(number),
+                "split": "val" if subject.endswith("-val") else "train",
+            },
+            "config_digest": compute_input_digest(config.model_dump(mode="json", exclude=WITHOUT_INFLUENCE), []),
+            "code": {"version": __version__, "digest": compute_code_digest(f"pseudogt.stages.{source}")},
+            "weak_labels": {
+                "source": config.provided.weak_labels
+                or config.annotations.path
+                or config.annotations.tags
+                or "derived from the ground truth of the dataset",
+                "ground_truth_used": not self.has_given_weak_labels,
+            },
+            "full_labels": {
+                "of_the_dataset": len(self.full_label_ids),
+                "folder": config.full_labels.folder,
+                "ground_truth_used": bool(self.full_label_ids),
+            },
+        }
+
+
+def find_data_root(config: RunConfig) -> str:
+    """Folder of the dataset: the user's, or that of the street scenes; empty if only new images are predicted."""
+    return f"results/{config.name}/streets" if config.dataset.format == "streets" else config.data_root or ""
+
+
+def select_entries(config: RunConfig, stage: str, *, export_format: str | None = None) -> dict[str, list[str]]:
+    """Entries of tables that a stage looks up with these settings; tables that are not named are used as a whole.
+
+    Parameters
+    ----------
+    config : RunConfig
+    stage : str
+        Its word.
+    export_format : str, optional
+        Format of an export, which is not a setting of one job alone.
+    """
+    selection = {
+        "pseudogt.annotations.formats": [config.annotations.format] if config.annotations.format else [],
+        "pseudogt.datasets.layouts": [config.dataset.format],
+        "models.pretrained.box_segmenters": list(config.box_masks.segmenters),
+    }
+    if export_format is not None:
+        selection["pseudogt.export.formats"] = [export_format]
+    if stage in BACKBONE_SECTIONS:
+        backbone = getattr(config, BACKBONE_SECTIONS[stage]).backbone
+        # The ResNet-WS of mining are no entries: they are code of JTSM's own.
+        selection["models.backbones.names"] = [backbone] if backbone in list_entries("models.backbones.names") else []
+    return selection
+
+
+def read_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]], int]:
+    """Which image is in which shard, and the pixels of an image.
+
+    Parameters
+    ----------
+    config : RunConfig
+    record : Path
+        ``index.json``, the assignment of an earlier run, to which new images are appended.
+
+    Raises
+    ------
+    ValueError
+        If the dataset's lists can't be read.
+    """
+    if config.images is not None:
+        return {}, ASSUMED_PIXELS
+    previous = json.loads(record.read_text())["shards"] if record.is_file() else None
+    data_root = find_data_root(config)
+    image_ids = list_image_ids(config.dataset, data_root, config.streets)
+    return plan_shards(previous, image_ids, config.shard_size), measure_pixels(config, image_ids, data_root)
+
+
+def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings, shard_size: int) -> None:
+    """Write ``index.json``, which keeps images in their shards, and say what is legal but probably not meant.
+
+    Parameters
+    ----------
+    path : Path
+        Of ``index.json``; files of shards that no longer exist are removed from the folder ``index`` beside it.
+    shards : mapping
+        Shard -> image ids.
+    settings : DatasetSettings
+    shard_size : int
+    """
+    for warning in find_odd_shards(shards, shard_size):
+        print(f"warning: {warning}", file=sys.stderr)
+    for shard in path.with_name("index").glob("*.json"):
+        if shard.stem not in shards:
+            shard.unlink()
+    images = sum(map(len, shards.values()))
+    write_json(path, {"shards": shards, "categories": class_table(settings).to_categories(), "images": images})
+
+
+def find_odd_shards(shards: Mapping[str, Sequence[str]], shard_size: int) -> list[str]:
+    """Say what of the shards is legal but probably not meant."""
+    warnings = []
+    sizes = {name: sum(len(i) for s, i in shards.items() if split_of_shard(s) == name) for name in ("train", "val")}
+    if not sizes["val"]:
+        warnings.append("no image in val: the model will not be scored; set dataset.val_split or dataset.val_fraction")
+    if sizes["train"] == 1:
+        warnings.append("only one image in train: the model will know this image and nothing else")
+    images = sum(sizes.values())
+    if shard_size > images:
+        warnings.append(f"shard_size {shard_size} exceeds the {images} images: one shard per split, no parallel work")
+    return warnings

@@ -1,0 +1,243 @@
+"""Which files a run makes and from what."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from pseudogt.config.run import RunConfig
+from pseudogt.workflow.plan import (
+    EXPORT_PATTERN,
+    SUBJECT_PATTERN,
+    RunPlan,
+    find_data_root,
+    find_odd_shards,
+    find_subject,
+    read_shards,
+)
+
+DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
+SHARDS = {"train-0000": ["a", "b"], "train-0001": ["c"], "val-0000": ["v"]}
+JTSM = {"method": "jtsm", "weak_labels": {"tags": "image", "boxes": False}}
+WITHOUT_TRUTH = {
+    "data_root": "photos",
+    "dataset": {"format": "images", "train_split": "images", "classes": {"a": "thing", "b": "stuff"}},
+    "annotations": {"format": "yolo", "path": "labels", "background": "outside_boxes"},
+}
+
+
+def configure(**sections):
+    return RunConfig.model_validate({"name": "x", "dataset": DATASET, **sections})
+
+
+def plan(*, full=(), **sections):
+    return RunPlan(configure(**sections), SHARDS, frozenset(full))
+
+
+def test_files_of_shards_by_split():
+    run = plan()
+    assert run.list_train("index/{shard}.json") == [f"results/x/index/train-000{i}.json" for i in (0, 1)]
+    assert run.list_val("labels/{round}/{shard}") == ["results/x/labels/{round}/val-0000"]
+    assert run.list_all("a/{shard}") == run.list_split("train", "a/{shard}") + run.list_split("val", "a/{shard}")
+    assert run.image_count == 4
+
+
+def test_trainings_measure_themselves_on_val_unless_weak_labels_were_given():
+    assert plan().list_measured_val("index/{shard}.json") == ["results/x/index/val-0000.json"]
+    assert plan(**WITHOUT_TRUTH).list_measured_val("index/{shard}.json") == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "number", "expected"),
+    [
+        ({}, 0, ("cams/s.h5", [], ["box_masks/s"], [])),
+        ({}, 1, ("predictions/0/s.h5", ["cams/s.h5"], ["box_masks/s"], [])),
+        ({}, 5, ("predictions/4/s.h5", ["cams/s.h5"], [], [])),
+        ({"labels": {"first_scores_weight": 0}}, 1, ("predictions/0/s.h5", [], ["box_masks/s"], [])),
+        (JTSM, 0, ("mined/s.h5", [], [], ["mined/s"])),
+        (JTSM, 2, ("predictions/1/s.h5", ["mined/s.h5"], [], ["predictions/1/s"])),
+    ],
+    ids=["first", "second", "after the box masks", "without first scores", "mined", "mined, later"],
+)
+def test_labels_of_a_round_are_made_from_the_round_before(sections, number, expected):
+    sections = {"labels": {"first_scores_weight": 0.5}} | sections
+    run = plan(rounds={"max": 6}, **sections)
+    found = (
+        run.find_scores(number, "s"),
+        run.find_mixed_scores(number, "s"),
+        run.find_box_masks(number, "s"),
+        run.find_instances(number, "s"),
+    )
+    scores, *lists = expected
+    assert found == (f"results/x/{scores}", *([f"results/x/{path}" for path in paths] for paths in lists))
+
+
+def test_round_starts_from_the_model_before_or_from_scratch():
+    assert plan().find_initial_model(0) == []
+    assert plan().find_initial_model(2) == ["results/x/segmenter/1/model.pt"]
+    assert plan(rounds={"init": "scratch"}).find_initial_model(2) == []
+    assert plan().list_records(2) == [f"results/x/segmenter/{i}/record.json" for i in (0, 1)]
+    assert plan().find_previous("labels/{round}/{shard}", 0, "s") == []
+    assert plan().find_previous("labels/{round}/{shard}", 3, "s") == ["results/x/labels/2/s"]
+
+
+def test_training_of_a_round_does_not_depend_on_how_many_may_follow():
+    two, nine = (plan(rounds={"max": n, "min": 2}) for n in (2, 9))
+    assert two.describe_rounds(1) == nine.describe_rounds(1)
+    assert two.describe_rounds(0)["max"] == 2  # never below min
+    assert nine.describe_rounds(8)["max"] == 9
+    assert "box_mask_rounds" not in two.describe_rounds(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "files", "options"),
+    [
+        ("cams", "train", "cams/{shard}.h5", ("first-scores", "")),
+        ("box_masks", "train", "box_masks/{shard}", ("labels", "--things-only")),
+        ("mined", "train", "mined/{shard}", ("labels", "")),
+        ("mining", "val", "mined/{shard}", ("labels", "--scored")),
+        ("labels-12", "train", "labels/12/{shard}", ("labels", "")),
+        ("model-0", "val", "predictions/0/{shard}", ("labels", "--scored")),
+        ("reference", "val", "reference_predictions/{shard}", ("labels", "--scored")),
+    ],
+)
+def test_subjects_of_the_evaluation(name, split, files, options):
+    assert re.fullmatch(SUBJECT_PATTERN, name)
+    subject = find_subject(name)
+    assert (subject.split, subject.files, (subject.option, subject.flag)) == (split, files, options)
+    assert plan().list_scored(name) == plan().list_split(split, files)
+    assert plan().list_truth(name) == plan().list_split(split, "ground_truth/{shard}")
+
+
+@pytest.mark.parametrize("name", ["summary", "labels", "model-", "cams-0", "reference-1", "labels-0-train"])
+def test_what_is_no_subject(name):
+    assert not re.fullmatch(SUBJECT_PATTERN, name)
+
+
+def test_nothing_is_scored_without_ground_truth():
+    assert plan().list_scores(["cams", "model-1"]) == [
+        "results/x/evaluation/cams.json",
+        "results/x/evaluation/model-1.json",
+    ]
+    assert plan(**WITHOUT_TRUTH).list_scores(["cams"]) == []
+    assert plan(rounds={"max": 2}).list_rounds("model") == ["model-0", "model-1"]
+    assert plan(**JTSM).first_stages == ["mined", "mining"]
+
+
+@pytest.mark.parametrize(
+    ("section", "subject", "split"),
+    [
+        ({}, "labels-2", "train"),
+        ({"round": 0}, "labels-0", "train"),
+        ({"source": "predictions"}, "predictions-1-train", "train"),
+        ({"source": "predictions", "round": 0, "split": "val"}, "predictions-0-val", "val"),
+    ],
+)
+def test_what_is_exported(section, subject, split):
+    run = plan(rounds={"max": 2}, export=section)
+    assert run.export_subject == subject
+    assert re.fullmatch(EXPORT_PATTERN, subject)
+    assert run.list_exported(subject, "{shard}") == run.list_split(split, "{shard}")
+    source, number = subject.split("-")[:2]
+    assert run.find_exported(subject, "s") == f"results/x/{source}/{number}/s"
+    facts = run.describe_provenance(subject)
+    assert facts["subject"] == {"source": source, "round": int(number), "split": split}
+
+
+def test_reviewed_labels_and_their_scores():
+    assert plan(rounds={"max": 2}).find_review_scores("s") == "results/x/predictions/1/s.h5"
+    assert plan(review={"round": 0}).find_review_scores("s") == "results/x/cams/s.h5"
+    assert plan(review={"round": 0}, **JTSM).find_review_scores("s") == "results/x/mined/s.h5"
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"review": {"round": 3}}, "review.round is 3; the last round of labels is 2"),
+        ({"export": {"round": 3}}, "export.round is 3; the last round of labels is 2"),
+        (
+            {"export": {"source": "predictions", "round": 2}},
+            "export.round is 2; the last round of predictions is 1",
+        ),
+    ],
+)
+def test_rounds_that_there_are_not(sections, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        plan(rounds={"max": 2}, **sections)
+
+
+def test_full_labels_stand_between_given_and_final_weak_labels():
+    assert plan().find_given_weak_labels() == "results/x/weak_labels/{shard}.json"
+    assert plan().find_full_labels("train-0000") == []
+    run = plan(full_labels={"images": "full.txt"}, full=["b"])
+    assert run.find_given_weak_labels() == "results/x/weak_labels_given/{shard}.json"
+    assert run.find_full_labels("train-0001") == ["results/x/full_labels/train-0001"]
+    assert run.find_listed_truth("train-0000") == ["results/x/ground_truth/train-0000"]
+    assert run.find_listed_truth("train-0001") == []
+    assert run.list_full_ids("train-0000") == ["b"]
+    assert run.describe_provenance("labels-0")["full_labels"]["of_the_dataset"] == 1
+
+
+def test_what_box_masks_and_mining_read():
+    assert plan(box_masks={"segmenters": ["network"]}).find_box_proposals("s") == []
+    assert plan(box_masks={"segmenters": ["proposal"]}).find_box_proposals("s") == ["results/x/proposals/s.h5"]
+    assert plan(box_masks={"segmenters": ["grabcut"], "cam_prior": True}).find_box_cams("s") == ["results/x/cams/s.h5"]
+    assert plan(**JTSM).find_mining_weights() == ["results/x/classifier/model.pt"]
+    assert plan(mining={"init": "scratch"}, **JTSM).find_mining_weights() == []
+    name = {"init": "weights", "backbone": "resnet18", "weights": "IMAGENET1K_V1"}
+    assert plan(mining=name, **JTSM).find_mining_weights() == []  # of torchvision, no file
+
+
+def test_initial_weights_of_mining_that_are_a_file_are_an_input(tmp_path):
+    (tmp_path / "w.pkl").write_bytes(b"")
+    settings = {"init": "weights", "backbone": "resnet_ws18", "weights": str(tmp_path / "w.pkl")}
+    assert plan(mining=settings, **JTSM).find_mining_weights() == [str(tmp_path / "w.pkl")]
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({}, "crop_tags+boxes"),
+        (JTSM, "image_tags"),
+        (WITHOUT_TRUTH, "image_tags+boxes"),
+        ({"provided": {"weak_labels": "w.json"}}, "provided"),
+        ({"full_labels": {"images": "full.txt"}}, "crop_tags+boxes+full"),
+    ],
+)
+def test_supervision(sections, expected):
+    assert plan(**sections).describe_supervision() == expected
+
+
+def test_provenance_leaves_out_what_no_label_depends_on():
+    digests = [
+        plan(**sections).describe_provenance("labels-0")["config_digest"]
+        for sections in ({}, {"threads": 7, "report": {"examples": 1}}, {"segmenter": {"steps": 7}})
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_images_keep_their_recorded_shards(folder_dataset, folder_settings, tmp_path):
+    config = configure(dataset=folder_settings.model_dump(), data_root=str(folder_dataset), shard_size=2)
+    fresh, pixels = read_shards(config, tmp_path / "index.json")
+    assert fresh["train-0000"] == ["a", "b"]
+    assert pixels == 20 * 30
+    (tmp_path / "index.json").write_text(json.dumps({"shards": {"train-0000": ["b"], "val-0000": ["c"]}}))
+    assert read_shards(config, tmp_path / "index.json")[0]["train-0000"] == ["b", "a"]
+
+
+def test_new_images_to_predict_need_no_dataset(tmp_path):
+    config = configure(images=str(tmp_path), dataset={**DATASET, "format": "folder"})
+    assert read_shards(config, tmp_path / "index.json")[0] == {}
+    assert find_data_root(config) == ""
+
+
+def test_odd_shards_are_named():
+    assert find_odd_shards(SHARDS, 2) == []
+    warnings = find_odd_shards({"train-0000": ["a"]}, 64)
+    assert [warning.split(":")[0] for warning in warnings] == [
+        "no image in val",
+        "only one image in train",
+        "shard_size 64 exceeds the 1 images",
+    ]
