@@ -31,7 +31,6 @@ from trained_points import Run, summarise_seeds, train_and_score, write_training
 sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
-from pseudogt.files.index import read_shards
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.metrics.panoptic_quality import Counts, count_image, summarise
@@ -39,6 +38,7 @@ from pseudogt.pseudo_labels.instances import number_boxes
 from pseudogt.reporting.review_queue import Suspect, from_json, rank_images
 from pseudogt.stages import review
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.workflow.stage import Shard
 
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5)
 MODEL_BUDGET = 0.2
@@ -139,8 +139,8 @@ def count_labels(
     run: Run, shards: Sequence[str], labels: Mapping[str, LabelFolder], truth: Mapping[str, LabelFolder]
 ) -> Labels:
     """Count the matches of each image before and after its correction."""
-    records, classes = read_shards(run.folder / "index" / f"{shard}.json" for shard in shards)
-    image_ids = [record.image_id for record in records]
+    opened = Shard.open([run.folder / "index" / f"{shard}.json" for shard in shards])
+    image_ids, classes = opened.image_ids, opened.classes
     given, corrected, masks = [], [], []
     for image_id in tqdm(image_ids, desc="count", unit="image", mininterval=5):
         true_id = truth[image_id].read(image_id)

@@ -12,10 +12,11 @@ from measurement import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY))
 
-from pseudogt.files.index import read_shards, write_shard
+from pseudogt.files.index import write_shard
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder, LabelWriter, read_label_folders, write_labels
 from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.workflow.stage import Shard
 
 SCORES = ("pq", "pq_th", "pq_st", "miou")
 
@@ -47,15 +48,15 @@ def write_training_set(
     run: Run, labels: Mapping[str, LabelFolder], image_ids: Sequence[str], folder: Path
 ) -> dict[str, Path]:
     """Write index, weak labels and labels of the given images as one shard; return the options of the segmenter."""
-    records, classes = read_shards(run.list_files("index", "train", ".json"))
+    shard = Shard.open(run.list_files("index", "train", ".json")).take(image_ids)
+    classes = shard.classes
     weak_labels, _ = read_weak_labels(run.list_files("weak_labels", "train", ".json"))
     chosen = set(image_ids)
-    write_shard(folder / "shard.json", [r for r in records if r.image_id in chosen], classes)
+    write_shard(folder / "shard.json", shard.records, classes)
     write_weak_labels(folder / "weak.json", [weak_labels[i] for i in weak_labels if i in chosen], classes)
     with write_labels(folder / "labels", classes) as writer:
-        for record in records:
-            if record.image_id in chosen:
-                copy_label(labels[record.image_id], record.image_id, writer)
+        for image_id in shard.image_ids:
+            writer.copy(labels[image_id], image_id)
     return {
         "--shards": folder / "shard.json",
         "--weak-labels": folder / "weak.json",

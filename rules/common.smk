@@ -21,9 +21,9 @@ from pseudogt.workflow.plan import (
     JOB_ENVIRONMENT,
     SUBJECT_PATTERN,
     RunPlan,
+    assign_shards,
     find_data_root,
     find_subject,
-    read_shards,
     record_shards,
     select_entries,
 )
@@ -56,7 +56,7 @@ try:
     # Held as long as this process lives: `make resume` tells a live run from a dead one by it.
     RUN_LOCK = join_live_runs(Path.cwd()) if workflow.is_main_process else None
     START_LOCK = wait_to_start(Path.cwd()) if workflow.is_main_process else None
-    SHARDS, PIXELS = read_shards(CONFIG, Path(f"{RESULTS}/index.json"))
+    SHARDS, PIXELS = assign_shards(CONFIG, Path(f"{RESULTS}/index.json"))
     GIVEN = GivenFiles.read(CONFIG, find_data_root(CONFIG), SHARDS)
     PLAN = RunPlan(CONFIG, SHARDS, GIVEN.full_label_ids)
     PREDICT_INPUTS = (

@@ -57,7 +57,7 @@ def describe_validation_error(
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"]
+        message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = explain(place) or _name_nearest(problem["loc"], model)
         lines.append(f"{place}: {message} (got {problem['input']!r})" if place else message)

@@ -54,7 +54,7 @@ def measure_image(panoptic_id: NDArray[np.int32], scores: Mapping[int, float], c
     }
 
 
-def summarise_images(measured: Iterable[Mapping[str, Any]], classes: ClassTable) -> dict[str, Any]:
+def summarise_set(measured: Iterable[Mapping[str, Any]], classes: ClassTable) -> dict[str, Any]:
     """Counts of a set from those of :func:`measure_image`: images, classes, coverage, mean confidence."""
     totals: Counter[str] = Counter()
     per_class = {name: {"images": 0, "segments": 0, "pixels": 0} for name in classes.names}

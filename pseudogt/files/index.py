@@ -31,15 +31,3 @@ def read_shard(path: Path | str) -> tuple[list[ImageRecord], ClassTable]:
     """Records and class table of one shard."""
     document = read_json(path)
     return [ImageRecord(**r) for r in document["images"]], ClassTable.from_categories(document["categories"])
-
-
-def read_shards(paths: Iterable[Path | str]) -> tuple[list[ImageRecord], ClassTable]:
-    """Records of several shards, in order, and their common class table."""
-    records: list[ImageRecord] = []
-    classes: ClassTable | None = None
-    for path in paths:
-        found, classes = read_shard(path)
-        records.extend(found)
-    if classes is None:
-        raise ValueError("no shard given")
-    return records, classes

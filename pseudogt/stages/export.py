@@ -31,7 +31,7 @@ from pseudogt.export.manifest import (
     compute_checksum,
     list_files,
     measure_image,
-    summarise_images,
+    summarise_set,
     verify,
 )
 from pseudogt.export.segments import LabelledImage
@@ -133,7 +133,7 @@ def merge_set(
         for part in tqdm(parts, desc=f"export {name}", unit="shard", mininterval=5):
             link_files(part / FILES, folder)
         FORMATS.load(name).write_set(folder, records, classes, section)
-        summary = summarise_images((record["measured"] for record in records), classes)
+        summary = summarise_set((record["measured"] for record in records), classes)
         facts = {"format": name, **json.loads(provenance)}
         checksums = ((file, compute_checksum(folder / file)) for file in list_files(folder))
         write_json(folder / MANIFEST_JSON, build_manifest(facts, summary, checksums))

@@ -22,6 +22,9 @@ SECONDS_PER_MEGAPIXEL = {
 """Seconds of a training step per million pixels of its batch on two cores without a GPU: ``small`` as measured on
 CamVid, the others by their operations."""
 
+ASSUMED_BACKBONE = "resnet50"
+"""What a backbone that is not in this table is taken to cost."""
+
 SECONDS_PER_PROPOSAL = 5e-4
 """Seconds of a mining step per proposal of its batch on two cores."""
 
@@ -85,7 +88,8 @@ def _seconds_before_rounds(config: RunConfig) -> float:
 
 def estimate_training_seconds(settings: TrainingSettings) -> float:
     """Seconds of a training on two cores without a GPU."""
-    seconds = settings.steps * measure_batch_megapixels(settings) * SECONDS_PER_MEGAPIXEL[settings.backbone]
+    seconds_per_megapixel = SECONDS_PER_MEGAPIXEL.get(settings.backbone, SECONDS_PER_MEGAPIXEL[ASSUMED_BACKBONE])
+    seconds = settings.steps * measure_batch_megapixels(settings) * seconds_per_megapixel
     if isinstance(settings, MiningSettings):
         seconds += settings.steps * settings.batch_size * settings.max_proposals * SECONDS_PER_PROPOSAL
     return seconds

@@ -421,7 +421,7 @@ def select_entries(config: RunConfig, stage: str, *, export_format: str | None =
     return selection
 
 
-def read_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]], int]:
+def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]], int]:
     """Which image is in which shard, and the pixels of an image.
 
     Parameters

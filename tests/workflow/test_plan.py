@@ -12,10 +12,10 @@ from pseudogt.workflow.plan import (
     EXPORT_PATTERN,
     SUBJECT_PATTERN,
     RunPlan,
+    assign_shards,
     find_data_root,
     find_odd_shards,
     find_subject,
-    read_shards,
 )
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
@@ -220,16 +220,16 @@ def test_provenance_leaves_out_what_no_label_depends_on():
 
 def test_images_keep_their_recorded_shards(folder_dataset, folder_settings, tmp_path):
     config = configure(dataset=folder_settings.model_dump(), data_root=str(folder_dataset), shard_size=2)
-    fresh, pixels = read_shards(config, tmp_path / "index.json")
+    fresh, pixels = assign_shards(config, tmp_path / "index.json")
     assert fresh["train-0000"] == ["a", "b"]
     assert pixels == 20 * 30
     (tmp_path / "index.json").write_text(json.dumps({"shards": {"train-0000": ["b"], "val-0000": ["c"]}}))
-    assert read_shards(config, tmp_path / "index.json")[0]["train-0000"] == ["b", "a"]
+    assert assign_shards(config, tmp_path / "index.json")[0]["train-0000"] == ["b", "a"]
 
 
 def test_new_images_to_predict_need_no_dataset(tmp_path):
     config = configure(images=str(tmp_path), dataset={**DATASET, "format": "folder"})
-    assert read_shards(config, tmp_path / "index.json")[0] == {}
+    assert assign_shards(config, tmp_path / "index.json")[0] == {}
     assert find_data_root(config) == ""
 
 
