@@ -14,7 +14,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.files.index import write_shard
 from pseudogt.files.io import read_json
-from pseudogt.files.labels import LabelFolder, LabelWriter, read_label_folders, write_labels
+from pseudogt.files.labels import LabelFolder, read_label_folders, write_labels
 from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 from pseudogt.workflow.stage import Shard
 
@@ -36,12 +36,6 @@ class Run:
     def list_files(self, stage: str, split: str, suffix: str = "") -> list[Path]:
         """The stage's file or folder of each shard."""
         return [self.folder / stage / f"{shard}{suffix}" for shard in self.list_shards(split)]
-
-
-def copy_label(source: LabelFolder, image_id: str, writer: LabelWriter) -> None:
-    """Take over a label as it is."""
-    crowd_ids = {s["id"] for s in source.segments(image_id) if s["iscrowd"]}
-    writer.add(image_id, source.read(image_id), crowd_ids=crowd_ids)
 
 
 def write_training_set(
