@@ -75,6 +75,77 @@ def test_an_edited_label_is_read_again(fresh, photos):
     assert fresh.planned_jobs("weak_labels", *arguments)["annotations"] == 1
 
 
+@pytest.mark.parametrize(("reader", "jobs"), [("yolo", 1), ("coco", 0), ("cvat", 0)])
+def test_an_edited_reader_reruns_what_uses_it_only(fresh, photos, reader, jobs):
+    arguments = ("--configfile", str(TINY), str(photos))
+    fresh.run("weak_labels", *arguments)
+    module = fresh.folder / "pseudogt" / "annotations" / f"{reader}.py"
+    module.write_text(module.read_text() + "\n\nNEW = 1\n")
+    assert fresh.planned_jobs("weak_labels", *arguments)["annotations"] == jobs
+
+
+READER = '''"""One object a line: its image, its class and its corners."""
+
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+
+
+def read(source):
+    """Read a file of lines."""
+    lines = [line.split(",") for line in source.path.read_text().splitlines()]
+    images = [
+        ImageAnnotations(name, [AnnotatedBox(label, tuple(map(float, corners)))], boxed=True)
+        for name, label, *corners in lines
+    ]
+    return Reading(images, frozenset(line[1] for line in lines))
+'''
+
+BACKBONE = '''"""Convolutions of strides 4, 2, 2 and 2."""
+
+from torch import nn
+
+
+class PlainBackbone(nn.Module):
+    """The smallest backbone that works."""
+
+    channels = (4, 4, 4, 4)
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.others = nn.ModuleList(nn.Conv2d(4, 4, 3, stride=2, padding=1) for _ in range(4))
+
+    def forward(self, images):
+        """Features at strides 4, 8, 16, 32."""
+        feature, features = self.first(images), []
+        for layer in self.others:
+            feature = layer(feature.relu())
+            features.append(feature)
+        return features
+'''
+
+
+def test_a_format_and_a_backbone_are_one_file_and_one_line_each(fresh, photos):
+    """Nothing else has to know them: neither the configuration nor the rules nor what estimates the run."""
+    for table, name, module, text in (
+        ("pseudogt/annotations/formats", "lines", "pseudogt.annotations.lines import read", READER),
+        ("models/backbones/names", "plain", "models.backbones.plain import PlainBackbone", BACKBONE),
+    ):
+        table = fresh.folder / f"{table}.py"
+        table.write_text(f"{table.read_text()}from {module} as {name}\n")
+        (table.parent / f"{name}.py").write_text(text)
+    config = read_json(photos)
+    root = Path(config["data_root"])
+    (root / "objects.txt").write_text(
+        "".join(f"foto {i}.png,square,{10 + 8 * i},12,{30 + 8 * i},28\n" for i in range(4))
+    )
+    changes = {name: {"backbone": "plain"} for name in ("classifier", "segmenter")}
+    annotations = {"format": "lines", "path": "objects.txt", "background": "outside_boxes"}
+    write_json(photos, config | {"annotations": annotations, **changes})
+    fresh.run("labels", "--configfile", str(TINY), str(photos))
+    label = LabelFolder(fresh.folder / "results" / "photos" / "labels" / "1" / "train-0000").read("foto 0")
+    assert 1001 in np.unique(label)
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
