@@ -1,9 +1,12 @@
-"""What the workflow itself costs: wall time of a run over the time that its jobs need.
+"""What the workflow itself costs, and what a busy machine costs a training.
 
 Runs the chain in an empty folder and compares its wall time with the larger of the critical path
-and the sum of threads x seconds over the cores, both from the benchmark files of the jobs.
+and the sum of threads x seconds over the cores, both from the benchmark files of the jobs. Then
+trains the classifier of that run for a few steps, alone and beside two busy loops, each without and
+with the environment that the workflow gives its jobs: seconds of a step, and how many different
+models came out of it (1 if the environment changes no bit).
 
-    python benchmarks/overhead.py [--quick] --json OUT
+    python benchmarks/overhead.py [--quick] [--only-training] --json OUT
 
 ``--quick`` runs the tiny chain of the tests instead of the embedded default.
 """
@@ -12,52 +15,121 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from measurement import REPOSITORY, print_table, write_figures
+
+sys.path.insert(0, str(REPOSITORY))
+
+from pseudogt.files.io import read_json
+from pseudogt.workflow.plan import JOB_ENVIRONMENT
 
 TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"
 MULTI_THREADED = {"index", "classifier", "cams", "segmenter", "predictions", "reference", "reference_predictions"}
+TRAINED_STEPS = 10
+BUSY_LOOPS = 2
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only-training", action="store_true", help="make no more of the chain than a training reads")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", folder]
         command += ["--cores", str(arguments.cores), *(["--configfile", str(TINY)] if arguments.quick else [])]
-        start = time.monotonic()
-        subprocess.run(command, check=True, env=environment())
-        wall = time.monotonic() - start
-        seconds = read_benchmarks(next(Path(folder).glob("results/*/benchmarks")))
-        dag = subprocess.run(
-            [*command, "--forceall", "--dag", "dot"], check=True, env=environment(), capture_output=True, text=True
-        ).stdout
+        figures: dict[str, float | None] = {}
+        if arguments.only_training:
+            subprocess.run([*command, "--", "index", "weak_labels"], check=True, env=make_environment())
+        else:
+            figures |= measure_chain(command, Path(folder), arguments.cores)
+        settings = yaml.safe_load(TINY.read_text())["classifier"] if arguments.quick else {}
+        figures |= measure_training(next(Path(folder).glob("results/*")), settings | {"steps": TRAINED_STEPS})
+    print_table(figures)
+    write_figures(arguments.json, figures)
+
+
+def measure_chain(command: Sequence[str], folder: Path, cores: int) -> dict[str, float]:
+    """Run the chain; its wall time, and what its jobs alone would have taken."""
+    start = time.monotonic()
+    subprocess.run(command, check=True, env=make_environment())
+    wall = time.monotonic() - start
+    seconds = read_benchmarks(next(folder.glob("results/*/benchmarks")))
+    dag = subprocess.run(
+        [*command, "--forceall", "--dag", "dot"], check=True, env=make_environment(), capture_output=True, text=True
+    ).stdout
     critical = longest_path(dag, seconds)
-    busy = sum(s * (arguments.cores if job[0] in MULTI_THREADED else 1) for job, s in seconds.items()) / arguments.cores
-    figures = {
+    busy = sum(s * (cores if job[0] in MULTI_THREADED else 1) for job, s in seconds.items()) / cores
+    return {
         "wall_seconds": wall,
         "critical_path_seconds": critical,
         "busy_seconds": busy,
         "overhead": wall / max(critical, busy),
     }
-    print_table(figures)
-    write_figures(arguments.json, figures)
 
 
-def environment() -> dict[str, str]:
-    """The environment in which `python` is the interpreter that runs this."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+def measure_training(results: Path, settings: Mapping[str, object]) -> dict[str, float]:
+    """Seconds of a step of the classifier, idle and beside busy loops, before and after the workflow's environment."""
+    figures, models = {}, set()
+    for situation, loops in (("idle", 0), ("busy", BUSY_LOOPS)):
+        for environment, name in (({}, f"{situation}_before"), (JOB_ENVIRONMENT, situation)):
+            with occupy_cores(loops):
+                figures[f"step_seconds_{name}"], model = train_classifier(results, settings, environment)
+            models.add(model)
+        figures[f"step_speedup_{situation}"] = (
+            figures[f"step_seconds_{situation}_before"] / figures[f"step_seconds_{situation}"]
+        )
+    return figures | {"different_models": len(models)}
+
+
+@contextmanager
+def occupy_cores(count: int) -> Iterator[None]:
+    """Run busy loops beside the block."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def train_classifier(
+    results: Path, settings: Mapping[str, object], environment: Mapping[str, str]
+) -> tuple[float, str]:
+    """Seconds of a step of a training of its own, and the checksum of its model."""
+    with tempfile.TemporaryDirectory() as out:
+        words = ["--shards", *map(str, sorted((results / "index").glob("train-*.json")))]
+        words += ["--weak-labels", *map(str, sorted((results / "weak_labels").glob("train-*.json")))]
+        words += ["--out", out, "--scratch", f"{out}/scratch", "--settings", json.dumps(settings)]
+        subprocess.run(
+            [sys.executable, "-m", "pseudogt.stages.classifier", *words],
+            check=True, env=make_environment() | environment, cwd=results.parents[1], stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        record = read_json(Path(out) / "record.json")
+        checksum = hashlib.sha256((Path(out) / "model.pt").read_bytes()).hexdigest()
+    return record["seconds"] / record["steps"], checksum
+
+
+def make_environment() -> dict[str, str]:
+    """The environment in which `python` is the interpreter that runs this, without what the workflow gives its jobs."""
+    kept = {name: value for name, value in os.environ.items() if name not in JOB_ENVIRONMENT}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
 
 
 def read_benchmarks(folder: Path) -> dict[tuple[str, ...], float]:
@@ -90,11 +162,8 @@ def name_job(label: str) -> tuple[str, ...]:
     """The benchmark path of a job from its label in the graph: rule name and wildcards."""
     rule, *wildcards = label.replace("\\n", "\n").split("\n")
     values = dict(part.split(": ", 1) for part in wildcards if ": " in part)
-    rule = re.sub(r"(_val)?_shard$|_round$", "", rule)
-    if rule.startswith("evaluation_"):
-        subject = rule.removeprefix("evaluation_")
-        return ("evaluation", f"{subject}-{values['round']}" if "round" in values else subject)
-    return tuple(filter(None, (rule, values.get("round"), values.get("shard"))))
+    rule = re.sub(r"(_val)?_shard$|_round$|_subject$", "", rule)
+    return tuple(filter(None, (rule, values.get("subject"), values.get("round"), values.get("shard"))))
 
 
 if __name__ == "__main__":
