@@ -1,21 +1,29 @@
 """Memory and time that the jobs of a stage ask a scheduler for, from the size of images and shards.
 
 The table holds what the benchmark files of runs on images of 0.008 to 2.1 million pixels say (column `max_rss` and
-`s`), rounded up; requests are a multiple of it, and double when a job is tried again.
+`s`), rounded up; what networks take is computed from their settings by :mod:`pseudogt.workflow.network_costs`. Requests
+are a multiple of both, and double when a job is tried again.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pseudogt.config.mining import MiningSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 from pseudogt.datasets import locate
-from pseudogt.workflow.estimate import ASSUMED_PIXELS, GPU_SPEEDUP, estimate_training_seconds, measure_batch_megapixels
+from pseudogt.workflow.estimate import ASSUMED_PIXELS
+from pseudogt.workflow.network_costs import (
+    BASE_MB,
+    estimate_mined_mb,
+    estimate_mined_seconds,
+    estimate_step_mb,
+    estimate_training_seconds,
+    estimate_weights_mb,
+)
 
 MEMORY_MARGIN = 2.0
 """Other allocators, other versions: a job that is killed for memory costs more than memory that is not used."""
@@ -26,20 +34,18 @@ TIME_MARGIN = 4.0
 START_MIN = 10.0
 """Minutes that every job gets on top: importing torch from a cold network file system takes some."""
 
-TRAINING_MB = 1500.0
-MB_PER_TRAINED_MEGAPIXEL = {"small": 1000.0}
-OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
-"""Main memory of a training step per million pixels of its batch, on the CPU."""
+LONGEST_TRAINING_MIN = 7 * 24 * 60
+"""A week, which is what the partitions of clusters allow as a rule."""
 
 MB_PER_THOUSAND_IMAGES = 12.0
 """What a job on all images keeps of each, beyond its size: boxes, tags, segments, scores. The merged weak labels, the
 most, took 10 on 20,000 images (benchmarks/scale.py)."""
 
-MB_PER_PROPOSAL = 1.0
-"""Main memory of a mining step per proposal of its batch: pooled features, at the largest width of the paper."""
-
 CACHED_BYTES_PER_PIXEL = 12.0
 """Image, label and what else a training keeps of an image, at full size."""
+
+CACHED_BYTES_PER_PROPOSAL = 1000.0
+"""The superpixels of a proposal, and a bit for each pixel of the masks found as evidence for a few of them."""
 
 GPU_HOST_MB = 6000.0
 """Main memory of a process that trains on a GPU: CUDA's context and pinned batches."""
@@ -72,9 +78,8 @@ COSTS = {
     "proposals": Costs(800, 1000, 15.0, 0.5),
     "box_masks": Costs(250, 300, 1.5, 0.1),
     "cams": Costs(1200, 1500, 1.0, 0.1),
-    "mined": Costs(1500, 6000, 20.0, 0.5),
     "annotations": Costs(1900, 50, 0.0, 0.02),
-    "review": Costs(700, 300, 0.3, 0.05),
+    "review": Costs(900, 300, 0.3, 0.05),
     "labels": Costs(200, 300, 1.0, 0.05),
     "predictions": Costs(1200, 4000, 1.0, 0.1),
     "evaluation": Costs(150, 100, 0.2, 0.02),
@@ -83,9 +88,32 @@ COSTS = {
 }
 
 
+MINED = Costs(BASE_MB, 200, 1.0, 0.3)
+"""The stage `mined` without its network and score maps: reading images and proposals, merging, writing."""
+
+MB_PER_CLASS = 10.0
+"""Of the stage `mined`, per million pixels of an image: scores of a class, and where its tags allow it."""
+
+
 def find_costs(stage: str, config: RunConfig) -> Costs:
-    """What a stage takes with the settings of a run."""
-    return COSTS[stage]
+    """What a stage takes with the settings of a run.
+
+    Parameters
+    ----------
+    stage : str
+        A key of ``COSTS``, or ``mined``, whose costs follow from its settings.
+    config : RunConfig
+    """
+    if stage != "mined":
+        return COSTS[stage]
+    mining, mined, classes = config.mining, config.mined, config.dataset.classes
+    stuff = sum(not entry.isthing for entry in classes)
+    return replace(
+        MINED,
+        mb=MINED.mb + estimate_mined_mb(mining, mined, stuff),
+        mb_per_megapixel=MINED.mb_per_megapixel + MB_PER_CLASS * len(classes),
+        seconds_per_image=MINED.seconds_per_image + estimate_mined_seconds(mining, mined, stuff, config.gpus),
+    )
 
 
 def request_memory_mb(costs: Costs, pixels: int, attempt: int, images: int = 0) -> int:
@@ -93,8 +121,8 @@ def request_memory_mb(costs: Costs, pixels: int, attempt: int, images: int = 0) 
 
     Parameters
     ----------
-    stage : str
-        A key of ``COSTS``.
+    costs : Costs
+        Of the stage.
     pixels : int
         Of an image of the dataset.
     attempt : int
@@ -115,26 +143,28 @@ def request_minutes(costs: Costs, pixels: int, images: int, attempt: int) -> int
 def request_training_memory_mb(settings: TrainingSettings, images: int, pixels: int, gpus: int, attempt: int) -> int:
     """Memory of a training on ``images`` images of ``pixels`` pixels.
 
-    The images it keeps, one copy per process, and on the CPU what a step needs.
+    Every GPU has a process of its own, with its weights and its copy of the images that are kept and of the evidence
+    for masks. On the CPU, a step is computed in main memory, too.
     """
-    needed = images * pixels * CACHED_BYTES_PER_PIXEL / 1e6
-    cache = min(1000 * settings.cache_gb, needed) * max(gpus, 1)
+    proposals = getattr(settings, "max_proposals", 0)
+    needed = images * (pixels * CACHED_BYTES_PER_PIXEL + proposals * CACHED_BYTES_PER_PROPOSAL) / 1e6
+    cache = min(1000 * settings.cache_gb, needed)
     if gpus:
-        return _round_up((GPU_HOST_MB * gpus + cache) * 2 ** (attempt - 1), 1000)
-    per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
-    step = per_megapixel * measure_batch_megapixels(settings)
-    if isinstance(settings, MiningSettings):
-        step += MB_PER_PROPOSAL * settings.batch_size * settings.max_proposals
-    return _round_up((MEMORY_MARGIN * (TRAINING_MB + step / settings.accumulation) + cache) * 2 ** (attempt - 1), 1000)
+        process = GPU_HOST_MB + estimate_weights_mb(settings) + cache
+        return _round_up(gpus * process * 2 ** (attempt - 1), 1000)
+    step = MEMORY_MARGIN * (BASE_MB + estimate_step_mb(settings))
+    return _round_up((step + cache) * 2 ** (attempt - 1), 1000)
 
 
-def request_training_minutes(settings: TrainingSettings, rounds: int, gpus: int, attempt: int) -> int:
-    """Minutes of a training of ``rounds`` times the settings' steps.
+def request_training_minutes(settings: TrainingSettings, rounds: int, images: int, gpus: int, attempt: int) -> int:
+    """Minutes of a training of ``rounds`` times the settings' steps on ``images`` images.
 
-    A training goes on from its checkpoint when it is tried again, so that a limit that is too low costs little.
+    A training goes on from its checkpoint when it is tried again, so that a limit that is too low costs little, and one
+    that no partition has costs the run.
     """
-    seconds = rounds * estimate_training_seconds(settings) / (GPU_SPEEDUP * gpus if gpus else 1)
-    return _round_up((2 * START_MIN + TIME_MARGIN * seconds / 60) * 2 ** (attempt - 1), 5)
+    seconds = rounds * estimate_training_seconds(settings, images, gpus)
+    minutes = (2 * START_MIN + TIME_MARGIN * seconds / 60) * 2 ** (attempt - 1)
+    return min(_round_up(minutes, 5), LONGEST_TRAINING_MIN)
 
 
 def measure_pixels(config: RunConfig, ids_by_split: Mapping[str, Sequence[str]], data_root: Path | str) -> int:

@@ -42,3 +42,13 @@ def test_bytes_are_those_of_camvid_and_fewer_if_scores_are_not_kept():
     assert kept == pytest.approx(420e6, rel=0.2)
     scores_of_a_round = 367 * 160e3
     assert kept - estimate_bytes(configure(keep_scores=False, **sections), 367, 101, 360 * 480) > scores_of_a_round
+
+
+JTSM = {"method": "jtsm", "weak_labels": {"boxes": False, "tags": "image"}}
+
+
+def test_estimate_of_mining_counts_its_labels_and_the_classifier_it_starts_from():
+    from_classifier = estimate_seconds(configure(**JTSM), 100)
+    assert estimate_seconds(configure(**JTSM), 100, 50) > from_classifier
+    assert estimate_seconds(configure(mining={"init": "scratch"}, **JTSM), 100) < from_classifier
+    assert estimate_seconds(configure(gpus=1, **JTSM), 100) < from_classifier

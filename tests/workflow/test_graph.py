@@ -79,6 +79,16 @@ def test_parsing_imports_nothing_heavy(fresh, tmp_path):
     assert not [name for name in imported if name.startswith(("pseudogt.stages", "models."))]
 
 
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE 1000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE 1000")])
+def test_threads_of_jobs_do_not_spin_unless_the_user_says_so(fresh, tmp_path, given, found):
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\necho "$OMP_WAIT_POLICY $GOMP_SPINCOUNT" > "{tmp_path}/found"\nexit 1\n')
+    program.chmod(0o755)
+    unset = dict.fromkeys(("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"), "")
+    fresh.snakemake("streets", env=unset | given | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
+    assert (tmp_path / "found").read_text().strip() == found
+
+
 def test_second_run_does_nothing(finished):
     assert not finished.planned_jobs()
 

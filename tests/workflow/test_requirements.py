@@ -11,6 +11,7 @@ from pseudogt.config.run import RunConfig
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
 from pseudogt.workflow.requirements import (
     COSTS,
+    find_costs,
     measure_pixels,
     request_memory_mb,
     request_minutes,
@@ -36,32 +37,97 @@ def make_config(**changes):
     return RunConfig.model_validate(default | changes)
 
 
+def read_config(name):
+    """A configuration that comes with the workflow, merged as Snakemake does."""
+    default, own = (yaml.safe_load((REPOSITORY / path).read_text()) for path in ("config.yaml", f"configs/{name}.yaml"))
+    both = {k: default[k] | v for k, v in own.items() if isinstance(v, dict) and isinstance(default.get(k), dict)}
+    return RunConfig.model_validate(default | own | both | {"data_root": "somewhere"})
+
+
 @pytest.mark.parametrize("stage", MEASURED_MB)
 def test_memory_covers_what_was_measured(stage):
     for pixels, measured in MEASURED_MB[stage]:
-        assert 1.2 * measured <= request_memory_mb(stage, pixels, 1)
+        assert 1.2 * measured <= request_memory_mb(COSTS[stage], pixels, 1)
 
 
-@pytest.mark.parametrize("stage", COSTS)
+@pytest.mark.parametrize("stage", [*COSTS, "mined"])
 def test_requests_grow_with_the_attempt_the_image_and_the_shard(stage):
-    assert request_memory_mb(stage, 10**6, 2) >= 2 * request_memory_mb(stage, 10**6, 1) - 250
-    assert request_minutes(stage, 10**6, 64, 2) >= 2 * request_minutes(stage, 10**6, 64, 1) - 5
-    assert request_memory_mb(stage, 10**7, 1) > request_memory_mb(stage, 10**5, 1)
+    costs = find_costs(stage, make_config())
+    assert request_memory_mb(costs, 10**6, 2) >= 2 * request_memory_mb(costs, 10**6, 1) - 250
+    assert request_minutes(costs, 10**6, 64, 2) >= 2 * request_minutes(costs, 10**6, 64, 1) - 5
+    assert request_memory_mb(costs, 10**7, 1) > request_memory_mb(costs, 10**5, 1)
     # 294 MB for the weak labels of 20,000 images in one file.
-    assert request_memory_mb(stage, 10**5, 1, images=20_000) >= request_memory_mb(stage, 10**5, 1) + 250
-    assert request_minutes(stage, 10**7, 6400, 1) > request_minutes(stage, 10**5, 64, 1)
+    assert request_memory_mb(costs, 10**5, 1, images=20_000) >= request_memory_mb(costs, 10**5, 1) + 250
+    assert request_minutes(costs, 10**7, 6400, 1) > request_minutes(costs, 10**5, 64, 1)
 
 
-def test_training_asks_for_its_cache_per_process_and_for_its_steps():
-    settings = make_config().segmenter
+@pytest.mark.parametrize("section", ["segmenter", "mining"])
+def test_training_asks_for_its_cache_per_process_and_for_its_steps(section):
+    settings = getattr(make_config(), section)
     larger = settings.model_copy(update={"cache_gb": settings.cache_gb + 10})
     for gpus, copies in ((0, 1), (1, 1), (4, 4)):
         large, small = (request_training_memory_mb(s, 10**6, 10**6, gpus, 1) for s in (larger, settings))
         assert large - small == copies * 10_000
         assert request_training_memory_mb(larger, 10, 8192, gpus, 1) < small
-    assert request_training_minutes(settings, 1, 0, 2) >= 2 * request_training_minutes(settings, 1, 0, 1) - 5
-    assert request_training_minutes(settings, 9, 0, 1) > request_training_minutes(settings, 1, 0, 1)
-    assert request_training_minutes(settings, 9, 1, 1) < request_training_minutes(settings, 9, 0, 1)
+    assert request_training_minutes(settings, 1, 100, 0, 2) >= 2 * request_training_minutes(settings, 1, 100, 0, 1) - 5
+    assert request_training_minutes(settings, 9, 100, 0, 1) > request_training_minutes(settings, 1, 100, 0, 1)
+    assert request_training_minutes(settings, 9, 100, 1, 1) < request_training_minutes(settings, 9, 100, 0, 1)
+
+
+def test_mining_on_four_gpus_asks_for_more_than_one_process_takes():
+    """What the rule asked for, whatever the settings, was 12 GB and a day."""
+    config = read_config("coco-jtsm")
+    memory = [request_training_memory_mb(config.mining, 118_287, 640 * 480, gpus, 1) for gpus in (1, 2, 4)]
+    assert memory[1:] == [2 * memory[0], 4 * memory[0]]
+    assert memory[2] > 12_000
+    assert request_training_minutes(config.mining, 1, 118_287, 4, 1) > 1440
+    without_grabcut = config.mining.model_copy(update={"mask_evidence": "segments", "evidence": "segments"})
+    minutes = [request_training_minutes(without_grabcut, 1, 118_287, gpus, 1) for gpus in (4, 8)]
+    assert minutes[0] == pytest.approx(2 * minutes[1], rel=0.01)
+
+
+def test_no_training_asks_for_more_than_a_week():
+    """It goes on from its checkpoint, and a scheduler refuses what no partition allows."""
+    assert request_training_minutes(read_config("coco-jtsm").mining, 1, 118_287, 0, 4) == 7 * 24 * 60
+
+
+def test_mined_labels_of_a_shard_of_coco_take_more_than_two_hours():
+    """What the rule asked for was 2 hours and 6 GB."""
+    config = read_config("coco-jtsm")
+    for gpus in (0, 4):
+        costs = find_costs("mined", config.model_copy(update={"gpus": gpus}))
+        assert request_minutes(costs, 640 * 480, config.shard_size, 1) > 120
+        assert request_memory_mb(costs, 640 * 480, 1) > 6000
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "settings", "images", "pixels", "measured"),
+    [
+        ("voc2012-jtsm", "mining", {"batch_size": 1, "max_proposals": 2000}, 23, 187_500, 3179),
+        (
+            "voc2012-jtsm",
+            "mining",
+            {"batch_size": 1, "max_proposals": 2000, "short_sides_px": (480,)},
+            23,
+            187_500,
+            3449,
+        ),
+        (None, "mining", {"freeze": "all"}, 23, 187_500, 1749),
+    ],
+)
+def test_memory_of_mining_covers_what_was_measured(name, section, settings, images, pixels, measured):
+    config = read_config(name) if name else make_config()
+    found = getattr(config, section).model_copy(update=settings)
+    assert 1.2 * measured <= request_training_memory_mb(found, images, pixels, 0, 1)
+
+
+def test_memory_of_mined_labels_covers_what_was_measured():
+    config = read_config("voc2012-jtsm")
+    mining = config.mining.model_copy(update={"max_proposals": 2000})
+    mined = config.mined.model_copy(update={"short_sides_px": (480,)})
+    costs = find_costs("mined", config.model_copy(update={"mining": mining, "mined": mined}))
+    assert request_memory_mb(costs, 187_500, 1) >= 1.2 * 3216
+    assert request_memory_mb(find_costs("mined", make_config()), 187_500, 1) >= 1.2 * 1330
 
 
 def test_pixels_are_those_of_the_images(folder_dataset, folder_settings):

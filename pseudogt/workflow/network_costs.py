@@ -1,0 +1,238 @@
+"""Seconds and memory of networks, from their settings: trainings, and the mined network on one image.
+
+Two cores without a GPU are what was measured: steps and images of street scenes, CamVid, and VOC at the sizes of
+``configs/voc2012-jtsm.yaml`` (``benchmarks/jtsm_formats.py``). All figures are meant to be within a factor of two or
+three; what asks a scheduler for time and memory adds a margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pseudogt.config.mined import MinedSettings
+from pseudogt.config.mining import MiningSettings
+from pseudogt.config.training import TrainingSettings
+
+SECONDS_PER_MEGAPIXEL = {
+    "small": 0.55,
+    "resnet18": 1.3,
+    "resnet50": 3.5,
+    "resnet101": 6.0,
+    "resnet_ws18": 9.0,
+    "resnet_ws50": 25.0,
+    "resnet_ws101": 43.0,
+}
+"""Seconds of a training step per million pixels of its batch: ``small`` as measured on CamVid, the others by their
+operations."""
+
+OTHER_SECONDS_PER_MEGAPIXEL = SECONDS_PER_MEGAPIXEL["resnet50"]
+"""What a backbone that is not in this table is taken to cost."""
+
+FORWARD_SHARE = 1 / 3
+"""Of a step, what is spent without gradients: all there is to a frozen backbone, and to a network that is applied."""
+
+GPU_SPEEDUP = 60
+"""How much faster a GPU of this decade is than two cores, roughly."""
+
+PRODUCTS_PER_SECOND = 1.5e11
+"""Multiplications and additions of two cores in matrix products of 32-bit numbers."""
+
+GRADIENT_FACTOR = 3
+"""Products of a training step per product of its forward pass."""
+
+CHANNELS = {
+    "small": (32, 64, 128, 192),
+    "resnet18": (64, 128, 256, 512),
+    "resnet50": (256, 512, 1024, 2048),
+    "resnet101": (256, 512, 1024, 2048),
+    "resnet_ws18": (512, 512, 512, 512),
+    "resnet_ws50": (2048, 2048, 2048, 2048),
+    "resnet_ws101": (2048, 2048, 2048, 2048),
+}
+"""Width of a backbone's features by ``levels``."""
+
+BINS = 49
+"""Cells of a pooled proposal."""
+
+SECONDS_PER_CHANNEL = 1e-6
+"""Of a training step, per proposal and channel of the features: pooling over segments and the refinement heads."""
+
+MASK_CELLS = 14 * 14
+"""Cells of a box that the mask branch convolves; its masks have four times as many."""
+
+MASK_SHARE = 0.08
+"""Of the proposals of an image, those that learn masks without ``mask_limit``: some hundreds of 4,000."""
+
+THINGS_PER_IMAGE, STUFF_PER_IMAGE = 3, 6
+"""Tagged classes of an image, as in COCO."""
+
+GRABCUT_S = 1.1
+"""Processor seconds of a large box at 400 pixels; a small one takes 0.15."""
+
+EVIDENCE_CHANGES = 5
+"""How often the boxes in which an image's evidence is asked for become others while a network is trained."""
+
+SECONDS_PER_MAP = 1e-3
+"""Of a mined image, per view, score map and million pixels of the view: resizing and averaging, on the CPU."""
+
+ASSUMED_ASPECT = 1.5
+"""Longer over shorter side of an image."""
+
+BASE_MB = 1500.0
+"""Main memory of a process with torch."""
+
+MB_PER_TRAINED_MEGAPIXEL = {"small": 1000.0}
+OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
+"""Main memory of a training step per million pixels of its batch, on the CPU."""
+
+FROZEN_SHARE = 0.1
+"""Of that memory, what a pass without gradients takes: few layers at a time."""
+
+BYTES_PER_WEIGHT = 16
+"""A weight that is trained, its gradient, its momentum, and a copy on its way to or from a file."""
+
+
+def estimate_training_seconds(settings: TrainingSettings, images: int, gpus: int = 0) -> float:
+    """Seconds of a training on two cores, or on GPUs.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    images : int
+        Number of training images.
+    gpus : int
+        0 for the CPU. GrabCut runs on the CPU beside them, in threads of each GPU's process.
+    """
+    seconds = settings.steps * estimate_step_seconds(settings) / (GPU_SPEEDUP * gpus if gpus else 1)
+    if isinstance(settings, MiningSettings):
+        views = min(settings.steps * settings.batch_size, EVIDENCE_CHANGES * images)
+        seconds += views * count_evidence_boxes(settings) * GRABCUT_S / (settings.torch_threads * max(gpus, 1))
+    return seconds
+
+
+def estimate_step_seconds(settings: TrainingSettings) -> float:
+    """Seconds of a training step on two cores, evidence by GrabCut apart."""
+    per_megapixel = SECONDS_PER_MEGAPIXEL.get(settings.backbone, OTHER_SECONDS_PER_MEGAPIXEL)
+    seconds = measure_batch_megapixels(settings) * per_megapixel
+    if not isinstance(settings, MiningSettings):
+        return seconds
+    neck = settings.max_proposals * count_neck_weights(settings)
+    masks = count_mask_proposals(settings) * count_mask_products(settings)
+    heads = GRADIENT_FACTOR * (neck + masks) / PRODUCTS_PER_SECOND
+    pooling = settings.max_proposals * count_channels(settings) * SECONDS_PER_CHANNEL
+    return seconds * (FORWARD_SHARE if settings.freeze == "all" else 1) + settings.batch_size * (heads + pooling)
+
+
+def estimate_step_mb(settings: TrainingSettings) -> float:
+    """Main memory of a training step on the CPU, without what every process with torch takes."""
+    per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
+    parts = settings.accumulation
+    if not isinstance(settings, MiningSettings):
+        return per_megapixel * measure_batch_megapixels(settings) / parts
+    largest = measure_megapixels([max(settings.short_sides_px)], settings.long_side_px)
+    pixels = largest * per_megapixel * (FROZEN_SHARE if settings.freeze == "all" else 1)
+    proposals = 1e-6 * settings.max_proposals * count_proposal_bytes(settings)
+    # Two heads, each with five maps of its width and one four times as large.
+    masks = 1e-6 * count_mask_proposals(settings) * 2 * (5 + 4) * settings.mask_channels * MASK_CELLS * 4
+    return estimate_weights_mb(settings) + settings.batch_size * (pixels + proposals + masks) / parts
+
+
+def estimate_weights_mb(settings: TrainingSettings) -> float:
+    """Main memory for the weights of a training; those of the neck of mining are what counts."""
+    return 1e-6 * BYTES_PER_WEIGHT * count_neck_weights(settings) if isinstance(settings, MiningSettings) else 0.0
+
+
+def measure_batch_megapixels(settings: TrainingSettings) -> float:
+    """Million pixels of the images of a training step."""
+    if isinstance(settings, MiningSettings):
+        return settings.batch_size * measure_megapixels(settings.short_sides_px, settings.long_side_px)
+    pixels = settings.crop_height_px * settings.crop_width_px  # type: ignore[attr-defined]
+    return settings.batch_size * pixels / 1e6
+
+
+def measure_megapixels(short_sides_px: Sequence[int], long_side_px: int) -> float:
+    """Million pixels of an image, averaged over the sizes at which it is seen."""
+    sides = [min(side, long_side_px / ASSUMED_ASPECT) for side in short_sides_px]
+    return ASSUMED_ASPECT * sum(side**2 for side in sides) / len(sides) / 1e6
+
+
+def count_channels(settings: MiningSettings) -> int:
+    """Width of the features that proposals are pooled from."""
+    return CHANNELS[settings.backbone][settings.levels - 1]
+
+
+def count_neck_weights(settings: MiningSettings) -> int:
+    """Weights of the two layers over the pooled features, each one product of every proposal."""
+    first, second = settings.neck_widths
+    return count_channels(settings) * BINS * first + first * second
+
+
+def count_proposal_bytes(settings: MiningSettings) -> int:
+    """Bytes of a proposal in a step: pooled features with their gradient, and the neck's values."""
+    return 4 * (2 * count_channels(settings) * BINS + 3 * sum(settings.neck_widths))
+
+
+def count_mask_proposals(settings: MiningSettings) -> float:
+    """Proposals of an image that learn masks."""
+    if not settings.masks:
+        return 0.0
+    return min(settings.mask_limit or settings.max_proposals, MASK_SHARE * settings.max_proposals)
+
+
+def count_mask_products(settings: MiningSettings) -> int:
+    """Products of both mask heads for one proposal: four convolutions and an upsampling."""
+    width = settings.mask_channels
+    return 2 * MASK_CELLS * (9 * width * (count_channels(settings) + 3 * width) + 4 * width**2)
+
+
+def count_evidence_boxes(settings: MiningSettings) -> int:
+    """Boxes in which GrabCut finds evidence whenever an image is seen."""
+    masks = THINGS_PER_IMAGE * settings.top_k if settings.masks and settings.mask_evidence == "grabcut" else 0
+    stuff = STUFF_PER_IMAGE if settings.semantic and settings.evidence == "grabcut" else 0
+    return masks + stuff
+
+
+def count_views(settings: MinedSettings) -> int:
+    """How often an image is seen when the mined network is applied."""
+    return len(settings.short_sides_px) * (2 if settings.flip else 1)
+
+
+def count_maps(settings: MiningSettings, stuff: int) -> int:
+    """Score maps of an image: one of each stuff class and one of all things, if a branch learns them."""
+    return stuff + 1 if settings.semantic else 0
+
+
+def estimate_mined_seconds(mining: MiningSettings, mined: MinedSettings, stuff: int, gpus: int = 0) -> float:
+    """Seconds of the mined network and its score maps on one image, on two cores or with one GPU.
+
+    Parameters
+    ----------
+    mining : MiningSettings
+        How the network was built.
+    mined : MinedSettings
+        How it is applied.
+    stuff : int
+        Number of stuff classes.
+    gpus : int
+    """
+    megapixels = measure_megapixels(mined.short_sides_px, mined.long_side_px)
+    backbone = FORWARD_SHARE * megapixels * SECONDS_PER_MEGAPIXEL[mining.backbone]
+    neck = mining.max_proposals * count_neck_weights(mining) / PRODUCTS_PER_SECOND
+    pooling = FORWARD_SHARE * mining.max_proposals * count_channels(mining) * SECONDS_PER_CHANNEL
+    network = (backbone + neck + pooling) / (GPU_SPEEDUP if gpus else 1)
+    return count_views(mined) * (network + SECONDS_PER_MAP * count_maps(mining, stuff) * megapixels)
+
+
+def estimate_mined_mb(mining: MiningSettings, mined: MinedSettings, stuff: int) -> float:
+    """Main memory of the mined network, without what every process with torch takes.
+
+    Features and score maps of all views are kept until they are averaged.
+    """
+    per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(mining.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
+    largest = measure_megapixels([max(mined.short_sides_px)], mined.long_side_px)
+    megapixels = measure_megapixels(mined.short_sides_px, mined.long_side_px)
+    # Four bytes of each value; features have a 64th of the pixels.
+    kept = count_views(mined) * megapixels * 4 * (count_channels(mining) / 64 + count_maps(mining, stuff))
+    weights = 1e-6 * BYTES_PER_WEIGHT / 2 * count_neck_weights(mining)
+    proposals = 1e-6 * mining.max_proposals * count_proposal_bytes(mining)
+    return FROZEN_SHARE * largest * per_megapixel + kept + weights + proposals

@@ -1,0 +1,136 @@
+"""What networks take follows from their settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from pseudogt.config.mined import MinedSettings
+from pseudogt.config.mining import MiningSettings
+from pseudogt.config.segmenter import SegmenterSettings
+from pseudogt.workflow.network_costs import (
+    count_evidence_boxes,
+    count_neck_weights,
+    count_views,
+    estimate_mined_mb,
+    estimate_mined_seconds,
+    estimate_step_mb,
+    estimate_step_seconds,
+    estimate_training_seconds,
+    measure_megapixels,
+)
+
+PAPER = {
+    "backbone": "resnet_ws18",
+    "init": "weights",
+    "weights": "resnet18_ws_model_120_d2.pkl",
+    "freeze": "all",
+    "neck_widths": (4096, 4096),
+    "max_proposals": 2000,
+    "mask_limit": None,
+    "mask_channels": 256,
+    "semantic": False,
+    "batch_size": 1,
+}
+
+
+def mining(**changes):
+    return MiningSettings.model_validate({"init": "scratch", "mask_evidence": "segments"} | changes)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"max_proposals": 600},
+        {"neck_widths": (4096, 4096)},
+        {"short_sides_px": (480, 640)},
+        {"batch_size": 8},
+        {"backbone": "resnet18"},
+        {"mask_limit": 24},
+        {"mask_channels": 256},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_step_of_mining_grows_with_each_size(more):
+    small, large = mining(), mining(**more)
+    assert estimate_step_seconds(large) > estimate_step_seconds(small)
+    assert estimate_step_mb(large) > estimate_step_mb(small)
+
+
+def test_parts_of_a_batch_take_less_memory_and_the_same_time():
+    for whole, parts in ((mining(), mining(accumulation=4)), (SegmenterSettings(), SegmenterSettings(accumulation=4))):
+        assert estimate_step_mb(parts) < estimate_step_mb(whole)
+        assert estimate_step_seconds(parts) == estimate_step_seconds(whole)
+
+
+def test_frozen_backbone_takes_less():
+    assert estimate_step_seconds(mining(freeze="all")) < estimate_step_seconds(mining(freeze="norm"))
+    assert estimate_step_mb(mining(freeze="all")) < estimate_step_mb(mining(freeze="norm"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "boxes"),
+    [
+        ({}, 0),
+        ({"mask_evidence": "grabcut", "top_k": 10}, 30),
+        ({"mask_evidence": "grabcut", "top_k": 10, "masks": False}, 0),
+        ({"evidence": "grabcut"}, 6),
+        ({"evidence": "grabcut", "semantic": False}, 0),
+    ],
+)
+def test_boxes_that_grabcut_segments(settings, boxes):
+    assert count_evidence_boxes(mining(**settings)) == boxes
+
+
+def test_grabcut_is_divided_among_threads_and_processes_and_done_once_per_image_that_comes_again():
+    def grabcut_seconds(images, gpus, **settings):
+        with_it, without = (mining(mask_evidence=kind, **settings) for kind in ("grabcut", "segments"))
+        return estimate_training_seconds(with_it, images, gpus) - estimate_training_seconds(without, images, gpus)
+
+    assert grabcut_seconds(100, 0, workers=4) == pytest.approx(grabcut_seconds(100, 0, workers=2) / 2)
+    assert grabcut_seconds(100, 4) == pytest.approx(grabcut_seconds(100, 1) / 4)
+    assert grabcut_seconds(100, 0, steps=10**6) == grabcut_seconds(100, 0, steps=10**5)
+    assert grabcut_seconds(10**6, 0, steps=2000) == pytest.approx(2 * grabcut_seconds(10**6, 0, steps=1000))
+
+
+@pytest.mark.parametrize(
+    ("settings", "measured"),
+    [
+        # VOC, three steps of one image each, processor seconds of two cores without bfloat16.
+        (PAPER | {"short_sides_px": (480,)}, 5.0),
+        # Forty steps of four images of VOC.
+        ({"freeze": "all"}, 0.48),
+        # configs/streets-jtsm.yaml: 4,000 steps in 5.2 minutes.
+        (
+            {"freeze": "all", "levels": 1, "neck_widths": (256, 256), "mask_channels": 32, "mask_limit": 8}
+            | {"max_proposals": 200, "short_sides_px": (112, 128, 144)},
+            0.078,
+        ),
+    ],
+    ids=["paper", "default", "streets"],
+)
+def test_steps_of_mining_are_about_those_that_were_measured(settings, measured):
+    assert measured / 2.5 < estimate_step_seconds(mining(**settings)) < 2.5 * measured
+
+
+def test_neck_of_the_paper_has_120_million_weights():
+    """The memory that docs/jtsm.md computes for it, 1.9 GB, is 16 bytes for each."""
+    assert count_neck_weights(mining(**PAPER)) == pytest.approx(120e6, rel=0.01)
+
+
+def test_mined_labels_grow_with_views_proposals_and_score_maps():
+    small = MinedSettings()
+    assert count_views(small) == 2 and count_views(MinedSettings(flip=False)) == 1
+    more = MinedSettings(short_sides_px=(256, 256))
+    assert estimate_mined_seconds(mining(), more, 20) == 2 * estimate_mined_seconds(mining(), small, 20)
+    for estimate in (estimate_mined_seconds, estimate_mined_mb):
+        base = estimate(mining(), small, 20)
+        assert estimate(mining(), more, 20) > base
+        assert estimate(mining(max_proposals=600), small, 20) > base
+        assert estimate(mining(), small, 53) > base > estimate(mining(semantic=False), small, 20)
+    assert estimate_mined_seconds(mining(), small, 20, gpus=1) < estimate_mined_seconds(mining(), small, 20)
+
+
+def test_longer_side_limits_the_size():
+    assert measure_megapixels((1000,), 10**6) == 1.5
+    assert measure_megapixels((1000,), 750) == pytest.approx(1.5 * 0.25)
+    assert measure_megapixels((100, 200), 10**6) == pytest.approx(1.5 * (0.01 + 0.04) / 2)
