@@ -86,7 +86,7 @@ def test_grabcut_is_divided_among_threads_and_processes_and_done_once_per_image_
         with_it, without = (mining(mask_evidence=kind, **settings) for kind in ("grabcut", "segments"))
         return estimate_training_seconds(with_it, images, gpus) - estimate_training_seconds(without, images, gpus)
 
-    assert grabcut_seconds(100, 0, workers=4) == pytest.approx(grabcut_seconds(100, 0, workers=2) / 2)
+    assert grabcut_seconds(100, 0, torch_threads=4) == pytest.approx(grabcut_seconds(100, 0, torch_threads=2) / 2)
     assert grabcut_seconds(100, 4) == pytest.approx(grabcut_seconds(100, 1) / 4)
     assert grabcut_seconds(100, 0, steps=10**6) == grabcut_seconds(100, 0, steps=10**5)
     assert grabcut_seconds(10**6, 0, steps=2000) == pytest.approx(2 * grabcut_seconds(10**6, 0, steps=1000))
