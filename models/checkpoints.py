@@ -12,9 +12,6 @@ import torch
 
 from pseudogt.files.io import replace_atomically
 
-TORCH_ERRORS = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, IndexError, KeyError, ValueError)
-"""What torch raises for files it can't read."""
-
 
 def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
     """Write a dict of plain values and tensors, atomically; equal values give equal bytes."""

@@ -69,26 +69,3 @@ def compute_gradcams(
     maps = torch.einsum("pbk,bkhw->bphw", weights, activations.detach()).relu()
     cams[:, present] = maps.float()
     return cams * tags[..., None, None]
-
-
-def compute_linear_cams(features: Tensor, weight: Tensor, tags: Tensor) -> Tensor:
-    """Grad-CAMs in closed form where the score is the spatial mean of a linear map of the features.
-
-    Then the gradient is the class's weight vector over the number of cells, everywhere, and no
-    backward pass is needed.
-
-    Parameters
-    ----------
-    features : (B, K, h, w)
-    weight : (C, K)
-        Of the linear classifier (of its 1x1 convolution, flattened).
-    tags : (B, C) bool
-
-    Returns
-    -------
-    (B, C, h, w) float32
-        Equal to :func:`compute_gradcams` at the features' layer.
-    """
-    cells = features.shape[-2] * features.shape[-1]
-    maps = torch.einsum("ck,bkhw->bchw", weight / cells, features).relu().float()
-    return maps * tags[..., None, None]
