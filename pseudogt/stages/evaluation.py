@@ -36,80 +36,57 @@ from pseudogt.workflow.cli import parse_settings, run_stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one of the two commands."""
+    """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     score = commands.add_parser("score", help="score one subject")
-    add_score_arguments(score)
-    add_summary_arguments(commands.add_parser("summary", help="put the scores of a run together"))
-    arguments = parser.parse_args(argv)
-    if arguments.command == "summary":
-        write_summary(
-            dataset=arguments.dataset,
-            supervision=arguments.supervision,
-            label_scores=arguments.label_scores,
-            model_scores=arguments.model_scores,
-            records=arguments.records,
-            stage_scores=arguments.stage_scores,
-            reference_scores=arguments.reference_scores,
-            benchmarks=arguments.benchmarks,
-            out=arguments.out,
-        )
-        return
-    if arguments.first_scores is not None and (arguments.scored or arguments.things_only):
-        score.error("--scored and --things-only go with --labels")
-    from_scores = arguments.first_scores is not None
-    write_result(
-        arguments.subject,
-        arguments.ground_truth,
-        read_score_files(arguments.first_scores) if from_scores else read_label_folders(arguments.labels),
-        kind=Kind(has_instances=not from_scores, has_stuff=not arguments.things_only, is_prediction=arguments.scored),
-        settings=parse_settings(EvaluationSettings, arguments.settings),
-        threads=arguments.threads,
-        out=arguments.out,
-    )
-
-
-def add_score_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command line of ``score``."""
-    parser.add_argument("--subject", required=True, help="what is scored; written into the result")
-    parser.add_argument("--ground-truth", required=True, nargs="*", type=Path, metavar="DIR")
-    files = parser.add_mutually_exclusive_group(required=True)
+    score.add_argument("--subject", required=True, help="what is scored; written into the result")
+    score.add_argument("--ground-truth", required=True, nargs="*", type=Path, metavar="DIR")
+    files = score.add_mutually_exclusive_group(required=True)
     files.add_argument("--labels", nargs="*", type=Path, metavar="DIR", help="label folders or predictions")
     files.add_argument("--first-scores", nargs="*", type=Path, metavar="X.h5", help="score files with labels")
-    kind = parser.add_mutually_exclusive_group()
+    kind = score.add_mutually_exclusive_group()
     kind.add_argument("--scored", action="store_true", help="the labels are a model's predictions")
     kind.add_argument("--things-only", action="store_true", help="the labels are box masks")
-    parser.add_argument("--threads", type=int, default=1, help="images read and counted at the same time")
-    parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--settings", default="{}", help="the config section `evaluation` as JSON")
+    score.add_argument("--threads", type=int, default=1, help="images read and counted at the same time")
+    score.add_argument("--settings", default="{}", help="the config section `evaluation` as JSON")
+    score.set_defaults(run=score_subject)
+    summary = commands.add_parser("summary", help="put the scores of a run together")
+    summary.add_argument("--dataset", required=True)
+    summary.add_argument("--supervision", required=True, help="parts joined by +, for example crop_tags+boxes")
+    summary.add_argument("--label-scores", nargs="*", default=[], type=Path, help="labels on train, one per round")
+    summary.add_argument("--model-scores", nargs="*", default=[], type=Path, help="model on val, one per round")
+    summary.add_argument("--records", nargs="*", type=Path, help="the segmenter's record.json, one per round")
+    summary.add_argument("--stage-scores", nargs="*", default=[], type=Path, help="earlier stages, named by subject")
+    summary.add_argument("--reference-scores", type=Path, help="the model trained on full labels, on val")
+    summary.add_argument("--benchmarks", type=Path, help="folder of <stage>.tsv or <stage>/*.tsv by Snakemake")
+    summary.set_defaults(run=write_summary)
+    for command in (score, summary):
+        command.add_argument("--out", required=True, type=Path)
+    arguments = vars(parser.parse_args(argv))
+    arguments.pop("run")(**arguments)
 
 
-def add_summary_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command line of ``summary``."""
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--supervision", required=True, help="parts joined by +, for example crop_tags+boxes")
-    parser.add_argument("--label-scores", nargs="*", default=[], type=Path, help="labels on train, one per round")
-    parser.add_argument("--model-scores", nargs="*", default=[], type=Path, help="model on val, one per round")
-    parser.add_argument("--records", nargs="*", type=Path, help="the segmenter's record.json, one per round")
-    parser.add_argument("--stage-scores", nargs="*", default=[], type=Path, help="earlier stages, named by subject")
-    parser.add_argument("--reference-scores", type=Path, help="the model trained on full labels, on val")
-    parser.add_argument("--benchmarks", type=Path, help="folder of <stage>.tsv or <stage>/*.tsv by Snakemake")
-    parser.add_argument("--out", required=True, type=Path)
-
-
-def write_result(
+def score_subject(
     subject: str,
     ground_truth: Sequence[Path],
-    sources: Mapping[str, LabelFolder | ScoreFile],
-    *,
-    kind: Kind,
-    settings: EvaluationSettings,
+    labels: Sequence[Path] | None,
+    first_scores: Sequence[Path] | None,
+    scored: bool,
+    things_only: bool,
     threads: int,
+    settings: str,
     out: Path,
 ) -> None:
-    """Score one subject, given by image id, and write the result."""
+    """Score one subject and write the result."""
+    if first_scores is not None and (scored or things_only):
+        raise ValueError("--scored and --things-only go with --labels")
+    section = parse_settings(EvaluationSettings, settings)
+    kind = Kind(has_instances=first_scores is None, has_stuff=not things_only, is_prediction=scored)
     truth = read_label_folders(ground_truth)
+    sources: Mapping[str, LabelFolder | ScoreFile] = (
+        read_label_folders(labels or []) if first_scores is None else dict(read_score_files(first_scores))
+    )
     check_same_images(truth, sources, subject)
     classes = read_class_table(ground_truth)
 
@@ -122,9 +99,9 @@ def write_result(
         scores = summarise_nothing()
     else:
         with ThreadPoolExecutor(max(1, threads)) as pool:
-            scored = list(tqdm(pool.map(score, truth), total=len(truth), desc="evaluation", unit="image"))
-        images = dict(zip(truth, scored, strict=True))
-        scores = summarise_images(images, classes, kind, max_detections=settings.max_detections)
+            found = list(tqdm(pool.map(score, truth), total=len(truth), desc="evaluation", unit="image"))
+        images = dict(zip(truth, found, strict=True))
+        scores = summarise_images(images, classes, kind, max_detections=section.max_detections)
     note = {} if truth else {"note": "There are no images to score; every score is null."}
     write_json(out, {"subject": subject, **scores, **note})
 

@@ -17,41 +17,39 @@ from pseudogt.workflow.stage import Shard
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write one weak-label file."""
+    """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     derive = commands.add_parser("derive", help="weak labels of one shard")
     derive.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
     derive.add_argument("--ground-truth", type=Path, required=True, help="label folder of the shard")
     derive.add_argument("--settings", required=True, help="the config section `weak_labels` as JSON")
+    derive.set_defaults(run=derive_shard)
     merge = commands.add_parser("merge", help="one file of all shards")
     merge.add_argument("--weak-labels", type=Path, nargs="+", required=True, help="files of all shards")
+    merge.set_defaults(run=merge_shards)
     for command in (derive, merge):
         command.add_argument("--out", type=Path, required=True, help="weak-label file to write")
-    arguments = parser.parse_args(argv)
-    if arguments.command == "merge":
-        merge_shards(arguments.weak_labels, arguments.out)
-    else:
-        settings = parse_settings(WeakLabelsSettings, arguments.settings)
-        derive_shard(arguments.shard, arguments.ground_truth, settings, arguments.out)
+    arguments = vars(parser.parse_args(argv))
+    arguments.pop("run")(**arguments)
 
 
-def derive_shard(path: Path, ground_truth: Path, settings: WeakLabelsSettings, out: Path) -> None:
+def derive_shard(shard: Path, ground_truth: Path, settings: str, out: Path) -> None:
     """Write the weak labels of all images of a shard, in its order."""
-    shard = Shard.open(path)
-    labels = LabelFolder(ground_truth)
+    section = parse_settings(WeakLabelsSettings, settings)
+    opened, labels = Shard.open(shard), LabelFolder(ground_truth)
     derived = [
         derive_weak_labels(
-            image.image_id, labels.read(image.image_id), labels.crowd_ids(image.image_id), shard.classes, settings
+            image.image_id, labels.read(image.image_id), labels.crowd_ids(image.image_id), opened.classes, section
         )
-        for image in shard.images("weak labels")
+        for image in opened.images("weak labels")
     ]
-    write_weak_labels(out, derived, shard.classes)
+    write_weak_labels(out, derived, opened.classes)
 
 
-def merge_shards(paths: Sequence[Path], out: Path) -> None:
+def merge_shards(weak_labels: Sequence[Path], out: Path) -> None:
     """Write the weak labels of all shards into one file, and say what is odd about them."""
-    images, classes = read_weak_labels(paths)
+    images, classes = read_weak_labels(weak_labels)
     for gap in find_gaps(list(images.values()), classes) if images else []:
         print(f"warning: {gap}", file=sys.stderr)
     write_weak_labels(out, images.values(), classes)
