@@ -82,7 +82,7 @@ def test_run_from_the_authors_tree_makes_their_labels(fresh, tmp_path):
         "name": "authors",
         "data_root": str(tmp_path / "data"),
         "dataset": {"val_split": None},
-        "labels": {"keep_unsure_things": False, "fill_below": 0, "instances": "ignore"},
+        "labels": {"keep_unsure_things": False, "fill_below": 0, "overlap": "ignore"},
     }
     write_json(tmp_path / "settings.yaml", settings)
 
