@@ -179,7 +179,7 @@ def find_instance_boxes(
     halves up: instance 11500 has class 12. Ids 1001 to 10999 give instances of stuff classes. A
     group box spans all of a class's group pixels together.
     """
-    # Number the ids from 1, as find_objects needs it to find all tight boxes in one pass.
+    # Number the ids from 1; find_objects then finds all tight boxes in one pass.
     ids, inverse = np.unique(instance_ids, return_inverse=True)
     positions = {int(v): i for i, v in enumerate(ids)}
     tight = ndimage.find_objects(inverse.reshape(instance_ids.shape) + 1, max_label=len(ids))
