@@ -40,13 +40,16 @@ def draw_affine(
     low, high = augmentation.zoom
     zoom = np.exp(generator.uniform(np.log(low), np.log(high)))
     flipped = generator.random() < augmentation.flip
+    # Place the crop at random in the enlarged image, or the image in a crop that is larger.
     shifts = [
         -generator.uniform(min(0, zoom * extent - crop), max(0, zoom * extent - crop))
         for extent, crop in zip(size, augmentation.crop_size, strict=True)
     ]
+    # Pixel centres lie at integers, so x + 1/2 is what is enlarged.
     half = (zoom - 1) / 2
     affine = np.array([[zoom, 0, half + shifts[1]], [0, zoom, half + shifts[0]]])
     if flipped:
+        # Mirror the crop: x becomes its width - 1 - x.
         affine[0] = -affine[0]
         affine[0, 2] += augmentation.crop_size[1] - 1
     return affine
@@ -85,8 +88,10 @@ def jitter_colours(images: Tensor, factors: Tensor) -> Tensor:
     (B, 3, H, W) float32
         In 0..255.
     """
+    # A factor for each image: (B, 1, 1, 1) each.
     brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
     bright = images.float() * brightness
+    # Contrast is about the image's mean, saturation about each pixel's grey.
     mean = bright.mean((1, 2, 3), keepdim=True)
     contrasted = (bright - mean) * contrast + mean
     grey = contrasted.mean(1, keepdim=True)

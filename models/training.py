@@ -206,6 +206,7 @@ def learning_rate_at(step: int, plan: TrainingPlan) -> float:
         return plan.learning_rate * (step + 1) / (warmup_steps + 1)
     if plan.schedule == "step":
         return plan.learning_rate * 0.1 ** sum(step >= drop * plan.steps for drop in plan.drops)
+    # Share of the steps after the warm-up that are done.
     share = (step - warmup_steps) / (plan.steps - warmup_steps)
     factor = (1 - share) ** 0.9 if plan.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * share))
     return plan.learning_rate * factor
@@ -213,6 +214,7 @@ def learning_rate_at(step: int, plan: TrainingPlan) -> float:
 
 def select_samples(step: int, batch_size: int, sample_count: int, seed: int) -> NDArray[np.int64]:
     """Draw the samples ``(batch_size,)`` of a step; epochs are shuffled one by one and follow without a gap."""
+    # Samples are counted through all epochs; the number in its epoch is a position in the epoch's permutation.
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = positions // sample_count
     orders = {e: np.random.default_rng([seed, e]).permutation(sample_count) for e in np.unique(epochs)}
@@ -283,6 +285,7 @@ class _Run:
             group["lr"] = rate * group["rate"]
         try:
             for part, batch in enumerate(batches):
+                # Dropout depends on seed, step and piece alone, however many processes share the pieces.
                 piece = [self.plan.seed, self.step, part * self.processes + self.rank]
                 torch.manual_seed(int(np.random.SeedSequence(piece).generate_state(1)[0]))
                 self._accumulate(batch, last=part == len(batches) - 1)
@@ -300,6 +303,7 @@ class _Run:
 
     def _accumulate(self, batch: Batch, *, last: bool) -> None:
         on_device = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+        # Processes average their gradients once, after the last part of the batch.
         waiting = self.processes > 1 and not last
         with self.parallel.no_sync() if waiting else nullcontext():  # type: ignore[operator]
             with autocast(self.dtype, self.device):
@@ -360,6 +364,7 @@ class _Run:
 
 def _build_optimiser(network: nn.Module, plan: TrainingPlan) -> torch.optim.Optimizer:
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    # Vectors, the biases and the weights of normalisation, do not decay; biases have a learning rate of their own.
     vectors = [(name.endswith("bias"), p) for name, p in named if p.ndim <= 1]
     groups = [
         {"params": [p for _, p in named if p.ndim > 1], "weight_decay": plan.weight_decay, "rate": 1.0},

@@ -170,6 +170,7 @@ def combine_semantic_and_instances(
     panoptic_id = classes.train_to_category[semantic] * np.int32(INSTANCE_DIVISOR)
     for train_id in classes.thing_ids:
         inside = (semantic == train_id) & (instances > 0)
+        # Renumber the instances of the class from 1, in the order of their values.
         numbers, k = np.unique(instances[inside], return_inverse=True)
         if len(numbers) >= INSTANCE_DIVISOR:
             raise ValueError(

@@ -34,6 +34,7 @@ def pool_over_regions(scores: NDArray[np.float32], regions: NDArray[np.intp]) ->
     if scores.shape[1:] != regions.shape:
         raise ValueError(f"scores {scores.shape} and regions {regions.shape} differ in size")
     flat = regions.ravel()
+    # Mean score of each region, (C, R), which every pixel then looks up by its region number.
     area = np.maximum(np.bincount(flat), 1)
     means = np.stack([np.bincount(flat, weights=score.ravel()) / area for score in scores])
     return means.astype(np.float32)[:, regions]

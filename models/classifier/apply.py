@@ -142,6 +142,7 @@ def run_network(images: NDArray[np.uint8], tags: Tensor, model: ClassifierModel,
 
 def score_whole(logits: Tensor, sharpness: float) -> Tensor:
     """Score ``(B, C)`` of each whole image, pooled as in training."""
+    # The whole image as one region: all rows and all columns.
     rows = torch.ones(len(logits), 1, logits.shape[2], device=logits.device)
     columns = torch.ones(len(logits), 1, logits.shape[3], device=logits.device)
     return pool_regions(logits, rows, columns, sharpness)[:, 0]

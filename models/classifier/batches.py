@@ -57,8 +57,10 @@ def cut_out_crop(sample: TagSample, crop: int) -> TagSample:
     """Return one crop of a sample as an image of its own, with the crop's tags and nothing of its neighbours."""
     weak = sample.weak
     x0, y0, x1, y1 = (int(v) for v in weak.crops_xyxy[crop])
+    # Boxes in coordinates of the crop, clipped to it; those left without a pixel are dropped.
     clipped = np.clip(weak.boxes_xyxy - [x0, y0, x0, y0], 0, [x1 - x0, y1 - y0] * 2).astype(np.int32)
     kept = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    # The crop in pixels of the sample's image, whose resolution may differ from that of the weak labels.
     height, width = sample.image.shape[:2]
     rows = slice(round(y0 * height / weak.height), round(y1 * height / weak.height))
     columns = slice(round(x0 * width / weak.width), round(x1 * width / weak.width))
@@ -132,6 +134,7 @@ def locate_cells(
     located = []
     for axis, original in ((1, sample.weak.height), (0, sample.weak.width)):
         cells = -(-size[1 - axis] // stride)
+        # Middles of the cells in the window, taken back through the affine map, then scaled to the original image.
         centres = (np.arange(cells) + 0.5) * stride - 0.5
         in_sample = (centres - affine[axis, 2]) / affine[axis, axis] + 0.5
         located.append(in_sample * original / sample.image.shape[1 - axis])
@@ -149,10 +152,12 @@ def list_tag_regions(weak: ImageWeakLabels, rows: NDArray[np.float64], columns: 
     """
     whole = np.array([[0, 0, weak.width, weak.height]], np.int32)
     areas, tags = (weak.crops_xyxy, weak.crop_tags) if len(weak.crops_xyxy) else (whole, weak.tags[None])
+    # Rectangles of the tagged areas, then of the boxes; a box tags its own class only.
     rectangles = np.concatenate([areas, weak.boxes_xyxy]).astype(float)
     box_tags = np.eye(len(weak.tags), dtype=bool)[weak.box_classes]
     in_rows = cover_span(rows, rectangles[:, 1, None], rectangles[:, 3, None])
     in_columns = cover_span(columns, rectangles[:, 0, None], rectangles[:, 2, None])
+    # A rectangle counts only if the window shows enough of it, and the middle of a cell lies in it.
     share = _share_shown(rectangles[:, 1::2], rows) * _share_shown(rectangles[:, 0::2], columns)
     shown = (share >= REGION_INSIDE) & in_rows.any(1) & in_columns.any(1)
     all_tags = np.concatenate([tags, box_tags])
@@ -169,6 +174,7 @@ def find_tagged_classes(weak: ImageWeakLabels) -> NDArray[np.bool_]:
 
 def _share_shown(spans: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share ``(G,)`` of each span ``(G, 2)`` that lies under the cells at evenly spaced ``positions``."""
+    # The cells reach half a step beyond the outermost positions.
     half = abs(positions[-1] - positions[0]) / max(len(positions) - 1, 1) / 2
     inside = np.clip(spans, positions.min() - half, positions.max() + half)
     return (inside[:, 1] - inside[:, 0]) / (spans[:, 1] - spans[:, 0])

@@ -65,6 +65,7 @@ def compute_gradcams(
     present = tags.any(0).nonzero()[:, 0]
     directions = F.one_hot(present, tags.shape[1]).to(scores.dtype)[:, None].expand(-1, len(tags), -1)
     (gradients,) = torch.autograd.grad(scores, activations, directions, is_grads_batched=True)
+    # Equation 1: weights (P, B, K) of the P classes present; equation 2: maps (B, P, h, w).
     weights = gradients.mean((-2, -1))
     maps = torch.einsum("pbk,bkhw->bphw", weights, activations.detach()).relu()
     cams[:, present] = maps.float()

@@ -66,6 +66,7 @@ class TagClassifier(nn.Module):
         """:meth:`decode` of images that :func:`models.backbones.normalise_images` made."""
         features = self.backbone(images)[: len(self.lateral)]
         decoded = F.relu(self.lateral[-1](features[-1]))
+        # From coarse to fine: enlarge, add the finer features, and fuse.
         for level in reversed(range(len(self.fuse))):
             finer = self.lateral[level](features[level])
             decoded = F.interpolate(decoded, size=finer.shape[-2:], mode="bilinear", align_corners=False)
@@ -100,6 +101,7 @@ def pool_regions(logits: Tensor, rows: Tensor, columns: Tensor, sharpness: float
     """
     down, across = rows.float(), columns.float()
     scaled = logits.float() * sharpness
+    # Subtract the largest logit so that no power overflows, and add the powers over each region: (B, G, C).
     largest = scaled.detach().amax((-2, -1), keepdim=True)
     total = torch.einsum("bchw,bgh,bgw->bgc", (scaled - largest).exp(), down, across)
     area = (down.sum(-1) * across.sum(-1)).clamp(min=1)
@@ -125,7 +127,9 @@ def region_tag_loss(scores: Tensor, tags: Tensor, known: Tensor) -> Tensor:
         nothing is known.
     """
     terms = []
+    # softplus(-x) is -log of the probability of presence, softplus(x) of that of absence.
     for chosen, loss in ((known & tags, F.softplus(-scores)), (known & ~tags, F.softplus(scores))):
+        # Mean over the regions of each class, then over the classes that have any.
         count = chosen.sum((0, 1))
         mean = (loss * chosen).sum((0, 1)) / count.clamp(min=1)
         terms.append(mean.sum() / (count > 0).sum().clamp(min=1))
@@ -141,6 +145,7 @@ def candidate_map_loss(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
     candidates : (B, C, h, w) bool
     """
     possible = candidates.any(1)
+    # Log of the summed probability of the candidates: (B, h, w).
     together = keep_candidates(log_probabilities, candidates).logsumexp(1)
     return -(together * possible).sum() / possible.sum().clamp(min=1)
 

@@ -107,6 +107,7 @@ def measure_tag_precision(model: ClassifierModel, images: TrainingSet[TagSample]
     scores, tags = [], []
     for number in range(len(images)):
         sample = images[number]
+        # With the identity as affine map, the window is the whole image.
         rows, columns = locate_cells(sample, np.eye(2, 3), sample.image.shape[:2], STRIDE)
         regions = list_tag_regions(sample.weak.without_boxes(), rows, columns)
         image = torch.from_numpy(sample.image).permute(2, 0, 1)[None].to(device)

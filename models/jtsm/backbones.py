@@ -192,6 +192,7 @@ def _take_from_classifier(name: str, path: Path, *, with_decoder: bool) -> JtsmB
             f"{path}: a tag classifier with backbone {found!r}; set the backbone of JTSM to it, not {name!r}"
         )
     if with_decoder:
+        # Reorder the outputs of the last layer: things first, as everywhere in JTSM.
         last = model.network.classify
         order = torch.from_numpy(model.classes.things_first).long()
         last.weight.data, last.bias.data = last.weight.data[order], last.bias.data[order]  # type: ignore[union-attr]
@@ -349,6 +350,7 @@ class DilatedBackbone(JtsmBackbone):
         self.stem, stages = _split(body)
         self.stages = nn.Sequential(*stages[:levels])
         for before, stage in zip((1, 2), self.stages[2:], strict=False):
+            # The input of the third stage is as dense as its weights expect; that of the fourth is twice as dense.
             _dilate(stage, before)
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -408,6 +410,7 @@ def _dilate(stage: nn.Module, before: int) -> None:
     for conv in (module for module in stage.modules() if isinstance(module, nn.Conv2d)):
         if conv.kernel_size == (3, 3):
             conv.dilation = conv.padding = (dilation, dilation)
+            # After the layer that lost its stride, cells lie twice as densely, so kernels reach twice as far.
             if conv.stride == (2, 2):
                 dilation *= 2
         conv.stride = (1, 1)

@@ -132,6 +132,7 @@ def _look(network: JtsmNetwork, sample: MiningImage, placement: Placement, plan:
     scores, boxes = _score_proposals(network, proposed, batch["boxes"])
     semantic = None
     if logits is not None:
+        # Enlarge to the size of the input, cut off the padding, and undo the mirroring.
         height, width = placement.size
         full = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
         semantic = full[0, :, :height, :width].softmax(0).cpu().numpy()
@@ -168,6 +169,7 @@ def _select_detections(
     """Proposals and classes ``(N,)`` that are left after suppression, surest first."""
     limits = np.array([shape[1], shape[0]] * 2, np.float32)
     clipped = np.clip(boxes, 0, limits)
+    # Boxes that are not finite, or empty within the image, are dropped.
     valid = np.isfinite(boxes).all(-1) & (clipped[..., 2:] > clipped[..., :2]).all(-1)
     rows, classes = np.nonzero((scores > plan.min_score) & valid)
     kept = batched_nms(
@@ -193,6 +195,7 @@ def _find_masks(
         return sample.members.masks(rows, sample.superpixels)
     probabilities = np.zeros((len(rows), MASK_PX, MASK_PX), np.float32)
     for each in seen if len(rows) else ():
+        # Each view says something of the same boxes; add up the maps of their classes, with mirroring undone.
         moved = torch.from_numpy(each.placement.to_view(boxes)).to(plan.device)
         index = torch.zeros(len(rows), dtype=torch.long, device=plan.device)
         with autocast(plan.dtype, plan.device):
@@ -214,6 +217,7 @@ def paste_mask(
     right, bottom = min(int(np.ceil(x1)), shape[1]), min(int(np.ceil(y1)), shape[0])
     if right <= left or bottom <= top or x1 <= x0 or y1 <= y0:
         return pasted
+    # Centres of the image's pixels in cells of the mask.
     x = ((np.arange(left, right) + 0.5 - x0) / (x1 - x0) * MASK_PX - 0.5).astype(np.float32)
     y = ((np.arange(top, bottom) + 0.5 - y0) / (y1 - y0) * MASK_PX - 0.5).astype(np.float32)
     grid_x, grid_y = (np.ascontiguousarray(g) for g in np.meshgrid(x, y))

@@ -37,6 +37,7 @@ def find_incidence(superpixels: Tensor, map_size: tuple[int, int], count: int) -
     # A pixel that the border of two blocks cuts belongs to both.
     rows = (y * height // pixel_height, ((y + 1) * height - 1) // pixel_height)
     columns = (x * height // pixel_height, ((x + 1) * height - 1) // pixel_height)
+    # First and last block of each pixel on both axes: four combinations.
     for row in rows:
         for column in columns:
             valid = (superpixels >= 0) & (column < width)

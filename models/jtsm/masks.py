@@ -100,11 +100,14 @@ def choose_mask_targets(
     found = (labels < things).nonzero()[:, 0]
     if not len(found):
         return MaskTargets(found, found, found, found)
+    # The proposals nearest to each pseudo box bring evidence.
     overlap = box_iou(pseudo.boxes_xyxy, boxes_xyxy[found])
     evidence_rows = found[overlap.topk(min(top_k, len(found)), dim=1).indices.flatten().unique()]
     learning = found
+    # Of too many proposals, those learn that overlap a pseudo box most, in their original order.
     if limit is not None and len(found) > limit:
         learning = found[overlap.max(0).values.topk(limit).indices.sort().values]
+    # A proposal learns from the evidence in the box that overlaps it most.
     nearest = box_iou(boxes_xyxy[learning], boxes_xyxy[evidence_rows]).argmax(1)
     return MaskTargets(learning, labels[learning], nearest, evidence_rows)
 
@@ -127,6 +130,7 @@ def sample_masks(
     """
     sampled = np.zeros((len(near), MASK_PX, MASK_PX), bool)
     origins, shares = [mask.origin_xy for mask in masks], [mask.mask.astype(np.float32) for mask in masks]
+    # Middles of a target's cells in [0, 1], and for each box their places in the mask that it takes.
     steps = (np.arange(MASK_PX, dtype=np.float32) + 0.5) / MASK_PX
     for out, index, (x0, y0, x1, y1) in zip(sampled, near, placement.to_image(boxes_xyxy), strict=True):
         left, top = origins[index]
@@ -140,6 +144,7 @@ def move_mask(mask: BoxMask, placement: Placement) -> NDArray[np.bool_]:
     """A mask of an image in a view ``(h, w) bool``, nearest pixel."""
     x0, y0, x1, y1 = placement.window_xyxy
     height, width = placement.size
+    # Pixel of the image under the centre of each pixel of the view, counted from the corner of the mask.
     x = x0 + ((np.arange(width) + 0.5) * (x1 - x0) / width).astype(int) - mask.origin_xy[0]
     y = y0 + ((np.arange(height) + 0.5) * (y1 - y0) / height).astype(int) - mask.origin_xy[1]
     if placement.flipped:
@@ -167,7 +172,9 @@ def compute_mask_losses(first: Tensor, second: Tensor, labels: Tensor, targets: 
         What evidence says; the second head learns the mask of the first one.
     """
     if not len(labels):
+        # Zeros that depend on the weights: DistributedDataParallel waits for the gradient of each.
         return first.sum() * 0, second.sum() * 0
+    # The map of its own class for each proposal: (P, 28, 28).
     chosen = torch.arange(len(labels), device=labels.device), labels
     own, follower = first[chosen].float(), second[chosen].float()
     return (

@@ -88,10 +88,12 @@ def average_over_segments(maps: Tensor, superpixels: Tensor, members: MemberTens
     count = int(torch.cat([superpixels.flatten(), indices, indices.new_zeros(1)]).max()) + 1
     image = torch.arange(len(superpixels), device=maps.device)[:, None, None]
     inside = superpixels >= 0
+    # Number superpixels through all images, and add up values and pixels by number: (B * count, C).
     position = (image * count + superpixels)[inside]
     values = maps.permute(0, 2, 3, 1)[inside]
     sums = maps.new_zeros(len(maps) * count, maps.shape[1]).index_add(0, position, values)
     areas = torch.bincount(position, minlength=len(sums)).to(maps.dtype)
+    # Add up the superpixels of each proposal, and divide by its pixels.
     row = torch.repeat_interleave(starts.diff())
     member = batch_index[row] * count + indices
     total = maps.new_zeros(len(batch_index), maps.shape[1]).index_add(0, row, sums[member])

@@ -119,17 +119,20 @@ def pool_by_crops(
     values, positions = [], []
     for r, (x0, y0, x1, y1) in enumerate(find_cell_boxes(boxes_xyxy, spatial_scale).tolist()):
         b = int(batch_index[r])
+        # Cells that hold one of the proposal's superpixels and lie in its box.
         own = indices[starts[r] : starts[r + 1]].long()
         mask = incidences[b][own[own < count]].any(0)
         mask &= (y0 <= rows) & (rows <= y1) & (x0 <= columns) & (columns <= x1)
         masked = torch.where(mask, features[b], -torch.inf)
         box_height, box_width = max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1)
+        # Extend the map by what the box sticks out, and cut out the box.
         left, top = max(-x0, 0), max(-y0, 0)
         right, bottom = max(x0 + box_width - width, 0), max(y0 + box_height - height, 0)
         extended = F.pad(masked, (left, right, top, bottom), value=-torch.inf)
         crop = extended[:, y0 + top : y0 + top + box_height, x0 + left : x0 + left + box_width]
         value, position = F.adaptive_max_pool2d(crop, output_size, return_indices=True)
         empty = value == -torch.inf
+        # From positions in the box to cells of the map.
         cell = (y0 + position // box_width) * width + x0 + position % box_width
         values.append(value.masked_fill(empty, 0))
         positions.append(cell.masked_fill(empty, NO_CELL).int())
@@ -202,6 +205,7 @@ class _MoIPool(torch.autograd.Function):
             strict=True,
         )
         for part, position, image in rows:
+            # Add each gradient to the cell of its maximum; bins without a cell add 0 to the first cell.
             known = position != NO_CELL
             cell = torch.where(known, position + image[:, None, None, None] * (height * width), 0)
             cells.scatter_add_(0, cell.view(-1, channels), (part.float() * known).reshape(-1, channels))

@@ -62,10 +62,13 @@ def _list_cells(
     starts = np.zeros(images * count + 1, np.int64)
     cells = np.empty(0, np.int32)
     filled = np.zeros(0, np.int64)
+    # The first pass counts the cells of each superpixel, the second one writes them.
     for is_counted in (False, True):
+        # The cell last listed for each superpixel: a cell is listed once, however many pixels it shares.
         latest = np.full(images * count, -1, np.int64)
         for b in range(images):
             for i in range(height):
+                # Pixels of the cell's block; one that the border of two blocks cuts belongs to both.
                 top, bottom = i * pixel_height // height, ((i + 1) * pixel_height + height - 1) // height
                 for j in range(width):
                     left = j * pixel_height // height
@@ -109,6 +112,7 @@ def _pool(
     size = values.shape[1]
     for r in prange(len(cell_boxes)):
         b = batch_index[r]
+        # Cells with a pixel of the proposal, in its box or not.
         mask = np.zeros(cell_count, np.bool_)
         for k in range(starts[r], starts[r + 1]):
             if indices[k] < superpixel_count:
@@ -118,6 +122,7 @@ def _pool(
         x0, y0, x1, y1 = cell_boxes[r]
         box_width, box_height = max(x1 - x0 + 1, 1), max(y1 - y0 + 1, 1)
         chosen = np.empty(cell_count + CELLS_AT_ONCE, np.int32)
+        # Bins as in RoIPool: starts are rounded down and ends up, so that bins may overlap.
         for p in range(size):
             top = max(y0 + p * box_height // size, 0)
             bottom = min(y0 + ((p + 1) * box_height + size - 1) // size, y1 + 1, height)
@@ -125,6 +130,7 @@ def _pool(
                 left = max(x0 + q * box_width // size, 0)
                 right = min(x0 + ((q + 1) * box_width + size - 1) // size, x1 + 1, width)
                 count = 0
+                # List the cells of the bin without a branch: each is written, and the count moves on if it belongs.
                 for y in range(top, bottom):
                     for cell in range(y * width + left, y * width + right):
                         chosen[count] = cell

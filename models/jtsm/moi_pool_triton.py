@@ -79,6 +79,7 @@ def _pool_bin(
     y1 = tl.load(cell_boxes + 4 * r + 3)
     box_width = tl.maximum(x1 - x0 + 1, 1)
     box_height = tl.maximum(y1 - y0 + 1, 1)
+    # Bin as in RoIPool, start rounded down and end up, within the box and the map.
     top = tl.maximum(y0 + p * box_height // size, 0)
     bottom = tl.minimum(y0 + ((p + 1) * box_height + size - 1) // size, tl.minimum(y1 + 1, height))
     left = tl.maximum(x0 + q * box_width // size, 0)
@@ -96,6 +97,7 @@ def _pool_bin(
             cell = y * width + x
             is_member = tl.load(mask + cell) != 0
             value = tl.load(image + cell * channels + channel, mask=exists & is_member, other=float("-inf"))
+            # Cells come in row order, and an equal one doesn't replace an earlier one.
             is_greater = value > best
             best = tl.where(is_greater, value, best)
             position = tl.where(is_greater, cell, position)

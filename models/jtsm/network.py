@@ -103,6 +103,7 @@ class JtsmNetwork(nn.Module):
     def forward(self, batch: Batch) -> Proposed:
         """Apply all heads but those of masks and stuff to a batch of :func:`models.jtsm.samples.collate`."""
         images = self.backbone.normalise(batch["images"])
+        # Set the padding to 0 after normalising, which has changed it.
         inside = [
             torch.arange(n, device=images.device) < batch["sizes"][:, axis, None]
             for axis, n in enumerate(images.shape[2:])
@@ -130,6 +131,7 @@ class JtsmNetwork(nn.Module):
 
     def classify_superpixels(self, features: Tensor, batch: Batch, count: int) -> Tensor | None:
         """Logits ``(count, C)`` of the tag classifier for the superpixels of a batch of one image."""
+        # Each superpixel is a segment of its own, of image 0.
         numbers = torch.arange(count + 1, device=features.device)
         return self._classify_segments(features, batch, (numbers[:-1].int(), numbers), torch.zeros_like(numbers[1:]))
 

@@ -132,6 +132,7 @@ def compute_refinement_losses(
     things = deltas.shape[1]
     counted = (weights > 1e-12).sum().clamp(min=1)
     classification = (weights * F.cross_entropy(logits, labels, reduction="none")).sum() / counted
+    # Proposals of things learn the deltas of their class (L1); the sum is divided by all proposals.
     moved = (labels < things).nonzero()[:, 0]
     wanted = encode_boxes(targets_xyxy[moved], boxes_xyxy[moved])
     error = (deltas[moved, labels[moved]] - wanted).abs().sum(1)

@@ -215,6 +215,7 @@ def draw_view(
     the masks that the window shows, which weak labels do not have.
     """
     height, width = sample.image.shape[:2]
+    # A window of random size, at a random place.
     crop_height, crop_width = (
         max(1, int(extent * rng.uniform(augmentation.crop_fraction, 1) + 0.5)) for extent in (height, width)
     )
@@ -268,6 +269,7 @@ def make_view(sample: MiningImage, placement: Placement, max_proposals: int, *, 
 
 
 def _select_boxes(boxes: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
+    # The first of the boxes that are equal when rounded, in the order of the proposals, without empty ones.
     _, first = np.unique(np.floor(boxes + 0.5), axis=0, return_index=True)
     order = np.sort(first)
     filled = (boxes[order, 2] > boxes[order, 0]) & (boxes[order, 3] > boxes[order, 1])
@@ -277,6 +279,7 @@ def _select_boxes(boxes: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
 def _change_colours(image: NDArray[np.uint8], share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     brightness, saturation = rng.uniform(1 - share, 1 + share, 2)
     bright = image.astype(np.float32) * brightness
+    # Luma of ITU-R BT.601.
     grey = bright @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.clip(grey[..., None] + saturation * (bright - grey[..., None]), 0, 255).astype(np.uint8)
 

@@ -85,6 +85,7 @@ def label_superpixels(
     present = np.flatnonzero(tags)
     if len(present):
         best = score_superpixels(probabilities[:, present], members, areas).argmax(0)
+        # Superpixels that no proposal holds keep IGNORE_LABEL.
         held = np.unique(members.indices[members.indices < len(areas)])
         found[held] = labels[present[best[held]]]
     return found

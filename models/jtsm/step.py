@@ -201,6 +201,7 @@ def label_stuff(mined: Mined, batch: Batch, order: ClassOrder, find_stuff: FindM
     ends = np.cumsum([0, *count_proposals(batch)])
     for b, placement in enumerate(get_placements(batch)):
         height, width = placement.size
+        # Proposals of this image among those of the batch.
         own = slice(ends[b], ends[b + 1])
         if find_stuff is None:
             seen = superpixels[b, :height, :width]

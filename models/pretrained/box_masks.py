@@ -160,7 +160,9 @@ def share_pixels(
     boxes_xyxy : (N, 4) int32
     classes : (N,)
     """
+    # Odds of each pixel, kept finite at probability 1.
     odds = [(p / np.maximum(1 - p, np.float32(1e-4))).astype(np.float32) for p in probabilities]
+    # Weight of the odds of box j for box i, by the table above; 0 for itself and for boxes that do not meet: (N, N).
     areas = np.maximum(box_areas(boxes_xyxy), 1)
     ratio = areas[None] / areas[:, None]
     weights = np.where(ratio < 0.5, 1, np.where((ratio < 1) | (classes[:, None] == classes[None]), 0.3, 0))
@@ -170,6 +172,7 @@ def share_pixels(
     weights[(high <= low).any(-1)] = 0
     totals = [np.float32(1) + each for each in odds]
     for own, other in np.argwhere(weights):
+        # The intersection in the coordinates of each of the two boxes.
         corners = np.concatenate([low[own, other], high[own, other]])
         in_own, in_other = (box_slices(corners - np.tile(boxes_xyxy[k, :2], 2)) for k in (own, other))
         totals[own][in_own] += np.float32(weights[own, other]) * odds[other][in_other]
@@ -184,8 +187,10 @@ def shift_to_best_mask(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     unsure pixel costs less inside than it costs if it is missed.
     """
     ordered = np.sort(probability.ravel())[::-1].astype(np.float64)
+    # Expected IoU of the k most probable pixels, for every k.
     inside = np.cumsum(ordered)
     best = (inside / (np.arange(1, len(ordered) + 1) + inside[-1] - inside)).argmax()
+    # Divide the odds by those of the last pixel taken, which then lies just above 0.5.
     last = np.clip(ordered[best] - 1e-6, 1e-6, 1 - 1e-6)
     odds = probability * (1 - last)
     return (odds / np.maximum(odds + (1 - probability) * last, 1e-12)).astype(np.float32)
@@ -229,6 +234,7 @@ def cut_map(values: NDArray[Any], window: Window) -> NDArray[Any]:
     """
     height, width = values.shape[:2]
     origin, scale = window
+    # Pixels of the image under the window, and one more on each side to interpolate with.
     x0, y0 = np.clip(np.floor(origin).astype(int) - 1, 0, [width - 1, height - 1])
     x1, y1 = np.clip(np.ceil(origin + WINDOW_PX / scale).astype(int) + 1, 1, [width, height])
     part = np.ascontiguousarray(values[y0:y1, x0:x1])
@@ -269,6 +275,7 @@ def compute_box_mask_loss(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     target = targets.clamp(min=0)
     area = known.sum((1, 2)).clamp(min=1)
     pixels = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * known).sum((1, 2)) / area
+    # Soft IoU of each box; adding 1 above and below makes that of an empty mask finite.
     probability = torch.sigmoid(logits) * known
     both = (probability * target).sum((1, 2))
     either = (probability + target * known).sum((1, 2)) - both
@@ -293,6 +300,7 @@ def build_from_contours(contours: ContourNetwork, widths: Sequence[int] = WIDTHS
 
 def _cover(boxes: NDArray[Any], window: Window) -> NDArray[np.bool_]:
     """Window pixels whose centre lies in one of the boxes."""
+    # Centres of the window's pixels in coordinates of the image.
     x, y = (window.origin[axis] + (np.arange(WINDOW_PX) + 0.5) / window.scale for axis in (0, 1))
     covered = np.zeros((WINDOW_PX, WINDOW_PX), bool)
     for x0, y0, x1, y1 in boxes:
@@ -308,6 +316,7 @@ def _sample_box(values: NDArray[np.float32], box: NDArray[np.int32], window: Win
         size = max(1, round(WINDOW_PX / scale))
         values = np.asarray(cv2.resize(values, (size, size), interpolation=cv2.INTER_AREA), np.float32)
         scale *= size / WINDOW_PX
+    # Centres of the box's pixels in coordinates of the window.
     x = ((np.arange(box[0], box[0] + width) + 0.5 - origin[0]) * scale - 0.5).astype(np.float32)
     y = ((np.arange(box[1], box[1] + height) + 0.5 - origin[1]) * scale - 0.5).astype(np.float32)
     map_x, map_y = np.broadcast_to(x, (height, width)), np.broadcast_to(y[:, None], (height, width))

@@ -62,6 +62,7 @@ class ContourNetwork(nn.Module):
         for level in reversed(range(len(self.stages))):
             coarse = F.interpolate(self.narrow[level](merged), scale_factor=2.0, mode="bilinear", align_corners=False)
             merged = self.merge[level](torch.relu(features[level] + coarse))
+        # The four channels of a cell at stride 2 are its four pixels.
         return F.pixel_shuffle(self.head(merged), 2)[:, 0]
 
 
@@ -131,6 +132,7 @@ def save_contours(path: Path | str, network: ContourNetwork, widths: Sequence[in
 def _mirror(length: int) -> NDArray[np.intp]:
     """Positions that extend 0..length-1 to a multiple of the stride by reflection."""
     padded = -(-length // STRIDE) * STRIDE
+    # Positions run from 0 to the end and back, over and over.
     period = max(2 * length - 2, 1)
     position = np.arange(padded) % period
     return np.minimum(position, period - position) if length > 1 else np.zeros(padded, np.intp)

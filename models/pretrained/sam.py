@@ -102,9 +102,11 @@ class SamModel:
             For a box that is inverted, empty or outside the image.
         """
         box = check_boxes(box_xyxy, embedding.size)[0]
+        # The box in pixels of the image that the encoder saw.
         scale = np.array([embedding.resized[1] / embedding.size[1], embedding.resized[0] / embedding.size[0]] * 2)
         prompt = torch.from_numpy(box * scale).float()[None, None]
         output = self.network(image_embeddings=embedding.features, input_boxes=prompt, multimask_output=False)
+        # Undo the preprocessing: enlarge to the padded square, cut off the padding, resize to the image.
         padded = self.network.config.vision_config.image_size
         logits = F.interpolate(output.pred_masks[0], (padded, padded), mode="bilinear", align_corners=False)
         height, width = embedding.resized

@@ -183,11 +183,13 @@ def cut_sample(sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.uin
     others = sample.others if rng.random() < 0.8 else sample.others[:0]
     inputs = cut_inputs(sample.image, sample.box, others, window)
     x0, y0, x1, y1 = sample.box
+    # Inside the box, the thing and what is known; nothing is known outside.
     inside = sample.labels[y0:y1, x0:x1]
     truth = np.full(sample.labels.shape, 0.0, np.float32)
     truth[y0:y1, x0:x1] = inside == sample.label
     known = np.zeros_like(truth)
     known[y0:y1, x0:x1] = inside != sample.unknown
+    # A pixel of the window teaches something if most of what it covers is known, and it lies in the box.
     share, known_share = cut_map(truth, window), cut_map(known, window)
     targets = np.where((known_share > 0.5) & (inputs[3] > 0), share, -1).astype(np.float32)
 
@@ -209,6 +211,7 @@ def _coarsen(colours: NDArray[np.uint8], log_pixels: float) -> NDArray[np.uint8]
 
 
 def _recolour(colours: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    # A gain for each channel, a shift for all, and for half of the windows another saturation.
     gain, shift = 1 + rng.uniform(-COLOUR, COLOUR, (3, 1, 1)), 255 * rng.uniform(-COLOUR, COLOUR) / 2
     grey = colours.mean(0, keepdims=True)
     saturation = rng.uniform(0, 1.3) if rng.random() < 0.5 else 1.0

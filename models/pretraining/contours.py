@@ -125,10 +125,12 @@ def cut_window(
     matrix[:, 2] += WINDOW_PX / 2 - matrix @ middle
     size = (WINDOW_PX, WINDOW_PX)
     turned = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    # Outside is so far below 0 that a pixel which takes more than a little of it becomes unknown.
     target = cv2.warpAffine(votes, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=-9)
     target = np.where(target < 0, -1, target).astype(np.float32)
     if rng.random() < 0.5:
         turned, target = turned[:, ::-1], target[:, ::-1]
+    # A gain for each channel, a shift for all, and for half of the windows another saturation.
     gain, shift = 1 + rng.uniform(-COLOUR, COLOUR, 3), 255 * rng.uniform(-COLOUR, COLOUR) / 2
     grey = turned.mean(2, keepdims=True)
     saturation = rng.uniform(0, 1.3) if rng.random() < 0.5 else 1.0

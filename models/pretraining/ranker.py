@@ -167,12 +167,14 @@ def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random
         table = measure_regions(partition, hierarchy, facts)
         found = find_candidates(table, hierarchy, facts, ranker, make_quotas(), scale)
         members = Members.from_dense(find_members(found.unions, hierarchy))
+        # IoU of each union with each segment, (N, K), and the best of each segment, (K,).
         fit = find_overlaps(members, partition.superpixels, masks, scene.void)
         best = fit.max(0)
         is_right = (fit >= best - MARGIN) & (best >= MIN_OVERLAP)
         for segment in np.flatnonzero(best >= MIN_OVERLAP):
             rows = rng.permutation(np.flatnonzero(is_right[:, segment]))[:MAX_RIGHT]
             examples.append(weigh_examples(found.features[rows], best[segment], 1.0))
+        # Unions that are right for no segment; those drawn stand for all of them.
         wrong = np.flatnonzero(~is_right.any(1))
         rows = rng.permutation(wrong)[:MAX_WRONG]
         examples.append(weigh_examples(found.features[rows], 0.0, WRONG_WEIGHT * len(wrong) / 1000))
@@ -195,6 +197,7 @@ def make_quotas() -> Quotas:
 def export_trees(model: HistGradientBoostingRegressor) -> Ranker:
     """The trees of a fitted model as plain arrays; scikit-learn has no public way to them."""
     nodes = [predictors[0].nodes for predictors in model._predictors]
+    # Concatenate the trees: children are numbered within their tree, so its root is added.
     roots = np.cumsum([0] + [len(each) for each in nodes[:-1]]).astype(np.int32)
     everything = np.concatenate(nodes)
     offsets = np.repeat(roots, [len(each) for each in nodes])

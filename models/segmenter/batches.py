@@ -61,11 +61,14 @@ def index_candidates(
         Row 0 is the empty set.
     """
     unlabelled = semantic == IGNORE_LABEL
+    # Pack the candidates of each of P pixels into bytes, (bytes, P), and number the distinct columns.
     packed = np.packbits(candidates[:, unlabelled], axis=0)
     codes = np.zeros(packed.shape[1], np.int64)
+    # Renumbering after each byte keeps the codes small, however many classes there are.
     for byte in packed:
         codes = np.unique(codes * 256 + byte, return_inverse=True)[1]
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    # Row 0, without candidates, is for labelled pixels.
     index = np.zeros(semantic.shape, np.int16)
     index[unlabelled] = inverse + 1
     empty = np.zeros((1, len(candidates)), bool)
@@ -95,6 +98,7 @@ def make_batch(
         images[i] = warp_image(sample.image, affine, size)
         maps[i] = warp_map(sample.maps, affine, size, FILL)
         centres[i, : len(sample.sizes)] = warp_points(sample.centres_yx, affine)
+        # The zoom along y; along x it is negative in mirror images.
         sizes[i, : len(sample.sizes)] = sample.sizes * affine[1, 1]
         candidates[i, : len(sample.candidates)] = sample.candidates
     return {

@@ -78,6 +78,7 @@ def decode_panoptic(
             owner, heights, probabilities[:, things], classes, min_instance_px=min_instance_px
         )
 
+    # Stuff: one segment for each class, or void if it is too small.
     areas = np.bincount(semantic[~things], minlength=len(classes))
     for train_id in np.flatnonzero(areas):
         inside = ~things & (semantic == train_id)
@@ -100,6 +101,7 @@ def find_centres(
         In pixels of the network's input.
     heights : (N,) float32
     """
+    # A peak is the highest cell of the square around it.
     peaks = (ndimage.maximum_filter(heatmap, size=nms_cells) == heatmap) & (heatmap >= threshold)
     # Neighbouring cells of equal height, usual in bfloat16, are one peak.
     plateaus, count = ndimage.label(peaks, structure=np.ones((3, 3)))
@@ -107,6 +109,7 @@ def find_centres(
     cells_yx = np.array(ndimage.center_of_mass(peaks, plateaus, rows)).reshape(-1, 2)
     heights = np.asarray(ndimage.maximum(heatmap, plateaus, rows), np.float32)
     highest = np.argsort(-heights, kind="stable")[: INSTANCE_DIVISOR - 1]
+    # The middle of a cell in pixels, whose centres lie at integers.
     return cells_yx[highest] * float(OUTPUT_STRIDE) + (OUTPUT_STRIDE - 1) / 2, heights[highest]
 
 
@@ -132,6 +135,7 @@ def assign_pixels(
     rows, columns = np.nonzero(things)
     input_height, input_width = (OUTPUT_STRIDE * extent for extent in offset.shape[1:])
     full_y, full_x = (cv2.resize(o, (width, height), interpolation=cv2.INTER_LINEAR)[things] for o in offset)
+    # Where each pixel points, in pixels of the network's input: its own place there, and its offset added.
     pointed = np.stack(
         [
             (rows + 0.5) * input_height / height - 0.5 + full_y,
@@ -171,6 +175,7 @@ def name_instances(
     """
     count = len(heights)
     areas = np.bincount(owner, minlength=count)
+    # Probability of each thing class, summed over the pixels of each centre: (T, N).
     sums = np.stack([np.bincount(owner, probabilities[t], minlength=count) for t in classes.thing_ids])
     best = sums.argmax(0)
     kept = areas >= max(min_instance_px, 1)

@@ -121,6 +121,7 @@ def _run_network(network: nn.Module, images: Tensor, inference: Inference) -> Pa
         outputs = [output.float() for output in network(images)]
         if inference.flip:
             semantic, centre, offset = (output.float().flip(-1) for output in network(images.flip(-1)))
+            # In a mirror image the x component of the offsets, the second one, has the opposite sign.
             mirrored = (semantic, centre, offset * offset.new_tensor([1.0, -1.0])[:, None, None])
             outputs = [(a + b) / 2 for a, b in zip(outputs, mirrored, strict=True)]
     return PanopticOutput(*(output.cpu() for output in outputs))

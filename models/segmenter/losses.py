@@ -63,10 +63,12 @@ def candidate_loss(logits: Tensor, semantic: Tensor, candidate_set: Tensor, cand
     """
     count = candidates.sum(-1)
     informative = (count > 0) & (count < candidates.shape[-1])
+    # Image of each pixel, to look up the row of candidates that the pixel refers to.
     image = torch.arange(len(logits), device=logits.device)[:, None, None].expand_as(candidate_set)
     chosen = (semantic == IGNORE_LABEL) & informative[image, candidate_set]
     allowed = candidates[image[chosen], candidate_set[chosen]]
     rows = logits.permute(0, 2, 3, 1)[chosen].float()
+    # -log of the candidates' share of the softmax, for the chosen pixels only: (P,).
     loss = rows.logsumexp(1) - rows.masked_fill(~allowed, -torch.inf).logsumexp(1)
     return loss.sum() / chosen.sum().clamp(min=1)
 

@@ -77,6 +77,7 @@ def find_instance_targets(
     """
     semantic = panoptic_to_semantic(panoptic_id, classes)
     isthing = np.isin(semantic, classes.thing_ids)
+    # If boxes are incomplete, a pixel without a label may belong to an instance that nobody boxed.
     unknown = isthing if boxes_are_complete else isthing | (semantic == IGNORE_LABEL)
     instance = np.where(unknown, -1, 0).astype(np.int16)
     boxes = [np.asarray(box, np.int32) for box in boxes_xyxy]
@@ -91,6 +92,7 @@ def find_instance_targets(
             row = len(boxes)
             boxes.append(tight)
         instance[inside] = row + 1
+    # Middle of each box in pixels whose centres lie at integers, and the root of its area.
     corners = np.array(boxes, np.float32).reshape(-1, 4)
     centres_xy = (corners[:, :2] + corners[:, 2:] - 1) / 2
     sides = corners[:, 2:] - corners[:, :2]
@@ -110,6 +112,7 @@ def encode_targets(instance: Tensor, centres_yx: Tensor, sizes: Tensor) -> Encod
     sizes : (B, N) float
         0 in rows that only fill up the batch.
     """
+    # The pixel in the middle of a cell stands for the cell.
     cells = instance[:, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE].long()
     batch, height, width = cells.shape
     y, x = (cell_positions_px(count, cells.device) for count in (height, width))
@@ -117,11 +120,13 @@ def encode_targets(instance: Tensor, centres_yx: Tensor, sizes: Tensor) -> Encod
     sigma = (sizes * SIGMA_PER_SIZE).clamp(MIN_SIGMA_PX, MAX_SIGMA_PX)
     centre = torch.zeros(batch, height, width, device=cells.device)
     if sizes.shape[1]:
+        # A Gaussian is the product of its rows, (B, N, h), and columns, (B, N, w); a cell takes the largest of N.
         down = torch.exp(-((y - centres_yx[..., :1]) ** 2) / (2 * sigma[..., None] ** 2))
         across = torch.exp(-((x - centres_yx[..., 1:]) ** 2) / (2 * sigma[..., None] ** 2))
         down = down * (sizes > 0)[..., None]
         centre = (down[:, :, :, None] * across[:, :, None, :]).amax(1)
 
+    # Look up the centre of each cell's instance, with row 0 for cells without one: (B, 2, h, w).
     padded = torch.cat([centres_yx.new_zeros(batch, 1, 2), centres_yx], dim=1)
     rows = cells.clamp(min=0).reshape(batch, -1, 1).expand(-1, -1, 2)
     own_centre = padded.gather(1, rows).reshape(batch, height, width, 2).permute(0, 3, 1, 2)

@@ -87,6 +87,7 @@ def prepare_sample(
     semantic = panoptic_to_semantic(panoptic_id, classes)
     semantic[semantic == BACKGROUND] = IGNORE_LABEL
 
+    # Boxes count as complete if each thing that may be in the image has any.
     possible_things = np.flatnonzero(weak.possible & np.array(classes.isthing))
     boxes_are_complete = bool(np.isin(possible_things, weak.box_classes).all())
     single = ~weak.box_iscrowd

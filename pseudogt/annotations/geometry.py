@@ -24,6 +24,7 @@ def rotate_rectangle(box: Corners, degrees: float, pivot: tuple[float, float]) -
     x0, y0, x1, y1 = box
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
     angle = np.deg2rad(degrees)
+    # The rotation matrix is transposed, since points are rows.
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return (corners - pivot) @ turn + pivot
 
@@ -44,6 +45,7 @@ def flatten_points(points: ArrayLike) -> list[float]:
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Uncompressed COCO run lengths of ``(H, W) bool``: column by column, zeros first."""
     flat = mask.ravel(order="F")
+    # Lengths between changes of value; a mask that starts with ones gets an empty run of zeros before it.
     edges = np.flatnonzero(np.diff(flat)) + 1
     counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
     return {"size": list(mask.shape), "counts": [0, *counts] if flat.size and flat[0] else counts}
@@ -97,11 +99,13 @@ def unpack_counts(text: str) -> list[int]:
         digit = ord(character) - 48
         if not 0 <= digit < 64 or shift > 60:
             raise ValueError(f"compressed run lengths hold {character!r}; they are broken")
+        # Five bits of the value in each character, lowest first; bit 5: more follow, bit 4 of the last: the sign.
         value |= (digit & 31) << shift
         shift += 5
         if not digit & 32:
             if digit & 16:
                 value -= 1 << shift
+            # Later runs are stored as the difference from the run two before.
             counts.append(value + counts[-2] if len(counts) > 2 else value)
             value = shift = 0
     return counts

@@ -23,6 +23,7 @@ def load_proposal(options: SegmenterOptions) -> PrepareScene:
             raise ValueError("segmenter `proposal` needs the proposals of the shard; give --proposals")
         superpixels, members, scores, boxes = scene.proposals
         fits = box_iou(scene.boxes_xyxy, boxes)
+        # A fit counts in full at the best score and half at score 0, so that fit comes before score.
         trust = 0.5 + 0.5 * np.asarray(scores) / max(np.max(scores, initial=0), 1e-9)
 
         def segment(index: int) -> NDArray[np.bool_]:

@@ -138,6 +138,7 @@ def combine_boxes(
         window = box_slices(box)
         if verdict.shape != semantic[window].shape:
             raise ValueError(f"verdict {verdict.shape} does not fit box {box.tolist()}")
+        # A pixel that a box of another class has claimed is in conflict; `view` writes through to `semantic`.
         claimed, view = verdict == train_id, semantic[window]
         unsure[window] |= verdict == IGNORE_LABEL
         conflict[window] |= claimed & (view != BACKGROUND) & (view != train_id)
@@ -157,14 +158,17 @@ def _yield_to_inner_boxes(
 ) -> list[NDArray[np.uint8]]:
     """Verdicts that say "no thing" where a box of another class that lies inside claims the pixel."""
     areas = np.maximum(box_areas(boxes), 1)
+    # Corners of the intersections of all pairs of boxes, (N, N, 2), and their areas, (N, N).
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
+    # inside[i, j]: box i lies in box j, which is of another class.
     inside = (shared >= INSIDE_SHARE * areas[:, None]) & (areas[:, None] <= INSIDE_SIZE * areas[None])
     inside &= classes[:, None] != classes[None]
     yielding = [verdict.copy() if inside[:, outer].any() else verdict for outer, verdict in enumerate(verdicts)]
     for inner, outer in np.argwhere(inside):
         (x0, y0), (x1, y1) = low[inner, outer], high[inner, outer]
+        # The intersection in the coordinates of the inner box, and in those of the outer box.
         of_inner, of_outer = (
             (slice(y0 - boxes[k, 1], y1 - boxes[k, 1]), slice(x0 - boxes[k, 0], x1 - boxes[k, 0]))
             for k in (inner, outer)

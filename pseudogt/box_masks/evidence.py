@@ -60,6 +60,7 @@ def segment_by_plain_grabcut(image: NDArray[np.uint8], box_xyxy: ArrayLike, *, s
     height, width = image.shape[:2]
     scale = LONG_SIDE_PX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
+    # The box in pixels of the resized image.
     x0, y0, x1, y1 = (int(v * s) for v, s in zip(box, (size[0] / width, size[1] / height) * 2, strict=True))
     origin, filled = (int(box[0]), int(box[1])), np.ones((box[3] - box[1], box[2] - box[0]), bool)
     if (x1 - x0) * (y1 - y0) < MIN_AREA_PX:
@@ -73,6 +74,7 @@ def segment_by_plain_grabcut(image: NDArray[np.uint8], box_xyxy: ArrayLike, *, s
     cv2.setRNGSeed(seed)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small, states, (x0, y0, x1 - x0, y1 - y0), *models, ITERATIONS, cv2.GC_INIT_WITH_RECT)
+    # Odd states are object, surely or probably; resize them to the image and cut at one half.
     share = cv2.resize((states & 1).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     found = np.asarray(share)[box_slices(box)] >= 0.5
     return BoxMask(origin, found if found.any() else filled)
@@ -109,6 +111,7 @@ class EvidenceCache:
         """Masks of several (image, row)."""
         missing = list(dict.fromkeys(key for key in keys if key not in self._kept))
         computed = dict(zip(missing, self._pool.map(lambda key: self._compute(*key), missing), strict=True))
+        # Read the kept masks before the new ones push any of them out.
         found = [computed[key] if key in computed else self._unpack(key) for key in keys]
         for key, mask in computed.items():
             self._keep(key, mask)

@@ -94,6 +94,7 @@ def segment_by_grabcut(
         seeds = _seed_window(window, box, others, radius, core, None if prior is None else prior[box_slices(box)])
         if not (seeds == cv2.GC_BGD).any():
             return radius <= 1
+        # Segment the window, cut the mask back to the box, and count votes.
         cut = _cut(image[box_slices(window)], seeds, scale, iterations, seed + turn)
         votes += _keep_main_part(cut[top : top + y1 - y0, left : left + x1 - x0], core)
     mask = 2 * votes > restarts
@@ -116,6 +117,7 @@ def _seed_window(
 ) -> NDArray[np.uint8]:
     origin = np.tile(window[:2], 2)
     seeds = np.full((window[3] - window[1], window[2] - window[0]), cv2.GC_BGD, np.uint8)
+    # Other boxes may hold parts of this thing, so they are only probably background.
     for other in np.clip(others - origin, 0, None):
         seeds[box_slices(other)] = cv2.GC_PR_BGD
     probably = radius <= 1 if prior is None else prior >= 0.5
@@ -130,11 +132,13 @@ def _cut(
     size = (max(1, round(seeds.shape[1] * scale)), max(1, round(seeds.shape[0] * scale)))
     small = cv2.resize(np.ascontiguousarray(window), size, interpolation=cv2.INTER_AREA)
     states = np.asarray(cv2.resize(seeds, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    # Odd seeds are object; without both kinds there are no two colour models to fit, so the seeds decide.
     if not (states & 1).any() or (states & 1).all():
         return (seeds & 1).astype(bool)
     cv2.setRNGSeed(seed)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))  # the colour models, thrown away
     cv2.grabCut(small, states, (0, 0, 0, 0), background, foreground, iterations, cv2.GC_INIT_WITH_MASK)
+    # Enlarge the object states and cut at one half.
     share = cv2.resize((states & 1).astype(np.float32), seeds.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(share) > 0.5
 
@@ -144,6 +148,7 @@ def _keep_main_part(mask: NDArray[np.bool_], core: NDArray[np.bool_]) -> NDArray
     parts, count = ndimage.label(mask)
     if count > 1:
         inside = np.bincount(parts[core], minlength=count + 1)
+        # Part 0 is what lies outside the mask.
         inside[0] = 0
         mask = parts == inside.argmax()
     return ndimage.binary_fill_holes(mask)
@@ -165,6 +170,7 @@ def smooth_regions(image: NDArray[np.uint8], regions: NDArray[np.int32], *, shar
         0 leaves the image, 1 paints each region evenly.
     """
     flat = regions.ravel()
+    # Mean colour of each region: (R, 3).
     areas = np.maximum(np.bincount(flat), 1)
     means = np.stack([np.bincount(flat, channel) / areas for channel in image.reshape(-1, 3).T], axis=1)
     return np.rint(share * means[regions] + (1 - share) * image).astype(np.uint8)

@@ -54,12 +54,15 @@ def build_hierarchy(image: NDArray[np.uint8], *, sigma_px: float = 1.5) -> Regio
         360x480, plain differences between pixels seven times as long.
     """
     smooth = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), sigma_px)
+    # Gradient strength over all Lab channels at each pixel: (H * W,).
     gradients = [cv2.Scharr(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 32) for dx in (0, 1)]
     strength = np.sqrt(sum((g**2).sum(2) for g in gradients)).ravel()
 
     graph = hg.get_4_adjacency_graph(image.shape[:2])
     sources, targets = graph.edge_list()
+    # An edge between two pixels weighs their mean strength.
     tree, altitudes = hg.mean_pb_hierarchy(graph, (strength[sources] + strength[targets]) / 2, image.shape[:2])
+    # Leaves of the tree are small regions, not pixels: look up the leaf of each pixel.
     leaf_graph = hg.CptHierarchy.get_leaf_graph(tree)
     regions = hg.CptRegionAdjacencyGraph.get_vertex_map(leaf_graph).reshape(image.shape[:2]).astype(np.intp)
     areas = _sum_over_nodes(tree, np.bincount(regions.ravel(), minlength=tree.num_leaves()))
@@ -95,10 +98,12 @@ def segment_by_hierarchy(
     """
     box = check_boxes(box_xyxy, hierarchy.regions.shape)[0]
     radius = measure_thing_radius(box, hierarchy.regions.shape)
+    # Leaves of the tree in the box, numbered from 0, and the pixels of each that lie in the box.
     leaves, leaf_of_pixel = np.unique(hierarchy.regions[box_slices(box)], return_inverse=True)
     leaf_of_pixel = leaf_of_pixel.ravel()
     pixels = np.bincount(leaf_of_pixel).astype(np.float64)
 
+    # Probability that a pixel is the thing by its place in the box, and its sum over each leaf.
     prior = 1 / (1 + np.exp(PRIOR_STEEPNESS * (radius.ravel() - 1)))
     overlap = np.bincount(leaf_of_pixel, prior).astype(np.float64)
     chosen = _choose_regions(_find_barriers(hierarchy, leaves, pixels), pixels, overlap)
@@ -112,6 +117,7 @@ def _find_barriers(
     tree = hierarchy.tree
     inside = np.zeros(tree.num_leaves())
     inside[leaves] = pixels_inside
+    # A node leaks if more than the tolerated share of its pixels lies outside the box.
     leaks = _sum_over_nodes(tree, inside) < (1 - LEAK_TOLERANCE) * hierarchy.areas
     # a node that stays inside takes the altitude of its lowest ancestor that leaks
     barriers = hg.propagate_sequential(tree, np.where(leaks, hierarchy.altitudes, 0), ~leaks)
@@ -124,8 +130,10 @@ def _choose_regions(
     """Regions over the threshold with the best soft IoU; equal barriers stand or fall together."""
     order = np.argsort(-barriers, kind="stable")
     ordered = barriers[order]
+    # Area, prior and soft IoU of the regions with the highest barriers, for every number of them.
     area, overlap = np.cumsum(pixels[order]), np.cumsum(prior[order])
     score = overlap / (area + prior.sum() - overlap)
+    # A threshold takes all regions of an equal barrier: only the last of them is a candidate.
     score[:-1][ordered[1:] == ordered[:-1]] = -1
     return barriers >= ordered[score.argmax()]
 

@@ -140,6 +140,7 @@ def read_coco_segments(
     strange = [v for v in found.tolist() if v not in targets]
     if strange:
         raise ValueError(f"{files.semantic}: segments {strange[:5]} are not in {files.segments}; the two must agree")
+    # Look up the panoptic id of each value found, then of each pixel.
     panoptic_id = np.array([targets[v] for v in found.tolist()], np.int32)[inverse].reshape(source.shape)
     return panoptic_id, sorted(find_crowds(panoptic_id, classes))
 
@@ -162,6 +163,7 @@ def map_segments(
             targets[segment["id"]] = VOID
             continue
         train_id = train_ids[category]
+        # Instances are numbered from 1 within their class; stuff and crowds have number 0.
         single = classes.isthing[train_id] and not segment["iscrowd"]
         counts[train_id] += single
         if counts[train_id] >= INSTANCE_DIVISOR:
@@ -193,6 +195,7 @@ def read_values(path: Path) -> NDArray[Any]:
 def map_to_train_ids(values: NDArray[Any], settings: DatasetSettings, path: Path) -> NDArray[np.uint8]:
     """Train ids ``(H, W) uint8`` of the values of a semantic file; void becomes ``IGNORE_LABEL``."""
     unlisted = -1
+    # Train id of each value of 16 bits; what stays unlisted is an error.
     lookup = np.full(65536, unlisted, np.int16)
     lookup[[v for v in settings.void_values if 0 <= v < len(lookup)]] = IGNORE_LABEL
     lookup[[entry.source_id for entry in settings.classes]] = np.arange(len(settings.classes))
@@ -212,6 +215,7 @@ def read_instances(path: Path, semantic: NDArray[np.uint8], settings: DatasetSet
         raise ValueError(f"{path}: instances {values.shape} and semantic label {semantic.shape} differ in size")
     if settings.instance_divisor is None:
         return values
+    # Smaller values are bare classes, without an instance.
     numbered = np.where(values >= settings.instance_divisor, values, 0)
     _check_instance_classes(numbered // settings.instance_divisor, semantic, settings, path)
     return numbered

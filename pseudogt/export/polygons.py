@@ -51,9 +51,11 @@ def _simplify(contour: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
 
 def _bridge(polygon: NDArray[np.int32], outline: NDArray[np.int32]) -> NDArray[np.int32]:
     """Polygon that leaves for the outline at the nearest pair of points, goes around it and comes back."""
+    # Nearest pair of points: number `start` of the outline and number `leave` of the polygon.
     distances, nearest = cKDTree(polygon).query(outline)
     start = int(distances.argmin())
     leave = int(nearest[start])
+    # Once around the outline, from its nearest point back to it.
     around = np.concatenate([np.roll(outline, -start, 0), outline[start : start + 1]])
     return np.concatenate([polygon[: leave + 1], around, polygon[leave:]])
 

@@ -25,6 +25,7 @@ LONGEST_RUN = 2 ** LENGTH_BITS[-1]
 def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
     """Bytes of a mask ``(H, W) bool``: repeated values only; all four channels of a pixel are 255 or 0."""
     flat = mask.ravel()
+    # Starts of the runs of equal pixels, and their lengths in values, several to a pixel.
     edges = np.flatnonzero(np.diff(flat)) + 1
     starts = np.concatenate([[0], edges])
     lengths = np.diff(np.append(starts, flat.size)) * CHANNELS
@@ -89,6 +90,7 @@ class BitReader:
     def read(self, width: int) -> int:
         """Return the next ``width`` bits as a number; ``ValueError`` at the end of the stream."""
         start, stop = self._advance(width)
+        # Read the bytes that the bits lie in, and drop the bits after and before them.
         window = self._data[start // 8 : -(-stop // 8)]
         return (int.from_bytes(window) >> (-stop % 8)) & ((1 << width) - 1)
 

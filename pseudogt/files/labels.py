@@ -178,6 +178,7 @@ def panoptic_to_rgb(panoptic_id: NDArray[np.int32]) -> NDArray[np.uint8]:
     """COCO colour coding ``(H, W, 3)``: ``id = R + 256 G + 65536 B``."""
     if panoptic_id.size and not 0 <= int(panoptic_id.min()) <= int(panoptic_id.max()) < 256**3:
         raise ValueError("panoptic ids must lie in 0..2**24-1")
+    # Of the four bytes of a little-endian id the first three are red, green and blue.
     little_endian = np.ascontiguousarray(panoptic_id, dtype="<i4")
     return little_endian.view(np.uint8).reshape(*panoptic_id.shape, 4)[..., :3].copy()
 

@@ -59,15 +59,18 @@ def encode_segments(panoptic_id: NDArray[np.int32]) -> dict[int, dict[str, Any]]
         ``pycocotools.mask.encode`` of ``panoptic_id == id``.
     """
     height, width = panoptic_id.shape
+    # Cut the map, read column by column as COCO does, into runs of one id: (R,) starts and ends.
     column_major = panoptic_id.ravel(order="F")
     starts = np.concatenate(([0], np.flatnonzero(column_major[1:] != column_major[:-1]) + 1))
     ends = np.append(starts[1:], column_major.size)
+    # Group the runs by id; the stable sort keeps the runs of a segment in reading order.
     order = np.argsort(column_major[starts], kind="stable")
     ids, first = np.unique(column_major[starts][order], return_index=True)
     encoded = {}
     for segment_id, runs in zip(ids.tolist(), np.split(order, first[1:]), strict=True):
         if segment_id == VOID:
             continue
+        # Differences of the edges are the lengths of runs outside and inside the segment in turn, outside first.
         edges = np.stack([starts[runs], ends[runs]], axis=1).ravel()
         counts = np.diff(edges, prepend=0).tolist()
         if edges[-1] < column_major.size:
@@ -155,6 +158,7 @@ def compute_average_precision(
     if not images or not len(thing_ids):
         return AveragePrecision(np.nan, np.nan, per_class_ap, per_class_ap50)
     precision = _evaluate(images, classes, max_detections, overlap)
+    # Average over IoU thresholds and recalls; the first threshold is 0.50.
     for k, train_id in enumerate(thing_ids):
         per_class_ap[train_id] = _mean_valid(precision[:, :, k])
         per_class_ap50[train_id] = _mean_valid(precision[0, :, k])
@@ -184,6 +188,7 @@ def _make_coco(annotations: Sequence[list[dict[str, Any]]], images: Sequence[Ima
     coco.dataset = {
         "images": [{"id": i, "height": m.height, "width": m.width} for i, m in enumerate(images, start=1)],
         "categories": classes.to_categories(),
+        # pycocotools reads the id 0 of a matched annotation as "no match", so ids start from 1.
         "annotations": [{**a, "id": n} for n, a in enumerate(numbered, start=1)],
     }
     coco.createIndex()

@@ -75,6 +75,7 @@ def thin_contours(strength: NDArray[np.float32], *, sigma_px: float = 1.5) -> ND
     dx, dy = np.cos(normal).astype(np.float32), np.sin(normal).astype(np.float32)
     # Beside a ridge the surface is hollow across it and flat along it: no direction has a top.
     kept = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy) < -1e-3
+    # Keep a pixel if neither neighbour across the contour, interpolated one pixel away, is stronger.
     for sign in (1, -1):
         beside = cv2.remap(
             fine, columns + sign * dx, rows + sign * dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -120,6 +121,7 @@ def count_contours(
     offsets = _list_offsets(max_distance * float(np.hypot(*thinned.shape)))
     # Pixels are added from strong to weak; one that finds a partner keeps one, so one pass serves all thresholds.
     matched = np.array([_match_in_order(rows, columns, borders, offsets) for borders in drawn]).reshape(-1, len(rows))
+    # Number of pixels at least as strong as each threshold, (T,); running sums up to there count the matches.
     counts = np.searchsorted(-strength, -thresholds, side="right")
 
     def accumulate(values: Any) -> NDArray[np.int64]:
@@ -140,6 +142,7 @@ def score_contours(counts: Sequence[ContourCounts], thresholds: NDArray[np.float
     if not counts:
         raise ValueError("there is no image to score")
     stacked = np.array(counts)  # (N, 4, T)
+    # ODS takes one threshold for the whole set; for OIS, add the counts of each image at its own best threshold.
     over_set = _f_measure(stacked.sum(0))
     best = np.array([image[:, _f_measure(image).argmax()] for image in stacked]).sum(0)
     return ContourScores(float(over_set.max()), float(_f_measure(best)), float(thresholds[over_set.argmax()]))
@@ -174,6 +177,7 @@ def _match_in_order(
     queue = np.empty(len(rows), np.int64)
     matched = np.zeros(len(rows), np.bool_)
     partner = np.full(len(rows), -1, np.int64)
+    # Find an augmenting path by breadth-first search: from the pixel to a border pixel that is still free.
     for start in range(len(rows)):
         queue[0] = start
         head, tail = 0, 1
@@ -193,8 +197,10 @@ def _match_in_order(
                 if owner[place] < 0:
                     end = place
                     break
+                # The border pixel is taken: go on from the pixel that owns it.
                 queue[tail] = owner[place]
                 tail += 1
+        # Without a path, no border pixel that the search reached can lead a later pixel to a free one.
         if end < 0:
             for position in range(tail):
                 pixel = queue[position]

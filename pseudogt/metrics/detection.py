@@ -177,6 +177,7 @@ def _read_precision(verdicts: NDArray[np.bool_], object_count: int) -> float:
     true = np.cumsum(verdicts)
     precision = true / np.arange(1, len(true) + 1)
     steps = VOC07_POINTS - 1
+    # Compare recalls as products of integers, which is exact; a recall that is never reached gives precision 0.
     highest = [precision[true * steps >= step * object_count].max(initial=0) for step in range(VOC07_POINTS)]
     return float(np.mean(highest))
 

@@ -117,6 +117,7 @@ def count_overlaps(
     truth_ids, row = _number_ids(a.take(starts).astype(np.intp))
     labelled_ids, column = _number_ids(b.take(starts).astype(np.intp))
     shape = (len(truth_ids), len(labelled_ids))
+    # Add the lengths of the runs of each pair, at its place in the flattened table (truth, label).
     pixels = np.bincount(row * shape[1] + column, lengths, minlength=shape[0] * shape[1])
     return truth_ids, labelled_ids, pixels.astype(np.int64).reshape(shape)
 
@@ -171,6 +172,7 @@ def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: 
     if (truth_class == BACKGROUND).any():
         raise ValueError("the ground truth holds the background category, which only box masks have")
 
+    # Tell void, crowds and segments apart: rows are segments of the ground truth (T,), columns of the label (L,).
     is_thing = np.zeros(256, bool)
     is_thing[: len(classes)] = classes.isthing
     void = truth_class == IGNORE_LABEL
@@ -178,9 +180,11 @@ def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: 
     is_segment = (labelled_class < BACKGROUND) & ~(is_thing[labelled_class] & (labelled_id % INSTANCE_DIVISOR == 0))
     same_class = (truth_class[:, None] == labelled_class) & is_segment
 
+    # Pixels of each segment of the label: in all, on void, and on crowds of its class, (L,) each.
     area = pixels.sum(axis=0)
     on_void = void @ pixels
     on_crowd = (pixels * (same_class & crowd[:, None])).sum(axis=0)
+    # |truth| + |label| - |both| - |label on void| of each pair: (T, L).
     union = pixels.sum(axis=1)[:, None] + area - pixels - on_void
     # Only pairs of the void row and a segment that lies in it have no union; these never match.
     iou = pixels / np.maximum(union, 1)
@@ -204,6 +208,7 @@ def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: 
 
 def _look_up_classes(panoptic_id: NDArray[np.int64], classes: ClassTable, where: str) -> NDArray[np.uint8]:
     category_id = panoptic_id // INSTANCE_DIVISOR
+    # Clamp categories beyond the table for the look-up; the next line reports them.
     train_id = classes.category_to_train[np.minimum(category_id, classes.background_category_id)]
     unknown = (train_id == IGNORE_LABEL) & (panoptic_id != VOID) | (category_id > classes.background_category_id)
     if unknown.any():
@@ -217,6 +222,7 @@ def _look_up_classes(panoptic_id: NDArray[np.int64], classes: ClassTable, where:
 def _count_confusion(
     truth_class: NDArray[np.uint8], labelled_class: NDArray[np.uint8], pixels: NDArray[np.int64], class_count: int
 ) -> NDArray[np.int64]:
+    # Put all sentinels into the last row and column; the last row, pixels without a true class, is dropped.
     row = np.minimum(truth_class, class_count).astype(np.int64)
     column = np.minimum(labelled_class, class_count).astype(np.int64)
     width = class_count + 1
@@ -252,6 +258,7 @@ def score_classes(counts: Counts) -> ClassScores:
     occurs = np.where(segments > 0, 1.0, np.nan)
     right = np.diagonal(counts.confusion).astype(np.float64)
     true_pixels = counts.confusion.sum(axis=1)
+    # The last column holds the pixels without a label.
     labelled_pixels = counts.confusion[:, :-1].sum(axis=0)
     return ClassScores(
         pq=_divide(counts.iou, segments),
@@ -303,6 +310,7 @@ def summarise(
     """
     scores = score_classes(counts)
     things = np.array(classes.isthing)
+    # Classes scored by segments, and classes scored by pixels, in a subject of this kind: (C,) each.
     segmented = np.where(things, has_instances, has_stuff)
     labelled = things | has_stuff
     coverable, right = counts.confusion.sum(), np.trace(counts.confusion)

@@ -133,6 +133,7 @@ def _add_average_precision(
     result: dict[str, Any], things: Sequence[ImageThings], classes: ClassTable, max_detections: int
 ) -> None:
     found = compute_average_precision(things, classes, max_detections=max_detections)
+    # The first row holds the means over classes, the others follow in the order of train ids.
     rows = [result, *result["per_class"].values()]
     for row, ap, ap50 in zip(rows, [found.ap, *found.per_class_ap], [found.ap50, *found.per_class_ap50], strict=True):
         row["ap"] = None if np.isnan(ap) else float(ap)

@@ -54,6 +54,7 @@ def _average_precision(scores: NDArray[np.floating], tags: NDArray[np.bool_]) ->
         return float("nan")
     ascending = np.sort(scores)
     ascending_hits = np.sort(scores[tags])
+    # Samples, and positives, that score at least as high as each positive: (P,) each.
     at_least = len(scores) - np.searchsorted(ascending, ascending_hits, side="left")
     hits_at_least = len(ascending_hits) - np.searchsorted(ascending_hits, ascending_hits, side="left")
     return float(np.mean(hits_at_least / at_least))

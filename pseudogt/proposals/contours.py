@@ -101,11 +101,13 @@ def find_contour_directions(strength: Map, *, sigma_px: float = 2.0) -> Contours
     """
     smooth = cv2.GaussianBlur(strength, (0, 0), sigma_px)
     xx, yy, xy = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy, ksize=5) for dx, dy in ((2, 0), (0, 2), (1, 1)))
+    # Double-angle vector of the direction in which the second derivative is most negative, from the Hessian.
     cosine, sine = (yy - xx) / 2, -xy
     spread = np.hypot(cosine, sine)
     # A ridge is curved in one direction only; a peak or plateau has no direction.
     share = np.where(spread > 1e-6, spread / (spread + np.abs(xx + yy) / 2 + 1e-6), 0) * 2
     share = np.minimum(share, 1)
+    # Ellipse with the whole squared strength across the ridge, and (1 - share) of it along the ridge.
     squared = strength**2
     factor = squared * share / np.maximum(spread, 1e-6) / 2
     return Contours(squared * (1 - share / 2), factor * cosine, factor * sine)
@@ -165,12 +167,14 @@ def _as_map(values: ArrayLike) -> Map:
 def _sum_tensors(channels: Map, sigma_px: float) -> Map:
     """Structure tensor ``(H, W, 3)`` (xx, yy, xy) summed over channels ``(H, W, C)``, of Gaussian derivatives."""
     radius = int(np.ceil(3 * sigma_px))
+    # Sample a Gaussian and its derivative, which filter rows and columns separately.
     x = np.arange(-radius, radius + 1, dtype=np.float32)
     smooth = np.exp(-(x**2) / (2 * sigma_px**2))
     smooth /= smooth.sum()
     derivative = x * smooth
     derivative /= np.abs(derivative).sum() / 2  # an ideal step of 1 gives 1
     tensor = np.zeros((*channels.shape[:2], 3), np.float32)
+    # Add the outer product of each channel's gradient with itself.
     for channel in np.moveaxis(channels, -1, 0):
         plane = np.ascontiguousarray(channel)
         dx = cv2.sepFilter2D(plane, cv2.CV_32F, derivative, smooth, borderType=cv2.BORDER_REFLECT)
@@ -185,6 +189,7 @@ def _find_memberships(lab: Map) -> Map:
     """Membership ``(H, W, K)`` of each pixel in overlapping bins of each Lab axis, without the empty bins."""
     channels = []
     for axis, (low, high, bins) in enumerate(HISTOGRAM_RANGES):
+        # Position on the axis in bins; the weight of a bin falls linearly to 0 two bins away from its centre.
         position = np.clip((lab[..., axis] - low) / (high - low), 0, 1) * (bins - 1)
         lowest, highest = max(0, int(position.min()) - 2), min(bins - 1, int(position.max()) + 2)
         channels += [
@@ -205,6 +210,7 @@ def _find_texture_energies(lightness: Map) -> Map:
 
 def _saturate(tensor: Map) -> Contours:
     """Strength s becomes s / (s + HALF_STRENGTH), the direction stays."""
+    # Mean, and double-angle components, of the ellipse that the structure tensor describes.
     mean, cosine, sine = (tensor[..., 0] + tensor[..., 1]) / 2, (tensor[..., 0] - tensor[..., 1]) / 2, tensor[..., 2]
     strength = np.sqrt(np.maximum(mean + np.hypot(cosine, sine), 0))
     factor = 1 / (strength + np.float32(HALF_STRENGTH)) ** 2

@@ -142,11 +142,13 @@ def make_proposals(
         find_candidates(measure_regions(partition, hierarchy, facts), hierarchy, facts, ranker, quotas, scale)
         for scale, hierarchy in enumerate(partition.hierarchies)
     ]
+    # Merge the unions of all hierarchies into one list, best first.
     scores = np.concatenate([c.scores for c in candidates])
     order = np.argsort(-scores, kind="stable")
     members = np.concatenate([find_members(c.unions, c.hierarchy) for c in candidates])[order]
     scores = scores[order]
 
+    # Fill holes before duplicates are dropped: different unions may be equal once they are filled.
     members = fill_holes(members, partition.adjacency, (facts.frame > 0).sum(1) > 0)
     boxes = find_member_boxes(Members.from_dense(members), facts.boxes)
     kept = select_distinct(members, boxes, facts.areas, max_overlap=DUPLICATE_OVERLAP, limit=max_proposals)
@@ -173,6 +175,7 @@ def find_candidates(
         order = order_by_size_and_score(features[:, FEATURE_NAMES.index("log_area")], scores)
         best = order[: quotas.kept[parts - 1]]
         found.append((unions[best], features[best], scores[best]))
+        # All single regions are extended; of larger unions, only the best.
         if parts < MAX_PARTS:
             unions = add_neighbours(unions if parts == 1 else unions[order[: quotas.grown]], table)
     return Candidates(hierarchy, *(np.concatenate(each) for each in zip(*found, strict=True)))
@@ -183,8 +186,10 @@ def order_by_size_and_score(log_areas: NDArray[np.float32], scores: NDArray[np.f
 
     Small things are many and large things look alike: by score alone one size would fill the list.
     """
+    # Size class of a union: the octave of its area.
     sizes = np.floor(log_areas / np.log(2)).astype(np.int64)
     by_size = np.lexsort((-scores, sizes))
+    # Rank of each union within its size class, best first; ties between equal ranks go by score.
     first = np.searchsorted(sizes[by_size], sizes[by_size])
     turn = np.empty(len(scores), np.int64)
     turn[by_size] = np.arange(len(scores)) - first

@@ -102,6 +102,7 @@ def add_neighbours(unions: NDArray[np.int32], table: RegionTable) -> NDArray[np.
     parts = int((unions[0] >= 0).sum())
     areas = np.ascontiguousarray(table.sums[:, 0])
     keys = np.unique(_list_extensions(unions, parts, areas, table.neighbours, table.starts, table.parents, table.spans))
+    # Unpack the nodes of each key, first node in the highest bits: (M, 4), of which the last parts + 1 columns are set.
     shifts = NODE_BITS * np.arange(MAX_PARTS)
     nodes = ((keys[:, None] >> shifts[::-1]) & (2**NODE_BITS - 1)).astype(np.int32)
     grown = np.full((len(keys), MAX_PARTS), -1, np.int32)
@@ -121,6 +122,7 @@ def compute_features(
         Number of the hierarchy; 0 is the combined one.
     """
     features = np.zeros((len(unions), len(FEATURE_NAMES)), np.float32)
+    # Mean strength of all borders between leaves.
     leaves = (len(table.parents) + 1) // 2
     lengths, strengths = table.outlines[:leaves, 0].sum(), table.outlines[:leaves, 1].sum()
     _fill_features(features, unions, table, facts.integral, strengths / max(lengths, 1))
@@ -139,6 +141,7 @@ def _list_extensions(
     spans: NDArray[np.int32],
 ) -> NDArray[np.int64]:
     """Keys of all unions with one more part; some come several times."""
+    # Upper bound of the number of extensions: the neighbours of all parts of all unions.
     total = 0
     for row in range(len(unions)):
         for p in range(parts):
@@ -150,6 +153,7 @@ def _list_extensions(
         for p in range(parts):
             for position in range(starts[unions[row, p]], starts[unions[row, p] + 1]):
                 new = neighbours[position]
+                # A node can't join if it holds or lies in a part (by their ranges of leaves), or is a part's sibling.
                 fits = True
                 for q in range(parts):
                     old = unions[row, q]
@@ -165,6 +169,7 @@ def _list_extensions(
                     smallest = min(smallest, areas[unions[row, q]])
                 if not fits or smallest < MIN_PART * area:
                     continue
+                # Insert the new node in ascending order, then pack all into one integer, first in the highest bits.
                 place = parts
                 while place > 0 and unions[row, place - 1] > new:
                     nodes[place] = unions[row, place - 1]
@@ -197,6 +202,7 @@ def _fill_features(
         contrast = _compare_parts(unions, row, parts, sums)
         inner, following = _find_altitudes(unions, row, parts, parents, altitudes)
         surround, spread_light, spread_colour = _compare_with_surround(total, x0, y0, x1, y1, integral)
+        # Pixels on the four sides of the image, where a region has no border.
         area, frame = total[0], total[1] + total[2] + total[3] + total[4]
         box_width, box_height = x1 - x0, y1 - y0
         outer = strength / max(length, 1.0)
@@ -264,6 +270,7 @@ def _measure_borders(
         weak += outlines[node, 2]
         shortest = min(shortest, outlines[node, 0])
         for q in range(p):
+            # A joint lies in the outlines of both parts, but not in that of the union.
             joint = shared[node, unions[row, q]]
             length -= 2 * joint[0]
             strength -= 2 * joint[1]
@@ -281,6 +288,7 @@ def _compare_parts(unions: NDArray[np.int32], row: int, parts: int, sums: Floats
         node = unions[row, p]
         for q in range(p):
             other = unions[row, q]
+            # Squared distance of the mean Lab colours.
             distance = 0.0
             for k in range(5, 8):
                 distance += (sums[node, k] / sums[node, 0] - sums[other, k] / sums[other, 0]) ** 2
@@ -315,6 +323,7 @@ def _compare_with_surround(
     around = (right - left) * (lower - upper) - area
     surround = spread_light = spread_colour = 0.0
     for k in range(3):
+        # Lab sum over the larger box from the integral image; less the union's sum, it is that of what is around.
         window = integral[lower, right, k] - integral[upper, right, k] - integral[lower, left, k]
         window += integral[upper, left, k]
         mean = total[5 + k] / area

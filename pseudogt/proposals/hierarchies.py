@@ -108,7 +108,9 @@ def build_partition(contours: Sequence[Contours], *, max_superpixels: int, max_r
     """
     scales = [_segment_scale(each) for each in contours]
     superpixels, adjacency, _ = scales[-1]
+    # Altitude, in the hierarchy of each scale, at which the sides of each border merge: (N, E).
     strengths = np.array([_project(scale, superpixels, adjacency) for scale in scales])
+    # Keep as superpixels the regions that are the last to merge in the mean of all scales.
     parents, _ = _merge(int(superpixels.max()) + 1, adjacency, strengths.mean(0))
     leaf_of_node = _cut(parents, max_superpixels)
     superpixels = leaf_of_node[superpixels]
@@ -124,6 +126,7 @@ def build_partition(contours: Sequence[Contours], *, max_superpixels: int, max_r
 def _segment_scale(contours: Contours) -> tuple[NDArray[np.int32], Adjacency, NDArray[np.float64]]:
     """Watershed regions ``(H, W)`` of contours, their borders and the strength of each."""
     strength = contours.strength
+    # Watershed on the graph of pixels; an edge weighs the mean strength of its two pixels.
     graph = hg.get_4_adjacency_graph(strength.shape)
     sources, targets = graph.edge_list()
     flat = strength.ravel()
@@ -135,12 +138,14 @@ def _segment_scale(contours: Contours) -> tuple[NDArray[np.int32], Adjacency, ND
 def _measure_borders(regions: NDArray[np.int32], contours: Contours) -> tuple[Adjacency, NDArray[np.float64]]:
     """Mean strength of each border across its own direction, that of the line through its pixel edges."""
     low, high, rows, columns, down = _list_pixel_edges(regions)
+    # One key for each pair of regions, the lower one in the high 32 bits; `border` is the pair of each pixel edge.
     keys, border, lengths = np.unique(low.astype(np.int64) << 32 | high, return_inverse=True, return_counts=True)
     adjacency = Adjacency((keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32), lengths.astype(float))
 
     def average(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.bincount(border, values, minlength=len(keys)) / adjacency.lengths
 
+    # Second moments of the middles of each border's pixel edges: its principal axis in double-angle form.
     x, y = columns + 0.5 * (1 - down), rows + 0.5 * down
     x_mean, y_mean = average(x), average(y)
     half_difference = (average(x * x) - x_mean**2 - average(y * y) + y_mean**2) / 2
@@ -151,6 +156,7 @@ def _measure_borders(regions: NDArray[np.int32], contours: Contours) -> tuple[Ad
     straight = np.where(adjacency.lengths >= MIN_DIRECTED_LENGTH, 2 * spread / np.maximum(both, 1e-9), 0)
     cosine, sine = -half_difference / np.maximum(spread, 1e-9), -product / np.maximum(spread, 1e-9)
 
+    # Contours at each pixel edge, the mean of its two pixels; read along the normal as far as the border is straight.
     mean, c, s = ((each[rows, columns] + each[rows + down, columns + 1 - down]) / 2 for each in contours)
     across = c * cosine[border] + s * sine[border]
     squared = mean + straight[border] * across + (1 - straight[border]) * np.hypot(c, s)
@@ -180,11 +186,13 @@ def _project(
     count = int(regions.max()) + 1
     if count == 1:
         return np.zeros(len(adjacency.lengths))
+    # Pixels of each overlap of a superpixel and a region, sorted so that the largest of each superpixel comes first.
     keys, shared = np.unique(superpixels.ravel().astype(np.int64) * count + regions.ravel(), return_counts=True)
     order = np.lexsort((-shared, keys // count))
     _, first = np.unique(keys[order] // count, return_index=True)
     region = keys[order][first] % count
     parents, altitudes = _merge(count, borders, strengths)
+    # Two regions merge at their lowest common ancestor.
     lowest = hg.Tree(parents).lowest_common_ancestor(region[adjacency.first], region[adjacency.second])
     return altitudes[lowest]
 
@@ -205,12 +213,14 @@ def _merge(
 def _cut(parents: NDArray[np.int64], regions: int) -> NDArray[np.int32]:
     """Which of the last ``regions`` regions to merge each node lies in; the highest nodes get -1."""
     nodes = len(parents)
+    # The nodes from `first_kept` on are the last merges; the regions are the subtrees right below them.
     first_kept = max(nodes + 1 - regions, (nodes + 1) // 2)
     region = np.full(nodes, -1, np.int32)
     tops = np.flatnonzero((np.arange(nodes) < first_kept) & (parents >= first_kept)) if nodes > 1 else np.zeros(1, int)
     if regions == 1:
         tops = np.array([nodes - 1])
     region[tops] = np.arange(len(tops))
+    # Pass the number of each region down; parents have higher numbers than their children.
     for node in range(min(int(tops.max()), nodes - 2), -1, -1):
         if region[node] < 0:
             region[node] = region[parents[node]]
@@ -224,6 +234,7 @@ def _coarsen(
     a, b = region[adjacency.first], region[adjacency.second]
     apart = a != b
     a, b, lengths = a[apart], b[apart], adjacency.lengths[apart]
+    # One key for each pair of merged regions; lengths add up, strengths are averaged by length.
     keys, border = np.unique(np.minimum(a, b).astype(np.int64) << 32 | np.maximum(a, b), return_inverse=True)
     merged = np.asarray(np.bincount(border, lengths, minlength=len(keys)), np.float64)
     sums = [np.bincount(border, each[apart] * lengths, minlength=len(keys)) for each in strengths]
@@ -248,11 +259,13 @@ def _build_hierarchy(
         return Hierarchy(
             np.zeros(1, np.int32), np.full((1, 2), -1, np.int32), np.zeros(1), leaf_of_node[:count], strengths
         )
+    # Renumber what is kept: the new leaves, then the inner nodes in the order of their merging, the root last.
     kept = np.concatenate([tops, inner])
     number = np.full(len(parents), -1, np.int32)
     number[kept] = np.arange(len(kept))
     new_parents = number[parents[kept]]
     children = np.full((len(kept), 2), -1, np.int32)
+    # The first child of a parent goes to column 0, the second to column 1.
     for node, parent in enumerate(new_parents[:-1]):
         children[parent, 0 if children[parent, 0] < 0 else 1] = node
     new_altitudes = np.concatenate([np.zeros(leaves), altitudes[inner]])

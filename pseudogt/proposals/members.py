@@ -34,6 +34,7 @@ class Members(NamedTuple):
         """From the superpixels ``(M_n,)`` of each proposal, in any order; duplicates are removed."""
         rows = np.repeat(np.arange(len(lists)), [len(each) for each in lists])
         indices = np.concatenate([*lists, np.zeros(0, np.int64)]).astype(np.int64)
+        # One key for each (proposal, superpixel): sorting the keys sorts both and drops duplicates.
         count = int(indices.max(initial=0)) + 1
         rows, indices = np.divmod(np.unique(rows * count + indices), count)
         return cls(indices.astype(np.int32), _find_starts(np.bincount(rows, minlength=len(lists))))
@@ -65,11 +66,13 @@ class Members(NamedTuple):
         """Some proposals ``(R,)``, in the order given."""
         first, lengths = self.starts[:-1][rows], self.lengths[rows]
         starts = _find_starts(lengths)
+        # Position in the old list of each entry of the new one: shifted by how far its proposal has moved.
         return Members(self.indices[np.arange(starts[-1]) + np.repeat(first - starts[:-1], lengths)], starts)
 
     def keep_superpixels(self, kept: NDArray[np.bool_]) -> Members:
         """All proposals with the superpixels that are true in ``(S,)`` only; these are renumbered from 0, in order."""
         inside = kept[self.indices]
+        # New number of each superpixel: how many are kept before it.
         numbers = np.cumsum(kept, dtype=np.int32) - np.int32(1)
         lengths = np.bincount(self.rows[inside], minlength=len(self.starts) - 1)
         return Members(numbers[self.indices[inside]], _find_starts(lengths))
@@ -83,6 +86,7 @@ class Members(NamedTuple):
 
     def measure_areas(self, areas: NDArray[np.integer]) -> NDArray[np.int64]:
         """Pixels ``(N,)`` of each proposal, from those of the superpixels ``(S,)``."""
+        # Differences of the running sum, which are 0 for a proposal without superpixels.
         total = np.concatenate([[0], np.cumsum(areas[self.indices])])
         return total[self.starts[1:]] - total[self.starts[:-1]]
 

@@ -28,9 +28,11 @@ def find_overlaps(
     void : (H, W) bool
     """
     count = int(superpixels.max()) + 1
+    # Pixels of each superpixel under each mask: (S, K).
     of_masks = np.zeros((count, len(masks)), np.float32)
     for column, mask in enumerate(masks):
         of_masks[:, column] = np.bincount(superpixels[mask & ~void], minlength=count)
+    # Pixels of each proposal under each mask, (N, K), by a sparse incidence matrix (N, S).
     weights = np.ones(len(members.indices), np.float32)
     chosen = csr_array((weights, members.indices, members.starts), shape=(len(members.lengths), count))
     intersection = chosen @ of_masks

@@ -85,6 +85,7 @@ def gather_facts(image: NDArray[np.uint8], superpixels: NDArray[np.int32]) -> Im
         return np.asarray(np.bincount(flat, values.ravel(), minlength=count), np.float64)
 
     height, width = superpixels.shape
+    # Integral image of Lab with a first row and column of zeros: the sum over any box takes four entries.
     integral = np.zeros((height + 1, width + 1, 3))
     integral[1:, 1:] = lab.cumsum(0).cumsum(1)
     sides = (superpixels[:, 0], superpixels[0], superpixels[:, -1], superpixels[-1])
@@ -101,6 +102,7 @@ def gather_facts(image: NDArray[np.uint8], superpixels: NDArray[np.int32]) -> Im
 def measure_regions(partition: Partition, hierarchy: Hierarchy, facts: ImageFacts) -> RegionTable:
     """Facts of all nodes of one of a partition's hierarchies."""
     leaves, nodes = hierarchy.num_leaves, len(hierarchy.parents)
+    # Sum up superpixels over leaves; inner nodes follow from their children in _accumulate.
     of_superpixels = np.hstack([facts.areas[:, None], facts.frame, facts.colours, facts.squares])
     sums = np.zeros((nodes, of_superpixels.shape[1]))
     np.add.at(sums, hierarchy.leaves, of_superpixels)
@@ -112,6 +114,7 @@ def measure_regions(partition: Partition, hierarchy: Hierarchy, facts: ImageFact
     outlines = np.zeros((nodes, 3))
     outlines[:leaves] = shared[:leaves, :leaves].sum(1)
     _accumulate(hierarchy.parents, hierarchy.children, leaves, sums, boxes, outlines, shared)
+    # The neighbours of all nodes, one node after the other; a node's start is where its number first occurs.
     node, neighbours = np.nonzero(shared[..., 0])
     starts = np.searchsorted(node, np.arange(nodes + 1))
     spans = _order_leaves(hierarchy.parents, hierarchy.children, leaves)
@@ -142,6 +145,7 @@ def find_member_boxes(members: Members, superpixel_boxes: Floats) -> Floats:
     """Tight box ``(N, 4)`` of each proposal, from those of the superpixels ``(S, 4)``; zeros if it has no pixel."""
     found = np.zeros((len(members.lengths), 4))
     filled = members.lengths > 0
+    # Extremes over the superpixels of each proposal; reduceat can't take empty ranges, so these stay out.
     first = members.starts[:-1][filled]
     for side, find_extreme in enumerate((np.minimum, np.minimum, np.maximum, np.maximum)):
         found[filled, side] = find_extreme.reduceat(superpixel_boxes[members.indices, side], first)
@@ -154,6 +158,7 @@ def _fill_leaf_borders(shared: NDArray[np.float32], hierarchy: Hierarchy, adjace
     apart = a != b
     a, b = a[apart], b[apart]
     lengths, strengths = adjacency.lengths[apart], hierarchy.strengths[apart]
+    # Length, strength times length, and weak length of each border between two leaves: (E, 3).
     values = np.stack([lengths, lengths * strengths, lengths * (strengths < WEAK_STRENGTH)], axis=1)
     np.add.at(shared, (a, b), values.astype(np.float32))
     np.add.at(shared, (b, a), values.astype(np.float32))
@@ -177,6 +182,7 @@ def _accumulate(
         for k in range(2):
             boxes[node, k] = min(boxes[a, k], boxes[b, k])
             boxes[node, k + 2] = max(boxes[a, k + 2], boxes[b, k + 2])
+        # The children's outlines and borders add up; the joint between the children is in both outlines and disappears.
         for k in range(3):
             outlines[node, k] = outlines[a, k] + outlines[b, k] - 2 * shared[a, b, k]
             for other in range(node):
@@ -203,6 +209,7 @@ def _order_leaves(parents: NDArray[np.int32], children: NDArray[np.int32], leave
         sizes[node] = sizes[children[node, 0]] + sizes[children[node, 1]]
     spans = np.zeros((nodes, 2), np.int32)
     spans[nodes - 1, 1] = leaves - 1
+    # From the root down, divide the range of each node between its two children.
     for node in range(nodes - 1, leaves - 1, -1):
         a, b = children[node, 0], children[node, 1]
         middle = spans[node, 0] + sizes[a]

@@ -13,6 +13,7 @@ def find_members(unions: NDArray[np.int32], hierarchy: Hierarchy) -> NDArray[np.
     """Which superpixels ``(N, S) bool`` belong to unions ``(N, 4)`` of a hierarchy's nodes."""
     nodes, leaves = len(hierarchy.parents), hierarchy.num_leaves
     below = np.zeros((nodes + 1, len(hierarchy.leaves)), bool)  # the last row is that of no part, -1
+    # Superpixels below each node: of the leaves first, then of each inner node from its children.
     below[hierarchy.leaves, np.arange(len(hierarchy.leaves))] = True
     for node in range(leaves, nodes):
         a, b = hierarchy.children[node]
@@ -35,6 +36,7 @@ def fill_holes(members: NDArray[np.bool_], adjacency: Adjacency, at_frame: NDArr
         Superpixels at the image's end; what reaches one is not enclosed.
     """
     count = members.shape[1]
+    # List the neighbours of each superpixel, one superpixel after the other, from the borders in both directions.
     ends = np.concatenate([adjacency.first, adjacency.second])
     others = np.concatenate([adjacency.second, adjacency.first])
     order = np.argsort(ends, kind="stable")
@@ -111,6 +113,7 @@ def _fill(
     for row in range(len(members)):
         outside = np.zeros(count, np.bool_)
         tail = 0
+        # Start at the superpixels at the frame that the proposal leaves out, and search breadth-first around it.
         for superpixel in range(count):
             if at_frame[superpixel] and not members[row, superpixel]:
                 outside[superpixel] = True
@@ -149,17 +152,21 @@ def _select(
         distinct = True
         for position in range(count):
             other = kept[position]
+            # The IoU is at most the ratio of the two sizes.
             small, large = min(sizes[row], sizes[other]), max(sizes[row], sizes[other])
             if small <= max_overlap * large:
                 continue
+            # The intersection fits into that of the boxes; an IoU of `max_overlap` takes `needed` pixels of it.
             width = min(boxes[row, 2], boxes[other, 2]) - max(boxes[row, 0], boxes[other, 0])
             height = min(boxes[row, 3], boxes[other, 3]) - max(boxes[row, 1], boxes[other, 1])
             needed = max_overlap * (sizes[row] + sizes[other]) / (1 + max_overlap)
             if width <= 0 or height <= 0 or width * height < needed:
                 continue
-            differs = 0.0  # from the larger set of pixels in only one of them follows that the overlap is low
+            # More than `bound` pixels in only one of the two mean that the IoU is below `max_overlap`.
+            differs = 0.0
             bound = sizes[row] + sizes[other] - 2 * needed
             for word in range(words.shape[1]):
+                # Add the areas of the superpixels that only one of the two has: the bits that differ.
                 bits = words[row, word] ^ words[other, word]
                 bit = word * 64
                 while bits != 0:

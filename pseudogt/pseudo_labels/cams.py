@@ -24,6 +24,7 @@ def normalise_logits(logits: NDArray[np.float32], candidates: NDArray[np.bool_])
         In [0, 1], 0 for what is no candidate; sums to 1 where there is a candidate.
     """
     _check_shapes(logits, candidates)
+    # Shift by the largest logit so that no power overflows; without a candidate all powers, and the sum, are 0.
     shifted: NDArray[np.float32] = np.where(candidates, logits, -np.inf)
     largest = shifted.max(0, initial=-np.inf)
     powers = np.exp(shifted - np.where(np.isfinite(largest), largest, 0))
@@ -74,6 +75,7 @@ def stitch_crops(
     """
     total = np.zeros((*grid, maps.shape[1]), np.float32)
     count = np.zeros((*grid, 1), np.float32)
+    # Grid cells per pixel of the image, for both corners of a crop.
     factor = np.array([grid[1] / size[1], grid[0] / size[0]] * 2)
     for crop_maps, crop in zip(maps, crops_xyxy, strict=True):
         x0, y0, x1, y1 = np.round(crop * factor).astype(int)
@@ -112,6 +114,7 @@ def choose_label(
         The score times 255, rounded.
     """
     _check_shapes(scores, candidates)
+    # Score and position of the best candidate of each pixel: (H, W).
     gated = np.where(candidates, scores, 0)
     best = gated.argmax(0)
     score = np.take_along_axis(gated, best[None], 0)[0]

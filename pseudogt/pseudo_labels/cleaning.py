@@ -98,6 +98,7 @@ def check_crop_tags(
     crops = np.asarray(crops_xyxy, np.int32).reshape(-1, 4)
     if len(crops) != len(crop_tags):
         raise ValueError(f"{len(crops)} crops but tags {crop_tags.shape}; each crop needs a row of tags")
+    # Look-up table of each crop, (G, 256): tagged classes keep their value, all others are ignored.
     kept = np.full((len(crops), 256), ignore_label, np.uint8)
     tagged = np.nonzero(crop_tags)
     kept[tagged] = tagged[1]
@@ -155,6 +156,7 @@ def merge_box_masks(
     known = np.concatenate([stuff, things, [ignore_label]])
     no_thing = np.array([background, ignore_label])
 
+    # Outcome for each pair (box mask, label) of the table above.
     table = np.full((256, 256), _UNMERGED, np.uint8)
     table[np.ix_(things, known)] = things[:, None]
     table[np.ix_(no_thing, things)] = ignore_label
@@ -162,6 +164,7 @@ def merge_box_masks(
         table[ignore_label, things] = things
     table[np.ix_(no_thing, stuff)] = stuff
     table[np.ix_(no_thing, np.array([ignore_label]))] = ignore_label
+    # Both bytes make up a 16-bit index into the table.
     return table.ravel().take(box_masks.astype(np.uint16) << 8 | label)
 
 
@@ -184,6 +187,7 @@ def apply_box_prior(
     ignore_label : int
     """
     things = set(np.asarray(thing_ids).tolist())
+    # Ignore things without a box by a table; only those with boxes need a look at their masks.
     table = np.arange(256, dtype=np.uint8)
     table[list(things - class_masks.keys())] = ignore_label
     allowed = look_up(table, label)
@@ -241,6 +245,7 @@ def fill_low_coverage(
     boxes, classes = np.asarray(boxes_xyxy, np.int32).reshape(-1, 4), np.asarray(classes)
     crowd = np.zeros(len(boxes), bool) if iscrowd is None else np.asarray(iscrowd, bool)
     stuff = np.fromiter(stuff_ids, np.int64, len(stuff_ids))
+    # Values that may be painted over: stuff and ignored pixels.
     is_free = np.isin(np.arange(256), np.append(stuff, ignore_label))
 
     filled = label.copy()

@@ -34,6 +34,7 @@ def measure_segment_confidence(
         from a box mask or as the filling of a box, counts as 0: nothing in the scores speaks for it.
     """
     ids, index, areas = np.unique(panoptic_id, return_inverse=True, return_counts=True)
+    # Sum the confidence of each segment over the pixels of the scores' own class, and divide by its area: (N,).
     agreeing = np.where(label == semantic, confidence, 0).ravel()
     means = np.bincount(index.ravel(), agreeing, len(ids)) / areas
     return {int(i): float(mean) for i, mean in zip(ids, means, strict=True) if i != VOID}

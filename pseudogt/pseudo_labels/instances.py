@@ -142,10 +142,12 @@ def find_owners(
     for index, (claimed, box) in enumerate(zip(claims, boxes, strict=True)):
         window = box_slices(box)
         height, width = claimed.shape
+        # Cost of each pixel: its distance from the middle of the box in box sizes, or the size of the box.
         cost = (
             measure_box_radius(height, width) if overlap == "nearest" else np.full_like(claimed, height * width, float)
         )
         contested[window] |= claimed & (owner[window] != NO_OWNER)
+        # The lowest cost wins; of equal ones, the earlier box.
         wins = claimed & (cost < lowest_cost[window])
         owner[window][wins] = index
         lowest_cost[window][wins] = cost[wins]

@@ -118,9 +118,11 @@ def label_by_detections(
         found = keep_allowed(found, allowed, classes)
     if plan.stuff == "segments":
         semantic = label_pixels_by_proposals(found, proposals, classes, allowed)
+        # One-hot maps by semantic label, (S, H, W), take the place of the branch's probabilities.
         labels = find_semantic_labels(classes)[semantic]
         found = found._replace(semantic=np.equal.outer(np.arange(len(found.semantic)), labels).astype(np.float32))
     else:
+        # Best stuff class of each pixel; where the tags have zeroed all probabilities, none.
         best = find_train_ids(classes)[found.semantic.argmax(0)]
         semantic = np.where(found.semantic.any(0), best, np.uint8(IGNORE_LABEL))
     panoptic_id, scores = merge_panoptic(
@@ -167,6 +169,7 @@ def label_pixels_by_proposals(
     """
     superpixels = proposals.superpixels
     members = proposals.take(len(found.proposal_classes)).members
+    # Scores (C, S) of the classes on each superpixel.
     scores = score_superpixels(found.proposal_classes, members, np.bincount(superpixels.ravel()))
     if found.superpixel_classes is not None:
         scores *= found.superpixel_classes.T
@@ -206,6 +209,7 @@ def score_superpixels(
     (C, S) float32
         0 where no proposal is.
     """
+    # Weight of each proposal on its superpixels, (N, S): one over its area in pixels.
     dense = members.to_dense(len(areas))
     weights = (dense / np.maximum(dense @ areas, 1)[:, None]).astype(np.float32)
     return (probabilities.T @ weights) / np.maximum(weights.sum(0), np.float32(1e-12))
@@ -234,6 +238,7 @@ def spread_scores(found: Detections, classes: ClassTable) -> NDArray[np.float32]
 
 def measure_pixel_confidence(label: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Score ``(H, W)``, 0..255, in maps ``(C, H, W)`` of the class that each pixel of a label has; 0 without one."""
+    # Read the map of each pixel's own class; pixels without a class read map 0 and are set to 0 below.
     known = label < len(maps)
     chosen = np.take_along_axis(maps, np.where(known, label, 0)[None].astype(np.int64), axis=0)[0]
     return np.where(known, np.round(255 * np.clip(chosen, 0, 1)), 0).astype(np.uint8)

@@ -151,6 +151,7 @@ def fill_things(
         panoptic_id[inside] = first
         if not with_instances:
             continue
+        # Number large parts upwards from the highest id in use, as far as ids go; all others stay crowd pixels.
         taken = panoptic_id[panoptic_id // INSTANCE_DIVISOR == classes.category_ids[train_id]].max(initial=first)
         _, parts, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
         large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= MIN_COMPONENT_PX) + 1

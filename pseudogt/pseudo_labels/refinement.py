@@ -67,6 +67,7 @@ def mix_scores(
     """
     if scores.shape[1:] != first_scores.shape[1:]:
         raise ValueError(f"scores {scores.shape} and first scores {first_scores.shape} differ in size")
+    # Each first score is added to the row of its class; classes that the model lacks are skipped.
     mixed = scores * np.float32(1 - first_scores_weight)
     positions = {int(train_id): row for row, train_id in enumerate(train_ids)}
     for first, train_id in zip(first_scores, first_ids.tolist(), strict=True):
@@ -98,6 +99,7 @@ def choose_classes(
         raise ValueError(f"scores {scores.shape} and allowed classes {allowed.shape} differ in size")
     if not len(train_ids):
         return np.full(allowed.shape[1:], IGNORE_LABEL, np.uint8), np.zeros(allowed.shape[1:], np.float32)
+    # Score and row of the best allowed class of each pixel: (H, W).
     gated = np.where(allowed[train_ids], scores, np.float32(0))
     best = gated.argmax(0)
     top = np.take_along_axis(gated, best[None], 0)[0]
@@ -171,6 +173,7 @@ def clean_label(
     cleaned[np.isin(cleaned, weak.unknown_ids)] = IGNORE_LABEL
     if steps.check_crop_tags and len(weak.crops_xyxy):
         cleaned = check_crop_tags(cleaned, weak.crops_xyxy, weak.crop_tags)
+    # Things without boxes are handled like stuff: neither box masks nor boxes count against them.
     unboxed = find_unboxed_things(weak, classes)
     boxed = np.setdiff1d(classes.thing_ids, unboxed)
     if box_masks is not None:
@@ -225,6 +228,7 @@ def assign_boxes(
         ]
         return semantic, find_owners(claims, weak.boxes_xyxy, semantic.shape, "nearest")
     step = assign_instances(semantic, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd)
+    # Box of each instance number; number 0, in no box of the class, has none.
     owners = np.append(NO_OWNER, step.box_indices).astype(np.int32)
     return np.where(step.instances < 0, np.uint8(IGNORE_LABEL), semantic), owners[np.maximum(step.instances, 0)]
 

@@ -28,6 +28,7 @@ def color_segments(panoptic_id: NDArray[np.int32], classes: ClassTable) -> NDArr
     classes : ClassTable
         Pixels without label get the palette's black, background its grey.
     """
+    # Colour each id once, then look up its colour for each pixel.
     ids, position = np.unique(panoptic_id, return_inverse=True)
     colors = classes.palette[panoptic_to_semantic(ids, classes)]
     varied = np.array(
@@ -115,6 +116,7 @@ def draw_legend(classes: ClassTable, train_ids: Sequence[int], width_px: int) ->
     line_px, patch_px, gap_px = 26, 16, 18
     hatched = np.where(_draw_hatching(patch_px, patch_px), 40 + HATCHING_LIFT, 40)[..., None].astype(np.uint8)
     entries.append(("no label", hatched, False))
+    # Place the entries from left to right; one that does not fit starts a new line.
     positions, x, y = [], gap_px, 0
     for name, _, is_thing in entries:
         wide = patch_px + 8 + _measure_text(_label_class(name, is_thing)) + gap_px

@@ -102,6 +102,7 @@ def draw_stages(summary: Mapping[str, Any]) -> Figure:
     colors = ("#8fb8de", "#f2b36b", "#6aa56a")
     for i, ((metric, name), color) in enumerate(zip(QUALITY_NAMES.items(), colors, strict=True)):
         heights = _as_numbers(scores[metric] for _, scores in stages)
+        # The bars of a stage stand side by side around its tick.
         bars = axis.bar(np.arange(len(stages)) + (i - 1) * 0.27, heights, 0.25, label=name, color=color)
         axis.bar_label(bars, [f"{h:.2f}" if np.isfinite(h) else "" for h in heights], fontsize=8)
     axis.set_xticks(np.arange(len(stages)), [name for name, _ in stages])

@@ -132,6 +132,7 @@ def review_image(
     list of Suspect
         Boxes in their order, then tagged classes without a box by train id.
     """
+    # Ids at the resolution of the scores, to find the cells of each segment.
     height, width = certainty.shape
     small = cv2.resize(panoptic_id, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
@@ -143,6 +144,7 @@ def review_image(
             pixels, extent = _compare_extents(panoptic_id, segment_id, box)
             signals |= extent | _ask_scores(segment_id, confidence, certainty, small == segment_id)
             suspects.append(_suspect("box", classes.names[train_id], box.tolist(), pixels, signals))
+    # A tagged class without boxes is judged as one segment, all of its pixels.
     unboxed = weak.tags.copy()
     unboxed[weak.box_classes] = False
     semantic, small_semantic = panoptic_id // INSTANCE_DIVISOR, small // INSTANCE_DIVISOR
@@ -170,6 +172,7 @@ def _compare_extents(
     pixels = int(np.count_nonzero(mask))
     if not pixels:
         return 0, {"tightness": 0.0, "filled": 0.0}
+    # The tight box around the mask lies in the given box, so the ratio of their areas is their IoU.
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     spanned = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
     return pixels, {

@@ -57,6 +57,7 @@ def candidates_at(
     The first pixel spans 0 to 1. Outside the image nothing is possible. Otherwise as
     :func:`candidate_classes`, of which this is the general form.
     """
+    # What the tags allow, and what lies inside the boxes of its class, at each position: (C, h, w).
     possible = _look_up_cells(weak, rows, columns)
     inside_boxes = np.zeros_like(possible)
     for box, train_id in zip(weak.boxes_xyxy, weak.box_classes, strict=True):
@@ -83,13 +84,16 @@ def _look_up_cells(
     weak: ImageWeakLabels, rows: NDArray[np.floating], columns: NDArray[np.floating]
 ) -> NDArray[np.bool_]:
     """``(C, h, w)``: the crops' edges cut the image into cells, in each of which the tags are constant."""
+    # Edges of the crops on each axis; 0 opens the cell before the first crop.
     x_edges = np.unique(np.append(weak.crops_xyxy[:, [0, 2]], 0))
     y_edges = np.unique(np.append(weak.crops_xyxy[:, [1, 3]], 0))
+    # Possible classes of each cell, (C, cells down, cells across): those that no crop over it rules out.
     cells = np.broadcast_to(weak.possible[:, None, None], (len(weak.tags), len(y_edges), len(x_edges))).copy()
     for (x0, y0, x1, y1), tags in zip(weak.crops_xyxy, weak.crop_tags, strict=True):
         across = slice(*np.searchsorted(x_edges, [x0, x1]))
         down = slice(*np.searchsorted(y_edges, [y0, y1]))
         cells[:, down, across] &= (tags | ~weak.known)[:, None, None]
+    # The cell of a position starts at the last edge at or before it.
     row_cell = np.searchsorted(y_edges, rows, side="right") - 1
     column_cell = np.searchsorted(x_edges, columns, side="right") - 1
     return cells[:, row_cell[:, None], column_cell[None, :]]

@@ -82,6 +82,7 @@ def _spread_tiles(length: int, fraction: float) -> tuple[list[int], int]:
     if length < 1 or not 0 < fraction <= 1:
         raise ValueError(f"crops need a length of at least 1 and a fraction in (0, 1], got {length} and {fraction}")
     size = math.ceil(length * fraction - 1e-9)  # so that 0.1 * 30 is 3
+    # As few tiles as cover the axis, but no two with the same start.
     count = min(math.ceil(1 / fraction - 1e-9), length - size + 1)
     if count == 1:
         return [0], length

@@ -64,6 +64,7 @@ def find_boxes(
     panoptic_id: NDArray[np.int32], crowd_ids: Container[int], classes: ClassTable
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.bool_]]:
     """Tight half-open boxes ``(N, 4) int32`` of all thing segments, their train ids and whether they are groups."""
+    # Number the ids from 1; find_objects then finds all tight boxes in one pass.
     ids, index = np.unique(panoptic_id, return_inverse=True)
     slices = find_objects(index.reshape(panoptic_id.shape) + 1)
     boxes, train_ids, iscrowd = [], [], []

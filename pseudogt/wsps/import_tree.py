@@ -132,6 +132,7 @@ def convert_weak_labels(
 ) -> ImageWeakLabels:
     """Boxes of things, and tags: of the crops if there is ground truth, else those of the stuff boxes."""
     height, width = size
+    # Clipping makes boxes outside the image empty or inverted; they are left out.
     clipped = clip_boxes(boxes.boxes_xyxy, (height, width))
     isthing = ~boxes.isstuff & np.isin(boxes.classes, classes.thing_ids)
     kept = np.flatnonzero(isthing & (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1]))

@@ -150,6 +150,7 @@ def read_palette(path: Path) -> NDArray[np.uint8]:
         raise ValueError(
             f"{path}: expected a palette, 256x3 numbers in [0, 1] named cmap; found {_list_variables(variables)}"
         )
+    # Round halves up; np.rint would round them to even.
     return np.floor(cmap * 255.0 + 0.5).astype(np.uint8)
 
 

@@ -46,6 +46,7 @@ def make_palette() -> NDArray[np.uint8]:
     """
     index = np.arange(256)[:, None]
     channel = np.arange(3)
+    # Bit 3 b + c of the index becomes bit 7 - b of channel c.
     palette = sum(((index >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(8)) + np.zeros((256, 3), int)
     palette[: len(CLASS_NAMES)] = list(CITYSCAPES_COLORS.values())
     palette[255] = 0

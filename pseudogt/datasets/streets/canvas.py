@@ -48,6 +48,7 @@ class Camera:
     @cached_property
     def ground(self) -> tuple[Floats, Floats]:
         """World x and z ``(H, W)`` of the ground seen at each pixel; z is ``FAR`` above the horizon."""
+        # Rows below the horizon, not fewer than those of a point at depth FAR.
         below = np.maximum(self.rows - self.horizon, np.float32(self.focal * self.eye / FAR))
         z = self.focal * self.eye / below
         return (self.columns - self.vanishing_x) * z / self.focal, z
@@ -55,12 +56,14 @@ class Camera:
     def project(self, points: ArrayLike) -> Floats:
         """Pixels ``(N, 2)`` as (column, row) of world points ``(N, 3)``."""
         x, y, z = np.asarray(points, np.float32).T
+        # Pinhole projection: the offset from the vanishing point is focal length times lateral distance over depth.
         columns = self.vanishing_x + self.focal * x / z
         rows = self.horizon + self.focal * (self.eye - y) / z
         return np.stack([columns, rows], axis=1)
 
     def side_wall(self, x: float) -> tuple[Floats, Floats]:
         """World z and y ``(H, W)`` where the line of sight meets the plane at ``x``; z < 0: nowhere."""
+        # An offset of half a pixel keeps the depth finite at the vanishing point.
         offset = self.columns - self.vanishing_x
         z = self.focal * x / np.where(np.abs(offset) < 0.5, np.float32(0.5), offset)
         return z, self.eye - (self.rows - self.horizon) * z / self.focal
@@ -109,17 +112,20 @@ class Canvas:
     def paste(self, sprite: Sprite, quad: Floats, label: int, instance: int, depth: float) -> None:
         """Warp a sprite onto a quadrangle ``(4, 2)``: top left, top right, bottom right, bottom left."""
         height, width = self.label.shape
+        # Window of the canvas around the quadrangle.
         x0, y0 = np.maximum(np.floor(quad.min(0)).astype(int), 0)
         x1, y1 = np.minimum(np.ceil(quad.max(0)).astype(int), (width, height))
         if x0 >= x1 or y0 >= y1:
             return
         rows, columns = sprite.alpha.shape
+        # Homography from the sprite's corners to those of the quadrangle in the window.
         corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)
         matrix = cv2.getPerspectiveTransform(corners, (quad - (x0, y0)).astype(np.float32))
         size = (int(x1 - x0), int(y1 - y0))
         alpha = cv2.warpPerspective(sprite.alpha, matrix, size, flags=cv2.INTER_AREA)
         rgb = cv2.warpPerspective(sprite.rgb, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         window = np.s_[y0:y1, x0:x1]
+        # Colours mix at the sprite's border; labels, instances and depth don't.
         self.rgb[window] += alpha[..., None] * (rgb - self.rgb[window])
         inside = alpha > sprite.label_threshold
         self.label[window][inside] = label
@@ -160,6 +166,7 @@ def make_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) ->
     """Draw smooth noise ``(H, W)`` of mean 0 and standard deviation near 1; ``cell`` is its grain in pixels."""
     if cell <= 1:
         return rng.standard_normal(shape, np.float32)
+    # Draw a value at each point of a coarse grid and interpolate.
     rows, columns = (int(np.ceil(n / cell)) + 2 for n in shape)
     coarse = rng.standard_normal((rows, columns), np.float32)
     return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
@@ -172,5 +179,6 @@ def make_color(red: float, green: float, blue: float) -> Floats:
 
 def jitter_color(rng: np.random.Generator, color: ArrayLike, spread: float) -> Floats:
     """Draw a colour near ``color``: brightness and tint vary by about ``spread``."""
+    # A tint for each channel, and a brightness for all three.
     tinted = np.asarray(color, np.float32) + rng.normal(0, spread, 3) * 0.4 + rng.normal(0, spread)
     return np.clip(tinted, 0, 255).astype(np.float32)

@@ -65,6 +65,7 @@ class Drawing:
 def draw_car_end(rng: Rng, color: Floats, *, rear: bool) -> Sprite:
     """Draw a car from behind or from the front."""
     art = Drawing(80, 96)
+    # Wheels, cabin, window with a reflection, body, bumper, lamps, plate: each part covers those before it.
     for x in (0.05, 0.77):
         art.polygon([(x, 0.75), (x + 0.18, 0.75), (x + 0.18, 1), (x, 1)], RUBBER)
     art.polygon([(0.05, 0.05), (0.1, 0), (0.9, 0), (0.95, 0.05), (0.99, 0.46), (0.01, 0.46)], color * 0.9)
@@ -83,6 +84,7 @@ def draw_car_side(rng: Rng, color: Floats, *, tail: float) -> Sprite:
     """Draw a car from its left side, front to the right; ``tail`` is the length of its slanted back (0: upright)."""
     art = Drawing(80, 220)
     hood = rng.uniform(0.66, 0.74)
+    # Cabin with two windows, body, sill, seams of the doors, lamps, wheels: each part covers those before it.
     roof = [(tail + 0.02, 0.03), (tail + 0.08, 0), (hood - 0.12, 0), (hood - 0.04, 0.06)]
     art.polygon([(tail * 0.6, 0.42), *roof, (hood + 0.08, 0.44)], color)
     art.polygon([(tail * 0.7 + 0.04, 0.4), (tail + 0.06, 0.09), (0.44, 0.09), (0.44, 0.4)], GLASS)
@@ -125,11 +127,13 @@ def draw_bicycle(rng: Rng) -> Sprite:
     art = Drawing(100, 150)
     paint = make_color(*BICYCLE_COLORS[rng.integers(len(BICYCLE_COLORS))])
     wheels, radii = ((0.22, 0.68), (0.78, 0.68)), (0.205, 0.305)
+    # Wheels and frame as areas, whose alpha is kept as just opaque enough for the label.
     for center in wheels:
         art.disc(center, radii, (120, 122, 124))
     frame: Points = [(0.22, 0.68), (0.4, 0.32), (0.66, 0.3), (0.48, 0.7), (0.22, 0.68)]
     art.polygon(frame, (120, 122, 124))
     see_through = art.alpha * 0.56
+    # Now the opaque parts: tyres, spokes, frame, handlebar, saddle.
     art.alpha[:] = 0
     for center in wheels:
         angle = np.linspace(0, 2 * np.pi, 28)
@@ -157,6 +161,7 @@ def place_car(canvas: Canvas, camera: Camera, rng: Rng, instance: int, x: float,
     if across:
         canvas.paste(side if rng.random() < 0.5 else _mirror(side), quad, CAR, instance, z)
         return
+    # The side towards the middle of the street is seen unless the car is straight ahead: near end to far end.
     inner = x - np.sign(x) * breadth / 2
     if abs(inner) > 0.3 and inner * x > 0:
         corners = [(inner, height, z), (inner, height, z + length), (inner, 0, z + length), (inner, 0, z)]

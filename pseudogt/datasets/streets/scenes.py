@@ -190,6 +190,7 @@ def render_street(
     rng = np.random.default_rng([settings.seed, *key])
     weather = str(rng.choice(list(WEATHERS), p=list(WEATHERS.values())))
     layout = LAYOUTS[str(rng.choice(list(LAYOUTS), p=[kind.share for kind in LAYOUTS.values()]))]
+    # A generator of its own: how often things are left out changes no other draw.
     layout = _leave_out(layout, np.random.default_rng([settings.seed, *key, 1]), settings.missing)
     camera = _choose_camera(rng, settings)
     ground = _choose_ground(rng, layout)
@@ -199,6 +200,7 @@ def render_street(
     _place_objects(canvas, camera, rng, layout, ground)
     _paint_void(canvas, camera, rng)
     image = _expose(canvas, camera, rng, weather)
+    # Labels can't be averaged, so one pixel of each block of the painted size is taken.
     half = np.s_[SUPERSAMPLING // 2 :: SUPERSAMPLING]
     label_ids, instance_ids = number_instances(canvas.label[half, half], canvas.instance[half, half])
     return image, label_ids, instance_ids
@@ -265,6 +267,7 @@ def _choose_crossing(rng: Rng, layout: SceneLayout) -> float:
 def _paint_surroundings(
     canvas: Canvas, camera: Camera, rng: Rng, layout: SceneLayout, ground: Ground, weather: str
 ) -> None:
+    # Paint from far to near: hills, ground, the end of the street, its sides, trees and posts.
     end = str(rng.choice(layout.ends))
     if end == "hills" or (layout.grass and rng.random() < 0.3):
         paint_hills(canvas, camera, rng)
@@ -319,6 +322,7 @@ def _place_objects(canvas: Canvas, camera: Camera, rng: Rng, layout: SceneLayout
     placed = [("car", *_car_spot(rng, ground)) for _ in range(rng.integers(*layout.cars, endpoint=True))]
     for kind, counts in (("person", layout.persons), ("bicycle", layout.bicycles)):
         placed += [(kind, *_walk_spot(rng, ground)) for _ in range(rng.integers(*counts, endpoint=True))]
+    # Some persons and bicycles get a neighbour a little nearer to the camera, which hides part of them.
     placed += [
         (kind, x + rng.uniform(0.35, 0.8), z - 0.3) for kind, x, z in placed if kind != "car" and rng.random() < 0.3
     ]
@@ -375,6 +379,7 @@ def _paint_void(canvas: Canvas, camera: Camera, rng: Rng) -> None:
     """Paint the bonnet of the camera's own car, or the black border a lens correction leaves."""
     rows, columns = camera.rows / camera.height, camera.columns / camera.width
     if rng.random() < 0.35:
+        # The bonnet lies below a parabola that is highest in the middle of the image.
         bonnet = rows > rng.uniform(0.9, 0.95) + 0.25 * (columns - 0.5) ** 2
         shine = np.clip(1.2 - 4 * (rows - 0.9), 0.5, 1.4)[..., None]
         canvas.rgb[bonnet] = (shine * rng.uniform(30, 110) + make_color(0, 2, 6))[bonnet]
@@ -390,6 +395,7 @@ def _expose(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> NDArray[n
     """Light, air, lens and sensor: the picture ``(H, W, 3)`` at final size."""
     rgb = canvas.rgb
     if weather == "sun":
+        # Shadows of clouds on everything but the sky.
         shade = np.clip(1.5 * make_noise(rng, canvas.label.shape, camera.width / 4) + 1.2, 0, 1)[..., None]
         rgb = rgb * make_color(1.12, 1.06, 0.96) * np.where((canvas.depth < FAR)[..., None], 0.78 + 0.27 * shade, 1)
     elif weather == "dusk":
@@ -398,11 +404,13 @@ def _expose(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> NDArray[n
         rgb = 0.62 * rgb + 34
     elif weather == "overcast":
         rgb = 0.86 * rgb + 14
+    # Haze: a colour fades into that of the air exponentially with its depth.
     haze = {"fog": rng.uniform(14, 30), "rain": 60.0}.get(weather, 220.0)
     thickness = (1 - np.exp(-np.minimum(canvas.depth, 90) / haze))[..., None]
     rgb = rgb + thickness * (make_color(204, 208, 212) * (0.6 if weather in ("dusk", "rain") else 1) - rgb)
     if weather == "rain":
         rgb = rgb + _draw_rain(rng, canvas.label.shape)[..., None]
+    # Average down to the final size, then vary the exposure and add noise of the sensor.
     size = (camera.width // SUPERSAMPLING, camera.height // SUPERSAMPLING)
     small = cv2.resize(np.ascontiguousarray(rgb, dtype=np.float32), size, interpolation=cv2.INTER_AREA)
     small = small * rng.uniform(0.85, 1.12) + rng.normal(0, rng.uniform(2, 5), small.shape)
@@ -410,6 +418,7 @@ def _expose(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> NDArray[n
 
 
 def _draw_rain(rng: Rng, shape: tuple[int, int]) -> Floats:
+    # Sparse drops, smeared downwards and slanted.
     drops = (rng.random(shape) > 0.995).astype(np.float32) * 270
     slant = np.array([[1, 0.15, 0], [0, 1, 0]], np.float32)
     return np.asarray(cv2.warpAffine(cv2.blur(drops, (1, 13)), slant, shape[::-1]), np.float32)

@@ -42,6 +42,7 @@ SKY_COLORS = {  # colour at the top of the image, colour at the horizon
 def paint_sky(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> None:
     """Paint a gradient and clouds over the whole canvas."""
     top, bottom = (jitter_color(rng, c, 8) for c in SKY_COLORS[weather])
+    # Gradient from the top of the image to the horizon.
     share = np.clip(camera.rows / camera.horizon, 0, 1)[..., None]
     rgb = top + share * (bottom - top)
     shape = canvas.label.shape
@@ -75,6 +76,7 @@ class Ground:
             return np.zeros(z.shape, bool)
         if self.across:
             return z < self.crossing_z
+        # The street ends in another one that crosses it.
         crossing = (z > self.crossing_z) & (z < self.crossing_z + 6)
         return ((x > self.road_left) & (x < self.road_right) & (z < self.crossing_z + 6)) | crossing
 
@@ -97,6 +99,7 @@ def paint_ground(canvas: Canvas, camera: Camera, rng: Rng, ground: Ground, weath
     canvas.paint(walk, shade_paving(rng, x, z), SIDEWALK, z)
     road = below & ground.road(x, z)
     canvas.paint(road, shade_asphalt(rng, x, z, ground, weather == "rain"), ROAD, z)
+    # The kerb: pixels of the sidewalk at the border of the road.
     edge = cv2.morphologyEx(road.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
     canvas.rgb[edge & walk] = canvas.rgb[edge & walk] * 0.6 + 60
 
@@ -108,6 +111,7 @@ def shade_asphalt(rng: Rng, x: Floats, z: Floats, ground: Ground, wet: bool) -> 
     tone += np.where(np.abs(make_noise(rng, x.shape, 30)) < 0.04, -14, 0)  # cracks
     if wet:
         tone += 26 * np.clip(make_noise(rng, x.shape, 20), 0, 1.5)
+    # Dashes along the middle of the road, and solid lines along its edges.
     middle = (ground.road_left + ground.road_right) / 2
     along, offset = (x, z - ground.crossing_z / 2 - 1) if ground.across else (z, x - middle)
     dash = (np.mod(along + rng.uniform(0, 4), 4.0) < 2.2) & (np.abs(offset) < 0.09)
@@ -127,6 +131,7 @@ def shade_paving(rng: Rng, x: Floats, z: Floats) -> Floats:
     """Light slabs with joints."""
     base = jitter_color(rng, (162, 150, 140), 12)
     size = rng.uniform(0.5, 0.9)
+    # Joints widen with distance to stay visible; each slab has a pseudo-random tone, which fades with distance.
     joints = (np.mod(x, size) < 0.07 * (1 + z / 6)) | (np.mod(z, size) < 0.05 * (1 + z / 5))
     slabs = np.sin(np.floor(x / size) * 12.9898 + np.floor(z / size) * 78.233) * np.clip(9 - z * 0.4, 0, 9)
     tone = slabs + 3 * make_noise(rng, x.shape, 1) - np.where(joints, 20, 0) + 5 * make_noise(rng, x.shape, 30)
@@ -145,14 +150,17 @@ def shade_facade(rng: Rng, along: Floats, up: Floats, weather: str, *, tall: boo
     Tall houses have 6 to 9 storeys and no gaps, others 2 to 5 and a gap here and there.
     """
     breadth = rng.uniform(6, 12)
+    # House at each pixel; wall colours, sizes of floors and windows, and heights are drawn once per house.
     house = np.clip(np.floor(along / breadth + 20).astype(int), 0, 39)
     walls = np.stack([jitter_color(rng, WALL_COLORS[i], 16) for i in rng.integers(0, len(WALL_COLORS), 40)])
     floor_m, window_m = rng.uniform((2.7, 1.6), (3.4, 2.6), (40, 2)).astype(np.float32)[house].transpose(2, 0, 1)
     heights = (rng.integers(2, 6, 40) + 4 * tall) * 3.0 + rng.uniform(0.3, 1.2, 40)
     heights *= tall | (rng.random(40) > 0.08)
+    # Position across and upwards in the cell of one window, in [0, 1).
     across, upward = np.mod(along, window_m) / window_m, np.mod(up, floor_m) / floor_m
     window = (across > 0.28) & (across < 0.74) & (upward > 0.3) & (upward < 0.8)
     frame = (across > 0.23) & (across < 0.79) & (upward > 0.26) & (upward < 0.84) & ~window
+    # A pseudo-random number of each room says whether its window is lit.
     room = np.sin(np.floor(along / window_m) * 37.7 + np.floor(up / floor_m) * 91.3)
     lit = room > (0.2 if weather == "dusk" else 0.97)
     grain = 5 * make_noise(rng, along.shape, 2) + 6 * make_noise(rng, along.shape, 25)
@@ -225,6 +233,7 @@ def paint_tree(canvas: Canvas, camera: Camera, rng: Rng, x: float, z: float) -> 
         return
     trunk = (np.abs(right) < max(size * 0.03, 1)) & (down > size * 0.5)
     canvas.paint(trunk, jitter_color(rng, (74, 56, 42), 8), VEGETATION, z)
+    # The crown is the union of several balls (x, y, radius), its border roughened by noise.
     balls = np.stack([rng.normal(0, 0.14, 7), rng.uniform(0.16, 0.5, 7), rng.uniform(0.14, 0.24, 7)], 1) * size
     distance = np.min([np.hypot(right - u, (down - v) * 1.15) / r for u, v, r in balls.astype(np.float32)], axis=0)
     crown = distance + 0.16 * make_noise(rng, right.shape, max(size / 22, 2)) < 1
