@@ -92,7 +92,7 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NDArray[n
 
 
 def unpack_counts(text: str) -> list[int]:
-    """Run lengths of COCO's compressed form: base 32 with continuation and sign bits, differences from the fourth on."""
+    """Run lengths of COCO's compressed form: base 32 with continuation and sign bits, differences from the fourth."""
     counts: list[int] = []
     value = shift = 0
     for character in text:
