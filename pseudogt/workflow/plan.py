@@ -19,6 +19,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.inheritance import SHARED
 from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
+from pseudogt.config.training import BACKBONES, FAMILIES
 from pseudogt.datasets import class_table, list_image_ids
 from pseudogt.files.io import write_json
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
@@ -417,8 +418,10 @@ def select_entries(config: RunConfig, stage: str, *, export_format: str | None =
         selection["pseudogt.export.formats"] = [export_format]
     if stage in BACKBONE_SECTIONS:
         backbone = getattr(config, BACKBONE_SECTIONS[stage]).backbone
+        family = backbone.partition("/")[0]
         # The ResNet-WS of mining are no entries: they are code of JTSM's own.
-        selection["models.backbones.names"] = [backbone] if backbone in list_entries("models.backbones.names") else []
+        for table in (BACKBONES, FAMILIES):
+            selection[table] = [family] if family in list_entries(table) else []
     return selection
 
 
