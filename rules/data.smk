@@ -25,6 +25,40 @@ if CONFIG.dataset.format == "streets":
 STREETS = rules.streets.output.folder if CONFIG.dataset.format == "streets" else []
 
 
+# Before anything else: a wrong name must not stop the run in the training hours later.
+rule backbone_of_section:
+    input:
+        weights=lambda wildcards: PLAN.find_initial_weights(wildcards.section),
+    output:
+        facts=f"{RESULTS}/backbones/{{section}}.json",
+    log:
+        f"{LOGS}/backbones/{{section}}.log",
+    benchmark:
+        f"{BENCHMARKS}/backbones/{{section}}.tsv"
+    wildcard_constraints:
+        section="classifier|mining|segmenter",
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    priority: 1
+    resources:
+        mem_mb=limit_memory("backbones"),
+        runtime=limit_time("backbones", 1),
+    params:
+        network=lambda wildcards: PLAN.list_networks()[wildcards.section].format_arguments(),
+        code=digest_code("backbones"),
+    message:
+        "backbones: look up the network of {wildcards.section}"
+    shell:
+        "python -m pseudogt.stages.backbones --section {wildcards.section} {params.network} "
+        "--out {output.facts:q} 2> {log:q}"
+
+
+rule backbones:
+    input:
+        [path for section in PLAN.list_networks() for path in PLAN.find_network_check(section)],
+
+
 # The list of images is a parameter: a shard is read again if its own has changed.
 rule index_shard:
     input:

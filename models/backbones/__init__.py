@@ -9,6 +9,7 @@ library names, is a line in :mod:`models.backbones.families`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ __all__ = [
     "Backbone",
     "Freeze",
     "build_backbone",
-    "build_dense_backbone",
+    "check_backbone",
     "is_member",
     "normalise_images",
 ]
@@ -42,7 +43,7 @@ def is_member(name: str) -> bool:
     return "/" in name
 
 
-def build_backbone(name: str, *, weights: str | None = None, levels: int = 4) -> Backbone:
+def build_backbone(name: str, *, weights: str | None = None, levels: int = 4, dense: bool = False) -> Backbone:
     """Build a backbone.
 
     Parameters
@@ -54,22 +55,24 @@ def build_backbone(name: str, *, weights: str | None = None, levels: int = 4) ->
         first use), or the path of a local file with a state dict. None starts from random weights.
     levels : int
         Features returned, 1 to 4: those of the first strides.
+    dense : bool
+        Whether dilation replaces the strides after the second feature. Members of families only.
 
     Returns
     -------
     Backbone
         Maps normalised images ``(B, 3, H, W)`` to features ``(B, channels[i], H / s, W / s)``,
-        s = 4, 8, 16, 32 (rounded up); ``channels`` is an attribute with all four widths.
+        s = 4, 8, 16, 32 (4, 8, 8, 8 if dense; rounded up); ``channels`` is an attribute with all four widths.
 
     Raises
     ------
     ValueError
         For an unknown name, weights that are neither a known name nor a file, a file whose keys or shapes
-        do not fit, or a network without features at these strides.
+        do not fit, or a network without the features that are wanted.
     """
     if is_member(name):
         family, _, member = name.partition("/")
-        backbone: Backbone = FAMILIES.load(family)(member, weights=weights, levels=levels)
+        backbone: Backbone = FAMILIES.load(family).build_member(member, weights=weights, levels=levels, dense=dense)
     else:
         backbone = BACKBONES.load(name)(levels=levels)
         backbone.rest_unused()
@@ -78,14 +81,15 @@ def build_backbone(name: str, *, weights: str | None = None, levels: int = 4) ->
     return backbone
 
 
-def build_dense_backbone(name: str, *, weights: str | None = None, levels: int = 4) -> Backbone:
-    """Build a member of a family whose features after the second are at stride 8, too, by dilation.
-
-    Parameters and errors are those of :func:`build_backbone`; a network that can't be dilated is another error.
-    """
-    family, _, member = name.partition("/")
-    backbone: Backbone = FAMILIES.load(family)(member, weights=weights, levels=levels, dense=True)
-    return backbone
+def check_backbone(name: str, *, weights: str | None, levels: int, dense: bool) -> None:
+    """Raise the errors of :func:`build_backbone` without downloading anything."""
+    is_file = weights is not None and Path(weights).is_file()
+    backbone = build_backbone(name, weights=weights if is_file else None, levels=levels, dense=dense)
+    if is_member(name):
+        family, _, member = name.partition("/")
+        FAMILIES.load(family).check_weights(member, weights)
+    elif weights is not None and not is_file:
+        _find_named_weights(backbone, name, weights)
 
 
 def _load_weights(backbone: Backbone, name: str, weights: str) -> None:
@@ -103,8 +107,12 @@ def _read_weights(backbone: Backbone, name: str, weights: str) -> dict[str, Tens
         if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
             raise ValueError(f"{weights}: not a state dict; save one with torch.save(network.state_dict(), path)")
         return state
+    return _find_named_weights(backbone, name, weights).get_state_dict(progress=False, check_hash=True)
+
+
+def _find_named_weights(backbone: Backbone, name: str, weights: str) -> Any:
     known = getattr(backbone, "named_weights", {})
     if weights not in known:
         names = ", ".join(known) or "none exist"
         raise ValueError(f"weights {weights!r}: no such file, nor named weights of {name!r} ({names})")
-    return known[weights].get_state_dict(progress=False, check_hash=True)
+    return known[weights]

@@ -89,7 +89,7 @@ class Backbone(PretrainedModule):
     def set_freeze(self, freeze: Freeze) -> None:
         """Choose what training leaves alone, once; frozen parts compute as in evaluation, whatever the mode."""
         self.freeze = freeze
-        for module in self._list_frozen():
+        for module in [*self._list_frozen_modules(), *self._list_frozen_norms()]:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
         self.train(self.training)
@@ -97,16 +97,20 @@ class Backbone(PretrainedModule):
     def train(self, mode: bool = True) -> Backbone:
         """Set the training mode of all but the frozen parts."""
         super().train(mode)
-        for module in self._list_frozen():
-            # A module of several parts has no statistics of its own, and not all of its parts may be frozen.
-            if not any(module.children()):
-                module.eval()
+        frozen = self._list_frozen_modules()
+        known = {id(module) for module in frozen}
+        # A module that holds others, such as the whole network, may hold some that are not frozen.
+        whole = [module for module in frozen if known.issuperset(map(id, module.modules()))]
+        for module in [*whole, *self._list_frozen_norms()]:
+            module.eval()
         return self
 
-    def _list_frozen(self) -> list[nn.Module]:
+    def _list_frozen_modules(self) -> list[nn.Module]:
         stages = self.list_stages()[: self.freeze.frozen_stages] if self.freeze.frozen_stages else []
-        norms = [m for m in self.modules() if isinstance(m, _BatchNorm)] if self.freeze.freeze_norms else []
-        return [module for stage in stages for module in stage] + norms
+        return [module for stage in stages for module in stage]
+
+    def _list_frozen_norms(self) -> list[nn.Module]:
+        return [m for m in self.modules() if isinstance(m, _BatchNorm)] if self.freeze.freeze_norms else []
 
 
 def collect_modules(*parts: nn.Module) -> list[nn.Module]:

@@ -1,3 +1,6 @@
-"""Families of backbones: the name of a member is ``family/member``, and the family's function builds it."""
+"""Families of backbones: a member is called ``family/member``, and the family's module builds it.
 
-from models.backbones.timm_networks import build_timm_backbone as timm
+Such a module has ``build_member(name, *, weights, levels, dense)`` and ``check_weights(name, weights)``.
+"""
+
+from models.backbones import timm_networks as timm

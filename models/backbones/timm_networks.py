@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.backbones.base import STRIDES, Backbone
 from models.backbones.pyramid import WIDTH, SimplePyramid, crop_to_strides, pad_to_multiple, resize_to_stride_16
-from models.backbones.timm_weights import create_network, drop_weights
+from models.backbones.timm_weights import check_tag, create_network, drop_weights
 
 DENSE_STRIDES = (4, 8, 8, 8)
 """Strides of the features of a network whose later strides are replaced by dilation."""
@@ -33,7 +33,7 @@ TRIAL_SIZE = (96, 160)
 SUGGESTED = "resnet50, convnext_tiny, tf_efficientnet_lite0 or swin_tiny_patch4_window7_224"
 
 
-def build_timm_backbone(
+def build_member(
     name: str, *, weights: str | None = None, levels: int = 4, dense: bool = False
 ) -> HierarchicalBackbone | PlainBackbone:
     """Build a backbone of timm.
@@ -55,7 +55,7 @@ def build_timm_backbone(
         For a name or weights that timm does not know, weights that do not fit, and a network without the
         features that are wanted.
     """
-    check_name(name)
+    check_weights(name, weights)
     arguments, information = _probe(name, {"output_stride": DENSE_STRIDES[-1]} if dense else {})
     strides = information.reduction()
     if len(set(strides)) == 1 and not dense:
@@ -69,16 +69,16 @@ def build_timm_backbone(
     return HierarchicalBackbone(network, channels, DENSE_STRIDES if dense else STRIDES, levels)
 
 
-def check_name(name: str) -> None:
-    """Raise a ``ValueError`` for a name that timm does not know, with those that are like it."""
-    if timm.is_model(name):
-        return
+def check_weights(name: str, weights: str | None) -> None:
+    """Raise a ``ValueError`` for a name that timm does not know, and for weights that are neither a tag nor a file."""
     plain, _, tag = name.partition(".")
     if tag and timm.is_model(plain):
         raise ValueError(f"timm network {name!r}: give backbone: timm/{plain} and weights: {tag}")
-    near = difflib.get_close_matches(name, timm.list_models(), n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"choose one such as {SUGGESTED}"
-    raise ValueError(f"timm knows no network {name!r}; {hint}")
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else f"choose one such as {SUGGESTED}"
+        raise ValueError(f"timm knows no network {name!r}; {hint}")
+    check_tag(name, weights)
 
 
 def _probe(name: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], Any]:

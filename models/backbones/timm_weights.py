@@ -33,7 +33,7 @@ def list_tags(name: str) -> list[str]:
     return [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
 
 
-def check_weights(name: str, weights: str | None) -> None:
+def check_tag(name: str, weights: str | None) -> None:
     """Raise a ``ValueError`` for weights that are neither a file nor a tag of the network."""
     if weights is None or Path(weights).is_file():
         return
@@ -61,19 +61,25 @@ def create_network(name: str, weights: str | None, **arguments: Any) -> nn.Modul
     Raises
     ------
     ValueError
-        If the weights are unknown, can't be read or do not fit.
+        If the weights can't be downloaded or read, or do not fit.
     """
     if weights is None:
         return timm.create_model(name, pretrained=False, **arguments)
-    check_weights(name, weights)
     source: dict[str, Any] = {"pretrained_cfg": weights}
     if Path(weights).is_file():
         source = {"pretrained_cfg_overlay": {"state_dict": _read_file(weights), "custom_load": False}}
     with _watch_loading() as report:
         try:
             network: nn.Module = timm.create_model(name, pretrained=True, **source, **arguments)
+        except OSError as error:
+            raise ValueError(
+                f"weights {weights!r} of timm network {name!r} can't be downloaded ({str(error).splitlines()[0]}); run "
+                "`snakemake backbones` once where there is a connection, or give the path of a file"
+            ) from error
         except (RuntimeError, KeyError, AttributeError, IndexError, TypeError) as error:
-            problem = report.describe(name, None) or "\n".join(str(error).splitlines()[:FIRST_KEYS])
+            lines = [line.strip() for line in str(error).splitlines()]
+            shapes = [line for line in lines if line.startswith("size mismatch")][:FIRST_KEYS]
+            problem = " ".join(shapes) or report.describe(name, None) or " ".join(lines[:FIRST_KEYS])
             raise ValueError(f"weights {weights!r} do not fit timm network {name!r}: {problem}") from error
     if problem := report.describe(name, network):
         raise ValueError(f"weights {weights!r} do not fit timm network {name!r}: {problem}")

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models.backbones import BACKBONE_NAMES, Backbone, build_backbone, build_dense_backbone, is_member, normalise_images
+from models.backbones import BACKBONE_NAMES, Backbone, build_backbone, is_member, normalise_images
 from models.backbones.base import PretrainedModule
 from models.backbones.resnet import ResNetBackbone
 from models.backbones.small import SmallBackbone
@@ -187,9 +187,7 @@ def _build_resnet_ws(name: str, init: str, weights: str | None, levels: int) -> 
 
 def _build_member(name: str, weights: str | None, levels: int) -> Backbone:
     """Build a member of a family with all features from the second on at stride 8."""
-    if levels > DENSE_LEVELS:
-        return build_dense_backbone(name, weights=weights, levels=levels)
-    return build_backbone(name, weights=weights, levels=levels)
+    return build_backbone(name, weights=weights, levels=levels, dense=levels > DENSE_LEVELS)
 
 
 def _build_decoded(name: str, init: str, levels: int, channels: int, class_count: int) -> DecodedBackbone:

@@ -7,6 +7,7 @@ so it imports nothing heavy, and it knows nothing of Snakemake.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,6 +61,35 @@ BACKBONE_SECTIONS = {
     "predictions": "segmenter",
 }
 """Section that names the backbone of the network that a stage trains or applies."""
+
+
+DENSE_LEVELS = 2
+"""Levels of a backbone that mining takes as they are; after them, dilation replaces strides."""
+
+
+@dataclass(frozen=True)
+class InitialNetwork:
+    """A backbone as a training starts with it.
+
+    Attributes
+    ----------
+    backbone : str
+    weights : str or None
+    levels : int
+    is_dense : bool
+        Whether dilation replaces its later strides.
+    """
+
+    backbone: str
+    weights: str | None
+    levels: int = 4
+    is_dense: bool = False
+
+    def format_arguments(self) -> str:
+        """Arguments of the stage `backbones`, quoted for a shell."""
+        words = ["--backbone", self.backbone, "--levels", str(self.levels)]
+        words += ["--weights", self.weights] if self.weights else []
+        return shlex.join([*words, "--dense"] if self.is_dense else words)
 
 
 @dataclass(frozen=True)
@@ -309,6 +339,32 @@ class RunPlan:
         if mining.init == "classifier":
             return [f"{self.results}/classifier/model.pt"]
         return [mining.weights] if mining.weights and Path(mining.weights).is_file() else []
+
+    def list_networks(self) -> dict[str, InitialNetwork]:
+        """Backbones that have to be looked up before they can be trained, by section."""
+        config = self.config
+        sections = {"segmenter": InitialNetwork(config.segmenter.backbone, config.segmenter.weights)}
+        if self.uses_boxes or config.mining.init == "classifier":
+            first = config.classifier
+            sections["classifier"] = InitialNetwork(first.backbone, first.weights, first.levels)
+        if not self.uses_boxes and not config.mining.decoder:
+            mining = config.mining
+            levels = (config.classifier if mining.init == "classifier" else mining).levels
+            sections["mining"] = InitialNetwork(mining.backbone, mining.weights, levels, levels > DENSE_LEVELS)
+        return {
+            name: network
+            for name, network in sections.items()
+            if "/" in network.backbone or (network.weights and network.backbone in list_entries(BACKBONES))
+        }
+
+    def find_network_check(self, section: str) -> list[str]:
+        """The file that says that the backbone of a section can be built, if that has to be looked up."""
+        return [f"{self.results}/backbones/{section}.json"] if section in self.list_networks() else []
+
+    def find_initial_weights(self, section: str) -> list[str]:
+        """What the backbone of a section starts from, as far as it is a file of the user's."""
+        network = self.list_networks().get(section)
+        return [network.weights] if network and network.weights and Path(network.weights).is_file() else []
 
     def find_box_proposals(self, shard: str) -> list[str]:
         """Proposals, if one of the segmenters of boxes reads them."""
