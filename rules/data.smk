@@ -37,20 +37,21 @@ rule backbone_of_section:
         f"{BENCHMARKS}/backbones/{{section}}.tsv"
     wildcard_constraints:
         section="classifier|mining|segmenter",
+    priority: 1
     conda:
         "../envs/pseudogt.yaml"
     threads: 1
-    priority: 1
     resources:
-        mem_mb=limit_memory("backbones"),
-        runtime=limit_time("backbones", 1),
+        # A network is loaded, as there.
+        mem_mb=limit_memory("cams"),
+        runtime=limit_time("cams", 1),
     params:
-        network=lambda wildcards: PLAN.list_networks()[wildcards.section].format_arguments(),
+        settings=lambda wildcards: PLAN.list_networks()[wildcards.section].model_dump_json(),
         code=digest_code("backbones"),
     message:
         "backbones: look up the network of {wildcards.section}"
     shell:
-        "python -m pseudogt.stages.backbones --section {wildcards.section} {params.network} "
+        "python -m pseudogt.stages.backbones --section {wildcards.section:q} --settings {params.settings:q} "
         "--out {output.facts:q} 2> {log:q}"
 
 

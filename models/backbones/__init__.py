@@ -27,7 +27,7 @@ __all__ = [
     "Backbone",
     "Freeze",
     "build_backbone",
-    "check_backbone",
+    "find_problem",
     "is_member",
     "normalise_images",
 ]
@@ -81,15 +81,19 @@ def build_backbone(name: str, *, weights: str | None = None, levels: int = 4, de
     return backbone
 
 
-def check_backbone(name: str, *, weights: str | None, levels: int, dense: bool) -> None:
-    """Raise the errors of :func:`build_backbone` without downloading anything."""
+def find_problem(name: str, *, weights: str | None, levels: int, dense: bool) -> str:
+    """Say why :func:`build_backbone` would fail, without downloading anything; empty if it would not."""
     is_file = weights is not None and Path(weights).is_file()
-    backbone = build_backbone(name, weights=weights if is_file else None, levels=levels, dense=dense)
-    if is_member(name):
-        family, _, member = name.partition("/")
-        FAMILIES.load(family).check_weights(member, weights)
-    elif weights is not None and not is_file:
-        _find_named_weights(backbone, name, weights)
+    try:
+        backbone = build_backbone(name, weights=weights if is_file else None, levels=levels, dense=dense)
+        if is_member(name):
+            family, _, member = name.partition("/")
+            FAMILIES.load(family).check_weights(member, weights)
+        elif weights is not None and not is_file:
+            _find_named_weights(backbone, name, weights)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _load_weights(backbone: Backbone, name: str, weights: str) -> None:

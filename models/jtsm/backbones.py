@@ -22,12 +22,10 @@ from models.backbones.resnet import ResNetBackbone
 from models.backbones.small import SmallBackbone
 from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
 from models.jtsm.foreign_weights import read_resnet_ws_weights
+from pseudogt.workflow.network_costs import DENSE_LEVELS
 
 STRIDE = 8
 """Pixels per cell of the feature map."""
-
-DENSE_LEVELS = 2
-"""Levels whose features are at stride 4 or 8 without dilation."""
 
 RESNET_WS_NAMES = ("resnet_ws18", "resnet_ws50", "resnet_ws101")
 JTSM_BACKBONE_NAMES = (*RESNET_WS_NAMES, *BACKBONE_NAMES)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from models.backbones import check_backbone
+from models.backbones import find_problem
 from pseudogt.config.run import RunConfig
 from pseudogt.files.io import write_json
 from pseudogt.workflow.checking import check_dataset, format_findings
@@ -29,24 +29,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     config = parse_settings(RunConfig, arguments.settings)
     findings = check_dataset(config, arguments.data_root, threads=arguments.threads)
-    findings.add_problems(find_network_problems(config))
+    for section, network in RunPlan(config, {}).list_networks().items():
+        if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone"})):
+            findings.add_problems([f"{section}.backbone: {problem}"])
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
     print(format_findings(findings))
     if findings.problems:
         raise ValueError(
             f"{len(findings.problems)} problems in {arguments.data_root}; all of them are in {arguments.out}"
         )
-
-
-def find_network_problems(config: RunConfig) -> list[str]:
-    """Say which backbones can't be built as the settings name them."""
-    problems = []
-    for section, network in RunPlan(config, {}).list_networks().items():
-        try:
-            check_backbone(network.backbone, weights=network.weights, levels=network.levels, dense=network.is_dense)
-        except ValueError as error:
-            problems.append(f"{section}.backbone: {error}")
-    return problems
 
 
 if __name__ == "__main__":

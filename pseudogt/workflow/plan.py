@@ -7,7 +7,6 @@ so it imports nothing heavy, and it knows nothing of Snakemake.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudogt import __version__
+from pseudogt.config.base import Section
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.inheritance import SHARED
 from pseudogt.config.registry import list_entries
@@ -24,6 +24,7 @@ from pseudogt.config.training import BACKBONES, FAMILIES
 from pseudogt.datasets import class_table, list_image_ids
 from pseudogt.files.io import write_json
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
+from pseudogt.workflow.network_costs import DENSE_LEVELS
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 from pseudogt.workflow.requirements import measure_pixels
 from pseudogt.workflow.shards import plan_shards, split_of_shard
@@ -63,12 +64,7 @@ BACKBONE_SECTIONS = {
 """Section that names the backbone of the network that a stage trains or applies."""
 
 
-DENSE_LEVELS = 2
-"""Levels of a backbone that mining takes as they are; after them, dilation replaces strides."""
-
-
-@dataclass(frozen=True)
-class InitialNetwork:
+class InitialNetwork(Section):
     """A backbone as a training starts with it.
 
     Attributes
@@ -76,20 +72,14 @@ class InitialNetwork:
     backbone : str
     weights : str or None
     levels : int
-    is_dense : bool
+    dense : bool
         Whether dilation replaces its later strides.
     """
 
     backbone: str
     weights: str | None
     levels: int = 4
-    is_dense: bool = False
-
-    def format_arguments(self) -> str:
-        """Arguments of the stage `backbones`, quoted for a shell."""
-        words = ["--backbone", self.backbone, "--levels", str(self.levels)]
-        words += ["--weights", self.weights] if self.weights else []
-        return shlex.join([*words, "--dense"] if self.is_dense else words)
+    dense: bool = False
 
 
 @dataclass(frozen=True)
@@ -342,18 +332,18 @@ class RunPlan:
 
     def list_networks(self) -> dict[str, InitialNetwork]:
         """Backbones that have to be looked up before they can be trained, by section."""
-        config = self.config
-        sections = {"segmenter": InitialNetwork(config.segmenter.backbone, config.segmenter.weights)}
-        if self.uses_boxes or config.mining.init == "classifier":
-            first = config.classifier
-            sections["classifier"] = InitialNetwork(first.backbone, first.weights, first.levels)
-        if not self.uses_boxes and not config.mining.decoder:
-            mining = config.mining
-            levels = (config.classifier if mining.init == "classifier" else mining).levels
-            sections["mining"] = InitialNetwork(mining.backbone, mining.weights, levels, levels > DENSE_LEVELS)
+        segmenter, classifier, mining = self.config.segmenter, self.config.classifier, self.config.mining
+        networks = {"segmenter": InitialNetwork(backbone=segmenter.backbone, weights=segmenter.weights)}
+        if self.uses_boxes or mining.init == "classifier":
+            networks["classifier"] = InitialNetwork(**classifier.model_dump(include=set(InitialNetwork.model_fields)))
+        if not self.uses_boxes and not mining.decoder:
+            levels = (classifier if mining.init == "classifier" else mining).levels
+            networks["mining"] = InitialNetwork(
+                backbone=mining.backbone, weights=mining.weights, levels=levels, dense=levels > DENSE_LEVELS
+            )
         return {
-            name: network
-            for name, network in sections.items()
+            section: network
+            for section, network in networks.items()
             if "/" in network.backbone or (network.weights and network.backbone in list_entries(BACKBONES))
         }
 

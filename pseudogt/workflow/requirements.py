@@ -72,7 +72,6 @@ class Costs:
 
 COSTS = {
     "streets": Costs(150, 100, 1.5, 0.05),
-    "backbones": Costs(1500, 0, 0.0, 60.0),
     "index": Costs(150, 50, 0.1, 0.01),
     "ground_truth": Costs(150, 50, 0.2, 0.02),
     "weak_labels": Costs(150, 50, 0.2, 0.02),

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from models.backbones import Freeze, build_backbone, check_backbone
+from models.backbones import Freeze, build_backbone, find_problem
 from models.backbones.pyramid import resize_to_stride_16
 from models.classifier.network import ClassifierModel
 from models.segmenter.network import PanopticModel
@@ -102,17 +102,31 @@ def test_networks_that_are_no_use_are_errors(name, message):
 
 @pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "test_vit", "densenet121", "vgg11"])
 def test_networks_that_can_not_be_dilated_are_errors_that_say_what_can(name):
-    with pytest.raises(ValueError, match="can't be dilated to stride 8.* choose a ResNet"):
+    with pytest.raises(ValueError, match=r"can't be dilated to stride 8.* choose a ResNet"):
         build_backbone(f"timm/{name}", dense=True)
 
 
 def test_unknown_tag_is_an_error_that_lists_the_tags():
-    for build in (build_backbone, check_backbone):
-        with pytest.raises(ValueError, match=r"nor a tag of timm network 'test_resnet'.* It has r160_in1k"):
-            build("timm/test_resnet", weights="a1_in1k", levels=4, dense=False)
-    check_backbone("timm/test_resnet", weights="r160_in1k", levels=4, dense=False)
-    with pytest.raises(ValueError, match=r"weights 'some/file.pth': no such file"):
-        check_backbone("timm/test_resnet", weights="some/file.pth", levels=4, dense=False)
+    message = r"nor a tag of timm network 'test_resnet'; did you mean r160_in1k\? It has r160_in1k"
+    with pytest.raises(ValueError, match=message):
+        build_backbone("timm/test_resnet", weights="r160_in1")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "problem"),
+    [
+        ("timm/test_resnet", "r160_in1k", ""),
+        ("timm/test_resnet", "a1_in1k", "It has r160_in1k"),
+        ("timm/test_resnet", "some/file.pth", "weights 'some/file.pth': no such file"),
+        ("timm/resnet5o", None, "did you mean resnet50"),
+        ("resnet50", "IMAGENET1K_V2", ""),
+        ("resnet50", "IMAGENET1K_V9", "nor named weights of 'resnet50' (IMAGENET1K_V1"),
+    ],
+)
+def test_problems_are_found_without_a_download(name, weights, problem, monkeypatch):
+    monkeypatch.setattr("timm.models._builder.load_pretrained", None)
+    found = find_problem(name, weights=weights, levels=4, dense=False)
+    assert problem in found and bool(problem) == bool(found)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
