@@ -32,13 +32,13 @@ operations."""
 OTHER_SECONDS_PER_MEGAPIXEL = SECONDS_PER_MEGAPIXEL["resnet50"]
 """What a backbone that is not in this table is taken to cost; timm's networks have a table of their own."""
 
-DECODER_SECONDS_PER_MEGAPIXEL = 0.3
+DECODER_SECONDS_PER_MEGAPIXEL = 0.25
 """Of a training step, what is spent outside a backbone of timm: decoder, heads, losses."""
 
-GIGAPRODUCTS_PER_SECOND = 75.0
+GIGAPRODUCTS_PER_SECOND = 115.0
 """Of two cores in convolutions; the seconds of ResNets follow from it."""
 
-ACTIVATION_MB_PER_SECOND = 900.0
+ACTIVATION_MB_PER_SECOND = 1650.0
 """Values that two cores write, read and differentiate; what networks of thin layers, few products each, wait for."""
 
 DENSE_FACTOR = 7
@@ -104,7 +104,7 @@ OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
 DECODER_MB_PER_MEGAPIXEL = 700.0
 """Of that memory, what is used outside a backbone of timm."""
 
-MB_PER_ACTIVATION_MB = 2.0
+MB_PER_ACTIVATION_MB = 1.4
 """Memory for what a backbone keeps for the backward pass, its gradients and its workspaces, over the former."""
 
 FROZEN_SHARE = 0.1
