@@ -14,7 +14,7 @@ rule segmenter_round:
         f"{BENCHMARKS}/segmenter/{{round}}.tsv"
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: count_training_threads("segmenter")
     resources:
         mem_mb=limit_training_memory("segmenter"),
         runtime=limit_training_time("segmenter"),
@@ -37,7 +37,7 @@ rule segmenter_round:
         "{params.launcher} -m pseudogt.stages.segmenter {params.shards} "
         "{params.weak_labels} {params.labels} {params.init} {params.earlier} "
         "--round {wildcards.round} --rounds {params.rounds:q} --out {params.out:q} "
-        "--scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
+        "--scratch {params.scratch:q} --cores {threads} --settings {params.settings:q} 2> {log:q}"
 
 
 rule segmenter:
@@ -144,7 +144,7 @@ rule reference:
         f"{BENCHMARKS}/reference.tsv"
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: count_training_threads("segmenter")
     resources:
         mem_mb=limit_training_memory("segmenter"),
         runtime=limit_training_time("segmenter", CONFIG.rounds.max),
@@ -164,7 +164,7 @@ rule reference:
     shell:
         "{params.launcher} -m pseudogt.stages.reference {params.shards} "
         "{params.weak_labels} {params.labels} --records {input.records:q} "
-        "--rounds {params.rounds:q} --out {params.out:q} --scratch {params.scratch:q} "
+        "--rounds {params.rounds:q} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.config.run import RunConfig
-from pseudogt.workflow.estimate import describe_estimate, estimate_bytes, estimate_seconds
+from pseudogt.workflow.estimate import (
+    describe_estimate,
+    estimate_bytes,
+    estimate_seconds,
+    find_prepared_bytes_per_pixel,
+)
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 
@@ -39,9 +44,16 @@ def test_bytes_grow_with_images_and_rounds():
 def test_bytes_are_those_of_camvid_and_fewer_if_scores_are_not_kept():
     sections = {"segmenter": {"scale": 0.75}, "rounds": {"max": 2}}
     kept = estimate_bytes(configure(**sections), 367, 101, 360 * 480)
-    assert kept == pytest.approx(420e6, rel=0.2)
+    prepared = 367 * 360 * 480 * find_prepared_bytes_per_pixel(configure(**sections))
+    assert kept - prepared == pytest.approx(420e6, rel=0.2)
     scores_of_a_round = 367 * 160e3
     assert kept - estimate_bytes(configure(keep_scores=False, **sections), 367, 101, 360 * 480) > scores_of_a_round
+
+
+def test_images_prepared_for_the_training_that_needs_most_are_counted():
+    assert find_prepared_bytes_per_pixel(configure()) == 8
+    assert find_prepared_bytes_per_pixel(configure(segmenter={"scale": 0.5})) == 3
+    assert find_prepared_bytes_per_pixel(configure(segmenter={"scale": 0.5}, **JTSM)) > 7
 
 
 JTSM = {"method": "jtsm", "weak_labels": {"boxes": False, "tags": "image"}}
