@@ -43,15 +43,14 @@ from models.augmentation import Augmentation
 from models.loader import load_in_order
 from models.segmenter.batches import PanopticSample
 from models.segmenter.network import PanopticModel
-from models.segmenter.training import PanopticBatches, SegmenterLoss
+from models.segmenter.training import PanopticBatches, SegmenterLoss, prepare_sample
 from models.training import TrainingPlan, choose_device, select_samples, train
 from models.training_set import Preparation, Samples, TrainingSet
 from pseudogt.classes import ClassTable
 from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.files.images import find_images, read_image, write_png
 from pseudogt.files.index import ImageRecord, write_shard
-from pseudogt.files.labels import read_label_folders, write_labels
-from pseudogt.stages.segmenter import PanopticSource
+from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 from pseudogt.workflow.stage import Shard
 
@@ -89,6 +88,22 @@ class NumberedBatches:
         return batches.load(indices, np.random.default_rng(number))
 
 
+@dataclass(frozen=True)
+class DrawnSamples:
+    """Samples that are read when asked for, as the segmenter does."""
+
+    shard: Shard
+    labels: LabelFolder
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def __getitem__(self, number: int) -> PanopticSample:
+        image = self.shard[number]
+        label = self.labels.read(image.image_id)
+        return prepare_sample(image.read(), label, image.weak, self.shard.classes, scale=1.0)
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -111,7 +126,7 @@ def main() -> None:
     write_figures(arguments.json, figures)
 
 
-def write_dataset(folder: Path, images: Path | None, count: int, size: tuple[int, int]) -> PanopticSource:
+def write_dataset(folder: Path, images: Path | None, count: int, size: tuple[int, int]) -> DrawnSamples:
     """Write images with labels as the stages read them."""
     paths = list(find_images(images).values()) if images else []
     records, weak = [], []
@@ -132,7 +147,7 @@ def write_dataset(folder: Path, images: Path | None, count: int, size: tuple[int
     write_shard(folder / "shard.json", records, CLASSES)
     write_weak_labels(folder / "weak.json", weak, CLASSES)
     shard = Shard.open(folder / "shard.json", weak_labels=folder / "weak.json")
-    return PanopticSource(shard, read_label_folders([folder / "labels"]), scale=1.0)
+    return DrawnSamples(shard, LabelFolder(folder / "labels"))
 
 
 def draw_image(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -171,7 +186,7 @@ def prepare(preparation: Preparation[PanopticSample]) -> float:
 
 
 def measure_loader(
-    source: PanopticSource, target: TrainingSet[PanopticSample], crop: tuple[int, int]
+    source: DrawnSamples, target: TrainingSet[PanopticSample], crop: tuple[int, int]
 ) -> dict[str, float]:
     """How fast one and two workers are, and how long a step that is as fast as two waits for them.
 
@@ -223,7 +238,7 @@ def measure_waiting(batches: Iterator[Any], step_s: float, count: int) -> float:
 
 
 def measure_steps(
-    source: PanopticSource, target: TrainingSet[PanopticSample], crop: tuple[int, int], device: str
+    source: DrawnSamples, target: TrainingSet[PanopticSample], crop: tuple[int, int], device: str
 ) -> dict[str, float]:
     """Steps with batches that are loaded, as now and as before, over steps with one batch that is there."""
     batch = NumberedBatches(target, crop).load(0)

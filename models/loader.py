@@ -1,4 +1,4 @@
-"""Items that are loaded while the network computes: by worker processes, or by a thread one item ahead.
+"""Items that are loaded while a network computes: by worker processes, or by threads.
 
 Whatever loads them, items come in the order of their numbers, and errors as they were raised.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -49,7 +50,7 @@ def load_in_order(
         As ``load`` raised them, without the traceback of the process.
     """
     if not workers:
-        yield from _load_in_thread(load, numbers)
+        yield from load_in_threads(load, numbers)
         return
     loader = DataLoader(
         _NumberedItems(load),
@@ -71,6 +72,23 @@ def load_in_order(
             yield item
     finally:
         del items  # ends the workers
+
+
+def load_in_threads(
+    load: Callable[[int], Item], numbers: Iterable[int], *, threads: int = 1, ahead: int = 1
+) -> Generator[Item, None, None]:
+    """Yield the items of the numbers, up to ``ahead`` of which are loaded before they are asked for."""
+    loading: deque[Future[Item]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for number in numbers:
+                loading.append(pool.submit(load, number))
+                if len(loading) > ahead:
+                    yield loading.popleft().result()
+            while loading:
+                yield loading.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
@@ -125,17 +143,6 @@ class _NumberedItems(Dataset[Any]):
             return self.load(number)
         except (ValueError, OSError) as error:
             return _Failure(error)
-
-
-def _load_in_thread(load: Callable[[int], Item], numbers: Sequence[int]) -> Iterator[Item]:
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(load, numbers[0]) if numbers else None
-        for following in [*numbers[1:], None]:
-            if ahead is None:
-                return
-            item = ahead.result()
-            ahead = None if following is None else pool.submit(load, following)
-            yield item
 
 
 def _set_up_worker(_: int) -> None:
