@@ -117,7 +117,7 @@ def main() -> None:
     size, crop = ((height // shrink, width // shrink) for height, width in (SIZE, CROP))
     with tempfile.TemporaryDirectory() as folder:
         source = write_dataset(Path(folder), arguments.images, arguments.count, size)
-        target = TrainingSet(Path(folder) / "prepared.samples", len(source), PanopticSample)
+        target = TrainingSet(Path(folder) / "prepared.samples", np.arange(len(source)), PanopticSample)
         figures: dict[str, float | None] = {"prepare_ms_per_image": prepare(Preparation(source, target))}
         figures |= measure_loader(source, target, crop)
         figures |= measure_steps(source, target, crop, arguments.device)
@@ -194,7 +194,7 @@ def measure_loader(
     load ahead, and rest.
     """
     prepared, decoded = NumberedBatches(target, crop), NumberedBatches(source, crop)
-    for number in range(target.count // PIECE):
+    for number in range(len(target) // PIECE):
         prepared.load(number)  # the first epoch
     seconds: dict[int, list[float]] = {1: [], 2: []}
     waiting: dict[int, list[float]] = {0: [], 2: []}

@@ -234,6 +234,12 @@ def select_samples(step: int, batch_size: int, sample_count: int, seed: int) -> 
     return np.array([orders[e][p % sample_count] for e, p in zip(epochs.tolist(), positions, strict=True)])
 
 
+def list_drawn(plan: TrainingPlan, sample_count: int) -> NDArray[np.int64]:
+    """Numbers of the samples that a training draws at all, ascending: few of many, if it is short."""
+    drawn = min(plan.steps * plan.batch_size, sample_count)
+    return np.sort(_shuffle(plan.seed, 0, sample_count)[:drawn])
+
+
 @lru_cache(2)
 def _shuffle(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """Order of the samples ``(count,)`` in an epoch."""

@@ -55,43 +55,45 @@ class Samples(Protocol[AnySample]):
     def __getitem__(self, number: int) -> AnySample: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSet(Generic[Sample]):
-    """Samples in the files of a folder.
+    """Those samples of a training that it draws, in the files of a folder.
 
     Attributes
     ----------
     folder : Path
         Named by all that determines the samples.
-    count : int
+    numbers : (N,) int64
+        Of the samples that are there, ascending; by these they are asked for.
     kind : type of StoredSample
     """
 
     folder: Path
-    count: int
+    numbers: NDArray[np.int64]
     kind: type[Sample]
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.numbers)
 
     def __getitem__(self, number: int) -> Sample:
-        if not 0 <= number < self.count:
-            raise IndexError(number)
-        file, row = divmod(number, SAMPLES_PER_FILE)
+        position = int(np.searchsorted(self.numbers, number))
+        if position == len(self) or self.numbers[position] != number:
+            raise IndexError(f"sample {number} was not prepared")
+        file, row = divmod(position, SAMPLES_PER_FILE)
         return self.kind.from_arrays(_map_file(self.locate(file)).get_arrays(row))
 
     @property
     def files(self) -> int:
         """Number of files."""
-        return -(-self.count // SAMPLES_PER_FILE)
+        return -(-len(self) // SAMPLES_PER_FILE)
 
     def locate(self, file: int) -> Path:
         """Path of a file."""
         return self.folder / f"{file:06d}.samples"
 
-    def list_numbers(self, file: int) -> range:
+    def list_numbers(self, file: int) -> list[int]:
         """Numbers of the samples in a file."""
-        return range(self.count)[file * SAMPLES_PER_FILE : (file + 1) * SAMPLES_PER_FILE]
+        return self.numbers[file * SAMPLES_PER_FILE : (file + 1) * SAMPLES_PER_FILE].tolist()
 
     def list_missing(self) -> list[int]:
         """Files that are not there, or not complete."""

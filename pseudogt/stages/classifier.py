@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from models.augmentation import Augmentation
 from models.classifier.batches import TagSample
 from models.classifier.network import ClassifierModel, resize_for_classifier
 from models.classifier.training import ClassifierLoss, TagBatches, list_tag_samples, measure_tag_precision
-from models.training import TrainingPlan, is_main_process, train, write_training
+from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.machine import WITHOUT_INFLUENCE
@@ -41,11 +43,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings=resolved,
     )
     inputs = [*arguments.shards, *arguments.weak_labels]
-    files = name_training_files(arguments.scratch, __spec__.name, resolved, {"scale": settings.scale}, inputs)
-    images = TrainingSet(files.samples, len(shard), TagSample)
+    plan = settings.fill(TrainingPlan, cores=arguments.cores)
+    samples = list_tag_samples([image.weak for image in shard], settings.samples)
+    drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
+    sample_facts = [settings.scale, drawn.tolist()]
+    files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
+    images = TrainingSet(files.samples, drawn, TagSample)
     batches = TagBatches(
         images=images,
-        samples=list_tag_samples([image.weak for image in shard], settings.samples),
+        samples=samples,
         classes=shard.classes,
         augmentation=settings.fill(
             Augmentation,
@@ -55,10 +61,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     record = train(
         model.network,
-        sample_count=len(batches.samples),
+        sample_count=len(samples),
         load_batch=batches.load,
         compute_losses=settings.fill(ClassifierLoss),
-        plan=settings.fill(TrainingPlan, cores=arguments.cores),
+        plan=plan,
         preparation=Preparation(TagSource(shard, settings.scale), images),
         checkpoint=files.checkpoint,
         description="classifier",
@@ -67,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if val is not None:
             shard.check_classes(val.classes, val.path)
         measured = measure_tag_precision(model, TagSource(val, settings.scale)) if val else None
-        facts = {**record, "images": len(images), "val": measured}
+        facts = {**record, "images": len(shard), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, images)
 
 

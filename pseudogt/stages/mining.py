@@ -18,7 +18,7 @@ from models.jtsm.training import (
     measure_presence,
     prepare_mining_sample,
 )
-from models.training import TrainingPlan, is_main_process, train, write_training
+from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
 from pseudogt.config.machine import WITHOUT_INFLUENCE
 from pseudogt.config.mining import MiningSettings
@@ -62,15 +62,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     weights = [arguments.weights] if arguments.weights else []
     inputs = [*arguments.shards, *arguments.weak_labels, *arguments.proposals, *weights]
-    files = name_training_files(arguments.scratch, __spec__.name, resolved, {"samples": settings.samples}, inputs)
-    samples = TrainingSet(files.samples, len(source), MiningImage)
+    plan = settings.fill(TrainingPlan, cores=arguments.cores)
+    drawn = list_drawn(plan, len(source))
+    sample_facts = [settings.samples, drawn.tolist()]
+    files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
+    samples = TrainingSet(files.samples, drawn, MiningImage)
     evidence = make_evidence(samples, settings.fill(EvidencePlan, workers=settings.torch_threads))
     record = train(
         MiningStep(model.network, evidence, top_k=settings.top_k, mask_limit=settings.mask_limit),
-        sample_count=len(samples),
+        sample_count=len(source),
         load_batch=MiningBatches(samples, settings.fill(MiningAugmentation), settings.max_proposals).load,
         compute_losses=lambda step, batch: step(batch),
-        plan=settings.fill(TrainingPlan, cores=arguments.cores),
+        plan=plan,
         preparation=Preparation(source, samples),
         checkpoint=files.checkpoint,
         description="mining",
@@ -79,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         middle = sorted(settings.short_sides_px)[len(settings.short_sides_px) // 2]
         sizes = {"short_side_px": middle, "long_side_px": settings.long_side_px}
         measured = measure_presence(model, val_source, **sizes) if val_source else None
-        facts = {**record, "init": settings.init, "samples": len(samples), "val": measured}
+        facts = {**record, "init": settings.init, "samples": len(source), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, samples)
 
 

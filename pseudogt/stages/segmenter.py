@@ -16,7 +16,7 @@ from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
 from models.segmenter.network import PanopticModel
 from models.segmenter.training import PanopticBatches, SegmenterLoss, measure_fixed_loss, prepare_sample
-from models.training import TrainingPlan, is_main_process, train, write_training
+from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
 from pseudogt.config.machine import WITHOUT_INFLUENCE
 from pseudogt.config.rounds import RoundsSettings
@@ -112,21 +112,23 @@ def train_segmenter(
     class_weights = compute_class_weights(torch.from_numpy(count_pixels(shard, labels)), settings.class_balance)
     compute_losses = settings.fill(SegmenterLoss, class_weights=class_weights)
     inputs = [*shards, *weak_labels, *label_folders, *([init] if init else [])]
-    files = name_training_files(scratch, STAGE, [resolved, steps], {"scale": settings.scale}, inputs)
-    samples = TrainingSet(files.samples, len(shard), PanopticSample)
+    plan = settings.fill(TrainingPlan, steps=steps, cores=cores)
+    drawn = list_drawn(plan, len(source))
+    files = name_training_files(scratch, STAGE, [resolved, steps], [settings.scale, drawn.tolist()], inputs)
+    samples = TrainingSet(files.samples, drawn, PanopticSample)
     record = train(
         model.network,
-        sample_count=len(samples),
+        sample_count=len(source),
         load_batch=PanopticBatches(samples, augmentation).load,
         compute_losses=compute_losses,
-        plan=settings.fill(TrainingPlan, steps=steps, cores=cores),
+        plan=plan,
         preparation=Preparation(source, samples),
         checkpoint=files.checkpoint,
         description=f"{out.parent.name}/{out.name}",
     )
     if is_main_process():
-        fixed_loss = measure_fixed_loss(model.network, samples, compute_losses)
-        facts = {**facts, "linked": False, **record, "fixed_loss": fixed_loss, "images": len(samples)}
+        fixed_loss = measure_fixed_loss(model.network, source, compute_losses)
+        facts = {**facts, "linked": False, **record, "fixed_loss": fixed_loss, "images": len(source)}
         write_training(out, model, facts, files.checkpoint, samples)
 
 

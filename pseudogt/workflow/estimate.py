@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pseudogt.config.run import RunConfig
+from pseudogt.config.training import TrainingSettings
 from pseudogt.workflow.network_costs import estimate_mined_seconds, estimate_training_seconds
 
 SECONDS_PER_IMAGE = 0.5
@@ -74,12 +75,21 @@ def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels
     labels = (2 * rounds + 4) * train_images + (rounds + 2) * val_images
     scores = BYTES_PER_SCORED_PIXEL * config.segmenter.scale**2 * (rounds if config.keep_scores else 1)
     kept = labels * BYTES_PER_PIXEL["labels"] + train_images * (BYTES_PER_PIXEL["first_scores"] + scores)
-    return pixels * (kept + train_images * find_prepared_bytes_per_pixel(config))
+    return pixels * (kept + estimate_prepared_bytes_per_pixel(config, train_images))
 
 
-def find_prepared_bytes_per_pixel(config: RunConfig) -> float:
-    """Bytes, per pixel of an image, of what the training prepares that takes most."""
-    scales = {"classifier": config.classifier.scale, "segmenter": config.segmenter.scale}
+def estimate_prepared_bytes_per_pixel(config: RunConfig, train_images: int) -> float:
+    """Bytes, per pixel of an image, of what that training prepares that takes most: the images that it draws."""
+    # The reference takes as many steps as all rounds together.
+    trainings = [
+        ("classifier", config.classifier.scale, 1),
+        ("segmenter", config.segmenter.scale, config.rounds.max + 1),
+    ]
     if config.method == "jtsm":
-        scales["mining"] = 1.0
-    return max(BYTES_PER_PREPARED_PIXEL[name] * scale**2 for name, scale in scales.items())
+        trainings.append(("mining", 1.0, 1))
+    needed = []
+    for name, scale, rounds in trainings:
+        settings: TrainingSettings = getattr(config, name)
+        drawn = min(train_images, rounds * settings.steps * settings.batch_size)
+        needed.append(drawn * BYTES_PER_PREPARED_PIXEL[name] * scale**2)
+    return max(needed)

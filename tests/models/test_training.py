@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import TrainingPlan, learning_rate_at, select_samples, train
+from models.training import TrainingPlan, learning_rate_at, list_drawn, select_samples, train
 
 PLAN = TrainingPlan(
     steps=12,
@@ -95,6 +95,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, optimiser, precision
     assert record["steps"] == 12
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 def test_workers_change_nothing_and_a_stopped_training_may_go_on_with_others(tmp_path):
     alone = build_network()
     expected = run(alone)
@@ -205,6 +206,12 @@ def test_every_epoch_draws_each_sample_once():
     assert sorted(drawn[:10]) == list(range(10))
     assert sorted(drawn[10:]) == list(range(10))
     assert list(drawn[:10]) != list(drawn[10:])
+
+
+@pytest.mark.parametrize("count", [5, 48, 100])
+def test_samples_that_are_drawn_are_known_before(count):
+    drawn = [select_samples(step, PLAN.batch_size, count, PLAN.seed) for step in range(PLAN.steps)]
+    assert list_drawn(PLAN, count).tolist() == np.unique(drawn).tolist()
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "poly"])

@@ -91,8 +91,9 @@ class Counted:
         return self.samples[number]
 
 
-def prepare(folder, samples, kind=PanopticSample):
-    source, target = Counted(samples), TrainingSet(folder / "x.samples", len(samples), kind)
+def prepare(folder, samples, kind=PanopticSample, numbers=None):
+    numbers = np.arange(len(samples)) if numbers is None else np.array(numbers)
+    source, target = Counted(samples), TrainingSet(folder / "x.samples", numbers, kind)
     preparation = Preparation(source, target)
     for file in target.list_missing():
         assert preparation.write_file(file) == len(target.list_numbers(file))
@@ -109,8 +110,18 @@ def test_samples_are_read_as_they_were_written(make, kind, tmp_path):
     assert target.files == len(list(target.folder.iterdir())) == 3
     for number in (0, SAMPLES_PER_FILE, len(samples) - 1, *range(len(samples))):
         assert_same(target[number], samples[number])
-    with pytest.raises(IndexError):
-        target[len(samples)]
+
+
+def test_samples_that_are_not_drawn_are_not_prepared(tmp_path):
+    samples, numbers = [make_panoptic(seed) for seed in range(60)], list(range(1, 60, 2))
+    source, target = prepare(tmp_path, samples, numbers=numbers)
+    assert source.asked == numbers
+    assert len(target) == 30
+    for number in (1, 33, 59):
+        assert_same(target[number], samples[number])
+    for number in (0, 30, 60, -1):
+        with pytest.raises(IndexError, match=f"sample {number} was not prepared"):
+            target[number]
 
 
 def test_samples_can_be_neither_changed_nor_copied_into_memory(tmp_path):
@@ -142,7 +153,7 @@ def test_a_sample_that_cannot_be_read_leaves_no_file(tmp_path):
                 raise ValueError("b.png: truncated image")
             return super().__getitem__(number)
 
-    target = TrainingSet(tmp_path / "x.samples", 3, PanopticSample)
+    target = TrainingSet(tmp_path / "x.samples", np.arange(3), PanopticSample)
     with pytest.raises(ValueError, match=r"b\.png: truncated image"):
         Preparation(Broken([make_panoptic(seed) for seed in range(3)]), target).write_file(0)
     assert list(target.folder.iterdir()) == []
