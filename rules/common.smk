@@ -133,7 +133,7 @@ def limit_training_time(section, rounds=1):
     """Minutes of a training of the steps of ``rounds`` rounds."""
     settings = getattr(CONFIG, section)
     return lambda wildcards, attempt: request_training_minutes(
-        settings, rounds, PLAN.image_count, CONFIG.gpus, attempt
+        settings, rounds, PLAN.image_count, CONFIG.gpus, attempt, pixels=PIXELS, threads=CONFIG.threads
     )
 
 

@@ -51,6 +51,9 @@ WORKER_MB = 600.0
 WORKER_MB_PER_MEGAPIXEL = 150.0
 """On top, per million pixels of an image that it prepares."""
 
+PREPARATION_S_PER_MEGAPIXEL = 0.25
+"""Seconds on one core in which a training prepares a million pixels of an image: 0.22 (benchmarks/training.py)."""
+
 GPU_HOST_MB = 6000.0
 """Main memory of a process that trains on a GPU: CUDA's context and pinned batches."""
 
@@ -179,13 +182,25 @@ def request_training_memory_mb(
     return _round_up((step + kept) * 2 ** (attempt - 1), 1000)
 
 
-def request_training_minutes(settings: TrainingSettings, rounds: int, images: int, gpus: int, attempt: int) -> int:
-    """Minutes of a training of ``rounds`` times the settings' steps on ``images`` images.
+def request_training_minutes(
+    settings: TrainingSettings,
+    rounds: int,
+    images: int,
+    gpus: int,
+    attempt: int,
+    *,
+    pixels: int = ASSUMED_PIXELS,
+    threads: int = 1,
+) -> int:
+    """Minutes of a training of ``rounds`` times the settings' steps on ``images`` images of ``pixels`` pixels.
 
     A training goes on from its checkpoint when it is tried again, so that a limit that is too low costs little, and one
     that no partition has costs the run.
     """
     seconds = rounds * estimate_training_seconds(settings, images, gpus)
+    drawn = min(images, rounds * settings.steps * settings.batch_size)
+    processes = max(gpus, 1) * max(count_loader_workers(settings, threads, gpus), 1)
+    seconds += drawn * PREPARATION_S_PER_MEGAPIXEL * pixels / 1e6 / processes
     minutes = (2 * START_MIN + TIME_MARGIN * seconds / 60) * 2 ** (attempt - 1)
     return min(_round_up(minutes, 5), LONGEST_TRAINING_MIN)
 

@@ -112,6 +112,18 @@ def test_mining_on_four_gpus_asks_for_more_than_one_process_takes():
     assert minutes[0] == pytest.approx(2 * minutes[1], rel=0.01)
 
 
+def test_time_to_prepare_images_follows_those_that_are_drawn_and_the_workers():
+    settings = make_config().segmenter.model_copy(update={"steps": 1000, "batch_size": 4})
+
+    def minutes(images, pixels, threads=2, gpus=1):
+        return request_training_minutes(settings, 1, images, gpus, 1, pixels=pixels, threads=threads)
+
+    assert minutes(4000, 2 * 10**6) > minutes(400, 2 * 10**6) + 100
+    assert minutes(4000, 2 * 10**6) == minutes(10**6, 2 * 10**6)
+    assert minutes(4000, 2 * 10**6, threads=9) < minutes(4000, 2 * 10**6) / 3
+    assert minutes(4000, 10**4) < minutes(4000, 2 * 10**6) / 3
+
+
 def test_no_training_asks_for_more_than_a_week():
     """It goes on from its checkpoint, and a scheduler refuses what no partition allows."""
     assert request_training_minutes(read_config("coco-jtsm").mining, 1, 118_287, 0, 4) == 7 * 24 * 60
