@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
 from pseudogt.config.training import TrainingSettings
@@ -83,7 +84,7 @@ BASE_MB = 1500.0
 
 MB_PER_TRAINED_MEGAPIXEL = {"small": 1000.0}
 OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
-"""Main memory of a training step per million pixels of its batch, on the CPU."""
+"""Main memory of a step of mining per million pixels of its batch, on the CPU."""
 
 FROZEN_SHARE = 0.1
 """Of that memory, what a pass without gradients takes: few layers at a time."""
@@ -123,12 +124,16 @@ def estimate_step_seconds(settings: TrainingSettings) -> float:
     return seconds * (FORWARD_SHARE if settings.freeze == "all" else 1) + settings.batch_size * (heads + pooling)
 
 
-def estimate_step_mb(settings: TrainingSettings) -> float:
-    """Main memory of a training step on the CPU, without what every process with torch takes."""
-    per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
+def estimate_step_mb(settings: TrainingSettings, classes: int = 20) -> float:
+    """Main memory of a training step on the CPU, without what every process with torch takes.
+
+    The step of mining is taken to have about 20 classes.
+    """
     parts = settings.accumulation
     if not isinstance(settings, MiningSettings):
-        return per_megapixel * measure_batch_megapixels(settings) / parts
+        values = estimate_activation_mb(settings, classes, precision="fp32")
+        return estimate_weights_mb(settings) + values * measure_batch_megapixels(settings) / parts
+    per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
     largest = measure_megapixels([max(settings.short_sides_px)], settings.long_side_px)
     pixels = largest * per_megapixel * (FROZEN_SHARE if settings.freeze == "all" else 1)
     proposals = 1e-6 * settings.max_proposals * count_proposal_bytes(settings)
@@ -138,8 +143,10 @@ def estimate_step_mb(settings: TrainingSettings) -> float:
 
 
 def estimate_weights_mb(settings: TrainingSettings) -> float:
-    """Main memory for the weights of a training; those of the neck of mining are what counts."""
-    return 1e-6 * BYTES_PER_WEIGHT * count_neck_weights(settings) if isinstance(settings, MiningSettings) else 0.0
+    """Memory for the weights of a training; of those of mining, the ones of its neck are what counts."""
+    if isinstance(settings, MiningSettings):
+        return 1e-6 * BYTES_PER_WEIGHT * count_neck_weights(settings)
+    return BYTES_PER_WEIGHT * (MILLION_WEIGHTS.get(settings.backbone, OTHER_MILLION_WEIGHTS) + DECODER_MILLION_WEIGHTS)
 
 
 def measure_batch_megapixels(settings: TrainingSettings) -> float:
@@ -236,3 +243,69 @@ def estimate_mined_mb(mining: MiningSettings, mined: MinedSettings, stuff: int) 
     weights = 1e-6 * BYTES_PER_WEIGHT / 2 * count_neck_weights(mining)
     proposals = 1e-6 * mining.max_proposals * count_proposal_bytes(mining)
     return FROZEN_SHARE * largest * per_megapixel + kept + weights + proposals
+
+
+ACTIVATION_MB = {
+    "small": {"fp32": 200.0, "bf16": 110.0},
+    "resnet18": {"fp32": 530.0, "bf16": 360.0},
+    "resnet50": {"fp32": 2000.0, "bf16": 1200.0},
+    "resnet101": {"fp32": 3200.0, "bf16": 1900.0},
+}
+"""What a backbone keeps for the backward pass, in MB per million pixels of a batch: the bytes of all tensors that torch
+keeps, those of 32 bits less an eighth, because peaks of real steps were lower (docs/results/recipes.md)."""
+
+OTHER_ACTIVATION_MB = ACTIVATION_MB["resnet101"]
+"""What a backbone that is not in this table is taken to keep."""
+
+DECODER_ACTIVATION_MB = {"classifier": {"fp32": 1.8, "bf16": 0.85}, "segmenter": {"fp32": 3.0, "bf16": 1.8}}
+"""What a decoder keeps, in MB per million pixels and channel."""
+
+CLASS_ACTIVATION_MB = {"classifier": 1.0, "segmenter": 8.0}
+"""What the losses keep, in MB per million pixels and class, in 32 bits whatever the precision: the classifier's scores
+are at stride 4, the segmenter's at that of the image."""
+
+MILLION_WEIGHTS = {"small": 1.9, "resnet18": 11.2, "resnet50": 23.5, "resnet101": 42.5}
+OTHER_MILLION_WEIGHTS = 90.0
+DECODER_MILLION_WEIGHTS = 2.7
+"""Weights in millions, of backbones and of a decoder of 128 channels."""
+
+GPU_BASE_MB = 1500.0
+"""Of each GPU, what CUDA's context and the work space of convolutions take."""
+
+GPU_MARGIN = 1.2
+"""Gradients on their way, and what an allocator can't use of its blocks."""
+
+
+def estimate_activation_mb(settings: TrainingSettings, classes: int, *, precision: str) -> float:
+    """What a step of classifier or segmenter keeps for its backward pass, in MB per million pixels of the batch.
+
+    Parameters
+    ----------
+    settings : ClassifierSettings or SegmenterSettings
+    classes : int
+        Number of classes.
+    precision : {"fp32", "bf16"}
+    """
+    kind = "classifier" if isinstance(settings, ClassifierSettings) else "segmenter"
+    backbone = ACTIVATION_MB.get(settings.backbone, OTHER_ACTIVATION_MB)[precision]
+    channels: int = settings.decoder_channels  # type: ignore[attr-defined]
+    return backbone + DECODER_ACTIVATION_MB[kind][precision] * channels + CLASS_ACTIVATION_MB[kind] * classes
+
+
+def estimate_gpu_mb(settings: TrainingSettings, classes: int, gpus: int) -> float:
+    """Memory of each of the GPUs of a training; 16 bits where the settings leave the precision open.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    classes : int
+        Number of classes.
+    gpus : int
+        At least 1.
+    """
+    if isinstance(settings, MiningSettings):
+        step = estimate_step_mb(settings) / gpus
+        return GPU_BASE_MB + estimate_weights_mb(settings) + GPU_MARGIN * step
+    values = estimate_activation_mb(settings, classes, precision="fp32" if settings.precision == "fp32" else "bf16")
+    megapixels = measure_batch_megapixels(settings) / (settings.accumulation * gpus)
+    return GPU_BASE_MB + estimate_weights_mb(settings) + GPU_MARGIN * values * megapixels
