@@ -47,7 +47,7 @@ def read_recipe(name: str) -> RunConfig:
 def make_sample(
     size: tuple[int, int], classes: ClassTable, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, ImageWeakLabels]:
-    """An image of noise with its label, a third of it void, and its weak labels: stripes of stuff, things of 40 pixels."""
+    """An image of noise, its label, a third of it void, and weak labels: stripes of stuff, things of 40 pixels."""
     image = generator.integers(0, 256, (*size, 3), np.uint8)
     stripes = generator.choice(classes.stuff_ids, size[0] // 32 + 1).repeat(32)[: size[0]]
     panoptic_id = np.repeat(classes.train_to_category[stripes][:, None] * np.int32(INSTANCE_DIVISOR), size[1], axis=1)
