@@ -29,6 +29,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 import pseudogt
+from models.backbones.base import PretrainedModule
+from models.backbones.layers import synchronise_norms
 from models.checkpoints import load_checkpoint, save_checkpoint
 from pseudogt.files.io import write_json
 
@@ -74,6 +76,8 @@ class TrainingPlan:
         Shares of the steps after which the schedule ``step`` divides the learning rate by ten.
     bias_rate : float
         Learning rate of biases over that of all other weights.
+    backbone_rate : float
+        Learning rate of pretrained parts over that of the rest.
     """
 
     steps: int
@@ -93,6 +97,7 @@ class TrainingPlan:
     checkpoint_every_s: float
     drops: tuple[float, ...] = ()
     bias_rate: float = 1.0
+    backbone_rate: float = 1.0
 
 
 def train(
@@ -268,7 +273,8 @@ class _Run:
         self.parallel: nn.Module = self.network
         if processes > 1:
             if device.type == "cuda":
-                self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+                # Layers that are replaced take over whether they train, and frozen ones do not.
+                self.network = synchronise_norms(self.network)
             self.parallel = DistributedDataParallel(self.network)
         self.optimiser = _build_optimiser(self.network, plan)
         self.step = 0
@@ -363,17 +369,29 @@ class _Run:
 
 
 def _build_optimiser(network: nn.Module, plan: TrainingPlan) -> torch.optim.Optimizer:
+    pretrained = [m for m in network.modules() if isinstance(m, PretrainedModule)]
+    # At the rate of the rest they stay in its groups: the order of parameters decides the bits of a sum.
+    slow = {id(p) for m in pretrained for p in m.pretrained_parameters()} if plan.backbone_rate != 1 else set()
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    # Vectors, the biases and the weights of normalisation, do not decay; biases have a learning rate of their own.
-    vectors = [(name.endswith("bias"), p) for name, p in named if p.ndim <= 1]
-    groups = [
-        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": plan.weight_decay, "rate": 1.0},
-        {"params": [p for is_bias, p in vectors if not is_bias], "weight_decay": 0.0, "rate": 1.0},
-        {"params": [p for is_bias, p in vectors if is_bias], "weight_decay": 0.0, "rate": plan.bias_rate},
-    ]
+    groups = _group_parameters([(name, p) for name, p in named if id(p) not in slow], plan, rate=1.0)
+    if slow:
+        groups += _group_parameters([(name, p) for name, p in named if id(p) in slow], plan, rate=plan.backbone_rate)
     if plan.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=plan.momentum > 0)
     return torch.optim.AdamW(groups, lr=plan.learning_rate, fused=True)
+
+
+def _group_parameters(
+    named: list[tuple[str, nn.Parameter]], plan: TrainingPlan, *, rate: float
+) -> list[dict[str, Any]]:
+    """Groups of the optimiser for parameters whose learning rate is ``rate`` times that of the plan."""
+    # Vectors, the biases and the weights of normalisation, do not decay; biases have a learning rate of their own.
+    vectors = [(name.endswith("bias"), p) for name, p in named if p.ndim <= 1]
+    return [
+        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": plan.weight_decay, "rate": rate},
+        {"params": [p for is_bias, p in vectors if not is_bias], "weight_decay": 0.0, "rate": rate},
+        {"params": [p for is_bias, p in vectors if is_bias], "weight_decay": 0.0, "rate": rate * plan.bias_rate},
+    ]
 
 
 def _prefetch_batches(

@@ -25,6 +25,41 @@ if CONFIG.dataset.format == "streets":
 STREETS = rules.streets.output.folder if CONFIG.dataset.format == "streets" else []
 
 
+# Before anything else: a wrong name must not stop the run in the training hours later.
+rule backbone_of_section:
+    input:
+        weights=lambda wildcards: PLAN.find_initial_weights(wildcards.section),
+    output:
+        facts=f"{RESULTS}/backbones/{{section}}.json",
+    log:
+        f"{LOGS}/backbones/{{section}}.log",
+    benchmark:
+        f"{BENCHMARKS}/backbones/{{section}}.tsv"
+    wildcard_constraints:
+        section="classifier|mining|segmenter",
+    priority: 1
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        # A network is loaded, as there.
+        mem_mb=limit_memory("cams"),
+        runtime=limit_time("cams", 1),
+    params:
+        settings=lambda wildcards: PLAN.list_networks()[wildcards.section].model_dump_json(),
+        code=digest_code("backbones"),
+    message:
+        "backbones: look up the network of {wildcards.section}"
+    shell:
+        "python -m pseudogt.stages.backbones --section {wildcards.section:q} --settings {params.settings:q} "
+        "--out {output.facts:q} 2> {log:q}"
+
+
+rule backbones:
+    input:
+        [path for section in PLAN.list_networks() for path in PLAN.find_network_check(section)],
+
+
 # The list of images is a parameter: a shard is read again if its own has changed.
 rule index_shard:
     input:

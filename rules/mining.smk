@@ -9,6 +9,7 @@ rule mining:
         val_shards=PLAN.list_measured_val("index/{shard}.json"),
         val_weak_labels=PLAN.list_measured_val("weak_labels/{shard}.json"),
         val_proposals=PLAN.list_measured_val("proposals/{shard}.h5"),
+        backbone=PLAN.find_network_check("mining"),
     output:
         model=f"{RESULTS}/mining/model.pt",
         record=f"{RESULTS}/mining/record.json",

@@ -5,6 +5,7 @@ rule classifier:
         # Weak labels that were given are of training images only.
         val_shards=PLAN.list_measured_val("index/{shard}.json"),
         val_weak_labels=PLAN.list_measured_val("weak_labels/{shard}.json"),
+        backbone=PLAN.find_network_check("classifier"),
     output:
         model=f"{RESULTS}/classifier/model.pt",
         record=f"{RESULTS}/classifier/record.json",

@@ -5,6 +5,7 @@ rule segmenter_round:
         labels=PLAN.list_train("labels/{round}/{shard}"),
         init=lambda wildcards: PLAN.find_initial_model(int(wildcards.round)),
         earlier=lambda wildcards: PLAN.list_records(int(wildcards.round)),
+        backbone=PLAN.find_network_check("segmenter"),
     output:
         model=f"{RESULTS}/segmenter/{{round}}/model.pt",
         record=f"{RESULTS}/segmenter/{{round}}/record.json",
@@ -135,6 +136,7 @@ rule reference:
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         labels=PLAN.list_train("ground_truth/{shard}"),
         records=PLAN.list_records(CONFIG.rounds.max),
+        backbone=PLAN.find_network_check("segmenter"),
     output:
         model=f"{RESULTS}/reference/model.pt",
         record=f"{RESULTS}/reference/record.json",

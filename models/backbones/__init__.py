@@ -1,64 +1,102 @@
 """Image backbones: features at strides 4, 8, 16 and 32 for the classifier and the segmenter.
 
-A backbone is a module with ``channels``, its widths at the four strides, and a line in
-:mod:`models.backbones.names`. If there are weights with names for it, ``named_weights`` holds them;
-``unused_weights`` lists the beginnings of keys that weight files have and the backbone has not.
+A backbone is a :class:`models.backbones.base.Backbone` and a line in :mod:`models.backbones.names`. If
+there are weights with names for it, ``named_weights`` holds them; ``unused_weights`` lists the beginnings
+of keys that weight files have and the backbone has not. A family of backbones, whose members another
+library names, is a line in :mod:`models.backbones.families`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.backbones.base import IMAGE_MEAN, IMAGE_STD, NOTHING_FROZEN, Backbone, Freeze, normalise_images
 from pseudogt.config.registry import Registry
+
+__all__ = [
+    "BACKBONES",
+    "BACKBONE_NAMES",
+    "FAMILIES",
+    "IMAGE_MEAN",
+    "IMAGE_STD",
+    "NOTHING_FROZEN",
+    "Backbone",
+    "Freeze",
+    "build_backbone",
+    "find_problem",
+    "is_member",
+    "normalise_images",
+]
 
 BACKBONES = Registry("models.backbones.names", "backbone")
 BACKBONE_NAMES = BACKBONES.names
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's RGB values in [0, 1], which torchvision's weights expect."""
+FAMILIES = Registry("models.backbones.families", "family of backbones")
 
 
-def build_backbone(name: str, *, weights: str | None = None) -> nn.Module:
+def is_member(name: str) -> bool:
+    """Whether a backbone is one of a family, as ``timm/resnet50`` is."""
+    return "/" in name
+
+
+def build_backbone(name: str, *, weights: str | None = None, levels: int = 4, dense: bool = False) -> Backbone:
     """Build a backbone.
 
     Parameters
     ----------
     name : str
-        One of ``BACKBONE_NAMES``.
+        One of ``BACKBONE_NAMES``, or the family and name of another, as in ``timm/resnet50``.
     weights : str, optional
-        A torchvision weight name (``IMAGENET1K_V1``, downloaded into torch's cache on first use), or
-        the path of a local file with a state dict. None starts from random weights.
+        A name of weights (torchvision's ``IMAGENET1K_V1``, timm's ``a1_in1k``; downloaded into a cache on
+        first use), or the path of a local file with a state dict. None starts from random weights.
+    levels : int
+        Features returned, 1 to 4: those of the first strides.
+    dense : bool
+        Whether dilation replaces the strides after the second feature. Members of families only.
 
     Returns
     -------
-    nn.Module
-        Maps normalised images ``(B, 3, H, W)`` to four features ``(B, channels[i], H / s, W / s)``,
-        s = 4, 8, 16, 32 (rounded up); ``channels`` is an attribute.
+    Backbone
+        Maps normalised images ``(B, 3, H, W)`` to features ``(B, channels[i], H / s, W / s)``,
+        s = 4, 8, 16, 32 (4, 8, 8, 8 if dense; rounded up); ``channels`` is an attribute with all four widths.
 
     Raises
     ------
     ValueError
-        For an unknown name, a weight name torchvision does not know and no file has, or a file whose
-        keys or shapes do not fit.
+        For an unknown name, weights that are neither a known name nor a file, a file whose keys or shapes
+        do not fit, or a network without the features that are wanted.
     """
-    backbone: nn.Module = BACKBONES.load(name)()
-    if weights is not None:
-        _load_weights(backbone, name, weights)
+    if is_member(name):
+        family, _, member = name.partition("/")
+        backbone: Backbone = FAMILIES.load(family).build_member(member, weights=weights, levels=levels, dense=dense)
+    else:
+        backbone = BACKBONES.load(name)(levels=levels)
+        backbone.rest_unused()
+        if weights is not None:
+            _load_weights(backbone, name, weights)
     return backbone
 
 
-def normalise_images(images: Tensor) -> Tensor:
-    """Images ``(B, 3, H, W) uint8`` (or float in 0..255) as float32 with ImageNet's mean and deviation removed."""
-    mean = torch.tensor(IMAGE_MEAN, device=images.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(IMAGE_STD, device=images.device).view(1, 3, 1, 1) * 255
-    return (images.float() - mean) / std
+def find_problem(name: str, *, weights: str | None, levels: int, dense: bool) -> str:
+    """Say why :func:`build_backbone` would fail, without downloading anything; empty if it would not."""
+    is_file = weights is not None and Path(weights).is_file()
+    try:
+        backbone = build_backbone(name, weights=weights if is_file else None, levels=levels, dense=dense)
+        if is_member(name):
+            family, _, member = name.partition("/")
+            FAMILIES.load(family).check_weights(member, weights)
+        elif weights is not None and not is_file:
+            _find_named_weights(backbone, name, weights)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
-def _load_weights(backbone: nn.Module, name: str, weights: str) -> None:
+def _load_weights(backbone: Backbone, name: str, weights: str) -> None:
     unused: tuple[str, ...] = getattr(backbone, "unused_weights", ())
     state = {k: v for k, v in _read_weights(backbone, name, weights).items() if not k.startswith(unused)}
     try:
@@ -67,14 +105,18 @@ def _load_weights(backbone: nn.Module, name: str, weights: str) -> None:
         raise ValueError(f"weights {weights!r} do not fit backbone {name!r}: {error}") from error
 
 
-def _read_weights(backbone: nn.Module, name: str, weights: str) -> dict[str, Tensor]:
+def _read_weights(backbone: Backbone, name: str, weights: str) -> dict[str, Tensor]:
     if Path(weights).is_file():
         state = torch.load(weights, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
             raise ValueError(f"{weights}: not a state dict; save one with torch.save(network.state_dict(), path)")
         return state
+    return _find_named_weights(backbone, name, weights).get_state_dict(progress=False, check_hash=True)
+
+
+def _find_named_weights(backbone: Backbone, name: str, weights: str) -> Any:
     known = getattr(backbone, "named_weights", {})
     if weights not in known:
         names = ", ".join(known) or "none exist"
         raise ValueError(f"weights {weights!r}: no such file, nor named weights of {name!r} ({names})")
-    return known[weights].get_state_dict(progress=False, check_hash=True)
+    return known[weights]

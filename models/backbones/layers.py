@@ -27,3 +27,13 @@ def fuse_norms(network: nn.Module) -> nn.Module:
             module.conv = fuse_conv_bn_eval(module.conv, module.norm)
             module.norm = nn.Identity()  # type: ignore[assignment]
     return fused
+
+
+def synchronise_norms(network: nn.Module) -> nn.Module:
+    """Let the batch normalisation of a network compute its statistics over all processes."""
+    if any(type(module).__module__.startswith("timm.") for module in network.modules()):
+        # timm's layers activate as well, which torch's function would drop. Other networks do not wait for its import.
+        from timm.layers.norm_act import convert_sync_batchnorm
+
+        return convert_sync_batchnorm(network)
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.backbones.base import Backbone, collect_modules
 from models.backbones.layers import ConvNorm
 
 
-class SmallBackbone(nn.Module):
+class SmallBackbone(Backbone):
     """A residual network of 1.9 million weights, made for training on a CPU.
 
     Parameters
@@ -19,11 +20,18 @@ class SmallBackbone(nn.Module):
         Width at strides 4, 8, 16 and 32.
     depths
         Residual blocks at each stride.
+    levels : int
+        Features returned.
     """
 
-    def __init__(self, *, channels: Sequence[int] = (32, 64, 128, 192), depths: Sequence[int] = (1, 2, 2, 2)) -> None:
-        super().__init__()
-        self.channels = tuple(channels)
+    def __init__(
+        self,
+        *,
+        channels: Sequence[int] = (32, 64, 128, 192),
+        depths: Sequence[int] = (1, 2, 2, 2),
+        levels: int = 4,
+    ) -> None:
+        super().__init__(channels, levels)
         self.stem = nn.Sequential(
             ConvNorm(3, channels[0] // 2, kernel_size=3, stride=2),
             nn.ReLU(inplace=True),
@@ -40,13 +48,18 @@ class SmallBackbone(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features at strides 4, 8, 16, 32 of images ``(B, 3, H, W)``."""
+        """Features at the first ``levels`` of the strides 4, 8, 16, 32 of images ``(B, 3, H, W)``."""
         feature = self.stem(images)
         features = []
-        for stage in self.stages:
+        for stage in self.stages[: self.levels]:
             feature = stage(feature)
             features.append(feature)
         return features
+
+    def list_stages(self) -> list[list[nn.Module]]:
+        """The residual blocks of each stride, the first with the stem."""
+        first, *others = self.stages
+        return [collect_modules(self.stem, first), *map(collect_modules, others)]
 
 
 class ResidualBlock(nn.Module):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.backbones import build_backbone, normalise_images
+from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
 from models.backbones.layers import ConvNorm
 from models.checkpoints import load_checkpoint, save_checkpoint
 from pseudogt.classes import ClassTable
@@ -35,8 +35,8 @@ class TagClassifier(nn.Module):
 
     Parameters
     ----------
-    backbone : nn.Module
-        Features at strides 4, 8, ... and their ``channels``, see :func:`models.backbones.build_backbone`.
+    backbone : Backbone
+        Returns at least ``levels`` features, see :func:`models.backbones.build_backbone`.
     class_count : int
     levels : int
         Features used, 1 to 4. Fewer see a smaller context: better borders, worse recognition.
@@ -44,10 +44,10 @@ class TagClassifier(nn.Module):
         Width of the decoder.
     """
 
-    def __init__(self, backbone: nn.Module, *, class_count: int, levels: int, channels: int) -> None:
+    def __init__(self, backbone: Backbone, *, class_count: int, levels: int, channels: int) -> None:
         super().__init__()
         self.backbone = backbone
-        widths: tuple[int, ...] = backbone.channels[:levels]  # type: ignore[index, assignment]
+        widths = backbone.channels[:levels]
         self.lateral = nn.ModuleList(ConvNorm(width, channels, kernel_size=1) for width in widths)
         self.fuse = nn.ModuleList(ConvNorm(channels, channels, kernel_size=3) for _ in widths[1:])
         self.classify = nn.Conv2d(channels, class_count, kernel_size=1)
@@ -60,10 +60,10 @@ class TagClassifier(nn.Module):
 
     def decode(self, images: Tensor) -> Tensor:
         """Features ``(B, channels, H / 4, W / 4)``, of which the logits are a linear function."""
-        return self.decode_normalised(normalise_images(images))
+        return self.decode_normalised(self.backbone.normalise(images))
 
     def decode_normalised(self, images: Tensor) -> Tensor:
-        """:meth:`decode` of images that :func:`models.backbones.normalise_images` made."""
+        """:meth:`decode` of images that the backbone has normalised."""
         features = self.backbone(images)[: len(self.lateral)]
         decoded = F.relu(self.lateral[-1](features[-1]))
         # From coarse to fine: enlarge, add the finer features, and fuse.
@@ -78,7 +78,7 @@ def build_tag_classifier(
     *, backbone: str, class_count: int, levels: int, channels: int, weights: str | None = None
 ) -> TagClassifier:
     """Build a classifier on a backbone of :func:`models.backbones.build_backbone`."""
-    body = build_backbone(backbone, weights=weights)
+    body = build_backbone(backbone, weights=weights, levels=levels)
     return TagClassifier(body, class_count=class_count, levels=levels, channels=channels)
 
 
@@ -208,6 +208,7 @@ class ClassifierModel:
         sharpness: float,
         seed: int,
         settings: dict[str, Any],
+        freeze: Freeze = NOTHING_FROZEN,
     ) -> ClassifierModel:
         """Build an untrained classifier; see :func:`build_tag_classifier`."""
         torch.manual_seed(seed)
@@ -218,6 +219,7 @@ class ClassifierModel:
             "channels": channels,
         }
         network = build_tag_classifier(**architecture, weights=weights)
+        network.backbone.set_freeze(freeze)
         return cls(network, architecture, classes, scale, sharpness, settings)
 
     def save(self, path: Path) -> None:

@@ -2,24 +2,27 @@
 
 The authors use ResNet-WS (Shen et al., ECCV 2020): a stem of three 3x3 convolutions, and max-pooling
 wherever a ResNet has a stride. As alternatives there are the backbones of :mod:`models.backbones`,
-with strides replaced by dilation, which leaves their weights valid.
+with strides replaced by dilation, which leaves their weights valid; timm's networks are dilated by timm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from models.backbones import BACKBONE_NAMES, build_backbone, normalise_images
+from models.backbones import BACKBONE_NAMES, Backbone, build_backbone, is_member, normalise_images
+from models.backbones.base import PretrainedModule
 from models.backbones.resnet import ResNetBackbone
 from models.backbones.small import SmallBackbone
 from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
 from models.jtsm.foreign_weights import read_resnet_ws_weights
+from pseudogt.workflow.network_costs import DENSE_LEVELS
 
 STRIDE = 8
 """Pixels per cell of the feature map."""
@@ -37,7 +40,7 @@ WS_BLOCKS = {"resnet_ws18": (2, 2, 2, 2), "resnet_ws50": (3, 4, 6, 3), "resnet_w
 """Residual blocks of res2, res3, res4 and res5."""
 
 
-class JtsmBackbone(nn.Module):
+class JtsmBackbone(PretrainedModule):
     """What all backbones here share.
 
     Parameters
@@ -86,7 +89,8 @@ class JtsmBackbone(nn.Module):
         if freeze not in FREEZES:
             raise ValueError(f"unknown freeze {freeze!r}; choose one of {', '.join(FREEZES)}")
         self.freeze = freeze
-        self.requires_grad_(freeze != "all")
+        for parameter in self.pretrained_parameters():
+            parameter.requires_grad_(freeze != "all")
         for norm in self._norms():
             norm.requires_grad_(freeze == "none")
         self.train(self.training)
@@ -99,8 +103,8 @@ class JtsmBackbone(nn.Module):
                 norm.eval()
         return self
 
-    def _norms(self) -> list[nn.BatchNorm2d]:
-        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+    def _norms(self) -> list[nn.Module]:
+        return [module for module in self.modules() if isinstance(module, _BatchNorm)]
 
 
 def build_jtsm_backbone(
@@ -118,7 +122,7 @@ def build_jtsm_backbone(
     Parameters
     ----------
     name : str
-        One of ``JTSM_BACKBONE_NAMES``.
+        One of ``JTSM_BACKBONE_NAMES``, or a member of a family, as in ``timm/resnet50``.
     init : str
         Where its weights come from: ``weights``, a file (ResNet-WS: a pickle of its authors; others: see
         :func:`models.backbones.build_backbone`); ``classifier``, the model file of this workflow's tag
@@ -142,7 +146,7 @@ def build_jtsm_backbone(
     ValueError
         For an unknown name, init or freeze, and for weights that are missing or do not fit.
     """
-    if name not in JTSM_BACKBONE_NAMES:
+    if name not in JTSM_BACKBONE_NAMES and not is_member(name):
         raise ValueError(f"unknown backbone {name!r}; choose one of {', '.join(JTSM_BACKBONE_NAMES)}")
     if init not in INITS:
         raise ValueError(f"unknown init {init!r} of the backbone; choose one of {', '.join(INITS)}")
@@ -159,6 +163,8 @@ def build_jtsm_backbone(
         backbone = _take_from_classifier(name, Path(str(source)), with_decoder=bool(decoder_channels))
     elif decoder_channels:
         backbone = _build_decoded(name, init, levels, decoder_channels, class_count)
+    elif is_member(name):
+        backbone = MemberBackbone(_build_member(name, source, levels), name=name, levels=levels)
     else:
         backbone = DilatedBackbone(build_backbone(name, weights=source), name=name, levels=levels)
     backbone.set_freeze(freeze)
@@ -175,6 +181,11 @@ def _build_resnet_ws(name: str, init: str, weights: str | None, levels: int) -> 
         state, _ = read_resnet_ws_weights(weights, backbone.state_dict())
         backbone.load_state_dict(state)
     return backbone
+
+
+def _build_member(name: str, weights: str | None, levels: int) -> Backbone:
+    """Build a member of a family with all features from the second on at stride 8."""
+    return build_backbone(name, weights=weights, levels=levels, dense=levels > DENSE_LEVELS)
 
 
 def _build_decoded(name: str, init: str, levels: int, channels: int, class_count: int) -> DecodedBackbone:
@@ -203,7 +214,12 @@ def _take_from_classifier(name: str, path: Path, *, with_decoder: bool) -> JtsmB
             channels=model.architecture["channels"],
             class_count=len(model.classes),
         )
-    return DilatedBackbone(model.network.backbone, name=name, levels=levels)
+    trained = model.network.backbone
+    if not is_member(name):
+        return DilatedBackbone(trained, name=name, levels=levels)
+    body = _build_member(name, None, levels)
+    body.load_state_dict(trained.state_dict())
+    return MemberBackbone(body, name=name, levels=levels)
 
 
 class ResNetWS(JtsmBackbone):
@@ -341,11 +357,10 @@ class DilatedBackbone(JtsmBackbone):
         its surroundings: for small images, in which a wider view takes in whole objects beside a proposal.
     """
 
-    def __init__(self, body: nn.Module, *, name: str, levels: int) -> None:
+    def __init__(self, body: Backbone, *, name: str, levels: int) -> None:
         if not 1 <= levels <= 4:
             raise ValueError(f"backbone {name!r} with {levels} levels: it has 4 of them")
-        channels: int = body.channels[levels - 1]  # type: ignore[index, assignment]
-        super().__init__(channels=channels, architecture={"name": name, "levels": levels})
+        super().__init__(channels=body.channels[levels - 1], architecture={"name": name, "levels": levels})
         self.stride = 4 if levels == 1 else STRIDE
         self.stem, stages = _split(body)
         self.stages = nn.Sequential(*stages[:levels])
@@ -360,6 +375,35 @@ class DilatedBackbone(JtsmBackbone):
     def compute_features(self, images: Tensor) -> Tensor:
         """Output of the last stage kept."""
         return self.stages(self.stem(images))
+
+
+class MemberBackbone(JtsmBackbone):
+    """A member of a family of backbones; its last feature is the map.
+
+    Parameters
+    ----------
+    body : Backbone
+        Its last feature is at stride 8, or at 4 if it has one level.
+    name : str
+    levels : int
+    """
+
+    def __init__(self, body: Backbone, *, name: str, levels: int) -> None:
+        super().__init__(channels=body.channels[levels - 1], architecture={"name": name, "levels": levels})
+        self.stride = 4 if levels == 1 else STRIDE
+        self.body = body
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """RGB images ``(B, 3, H, W)`` in 0..255 less the mean and over the deviation that the weights expect."""
+        return self.body.normalise(images)
+
+    def pretrained_parameters(self) -> Iterator[nn.Parameter]:
+        """Those of the member, without those of a pyramid over it."""
+        return self.body.pretrained_parameters()
+
+    def compute_features(self, images: Tensor) -> Tensor:
+        """The last feature."""
+        return self.body(images)[-1]
 
 
 class DecodedBackbone(JtsmBackbone):
@@ -383,8 +427,8 @@ class DecodedBackbone(JtsmBackbone):
         self.classifier = classifier
 
     def normalise(self, images: Tensor) -> Tensor:
-        """RGB images ``(B, 3, H, W)`` in 0..255 with ImageNet's mean and deviation removed."""
-        return normalise_images(images)
+        """RGB images ``(B, 3, H, W)`` in 0..255 as the classifier normalises them."""
+        return self.classifier.backbone.normalise(images)
 
     def compute_features(self, images: Tensor) -> Tensor:
         """Output of the decoder."""

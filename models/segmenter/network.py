@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbones import build_backbone, normalise_images
+from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
 from models.backbones.layers import ConvNorm
 from models.checkpoints import load_checkpoint, save_checkpoint
 from pseudogt.classes import ClassTable
@@ -90,6 +90,7 @@ class PanopticModel:
         seed: int,
         settings: dict[str, Any],
         init: Path | None = None,
+        freeze: Freeze = NOTHING_FROZEN,
     ) -> PanopticModel:
         """Build an untrained model, or one with the weights of the model file ``init``."""
         torch.manual_seed(seed)
@@ -104,6 +105,7 @@ class PanopticModel:
             if first.architecture != architecture or first.classes != classes:
                 raise ValueError(f"{init}: trained with another network or class table; start from scratch")
             network.load_state_dict(first.network.state_dict())
+        network.backbone.set_freeze(freeze)
         return cls(network, architecture, classes, scale, settings)
 
     def save(self, path: Path | str) -> None:
@@ -139,8 +141,8 @@ class PanopticNetwork(nn.Module):
 
     Parameters
     ----------
-    backbone : nn.Module
-        Features at strides 4, 8, 16, 32 and their ``channels``.
+    backbone : Backbone
+        Returns features at strides 4, 8, 16, 32.
     class_count : int
     decoder_channels : int
         Width of the decoder at stride 4; twice as wide at the others.
@@ -148,10 +150,10 @@ class PanopticNetwork(nn.Module):
         Pixels of one unit of the offset head, which keeps its weights at the scale of the others.
     """
 
-    def __init__(self, *, backbone: nn.Module, class_count: int, decoder_channels: int, offset_unit_px: float) -> None:
+    def __init__(self, *, backbone: Backbone, class_count: int, decoder_channels: int, offset_unit_px: float) -> None:
         super().__init__()
         self.backbone = backbone
-        self.decoder = Decoder(backbone.channels, decoder_channels)  # type: ignore[arg-type]
+        self.decoder = Decoder(backbone.channels, decoder_channels)
         self.semantic = FineHead(decoder_channels, decoder_channels // 2, class_count)
         self.instance = Head(decoder_channels, decoder_channels // 2, 3)
         self.offset_unit_px = offset_unit_px
@@ -160,7 +162,7 @@ class PanopticNetwork(nn.Module):
         """Predict for images ``(B, 3, H, W)``, RGB in 0..255; H and W are multiples of 32."""
         if images.shape[-2] % SIZE_MULTIPLE or images.shape[-1] % SIZE_MULTIPLE:
             raise ValueError(f"images {tuple(images.shape)} are not a multiple of {SIZE_MULTIPLE} high and wide")
-        normalised = normalise_images(images).contiguous(memory_format=torch.channels_last)
+        normalised = self.backbone.normalise(images).contiguous(memory_format=torch.channels_last)
         feature = self.decoder(self.backbone(normalised))
         instance = self.instance(feature)
         return PanopticOutput(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -28,14 +28,31 @@ class Section(BaseModel):
         return plan(**{name: getattr(self, name) for name in names}, **others)
 
 
-def listed_in(table: str) -> AfterValidator:
-    """Let a field hold a name of a table of :mod:`pseudogt.config.registry`."""
+def listed_in(table: str, families: str | None = None, others: Sequence[str] = ()) -> AfterValidator:
+    """Let a field hold a name of a table of :mod:`pseudogt.config.registry`.
+
+    Parameters
+    ----------
+    table : str
+    others : sequence of str
+        Names that are allowed as well.
+    families : str, optional
+        Table of families, whose members are called ``family/member``. Which members there are is for
+        the family's code to say: settings are parsed without it.
+    """
 
     def check(name: str) -> str:
-        names = list_entries(table)
+        names = [*list_entries(table), *others]
+        prefixes = list_entries(families) if families else {}
+        family, separator, member = name.partition("/")
+        if family in prefixes:
+            if not separator or not member:
+                raise ValueError(f"{family} is a family; give {family}/ and the name of a member")
+            return name
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            raise ValueError(f"unknown name; did you mean {near[0]}?" if near else f"known are {', '.join(names)}")
+            known = [*names, *(f"{prefix}/{member or '...'}" for prefix in prefixes)]
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(f"unknown name; did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
         return name
 
     return AfterValidator(check)

@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pseudogt.config.augmentation import AugmentationSettings
-from pseudogt.config.training import TrainingSettings
+from pseudogt.config.training import FreezingSettings
 
 
-class ClassifierSettings(TrainingSettings, AugmentationSettings):
+class ClassifierSettings(FreezingSettings, AugmentationSettings):
     """How the tag classifier is trained."""
 
     samples: Literal["image", "crop"] = Field(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pseudogt.config.augmentation import AppearanceSettings
-from pseudogt.config.training import TrainingSettings
+from pseudogt.config.base import listed_in
+from pseudogt.config.training import BACKBONES, FAMILIES, TrainingSettings
 
-Backbone = Literal["small", "resnet18", "resnet50", "resnet101", "resnet_ws18", "resnet_ws50", "resnet_ws101"]
+RESNET_WS = ("resnet_ws18", "resnet_ws50", "resnet_ws101")
+"""Backbones that only mining has."""
 
 
 class MiningSettings(TrainingSettings, AppearanceSettings):
@@ -20,10 +22,10 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
         description="What one sample is: an image with its tags, or one tagged crop as an image of its own, for scenes "
         "in which every image has nearly every class.",
     )
-    backbone: Backbone = Field(
+    backbone: Annotated[str, listed_in(BACKBONES, FAMILIES, RESNET_WS)] = Field(
         "small",
-        description="Image backbone, made stride 8: that of the tag classifier, torchvision's ResNets, or the paper's "
-        "ResNet-WS.",
+        description="Image backbone, made stride 8: that of the tag classifier, torchvision's ResNets, timm/<name> for "
+        "a network that timm can dilate, or the paper's ResNet-WS.",
     )
     init: Literal["classifier", "weights", "scratch"] = Field(
         "classifier",

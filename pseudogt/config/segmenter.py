@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from pseudogt.config.augmentation import AugmentationSettings
-from pseudogt.config.training import TrainingSettings
+from pseudogt.config.training import FreezingSettings
 
 
-class SegmenterSettings(TrainingSettings, AugmentationSettings):
+class SegmenterSettings(FreezingSettings, AugmentationSettings):
     """How the panoptic network is trained; the reference uses the same values."""
 
     decoder_channels: int = Field(48, ge=8, description="Width of the decoder; more is better and slower.")

@@ -10,17 +10,27 @@ from pseudogt.config.base import listed_in
 from pseudogt.config.machine import MachineSettings
 from pseudogt.config.optimisation import OptimisationSettings
 
+BACKBONES, FAMILIES = "models.backbones.names", "models.backbones.families"
+"""Tables of backbones, and of families of them."""
+
 
 class TrainingSettings(MachineSettings, OptimisationSettings):
     """A network and its training."""
 
-    backbone: Annotated[str, listed_in("models.backbones.names")] = Field(
-        "small", description="Image backbone; `small` was made for CPUs, the ResNets are torchvision's."
+    backbone: Annotated[str, listed_in(BACKBONES, FAMILIES)] = Field(
+        "small",
+        description="Image backbone: `small`, made for CPUs; torchvision's resnet18, resnet50 and resnet101; or "
+        "timm/<name> for a network of timm (docs/backbones.md).",
     )
     weights: str | None = Field(
         None,
-        description="Initial weights of the backbone: a torchvision name such as IMAGENET1K_V1 (downloaded once), "
-        "the path of a local state dict, or null for random ones.",
+        description="Initial weights of the backbone: a name of torchvision (IMAGENET1K_V1) or a pretrained tag of "
+        "timm (a1_in1k), downloaded once; the path of a local state dict; or null for random ones.",
+    )
+    backbone_rate: float = Field(
+        1.0,
+        gt=0,
+        description="Learning rate of the backbone over that of the rest; 0.1 is usual for trained weights.",
     )
     steps: int = Field(1200, ge=1, description="Optimiser steps; training time is proportional to it.")
 
@@ -29,3 +39,20 @@ class TrainingSettings(MachineSettings, OptimisationSettings):
         if self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulation {self.accumulation}")
         return self
+
+
+class FreezingSettings(TrainingSettings):
+    """A training that may leave parts of its backbone as they are."""
+
+    frozen_stages: int = Field(
+        0,
+        ge=0,
+        le=4,
+        description="Stages of the backbone, counted from the image, whose weights stay as they are; 4 freezes the "
+        "whole backbone.",
+    )
+    freeze_norms: bool = Field(
+        False,
+        description="Whether the backbone's batch normalisation keeps its statistics and weights: for trained weights "
+        "and small batches.",
+    )

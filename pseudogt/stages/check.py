@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from models.backbones import find_problem
 from pseudogt.config.run import RunConfig
 from pseudogt.files.io import write_json
 from pseudogt.workflow.checking import check_dataset, format_findings
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.plan import RunPlan
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     config = parse_settings(RunConfig, arguments.settings)
     findings = check_dataset(config, arguments.data_root, threads=arguments.threads)
+    for section, network in RunPlan(config, {}).list_networks().items():
+        if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone"})):
+            findings.add_problems([f"{section}.backbone: {problem}"])
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
     print(format_findings(findings))
     if findings.problems:

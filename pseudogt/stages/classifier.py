@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.augmentation import Augmentation
+from models.backbones import Freeze
 from models.classifier.batches import TagSample
 from models.classifier.network import ClassifierModel, resize_for_classifier
 from models.classifier.training import ClassifierLoss, TagBatches, list_tag_samples, measure_tag_precision
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sharpness=settings.sharpness,
         seed=settings.seed,
         settings=resolved,
+        freeze=settings.fill(Freeze),
     )
     images = read_tag_samples(shard, settings)
     batches = TagBatches(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.augmentation import Augmentation
+from models.backbones import Freeze
 from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
 from models.segmenter.network import PanopticModel
@@ -99,6 +100,7 @@ def train_segmenter(
         seed=settings.seed,
         settings=resolved,
         init=init,
+        freeze=settings.fill(Freeze),
     )
     augmentation = settings.fill(
         Augmentation,

@@ -13,6 +13,10 @@ from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
 from pseudogt.config.training import TrainingSettings
+from pseudogt.workflow.backbone_costs import COSTS, UNKNOWN, BackboneCosts, find_backbone_costs
+
+DENSE_LEVELS = 2
+"""Levels of a backbone that mining takes as they are; after them, dilation replaces strides."""
 
 SECONDS_PER_MEGAPIXEL = {
     "small": 0.55,
@@ -27,7 +31,19 @@ SECONDS_PER_MEGAPIXEL = {
 operations."""
 
 OTHER_SECONDS_PER_MEGAPIXEL = SECONDS_PER_MEGAPIXEL["resnet50"]
-"""What a backbone that is not in this table is taken to cost."""
+"""What a backbone that is not in this table is taken to cost; timm's networks have a table of their own."""
+
+DECODER_SECONDS_PER_MEGAPIXEL = 0.25
+"""Of a training step, what is spent outside a backbone of timm: decoder, heads, losses."""
+
+GIGAPRODUCTS_PER_SECOND = 115.0
+"""Of two cores in convolutions; the seconds of ResNets follow from it."""
+
+ACTIVATION_MB_PER_SECOND = 1650.0
+"""Values that two cores write, read and differentiate; what networks of thin layers, few products each, wait for."""
+
+DENSE_FACTOR = 7
+"""How much more a backbone costs whose later strides are replaced by dilation, as those of ResNet-WS do."""
 
 FORWARD_SHARE = 1 / 3
 """Of a step, what is spent without gradients: all there is to a frozen backbone, and to a network that is applied."""
@@ -86,6 +102,12 @@ MB_PER_TRAINED_MEGAPIXEL = {"small": 1000.0}
 OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
 """Main memory of a step of mining per million pixels of its batch, on the CPU."""
 
+DECODER_MB_PER_MEGAPIXEL = 700.0
+"""Of that memory, what is used outside a backbone of timm."""
+
+MB_PER_ACTIVATION_MB = 1.4
+"""Memory for what a backbone keeps for the backward pass, its gradients and its workspaces, over the former."""
+
 FROZEN_SHARE = 0.1
 """Of that memory, what a pass without gradients takes: few layers at a time."""
 
@@ -113,15 +135,14 @@ def estimate_training_seconds(settings: TrainingSettings, images: int, gpus: int
 
 def estimate_step_seconds(settings: TrainingSettings) -> float:
     """Seconds of a training step on two cores, evidence by GrabCut apart."""
-    per_megapixel = SECONDS_PER_MEGAPIXEL.get(settings.backbone, OTHER_SECONDS_PER_MEGAPIXEL)
-    seconds = measure_batch_megapixels(settings) * per_megapixel
+    seconds = measure_batch_megapixels(settings) * find_seconds_per_megapixel(settings)
     if not isinstance(settings, MiningSettings):
-        return seconds
+        return seconds * share_frozen(settings, FORWARD_SHARE)
     neck = settings.max_proposals * count_neck_weights(settings)
     masks = count_mask_proposals(settings) * count_mask_products(settings)
     heads = GRADIENT_FACTOR * (neck + masks) / PRODUCTS_PER_SECOND
     pooling = settings.max_proposals * count_channels(settings) * SECONDS_PER_CHANNEL
-    return seconds * (FORWARD_SHARE if settings.freeze == "all" else 1) + settings.batch_size * (heads + pooling)
+    return seconds * share_frozen(settings, FORWARD_SHARE) + settings.batch_size * (heads + pooling)
 
 
 def estimate_step_mb(settings: TrainingSettings, classes: int = 20) -> float:
@@ -133,9 +154,9 @@ def estimate_step_mb(settings: TrainingSettings, classes: int = 20) -> float:
     if not isinstance(settings, MiningSettings):
         values = estimate_activation_mb(settings, classes, precision="fp32")
         return estimate_weights_mb(settings) + values * measure_batch_megapixels(settings) / parts
-    per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
+    per_megapixel = find_mb_per_megapixel(settings) * share_frozen(settings, FROZEN_SHARE)
     largest = measure_megapixels([max(settings.short_sides_px)], settings.long_side_px)
-    pixels = largest * per_megapixel * (FROZEN_SHARE if settings.freeze == "all" else 1)
+    pixels = largest * per_megapixel
     proposals = 1e-6 * settings.max_proposals * count_proposal_bytes(settings)
     # Two heads, each with five maps of its width and one four times as large.
     masks = 1e-6 * count_mask_proposals(settings) * 2 * (5 + 4) * settings.mask_channels * MASK_CELLS * 4
@@ -143,10 +164,45 @@ def estimate_step_mb(settings: TrainingSettings, classes: int = 20) -> float:
 
 
 def estimate_weights_mb(settings: TrainingSettings) -> float:
-    """Memory for the weights of a training; of those of mining, the ones of its neck are what counts."""
+    """Memory for the weights of a training; of those of mining, the ones of its neck and of a backbone of timm."""
     if isinstance(settings, MiningSettings):
-        return 1e-6 * BYTES_PER_WEIGHT * count_neck_weights(settings)
-    return BYTES_PER_WEIGHT * (MILLION_WEIGHTS.get(settings.backbone, OTHER_MILLION_WEIGHTS) + DECODER_MILLION_WEIGHTS)
+        costs = find_backbone_costs(settings.backbone)
+        weights = 1e-6 * count_neck_weights(settings) + (costs.million_weights if costs else 0.0)
+    else:
+        weights = find_network_size(settings.backbone).million_weights + DECODER_MILLION_WEIGHTS
+    return BYTES_PER_WEIGHT * weights
+
+
+def find_seconds_per_megapixel(settings: TrainingSettings) -> float:
+    """Seconds of a training step on two cores per million pixels of its batch, if no weight is frozen."""
+    costs = find_backbone_costs(settings.backbone)
+    if costs is None:
+        return SECONDS_PER_MEGAPIXEL.get(settings.backbone, OTHER_SECONDS_PER_MEGAPIXEL)
+    products = GRADIENT_FACTOR * costs.gigaproducts / GIGAPRODUCTS_PER_SECOND
+    backbone = products + costs.activation_mb / ACTIVATION_MB_PER_SECOND
+    return DECODER_SECONDS_PER_MEGAPIXEL + backbone * (DENSE_FACTOR if is_dilated(settings) else 1)
+
+
+def find_mb_per_megapixel(settings: MiningSettings) -> float:
+    """Main memory of a step of mining per million pixels of its batch, on the CPU, if no weight is frozen."""
+    costs = find_backbone_costs(settings.backbone)
+    if costs is None:
+        return MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
+    backbone = MB_PER_ACTIVATION_MB * costs.activation_mb
+    return DECODER_MB_PER_MEGAPIXEL + backbone * (DENSE_FACTOR if is_dilated(settings) else 1)
+
+
+def is_dilated(settings: TrainingSettings) -> bool:
+    """Whether mining replaces the later strides of its backbone."""
+    return isinstance(settings, MiningSettings) and not settings.decoder and settings.levels > DENSE_LEVELS
+
+
+def share_frozen(settings: TrainingSettings, frozen_share: float) -> float:
+    """What a step takes over what it takes if no weight is frozen, where a frozen backbone takes ``frozen_share``."""
+    if isinstance(settings, MiningSettings):
+        return frozen_share if settings.freeze == "all" else 1.0
+    stages: int = settings.frozen_stages  # type: ignore[attr-defined]
+    return 1 - stages / 4 * (1 - frozen_share)
 
 
 def measure_batch_megapixels(settings: TrainingSettings) -> float:
@@ -165,7 +221,8 @@ def measure_megapixels(short_sides_px: Sequence[int], long_side_px: int) -> floa
 
 def count_channels(settings: MiningSettings) -> int:
     """Width of the features that proposals are pooled from."""
-    return CHANNELS[settings.backbone][settings.levels - 1]
+    costs = find_backbone_costs(settings.backbone)
+    return (costs.channels if costs else CHANNELS[settings.backbone])[settings.levels - 1]
 
 
 def count_neck_weights(settings: MiningSettings) -> int:
@@ -223,7 +280,7 @@ def estimate_mined_seconds(mining: MiningSettings, mined: MinedSettings, stuff: 
     gpus : int
     """
     megapixels = measure_megapixels(mined.short_sides_px, mined.long_side_px)
-    backbone = FORWARD_SHARE * megapixels * SECONDS_PER_MEGAPIXEL[mining.backbone]
+    backbone = FORWARD_SHARE * megapixels * find_seconds_per_megapixel(mining)
     neck = mining.max_proposals * count_neck_weights(mining) / PRODUCTS_PER_SECOND
     pooling = FORWARD_SHARE * mining.max_proposals * count_channels(mining) * SECONDS_PER_CHANNEL
     network = (backbone + neck + pooling) / (GPU_SPEEDUP if gpus else 1)
@@ -235,27 +292,24 @@ def estimate_mined_mb(mining: MiningSettings, mined: MinedSettings, stuff: int) 
 
     Features and score maps of all views are kept until they are averaged.
     """
-    per_megapixel = MB_PER_TRAINED_MEGAPIXEL.get(mining.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
     largest = measure_megapixels([max(mined.short_sides_px)], mined.long_side_px)
     megapixels = measure_megapixels(mined.short_sides_px, mined.long_side_px)
     # Four bytes of each value; features have a 64th of the pixels.
     kept = count_views(mined) * megapixels * 4 * (count_channels(mining) / 64 + count_maps(mining, stuff))
     weights = 1e-6 * BYTES_PER_WEIGHT / 2 * count_neck_weights(mining)
     proposals = 1e-6 * mining.max_proposals * count_proposal_bytes(mining)
-    return FROZEN_SHARE * largest * per_megapixel + kept + weights + proposals
+    return FROZEN_SHARE * largest * find_mb_per_megapixel(mining) + kept + weights + proposals
 
 
-ACTIVATION_MB = {
-    "small": {"fp32": 200.0, "bf16": 110.0},
-    "resnet18": {"fp32": 530.0, "bf16": 360.0},
-    "resnet50": {"fp32": 2000.0, "bf16": 1200.0},
-    "resnet101": {"fp32": 3200.0, "bf16": 1900.0},
-}
-"""What a backbone keeps for the backward pass, in MB per million pixels of a batch: the bytes of all tensors that torch
-keeps, those of 32 bits less an eighth, because peaks of real steps were lower (docs/results/recipes.md)."""
+SMALL = BackboneCosts(14.0, 170, 1.9, CHANNELS["small"])
+"""What the table of timm's networks would say of ``small``."""
 
-OTHER_ACTIVATION_MB = ACTIVATION_MB["resnet101"]
-"""What a backbone that is not in this table is taken to keep."""
+PEAK_PER_ACTIVATION = 1.2
+"""What a backbone takes at the peak of a step over what it keeps for the backward pass (docs/results/recipes.md)."""
+
+BF16_SHARE = 0.6
+"""Of the values that a backbone keeps in 32 bits, what it keeps under autocast to bfloat16, in which normalisation and
+weights stay as they are; ResNets were counted."""
 
 DECODER_ACTIVATION_MB = {"classifier": {"fp32": 1.8, "bf16": 0.85}, "segmenter": {"fp32": 3.0, "bf16": 1.8}}
 """What a decoder keeps, in MB per million pixels and channel."""
@@ -264,16 +318,19 @@ CLASS_ACTIVATION_MB = {"classifier": 1.0, "segmenter": 8.0}
 """What the losses keep, in MB per million pixels and class, in 32 bits whatever the precision: the classifier's scores
 are at stride 4, the segmenter's at that of the image."""
 
-MILLION_WEIGHTS = {"small": 1.9, "resnet18": 11.2, "resnet50": 23.5, "resnet101": 42.5}
-OTHER_MILLION_WEIGHTS = 90.0
 DECODER_MILLION_WEIGHTS = 2.7
-"""Weights in millions, of backbones and of a decoder of 128 channels."""
+"""Millions of weights of a decoder of 128 channels, with its heads."""
 
 GPU_BASE_MB = 1500.0
 """Of each GPU, what CUDA's context and the work space of convolutions take."""
 
 GPU_MARGIN = 1.2
 """Gradients on their way, and what an allocator can't use of its blocks."""
+
+
+def find_network_size(backbone: str) -> BackboneCosts:
+    """Weights of any backbone and the values that it keeps; torchvision's ResNets are those of timm."""
+    return SMALL if backbone == "small" else COSTS.get(f"timm/{backbone.removeprefix('timm/')}", UNKNOWN)
 
 
 def estimate_activation_mb(settings: TrainingSettings, classes: int, *, precision: str) -> float:
@@ -287,7 +344,10 @@ def estimate_activation_mb(settings: TrainingSettings, classes: int, *, precisio
     precision : {"fp32", "bf16"}
     """
     kind = "classifier" if isinstance(settings, ClassifierSettings) else "segmenter"
-    backbone = ACTIVATION_MB.get(settings.backbone, OTHER_ACTIVATION_MB)[precision]
+    backbone = (
+        PEAK_PER_ACTIVATION * find_network_size(settings.backbone).activation_mb * share_frozen(settings, FROZEN_SHARE)
+    )
+    backbone *= BF16_SHARE if precision == "bf16" else 1.0
     channels: int = settings.decoder_channels  # type: ignore[attr-defined]
     return backbone + DECODER_ACTIVATION_MB[kind][precision] * channels + CLASS_ACTIVATION_MB[kind] * classes
 

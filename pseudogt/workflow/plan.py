@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from pseudogt import __version__
+from pseudogt.config.base import Section
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.inheritance import SHARED
 from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
+from pseudogt.config.training import BACKBONES, FAMILIES
 from pseudogt.datasets import class_table, list_image_ids
 from pseudogt.files.io import write_json
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
+from pseudogt.workflow.network_costs import DENSE_LEVELS
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 from pseudogt.workflow.requirements import measure_pixels
 from pseudogt.workflow.shards import plan_shards, split_of_shard
@@ -59,6 +62,24 @@ BACKBONE_SECTIONS = {
     "predictions": "segmenter",
 }
 """Section that names the backbone of the network that a stage trains or applies."""
+
+
+class InitialNetwork(Section):
+    """A backbone as a training starts with it.
+
+    Attributes
+    ----------
+    backbone : str
+    weights : str or None
+    levels : int
+    dense : bool
+        Whether dilation replaces its later strides.
+    """
+
+    backbone: str
+    weights: str | None
+    levels: int = 4
+    dense: bool = False
 
 
 @dataclass(frozen=True)
@@ -309,6 +330,32 @@ class RunPlan:
             return [f"{self.results}/classifier/model.pt"]
         return [mining.weights] if mining.weights and Path(mining.weights).is_file() else []
 
+    def list_networks(self) -> dict[str, InitialNetwork]:
+        """Backbones that have to be looked up before they can be trained, by section."""
+        segmenter, classifier, mining = self.config.segmenter, self.config.classifier, self.config.mining
+        networks = {"segmenter": InitialNetwork(backbone=segmenter.backbone, weights=segmenter.weights)}
+        if self.uses_boxes or mining.init == "classifier":
+            networks["classifier"] = InitialNetwork(**classifier.model_dump(include=set(InitialNetwork.model_fields)))
+        if not self.uses_boxes and not mining.decoder:
+            levels = (classifier if mining.init == "classifier" else mining).levels
+            networks["mining"] = InitialNetwork(
+                backbone=mining.backbone, weights=mining.weights, levels=levels, dense=levels > DENSE_LEVELS
+            )
+        return {
+            section: network
+            for section, network in networks.items()
+            if "/" in network.backbone or (network.weights and network.backbone in list_entries(BACKBONES))
+        }
+
+    def find_network_check(self, section: str) -> list[str]:
+        """The file that says that the backbone of a section can be built, if that has to be looked up."""
+        return [f"{self.results}/backbones/{section}.json"] if section in self.list_networks() else []
+
+    def find_initial_weights(self, section: str) -> list[str]:
+        """What the backbone of a section starts from, as far as it is a file of the user's."""
+        network = self.list_networks().get(section)
+        return [network.weights] if network and network.weights and Path(network.weights).is_file() else []
+
     def find_box_proposals(self, shard: str) -> list[str]:
         """Proposals, if one of the segmenters of boxes reads them."""
         return [f"{self.results}/proposals/{shard}.h5"] if "proposal" in self.config.box_masks.segmenters else []
@@ -417,8 +464,10 @@ def select_entries(config: RunConfig, stage: str, *, export_format: str | None =
         selection["pseudogt.export.formats"] = [export_format]
     if stage in BACKBONE_SECTIONS:
         backbone = getattr(config, BACKBONE_SECTIONS[stage]).backbone
+        family = backbone.partition("/")[0]
         # The ResNet-WS of mining are no entries: they are code of JTSM's own.
-        selection["models.backbones.names"] = [backbone] if backbone in list_entries("models.backbones.names") else []
+        for table in (BACKBONES, FAMILIES):
+            selection[table] = [family] if family in list_entries(table) else []
     return selection
 
 

@@ -50,6 +50,16 @@ def test_processes_agree_and_equal_one_with_the_same_batch(uninterrupted):
         assert_equal(first, network.state_dict(), tolerance=1e-4)
 
 
+@pytest.mark.parametrize("backbone", ["small", "timm/test_resnet"])
+def test_frozen_and_unused_parts_of_a_backbone_wait_for_nobody(tmp_path, backbone):
+    done = torchrun(tmp_path, "--network", backbone)
+    assert done.returncode == 0, done.stderr
+    first, second = read_states(tmp_path)
+    assert_equal(first, second)
+    network, _ = train_small(PLAN, None, network=backbone)
+    assert_equal(first, network.state_dict(), tolerance=1e-4)
+
+
 @pytest.mark.parametrize(("name", "rank"), [("SIGTERM", 0), ("SIGUSR1", 1)])
 def test_stopped_training_resumes_as_if_nothing_had_been(uninterrupted, tmp_path, name, rank):
     """Whichever process gets the signal, all stop after the same step."""

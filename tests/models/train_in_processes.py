@@ -1,6 +1,6 @@
 """What ``torchrun`` runs in test_distributed.py: one training of a small network, its state saved by every process.
 
-python train_in_processes.py OUT [--stop-at STEP --number NAME --rank RANK]
+python train_in_processes.py OUT [--network NAME] [--stop-at STEP --number NAME --rank RANK]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.backbones import Freeze, build_backbone
 from models.training import TrainingPlan, train
 
 PLAN = TrainingPlan(
@@ -35,8 +36,23 @@ PLAN = TrainingPlan(
 )
 
 
-def build_network() -> nn.Module:
+class FineTuned(nn.Module):
+    """A backbone of two levels, of which the first is frozen, and a layer that classifies."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.backbone = build_backbone(name, levels=2)
+        self.backbone.set_freeze(Freeze(frozen_stages=1, freeze_norms=True))
+        self.classify = nn.Linear(self.backbone.channels[0] + self.backbone.channels[1], 3)
+
+    def forward(self, images):
+        return self.classify(torch.cat([feature.mean((2, 3)) for feature in self.backbone(images)], dim=1))
+
+
+def build_network(name: str | None = None) -> nn.Module:
     torch.manual_seed(0)
+    if name:
+        return FineTuned(name)
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 3))
 
 
@@ -45,8 +61,10 @@ def load_batch(indices, generator):
     return {"images": torch.from_numpy(images), "classes": torch.from_numpy(indices % 3)}
 
 
-def train_small(plan: TrainingPlan, checkpoint: Path | None, disturb=lambda step: None) -> tuple[nn.Module, dict]:
-    network = build_network()
+def train_small(
+    plan: TrainingPlan, checkpoint: Path | None, disturb=lambda step: None, network: str | None = None
+) -> tuple[nn.Module, dict]:
+    network = build_network(network)
     steps = 0
 
     def compute_losses(module, batch):
@@ -69,6 +87,7 @@ def train_small(plan: TrainingPlan, checkpoint: Path | None, disturb=lambda step
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
+    parser.add_argument("--network", help="backbone of a fine-tuned network; default: three layers")
     parser.add_argument("--stop-at", type=int)
     parser.add_argument("--number", default="SIGTERM")
     parser.add_argument("--rank", type=int, default=0)
@@ -79,7 +98,7 @@ def main() -> None:
         if step == arguments.stop_at and int(rank) == arguments.rank:
             os.kill(os.getpid(), getattr(signal, arguments.number))
 
-    network, record = train_small(PLAN, arguments.out / "checkpoint.pt", disturb)
+    network, record = train_small(PLAN, arguments.out / "checkpoint.pt", disturb, arguments.network)
     torch.save(network.state_dict() | {"computed": torch.tensor(record["computed"])}, arguments.out / f"{rank}.pt")
 
 

@@ -201,3 +201,13 @@ def test_provided_weak_labels_are_counted(run, photos):
 def test_settings_are_those_of_a_run(photos):
     with pytest.raises(ValueError, match="unknown key"):
         check.main(["--data-root", str(photos), "--out", "x", "--settings", '{"nme": 1}'])
+
+
+def test_unknown_networks_are_problems_that_name_their_section(run, photos):
+    classifier = {"backbone": "timm/resnet5o"}
+    segmenter = {"backbone": "timm/test_resnet", "weights": "a1_in1k"}
+    report, error, _ = run(photos, IMAGES, annotations=YOLO, classifier=classifier, segmenter=segmenter)
+    problems = sorted(problem["problem"] for problem in report["problems"])
+    assert problems[0].startswith("classifier.backbone: timm knows no network 'resnet5o'; did you mean resnet50")
+    assert problems[1].startswith("segmenter.backbone: weights 'a1_in1k'") and "r160_in1k" in problems[1]
+    assert error.startswith("2 problems")

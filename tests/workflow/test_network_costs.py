@@ -134,3 +134,35 @@ def test_longer_side_limits_the_size():
     assert measure_megapixels((1000,), 10**6) == 1.5
     assert measure_megapixels((1000,), 750) == pytest.approx(1.5 * 0.25)
     assert measure_megapixels((100, 200), 10**6) == pytest.approx(1.5 * (0.01 + 0.04) / 2)
+
+
+@pytest.mark.parametrize("settings", [mining, SegmenterSettings])
+def test_backbones_of_timm_cost_what_their_size_says(settings):
+    names = ("timm/resnet18", "timm/resnet50", "timm/convnext_base", "timm/vit_large_patch14_dinov2")
+    steps = [settings(backbone=name) for name in names]
+    for estimate in (estimate_step_seconds, estimate_step_mb):
+        costs = [estimate(step) for step in steps]
+        assert costs == sorted(costs) and costs[-1] > 5 * costs[0]
+    unknown = settings(backbone="timm/some_network")
+    assert estimate_step_seconds(steps[0]) < estimate_step_seconds(unknown) < estimate_step_seconds(steps[-1])
+
+
+def test_timm_and_torchvision_agree_about_the_same_network():
+    for name in ("resnet18", "resnet50"):
+        ours, theirs = (SegmenterSettings(backbone=backbone) for backbone in (name, f"timm/{name}"))
+        assert estimate_step_seconds(theirs) == pytest.approx(estimate_step_seconds(ours), rel=1.0)
+        assert estimate_step_mb(theirs) == pytest.approx(estimate_step_mb(ours), rel=1.0)
+
+
+def test_each_frozen_stage_saves_time_and_memory():
+    for name in ("small", "timm/resnet50"):
+        steps = [SegmenterSettings(backbone=name, frozen_stages=stages) for stages in (4, 2, 0)]
+        for estimate in (estimate_step_seconds, estimate_step_mb):
+            costs = [estimate(step) for step in steps]
+            assert costs == sorted(set(costs))
+
+
+def test_dilation_of_mining_costs_more_than_two_levels():
+    two, four = (mining(backbone="timm/resnet50", levels=levels) for levels in (2, 4))
+    assert estimate_step_seconds(four) > 3 * estimate_step_seconds(two)
+    assert estimate_step_mb(four) > 3 * estimate_step_mb(two)

@@ -16,7 +16,9 @@ from pseudogt.workflow.plan import (
     find_data_root,
     find_odd_shards,
     find_subject,
+    select_entries,
 )
+from pseudogt.workflow.provenance import find_first_party_modules
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 SHARDS = {"train-0000": ["a", "b"], "train-0001": ["c"], "val-0000": ["v"]}
@@ -241,3 +243,55 @@ def test_odd_shards_are_named():
         "only one image in train",
         "shard_size 64 exceeds the 1 images",
     ]
+
+
+TIMM = {"backbone": "timm/resnet50", "weights": "a1_in1k"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({}, {}),
+        ({"segmenter": {"backbone": "resnet50"}}, {}),
+        ({"segmenter": {"backbone": "resnet50", "weights": "IMAGENET1K_V2"}}, {"segmenter": (4, False)}),
+        ({"segmenter": TIMM, "classifier": TIMM | {"levels": 3}}, {"segmenter": (4, False), "classifier": (3, False)}),
+        ({"mining": TIMM | {"init": "weights"}}, {}),
+        (JTSM | {"mining": TIMM | {"init": "weights"}}, {"mining": (4, True)}),
+        (JTSM | {"mining": TIMM | {"init": "weights", "levels": 2}}, {"mining": (2, False)}),
+        (
+            JTSM | {"mining": {"backbone": "timm/resnet50"}, "classifier": TIMM | {"levels": 3}},
+            {"mining": (3, True), "classifier": (3, False)},
+        ),
+        (
+            JTSM | {"mining": {"backbone": "timm/resnet50", "decoder": True}, "classifier": TIMM},
+            {"classifier": (2, False)},
+        ),
+        (JTSM | {"mining": {"backbone": "resnet_ws18", "init": "weights", "weights": "file.pkl"}}, {}),
+    ],
+    ids=["small", "random", "torchvision", "timm", "unused", "mining", "two levels", "classifier", "decoder", "ws"],
+)
+def test_backbones_that_are_looked_up_first(sections, expected):
+    run = plan(**sections)
+    assert {name: (network.levels, network.dense) for name, network in run.list_networks().items()} == expected
+    for section in ("classifier", "mining", "segmenter"):
+        path = [f"results/x/backbones/{section}.json"] if section in expected else []
+        assert run.find_network_check(section) == path
+
+
+def test_file_of_weights_is_an_input(tmp_path):
+    file = tmp_path / "weights.pth"
+    for weights, found in ((file, []), (None, [])):
+        assert plan(segmenter={"weights": weights and str(weights)}).find_initial_weights("segmenter") == found
+    file.touch()
+    assert plan(segmenter={"weights": str(file)}).find_initial_weights("segmenter") == [str(file)]
+
+
+def test_code_of_a_stage_is_that_of_its_backbone():
+    config = configure(segmenter={"backbone": "timm/resnet50"}, classifier={"backbone": "resnet18"})
+    for stage, names, families in (("segmenter", [], ["timm"]), ("classifier", ["resnet18"], [])):
+        selected = select_entries(config, stage)
+        assert selected["models.backbones.names"] == names and selected["models.backbones.families"] == families
+        modules = find_first_party_modules(f"pseudogt.stages.{stage}", selected)
+        assert ("models.backbones.timm_networks" in modules) == bool(families)
+        assert ("models.backbones.resnet" in modules) == bool(names)
+        assert "models.backbones.small" not in modules

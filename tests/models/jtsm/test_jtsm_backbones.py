@@ -217,3 +217,71 @@ def test_neck_drops_only_in_training_and_keeps_the_size_of_what_it_sees():
     assert (neck(pooled) == 0).float().mean() > (kept(pooled) == 0).float().mean() + 0.2
     assert neck.fc1.weight.std().item() == pytest.approx((2 / neck.fc1.in_features) ** 0.5, rel=0.02)
     assert 0.3 < kept(pooled).square().mean() / pooled.square().mean() < 3
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_convnext"])
+def test_networks_of_timm_are_dilated(name):
+    torch.manual_seed(4)
+    weights = build_backbone(f"timm/{name}").eval()
+    set_random_statistics(weights)
+    images = torch.randint(0, 256, (1, 3, 128, 96), dtype=torch.uint8)
+    for levels, stride in ((1, 4), (2, 8), (3, 8), (4, 8)):
+        backbone = build_jtsm_backbone(f"timm/{name}", init="scratch", levels=levels).eval()
+        backbone.body.load_state_dict(
+            {k: v for k, v in weights.state_dict().items() if k in backbone.body.state_dict()}
+        )
+        features = backbone(backbone.normalise(images))
+        assert backbone.stride == stride
+        assert features.shape == (1, backbone.channels, 128 // stride, 96 // stride)
+        expected = weights(weights.normalise(images))[levels - 1]
+        assert expected.shape[1] == backbone.channels
+        if levels <= 3 and name == "test_resnet":
+            # Dilation puts cells between those of the network as it was.
+            step = 2 if levels == 3 else 1
+            torch.testing.assert_close(features[..., ::step, ::step], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_network_of_timm_that_can_not_be_dilated_names_the_remedies():
+    with pytest.raises(ValueError, match=r"can't be dilated to stride 8.*set levels to 2, or .*decoder: true"):
+        build_jtsm_backbone("timm/test_vit", init="scratch")
+    backbone = build_jtsm_backbone("timm/test_vit", init="scratch", levels=2, freeze="all")
+    assert backbone(torch.randn(1, 3, 64, 64)).shape == (1, backbone.channels, 8, 8)
+    # Its pyramid has no trained weights, which freezing would leave at random.
+    assert {n.split(".")[1] for n, p in backbone.named_parameters() if p.requires_grad} == {"pyramid"}
+
+
+@pytest.mark.parametrize(("name", "levels"), [("test_resnet", 2), ("test_resnet", 4), ("test_vit", 2)])
+def test_classifier_with_a_network_of_timm_gives_its_stages(name, levels, tmp_path):
+    architecture = {"backbone": f"timm/{name}", "class_count": 2, "levels": levels, "channels": 8}
+    classifier = build_tag_classifier(**architecture)
+    set_random_statistics(classifier)
+    classifier.backbone.mean += 0.05
+    ClassifierModel(classifier.eval(), architecture, CLASSES, 1.0, 1.0, {}).save(tmp_path / "model.pt")
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    backbone = build_jtsm_backbone(f"timm/{name}", init="classifier", weights=tmp_path / "model.pt").eval()
+    assert backbone.architecture == {"name": f"timm/{name}", "levels": levels}
+    torch.testing.assert_close(backbone.normalise(images), classifier.backbone.normalise(images))
+    if levels == 2:
+        expected = classifier.backbone(classifier.backbone.normalise(images))[1]
+        torch.testing.assert_close(backbone(backbone.normalise(images)), expected)
+    again = build_jtsm_backbone(**backbone.architecture, init="scratch").eval()
+    again.load_state_dict(backbone.state_dict())
+    torch.testing.assert_close(again(again.normalise(images)), backbone(backbone.normalise(images)))
+
+
+def test_decoder_over_any_network_of_timm(tmp_path):
+    architecture = {"backbone": "timm/test_vit", "class_count": 2, "levels": 4, "channels": 8}
+    classifier = build_tag_classifier(**architecture).eval()
+    ClassifierModel(classifier, architecture, CLASSES, 1.0, 1.0, {}).save(tmp_path / "model.pt")
+    backbone = build_jtsm_backbone(
+        "timm/test_vit", init="classifier", weights=tmp_path / "model.pt", decoder_channels=1, freeze="all"
+    ).eval()
+    images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    torch.testing.assert_close(backbone(backbone.normalise(images)), classifier.decode(images))
+
+
+@pytest.mark.parametrize("freeze", ["all", "norm", "none"])
+def test_freeze_of_a_network_of_timm(freeze):
+    torch.manual_seed(5)
+    weights, statistics = train_once(build_jtsm_backbone("timm/test_resnet", init="scratch", freeze=freeze))
+    assert bool(weights) == (freeze != "all") and bool(statistics) == (freeze == "none")
