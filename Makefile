@@ -36,7 +36,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	mkdir -p benchmarks/results
-	for script in pq wsps proposals datasets exports overhead loop; do \
+	for script in pq wsps proposals datasets exports overhead training loop; do \
 		$(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; done
 
 clean:

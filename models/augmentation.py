@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,11 +61,11 @@ def warp_image(image: NDArray[np.uint8], affine: NDArray[np.float64], size: tupl
     return cv2.warpAffine(image, affine, size[::-1], flags=cv2.INTER_LINEAR, borderValue=(124, 116, 104))  # type: ignore[return-value]
 
 
-def warp_map(
-    values: NDArray[np.int16], affine: NDArray[np.float64], size: tuple[int, int], fill: tuple[int, ...]
-) -> NDArray[np.int16]:
-    """Warp label maps ``(H, W, n <= 4) int16`` to ``size`` (h, w), nearest pixel, ``fill`` outside."""
-    return cv2.warpAffine(values, affine, size[::-1], flags=cv2.INTER_NEAREST, borderValue=fill)  # type: ignore[return-value]
+def warp_map(values: NDArray[Any], affine: NDArray[np.float64], size: tuple[int, int], fill: int) -> NDArray[np.int16]:
+    """Warp a label map ``(H, W)`` of uint8 or int16 to ``size`` (h, w), nearest pixel, ``fill`` outside."""
+    # OpenCV rounds half-way positions of bytes and of wider types differently; all maps must take the same pixels.
+    wide = np.asarray(values, np.int16)
+    return cv2.warpAffine(wide, affine, size[::-1], flags=cv2.INTER_NEAREST, borderValue=fill)  # type: ignore[return-value]
 
 
 def warp_points(points_yx: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.float32]:

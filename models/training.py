@@ -2,7 +2,7 @@
 
 Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is one of
 the step, so that a run resumed from its checkpoint equals an uninterrupted one bit for bit on the
-same machine. A batch is cut into accumulation x processes pieces, each with its own chance: several
+same machine. A batch is cut into accumulation x processes pieces, each with random numbers of its own: several
 processes train like one that takes as many pieces in turn.
 """
 
@@ -14,9 +14,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,12 +32,17 @@ import pseudogt
 from models.backbones.base import PretrainedModule
 from models.backbones.layers import synchronise_norms
 from models.checkpoints import load_checkpoint, save_checkpoint
+from models.loader import STOP_SIGNALS, count_workers, explain_lost_workers, load_in_order
+from models.training_set import Preparation, TrainingSet
 from pseudogt.files.io import write_json
 
 Batch = Mapping[str, Tensor]
+LoadBatch = Callable[[NDArray[np.int64], np.random.Generator], Batch]
 
 CHECKPOINT_KIND = "training checkpoint"
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+KEPT_NUMBERS = ("step", "seconds", "waiting_seconds", "curve", "sums", "summed")
+"""Attributes of a run that a checkpoint keeps beside the states of network and optimiser."""
+
 CURVE_POINTS = 100
 """Points of the recorded loss curve; each is the mean over the steps since the point before."""
 
@@ -78,6 +83,10 @@ class TrainingPlan:
         Learning rate of biases over that of all other weights.
     backbone_rate : float
         Learning rate of pretrained parts over that of the rest.
+    loader_workers : int or "auto"
+        Processes that load batches, see :func:`models.loader.count_workers`; they change no bit of the result.
+    cores : int, optional
+        Cores of the job, for ``auto``.
     """
 
     steps: int
@@ -98,15 +107,18 @@ class TrainingPlan:
     drops: tuple[float, ...] = ()
     bias_rate: float = 1.0
     backbone_rate: float = 1.0
+    loader_workers: int | str = 0
+    cores: int | None = None
 
 
 def train(
     network: nn.Module,
     *,
     sample_count: int,
-    load_batch: Callable[[NDArray[np.int64], np.random.Generator], Batch],
+    load_batch: LoadBatch,
     compute_losses: Callable[[nn.Module, Batch], Mapping[str, Tensor]],
     plan: TrainingPlan,
+    preparation: Preparation[Any] | None = None,
     checkpoint: Path | None = None,
     description: str = "train",
 ) -> dict[str, Any]:
@@ -119,11 +131,13 @@ def train(
     sample_count : int
         Samples to draw from, without replacement within an epoch.
     load_batch
-        ``(indices (B,), generator) -> tensors on the CPU``. Runs in a background thread, must take
-        all its chance from the generator and should not compute with torch.
+        ``(indices (B,), generator) -> tensors on the CPU``. Runs in a background thread or in worker processes, for
+        which it is pickled; must draw all random numbers from the generator and should not compute with torch.
     compute_losses
         ``(network, batch on the device) -> losses by name``, scalars that are summed.
     plan : TrainingPlan
+    preparation : Preparation, optional
+        What is made before the first step, as far as it is missing: the files that ``load_batch`` reads.
     checkpoint : Path, optional
         Where to keep the state of an unfinished training. If the file exists, training goes on
         from it; the path must be keyed by everything that determines the training. The caller
@@ -134,14 +148,15 @@ def train(
     Returns
     -------
     dict
-        ``steps``, ``seconds`` (all attempts together), ``images_per_second``, ``loss_curve`` (a list
-        of ``{"step", "learning_rate", "loss", <name>: ...}``), ``precision``, ``device``, ``processes``.
+        ``steps``, ``seconds`` of computing (all attempts together) and ``waiting_seconds`` for batches,
+        ``images_per_second``, ``loss_curve`` (a list of ``{"step", "learning_rate", "loss", <name>: ...}``),
+        ``precision``, ``device``, ``processes``, ``loader_workers``.
 
     Raises
     ------
     ValueError
-        For no samples, a batch that can't be split, a loss that is not finite, or too little
-        memory; the message names the setting to change.
+        For no samples, a batch that can't be split, a loss that is not finite, too little memory, or a worker
+        that was killed; the message names the setting to change.
     SystemExit
         With code 143 after SIGTERM or SIGUSR1, once the checkpoint is written. Schedulers send
         them before a time limit; under torchrun, any of the processes may get one.
@@ -155,24 +170,18 @@ def train(
                 f"batch_size {plan.batch_size} can't be split into accumulation {plan.accumulation} "
                 f"x {processes} processes; choose a multiple"
             )
-        run = _Run(network, plan, rank, processes, device, compute_losses)
-        run.resume(checkpoint)
-        batches = _prefetch_batches(load_batch, plan, sample_count, run.step, rank, processes)
-        with _catch_stop_signals() as stopped:
-            progress = tqdm(total=plan.steps, initial=run.step, desc=description, disable=rank > 0, mininterval=5)
-            saved = time.monotonic()
-            while run.step < plan.steps:
-                run.advance([next(batches) for _ in range(plan.accumulation)])
-                progress.update()
-                stop = run.agree(stopped.is_set())
-                if checkpoint and (stop or time.monotonic() - saved > plan.checkpoint_every_s):
-                    run.save(checkpoint)
-                    saved = time.monotonic()
-                if stop:
-                    run.agree(stop)  # torchrun kills the others soon after the first has ended: let it be saved before
-                    raise SystemExit(128 + signal.SIGTERM)
-            progress.close()
-        return run.describe()
+        workers = count_workers(plan.loader_workers, device, plan.cores)
+        with _catch_stop_signals() as stopped, explain_lost_workers():
+            if preparation is not None:
+                _prepare_samples(preparation, rank, processes, workers, stopped)
+            run = _Run(network, plan, rank, processes, device, compute_losses)
+            run.resume(checkpoint)
+            pieces = _Pieces(load_batch, plan, sample_count, rank, processes)
+            numbers = range(run.step * plan.accumulation, plan.steps * plan.accumulation)
+            batches = load_in_order(pieces.load, numbers, workers=workers, pin_memory=device.type == "cuda")
+            with closing(batches):
+                run.advance_to_end(batches, stopped, checkpoint, description)
+        return run.describe() | {"loader_workers": workers}
 
 
 class SavedModel(Protocol):
@@ -186,8 +195,10 @@ class SavedModel(Protocol):
         """Write a self-contained model file."""
 
 
-def write_training(out: Path, model: SavedModel, record: Mapping[str, Any], checkpoint: Path) -> None:
-    """Write the result of a training and remove its checkpoint.
+def write_training(
+    out: Path, model: SavedModel, record: Mapping[str, Any], checkpoint: Path, samples: TrainingSet[Any]
+) -> None:
+    """Write the result of a training, then remove its checkpoint and the files of its samples.
 
     Parameters
     ----------
@@ -197,11 +208,13 @@ def write_training(out: Path, model: SavedModel, record: Mapping[str, Any], chec
     record : mapping
         That of :func:`train` and what else is known of the training; settings and versions are added.
     checkpoint : Path
+    samples : TrainingSet
     """
     model.save(out / "model.pt")
     versions = {"pseudogt": pseudogt.__version__, "torch": torch.__version__, "torchvision": torchvision.__version__}
     write_json(out / "record.json", {**record, "settings": model.settings, "versions": versions})
     checkpoint.unlink(missing_ok=True)
+    samples.remove()
 
 
 def learning_rate_at(step: int, plan: TrainingPlan) -> float:
@@ -222,8 +235,20 @@ def select_samples(step: int, batch_size: int, sample_count: int, seed: int) -> 
     # Samples are counted through all epochs; the number in its epoch is a position in the epoch's permutation.
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = positions // sample_count
-    orders = {e: np.random.default_rng([seed, e]).permutation(sample_count) for e in np.unique(epochs)}
-    return np.array([orders[e][p % sample_count] for e, p in zip(epochs, positions, strict=True)])
+    orders = {epoch: _shuffle(seed, epoch, sample_count) for epoch in np.unique(epochs).tolist()}
+    return np.array([orders[e][p % sample_count] for e, p in zip(epochs.tolist(), positions, strict=True)])
+
+
+def list_drawn(plan: TrainingPlan, sample_count: int) -> NDArray[np.int64]:
+    """Numbers of the samples that a training draws at all, ascending: few of many, if it is short."""
+    drawn = min(plan.steps * plan.batch_size, sample_count)
+    return np.sort(_shuffle(plan.seed, 0, sample_count)[:drawn])
+
+
+@lru_cache(2)
+def _shuffle(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Order of the samples ``(count,)`` in an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def choose_device(device: str) -> torch.device:
@@ -279,9 +304,32 @@ class _Run:
         self.optimiser = _build_optimiser(self.network, plan)
         self.step = 0
         self.seconds = 0.0
+        self.waiting_seconds = 0.0
         self.curve: list[dict[str, float]] = []
         self.sums: dict[str, float] = {}
         self.summed = 0
+
+    def advance_to_end(
+        self, batches: Iterator[Batch], stopped: threading.Event, checkpoint: Path | None, description: str
+    ) -> None:
+        """All steps that are left, with a checkpoint now and then; none of them is begun once it is to stop."""
+        steps = self.plan.steps
+        progress = tqdm(total=steps, initial=self.step, desc=description, disable=self.rank > 0, mininterval=5)
+        saved = time.monotonic()
+        with progress:
+            while self.step < steps:
+                start = time.monotonic()
+                parts = [next(batches) for _ in range(self.plan.accumulation)]
+                self.waiting_seconds += time.monotonic() - start
+                self.advance(parts)
+                progress.update()
+                stop = self.agree(stopped.is_set())
+                if checkpoint and (stop or time.monotonic() - saved > self.plan.checkpoint_every_s):
+                    self.save(checkpoint)
+                    saved = time.monotonic()
+                if stop:
+                    self.agree(stop)  # torchrun kills the others soon after the first has ended: let it be saved before
+                    raise SystemExit(128 + signal.SIGTERM)
 
     def advance(self, batches: list[Batch]) -> None:
         """One optimiser step on the parts of a batch."""
@@ -342,7 +390,7 @@ class _Run:
         if self.rank > 0:
             return
         state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
-        numbers = {name: getattr(self, name) for name in ("step", "seconds", "curve", "sums", "summed")}
+        numbers = {name: getattr(self, name) for name in KEPT_NUMBERS}
         save_checkpoint(path, {"kind": CHECKPOINT_KIND, **state, **numbers})
 
     def resume(self, path: Path | None) -> None:
@@ -352,7 +400,7 @@ class _Run:
         state = load_checkpoint(path, kind=CHECKPOINT_KIND)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
-        for name in ("step", "seconds", "curve", "sums", "summed"):
+        for name in KEPT_NUMBERS:
             setattr(self, name, state[name])
 
     def describe(self) -> dict[str, Any]:
@@ -360,6 +408,7 @@ class _Run:
         return {
             "steps": self.step,
             "seconds": round(self.seconds, 3),
+            "waiting_seconds": round(self.waiting_seconds, 3),
             "images_per_second": round(self.step * self.plan.batch_size / max(self.seconds, 1e-9), 3),
             "loss_curve": self.curve,
             "precision": str(self.dtype).removeprefix("torch."),
@@ -394,33 +443,48 @@ def _group_parameters(
     ]
 
 
-def _prefetch_batches(
-    load_batch: Callable[[NDArray[np.int64], np.random.Generator], Batch],
-    plan: TrainingPlan,
-    sample_count: int,
-    first_step: int,
-    rank: int,
-    processes: int,
-) -> Iterator[Batch]:
-    """Yield the parts of the batches that this process trains on, loaded one part ahead in a thread."""
+@dataclass(frozen=True)
+class _Pieces:
+    """The pieces of all batches that one process trains on, counted from that of the first step on.
 
-    def load(number: int) -> Batch:
-        step, part = divmod(number, plan.accumulation)
-        indices = select_samples(step, plan.batch_size, sample_count, plan.seed)
-        # The same pieces with the same chance, whether one process takes them in turn or several at once.
-        piece = part * processes + rank
-        mine = indices.reshape(plan.accumulation * processes, -1)[piece]
-        return load_batch(mine, np.random.default_rng([plan.seed, step, piece, 0]))
+    The indices and the random numbers of a piece depend on seed, step and piece alone, whether one process takes the
+    pieces of a batch in turn or several at once, and whichever worker loads them.
+    """
 
-    with ThreadPoolExecutor(1) as pool:
-        numbers = range(first_step * plan.accumulation, plan.steps * plan.accumulation)
-        ahead = pool.submit(load, numbers[0]) if numbers else None
-        for number in numbers:
-            assert ahead is not None
-            batch = ahead.result()
-            if number + 1 in numbers:
-                ahead = pool.submit(load, number + 1)
-            yield batch
+    load_batch: LoadBatch
+    plan: TrainingPlan
+    sample_count: int
+    rank: int
+    processes: int
+
+    def load(self, number: int) -> Batch:
+        """Load a piece."""
+        step, part = divmod(number, self.plan.accumulation)
+        piece = part * self.processes + self.rank
+        indices = select_samples(step, self.plan.batch_size, self.sample_count, self.plan.seed)
+        mine = indices.reshape(self.plan.accumulation * self.processes, -1)[piece]
+        return self.load_batch(mine, np.random.default_rng([self.plan.seed, step, piece, 0]))
+
+
+def _prepare_samples(
+    preparation: Preparation[Any], rank: int, processes: int, workers: int, stopped: threading.Event
+) -> None:
+    """Make the sample files that are missing; each process of the node makes its share and waits for the others."""
+    missing = preparation.target.list_missing()
+    if processes > 1:
+        torch.distributed.barrier()  # all have looked before the first writes
+    mine = missing[rank::processes]
+    count = sum(len(preparation.target.list_numbers(file)) for file in mine)
+    with (
+        closing(load_in_order(preparation.write_file, mine, workers=workers)) as written,
+        tqdm(total=count, desc="prepare images", disable=rank > 0 or not mine) as progress,
+    ):
+        for done in written:
+            progress.update(done)
+            if stopped.is_set():
+                raise SystemExit(128 + signal.SIGTERM)
+    if processes > 1:
+        torch.distributed.barrier()
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from pseudogt.workflow.requirements import (
     request_minutes,
     request_training_memory_mb,
     request_training_minutes,
+    request_training_threads,
 )
 from pseudogt.workflow.resume import join_live_runs, record_run
 from pseudogt.workflow.shards import pass_files, pass_files_if_any, split_of_shard
@@ -119,15 +120,20 @@ def limit_training_memory(section):
     """Memory of a training in MB."""
     settings = getattr(CONFIG, section)
     return lambda wildcards, attempt: request_training_memory_mb(
-        settings, PLAN.image_count, PIXELS, CONFIG.gpus, attempt
+        settings, PLAN.image_count, PIXELS, CONFIG.threads, CONFIG.gpus, attempt
     )
+
+
+def count_training_threads(section):
+    """Cores of a training."""
+    return request_training_threads(getattr(CONFIG, section), CONFIG.threads, CONFIG.gpus)
 
 
 def limit_training_time(section, rounds=1):
     """Minutes of a training of the steps of ``rounds`` rounds."""
     settings = getattr(CONFIG, section)
     return lambda wildcards, attempt: request_training_minutes(
-        settings, rounds, PLAN.image_count, CONFIG.gpus, attempt
+        settings, rounds, PLAN.image_count, CONFIG.gpus, attempt, pixels=PIXELS, threads=CONFIG.threads
     )
 
 

@@ -19,7 +19,7 @@ rule mining:
         f"{BENCHMARKS}/mining.tsv"
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: count_training_threads("mining")
     resources:
         mem_mb=limit_training_memory("mining"),
         runtime=limit_training_time("mining"),
@@ -43,7 +43,8 @@ rule mining:
     shell:
         "{params.launcher} -m pseudogt.stages.mining {params.shards} "
         "{params.weak_labels} {params.proposals} {params.weights} "
-        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
+        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
+        "--settings {params.settings:q} 2> {log:q}"
 
 
 rule mined_shard:

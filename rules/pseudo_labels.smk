@@ -15,7 +15,7 @@ rule classifier:
         f"{BENCHMARKS}/classifier.tsv"
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: count_training_threads("classifier")
     resources:
         mem_mb=limit_training_memory("classifier"),
         runtime=limit_training_time("classifier"),
@@ -34,7 +34,8 @@ rule classifier:
         "classifier: learn which class is where from tags"
     shell:
         "python -m pseudogt.stages.classifier {params.shards} {params.weak_labels} "
-        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
+        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
+        "--settings {params.settings:q} 2> {log:q}"
 
 
 if not CONFIG.provided.cams:

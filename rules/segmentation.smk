@@ -15,7 +15,7 @@ rule segmenter_round:
         f"{BENCHMARKS}/segmenter/{{round}}.tsv"
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: count_training_threads("segmenter")
     resources:
         mem_mb=limit_training_memory("segmenter"),
         runtime=limit_training_time("segmenter"),
@@ -38,7 +38,7 @@ rule segmenter_round:
         "{params.launcher} -m pseudogt.stages.segmenter {params.shards} "
         "{params.weak_labels} {params.labels} {params.init} {params.earlier} "
         "--round {wildcards.round} --rounds {params.rounds:q} --out {params.out:q} "
-        "--scratch {params.scratch:q} --settings {params.settings:q} 2> {log:q}"
+        "--scratch {params.scratch:q} --cores {threads} --settings {params.settings:q} 2> {log:q}"
 
 
 rule segmenter:
@@ -146,7 +146,7 @@ rule reference:
         f"{BENCHMARKS}/reference.tsv"
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: count_training_threads("segmenter")
     resources:
         mem_mb=limit_training_memory("segmenter"),
         runtime=limit_training_time("segmenter", CONFIG.rounds.max),
@@ -166,7 +166,7 @@ rule reference:
     shell:
         "{params.launcher} -m pseudogt.stages.reference {params.shards} "
         "{params.weak_labels} {params.labels} --records {input.records:q} "
-        "--rounds {params.rounds:q} --out {params.out:q} --scratch {params.scratch:q} "
+        "--rounds {params.rounds:q} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

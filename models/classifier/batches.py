@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,19 @@ class TagSample:
 
     image: NDArray[np.uint8]
     weak: ImageWeakLabels
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Image and weak labels by name, for :class:`models.training_set.TrainingSet`."""
+        return {"image": self.image} | {name: np.array(value) for name, value in vars(self.weak).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> TagSample:
+        """Inverse of :meth:`to_arrays`."""
+        weak = {name: values for name, values in arrays.items() if name != "image"}
+        # What is no array in weak labels: a name, two numbers and a tuple.
+        plain = {name: weak[name].tolist() for name in ("image_id", "height", "width")}
+        unknown_ids = tuple(weak["unknown_ids"].astype(int).tolist())
+        return cls(arrays["image"], ImageWeakLabels(**(weak | plain | {"unknown_ids": unknown_ids})))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from models.classifier.network import (
     presence_loss,
     region_tag_loss,
 )
-from models.training_set import TrainingSet
+from models.training_set import Samples
 from pseudogt.classes import ClassTable
 from pseudogt.metrics.tag_precision import summarise_tag_precision
 from pseudogt.weak_labels.records import ImageWeakLabels
@@ -67,14 +67,14 @@ class TagBatches:
 
     Attributes
     ----------
-    images : TrainingSet of TagSample
+    images : Samples of TagSample
     samples : list of (image, crop)
         See :func:`list_tag_samples`.
     classes : ClassTable
     augmentation : Augmentation
     """
 
-    images: TrainingSet[TagSample]
+    images: Samples[TagSample]
     samples: list[tuple[int, int | None]]
     classes: ClassTable
     augmentation: Augmentation
@@ -100,7 +100,7 @@ def list_tag_samples(weak_labels: Sequence[ImageWeakLabels], kind: str) -> list[
     return samples
 
 
-def measure_tag_precision(model: ClassifierModel, images: TrainingSet[TagSample]) -> dict[str, Any]:
+def measure_tag_precision(model: ClassifierModel, images: Samples[TagSample]) -> dict[str, Any]:
     """Average precision of the tags of the crops (of the images, if there are no crops)."""
     device = next(model.network.parameters()).device
     model.network.eval()

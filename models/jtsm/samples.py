@@ -50,6 +50,16 @@ class MiningImage:
     tags: NDArray[np.bool_]
     known: NDArray[np.bool_]
 
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name, for :class:`models.training_set.TrainingSet`."""
+        return {name: values for name, values in vars(self).items() if name != "members"} | self.members._asdict()
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> MiningImage:
+        """Inverse of :meth:`to_arrays`."""
+        others = {name: values for name, values in arrays.items() if name not in Members._fields}
+        return cls(members=Members(arrays["indices"], arrays["starts"]), **others)
+
     def check(self, class_count: int) -> None:
         """Whether the parts fit together.
 

@@ -23,7 +23,7 @@ from models.jtsm.samples import (
     prepare_image,
 )
 from models.jtsm.step import Evidence
-from models.training_set import TrainingSet
+from models.training_set import Samples
 from pseudogt.box_masks.evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
 from pseudogt.classes import ClassTable
 from pseudogt.metrics.tag_precision import summarise_tag_precision
@@ -36,7 +36,7 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 class MiningBatches:
     """Batches of random views of the samples of a training set."""
 
-    samples: TrainingSet[MiningImage]
+    samples: Samples[MiningImage]
     augmentation: MiningAugmentation
     max_proposals: int
 
@@ -57,7 +57,7 @@ class EvidencePlan:
         Whether masks are learnt from GrabCut in the boxes of proposals, or from the proposals' own segments.
     evidence : {"segments", "grabcut"}
         Whether stuff is learnt from classes of proposals on their superpixels, or from GrabCut in their boxes.
-    cache_gb : float
+    evidence_gb : float
         Memory for masks of GrabCut, in units of 2**30 bytes.
     workers : int
         Threads that run GrabCut.
@@ -65,11 +65,11 @@ class EvidencePlan:
 
     mask_evidence: str
     evidence: str
-    cache_gb: float
+    evidence_gb: float
     workers: int
 
 
-def make_evidence(samples: TrainingSet[MiningImage], plan: EvidencePlan) -> Evidence:
+def make_evidence(samples: Samples[MiningImage], plan: EvidencePlan) -> Evidence:
     """Return where a step finds its evidence: GrabCut, whose masks are kept, or the segments of proposals."""
 
     def cut(number: int, row: int) -> BoxMask:
@@ -80,7 +80,7 @@ def make_evidence(samples: TrainingSet[MiningImage], plan: EvidencePlan) -> Evid
         sample = samples[number]
         return take_segment(sample.superpixels, sample.members, row, sample.boxes_xyxy[row])
 
-    boxes = EvidenceCache(cut, capacity_gb=plan.cache_gb, workers=plan.workers)
+    boxes = EvidenceCache(cut, capacity_gb=plan.evidence_gb, workers=plan.workers)
     segments = EvidenceCache(take, capacity_gb=0, workers=1)
     return Evidence(
         find_masks=(boxes if plan.mask_evidence == "grabcut" else segments).find_masks,
@@ -128,7 +128,7 @@ def prepare_mining_sample(
 
 
 def measure_presence(
-    model: JtsmModel, samples: TrainingSet[MiningImage], *, short_side_px: int, long_side_px: int
+    model: JtsmModel, samples: Samples[MiningImage], *, short_side_px: int, long_side_px: int
 ) -> dict[str, Any]:
     """Average precision of the presence of each class in samples that are seen whole.
 
@@ -136,7 +136,7 @@ def measure_presence(
     ----------
     model : JtsmModel
         Ends in evaluation mode.
-    samples : TrainingSet of MiningImage
+    samples : Samples of MiningImage
     short_side_px, long_side_px : int
         Length of the shorter side, and of the longer one at most.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -14,10 +15,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.loader import load_in_threads
 from models.segmenter.decoding import Decoded, decode_panoptic
 from models.segmenter.network import PanopticOutput, choose_network_size
 from models.training import autocast
 from pseudogt.classes import ClassTable
+
+READERS = 4
+"""Threads that read images and resize them, which OpenCV does beside other threads of Python."""
 
 
 class RawPrediction(NamedTuple):
@@ -77,7 +82,7 @@ def predict_images(
     sizes
         Of the images.
     read
-        Position in ``sizes`` -> image ``(H, W, 3) uint8``.
+        Position in ``sizes`` -> image ``(H, W, 3) uint8``. Called by several threads, up to a batch ahead.
     inference : Inference
 
     Yields
@@ -88,16 +93,24 @@ def predict_images(
     network.eval().to(inference.device).to(memory_format=torch.channels_last)
     network_sizes = [choose_network_size(size, inference.scale) for size in sizes]
     order = sorted(range(len(sizes)), key=lambda position: (network_sizes[position], position))
-    for size, group in groupby(order, key=lambda position: network_sizes[position]):
-        positions = list(group)
-        for start in range(0, len(positions), inference.batch_size):
-            chunk = positions[start : start + inference.batch_size]
-            images = np.zeros((inference.batch_size, *size, 3), np.uint8)
-            for row, position in enumerate(chunk):
-                images[row] = cv2.resize(read(position), size[::-1], interpolation=cv2.INTER_AREA)
-            outputs = _run_network(network, torch.from_numpy(images).permute(0, 3, 1, 2), inference)
-            for row, position in enumerate(chunk):
-                yield position, RawPrediction(*(output[row] for output in outputs))
+
+    def read_resized(position: int) -> NDArray[np.uint8]:
+        size = network_sizes[position]
+        return np.asarray(cv2.resize(read(position), size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+    # The images of the next batch are read while the network computes.
+    resized = load_in_threads(read_resized, order, threads=READERS, ahead=inference.batch_size)
+    with closing(resized):
+        for size, group in groupby(order, key=lambda position: network_sizes[position]):
+            positions = list(group)
+            for start in range(0, len(positions), inference.batch_size):
+                chunk = positions[start : start + inference.batch_size]
+                images = np.zeros((inference.batch_size, *size, 3), np.uint8)
+                for row in range(len(chunk)):
+                    images[row] = next(resized)
+                outputs = _run_network(network, torch.from_numpy(images).permute(0, 3, 1, 2), inference)
+                for row, position in enumerate(chunk):
+                    yield position, RawPrediction(*(output[row] for output in outputs))
 
 
 def decode_prediction(

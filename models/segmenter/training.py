@@ -17,7 +17,7 @@ from models.segmenter.batches import PanopticSample, index_candidates, make_batc
 from models.segmenter.losses import candidate_loss, centre_loss, offset_loss, semantic_loss
 from models.segmenter.network import choose_network_size
 from models.segmenter.targets import encode_targets, find_instance_targets
-from models.training_set import TrainingSet
+from models.training_set import Samples
 from pseudogt.boxes import scale_boxes
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
 from pseudogt.weak_labels.candidates import candidate_classes
@@ -47,16 +47,16 @@ class SegmenterLoss:
     def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name of a batch of :func:`models.segmenter.batches.make_batch`."""
         output = network(jitter_colours(batch["images"], batch["colour_factors"]))
-        semantic, instance, candidate_set = batch["maps"].long().unbind(-1)
+        semantic = batch["semantic"].long()
         logits = F.interpolate(output.semantic.float(), size=semantic.shape[1:], mode="bilinear", align_corners=False)
-        target = encode_targets(instance, batch["centres_yx"], batch["sizes"])
+        target = encode_targets(batch["instance"], batch["centres_yx"], batch["sizes"])
         losses = {
             "semantic": semantic_loss(logits, semantic, self.class_weights.to(logits.device)),
             "centre": self.centre_weight * centre_loss(output.centre, target.centre, target.centre_weight),
             "offset": self.offset_weight * offset_loss(output.offset, target.offset, target.offset_weight),
         }
         if self.candidate_weight:
-            possible = candidate_loss(logits, semantic, candidate_set, batch["candidates"])
+            possible = candidate_loss(logits, semantic, batch["candidate_set"].long(), batch["candidates"])
             losses["candidates"] = self.candidate_weight * possible
         return losses
 
@@ -65,7 +65,7 @@ class SegmenterLoss:
 class PanopticBatches:
     """Augmented batches of the samples of a training set."""
 
-    samples: TrainingSet[PanopticSample]
+    samples: Samples[PanopticSample]
     augmentation: Augmentation
 
     def load(self, indices: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Tensor]:
@@ -101,7 +101,9 @@ def prepare_sample(
     candidate_set, candidates = index_candidates(possible, semantic)
     return PanopticSample(
         image=np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8),
-        maps=np.stack([semantic.astype(np.int16), instances.instance, candidate_set], axis=-1),
+        semantic=semantic,
+        instance=instances.instance,
+        candidate_set=candidate_set,
         centres_yx=instances.centres_yx,
         sizes=instances.sizes,
         candidates=candidates,
@@ -110,7 +112,7 @@ def prepare_sample(
 
 def measure_fixed_loss(
     network: nn.Module,
-    samples: TrainingSet[PanopticSample],
+    samples: Samples[PanopticSample],
     compute_losses: Callable[[nn.Module, Mapping[str, Tensor]], Mapping[str, Tensor]],
 ) -> float:
     """Mean loss over ``FIXED_IMAGES`` whole training images that are spread evenly, without augmentation."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,10 @@ class ComputingSettings(Section):
     )
 
 
+WITHOUT_INFLUENCE = {"loader_workers"}
+"""Settings that change no result: neither models nor the names of checkpoints contain them."""
+
+
 class MachineSettings(ComputingSettings):
     """Where and how networks compute.
 
@@ -30,10 +34,10 @@ class MachineSettings(ComputingSettings):
     stage overrides one by a value in its own section; to inherit, leave the setting out there: null is no value.
     """
 
-    cache_gb: float = Field(
-        4.0,
-        ge=0,
-        description="Memory of a training for prepared images; what does not fit is read again in every epoch.",
+    loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Processes per GPU that load batches; auto takes the job's cores per GPU minus one, and none on a "
+        "CPU, where a thread loads. Results do not depend on it.",
     )
     checkpoint_every_s: float = Field(
         120, ge=0, description="Seconds between checkpoints, from which an interrupted training resumes."

@@ -10,16 +10,22 @@ RENAMED = {
 }
 """Old name -> new name; the values are the same."""
 
+NO_CACHE = "prepared images are files in the scratch folder, which every process maps"
+
 REMOVED = {
     "box_masks.seed": "GrabCut's seed is 0",
     "cams.region_min_area_px": "the smallest region has 20 pixels",
+    "classifier.cache_gb": NO_CACHE,
     "classifier.region_weight": "the loss of the tags has weight 1; change candidate_weight or presence_weight",
     "labels.fill_keeps_things": "filling a box always spares the pixels of other things",
     "labels.merge_box_masks": "set rounds.box_mask_rounds to 0 instead of false, and leave it out instead of true",
+    "machine.cache_gb": f"{NO_CACHE}; memory for masks of GrabCut is mining.evidence_gb",
+    "mining.cache_gb": f"{NO_CACHE}; memory for masks of GrabCut is mining.evidence_gb",
     "mining.semantic_channels": "the semantic branch is 128 wide, as in the paper",
     "mining.workers": "GrabCut runs in as many threads as mining.torch_threads",
     "report.opacity": "the opacity is 0.65",
     "review.picture_width_px": "pictures are 560 pixels wide",
+    "segmenter.cache_gb": NO_CACHE,
     "segmenter.fixed_images": "the loss that decides when rounds stop is measured on 64 images",
 }
 """Old name -> what holds now, or what to do instead."""

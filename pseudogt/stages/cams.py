@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from models.classifier.apply import CamPlan, label_by_cams
 from models.classifier.network import ClassifierModel
+from models.loader import load_in_threads
 from models.training import choose_device
 from pseudogt.config.cams import CamsSettings
 from pseudogt.files.scores import write_scores
@@ -32,9 +34,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(settings.torch_threads)
     model.network.to(choose_device(settings.device))
     plan = settings.fill(CamPlan)
-    with write_scores(arguments.out) as scores:
-        for image in shard.images("cams"):
-            found = label_by_cams(image.read(), image.weak, model, plan)
+    read = load_in_threads(lambda number: shard[number].read(), range(len(shard)))
+    with write_scores(arguments.out) as scores, closing(read):
+        for image, pixels in zip(shard.images("cams"), read, strict=True):
+            found = label_by_cams(pixels, image.weak, model, plan)
             possible = image.weak.possible
             possible[image.weak.box_classes] = True
             kept = np.flatnonzero(possible)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from models.augmentation import Augmentation
 from models.backbones import Freeze
 from models.classifier.batches import TagSample
 from models.classifier.network import ClassifierModel, resize_for_classifier
 from models.classifier.training import ClassifierLoss, TagBatches, list_tag_samples, measure_tag_precision
-from models.training import TrainingPlan, is_main_process, train, write_training
-from models.training_set import TrainingSet
+from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
+from models.training_set import Preparation, TrainingSet
 from pseudogt.config.classifier import ClassifierSettings
+from pseudogt.config.machine import WITHOUT_INFLUENCE
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
-from pseudogt.workflow.provenance import name_checkpoint
+from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
 
 
@@ -27,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_settings(ClassifierSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
     val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels) if arguments.val_shards else None
-    resolved = settings.model_dump(mode="json")
+    resolved = settings.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
     model = ClassifierModel.build(
         shard.classes,
         backbone=settings.backbone,
@@ -40,10 +44,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings=resolved,
         freeze=settings.fill(Freeze),
     )
-    images = read_tag_samples(shard, settings)
+    inputs = [*arguments.shards, *arguments.weak_labels]
+    plan = settings.fill(TrainingPlan, cores=arguments.cores)
+    samples = list_tag_samples([image.weak for image in shard], settings.samples)
+    drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
+    sample_facts = [settings.scale, drawn.tolist()]
+    files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
+    images = TrainingSet(files.samples, drawn, TagSample)
     batches = TagBatches(
         images=images,
-        samples=list_tag_samples([image.weak for image in shard], settings.samples),
+        samples=samples,
         classes=shard.classes,
         augmentation=settings.fill(
             Augmentation,
@@ -51,32 +61,37 @@ def main(argv: Sequence[str] | None = None) -> None:
             zoom=(settings.zoom_min, settings.zoom_max),
         ),
     )
-    inputs = [*arguments.shards, *arguments.weak_labels]
-    checkpoint = name_checkpoint(arguments.scratch, __spec__.name, resolved, inputs)
     record = train(
         model.network,
-        sample_count=len(batches.samples),
+        sample_count=len(samples),
         load_batch=batches.load,
         compute_losses=settings.fill(ClassifierLoss),
-        plan=settings.fill(TrainingPlan),
-        checkpoint=checkpoint,
+        plan=plan,
+        preparation=Preparation(TagSource(shard, settings.scale), images),
+        checkpoint=files.checkpoint,
         description="classifier",
     )
     if is_main_process():
         if val is not None:
             shard.check_classes(val.classes, val.path)
-        measured = measure_tag_precision(model, read_tag_samples(val, settings)) if val else None
-        write_training(arguments.out, model, {**record, "images": len(images), "val": measured}, checkpoint)
+        measured = measure_tag_precision(model, TagSource(val, settings.scale)) if val else None
+        facts = {**record, "images": len(shard), "val": measured}
+        write_training(arguments.out, model, facts, files.checkpoint, images)
 
 
-def read_tag_samples(shard: Shard, settings: ClassifierSettings) -> TrainingSet[TagSample]:
+@dataclass(frozen=True)
+class TagSource:
     """The images of a shard at the network's resolution, read when asked for."""
 
-    def prepare(number: int) -> TagSample:
-        image = shard[number]
-        return TagSample(resize_for_classifier(image.read(), settings.scale), image.weak)
+    shard: Shard
+    scale: float
 
-    return TrainingSet(len(shard), prepare, cache_gb=settings.cache_gb)
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def __getitem__(self, number: int) -> TagSample:
+        image = self.shard[number]
+        return TagSample(resize_for_classifier(image.read(), self.scale), image.weak)
 
 
 if __name__ == "__main__":

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.jtsm.detection import DetectionPlan, detect
 from models.jtsm.model import JtsmModel
 from models.jtsm.samples import prepare_image
+from models.loader import load_in_threads
 from models.training import choose_device, choose_precision
 from pseudogt.classes import panoptic_to_semantic
 from pseudogt.config.mined import MinedSettings
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
 from pseudogt.proposals.files import ProposalFile
+from pseudogt.proposals.generation import Proposals
 from pseudogt.pseudo_labels.mined import MinedPlan, label_by_detections, measure_pixel_confidence, shrink_maps
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
@@ -47,10 +50,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     views = settings.fill(DetectionPlan, max_proposals=model.max_proposals, device=device, dtype=precision)
     plan, unknown = settings.fill(MinedPlan), np.zeros(len(shard.classes), bool)
     write_maps = write_scores(arguments.scores) if arguments.scores else nullcontext()
-    with write_labels(arguments.out, shard.classes) as labels, write_maps as scores:
-        for image in shard.images("mined"):
-            found, name = proposals.read(image.image_id), f"{proposals.path}: image {image.image_id!r}"
-            sample = prepare_image(image.read(), found, unknown, unknown, shard.classes, name=name)
+
+    def read_inputs(number: int) -> tuple[NDArray[np.uint8], Proposals]:
+        return shard[number].read(), proposals.read(shard[number].image_id)
+
+    read = load_in_threads(read_inputs, range(len(shard)))
+    with write_labels(arguments.out, shard.classes) as labels, write_maps as scores, closing(read):
+        for image, (pixels, found) in zip(shard.images("mined"), read, strict=True):
+            name = f"{proposals.path}: image {image.image_id!r}"
+            sample = prepare_image(pixels, found, unknown, unknown, shard.classes, name=name)
             allowed = candidate_classes(image.weak, shard.classes) if image.weak_labels else None
             tags = None if allowed is None else np.asarray(allowed.any((1, 2)))[shard.classes.things_first]
             detections = detect(model.network, sample, views, tags=tags)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.jtsm.model import JtsmArchitecture, JtsmModel
@@ -17,12 +18,13 @@ from models.jtsm.training import (
     measure_presence,
     prepare_mining_sample,
 )
-from models.training import TrainingPlan, is_main_process, train, write_training
-from models.training_set import TrainingSet
+from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
+from models.training_set import Preparation, TrainingSet
+from pseudogt.config.machine import WITHOUT_INFLUENCE
 from pseudogt.config.mining import MiningSettings
-from pseudogt.proposals.files import read_proposal_files
+from pseudogt.proposals.files import ProposalFile, read_proposal_files
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
-from pseudogt.workflow.provenance import name_checkpoint
+from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
 
 
@@ -38,12 +40,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = parse_settings(MiningSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
-    samples, val_samples = read_mining_samples(shard, arguments.proposals, settings), None
+    source, val_source = MiningSource.open(shard, arguments.proposals, settings.samples), None
     if arguments.val_shards:
         val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels)
         shard.check_classes(val.classes, val.path)
-        val_samples = read_mining_samples(val, arguments.val_proposals, settings)
-    resolved = settings.model_dump(mode="json")
+        val_source = MiningSource.open(val, arguments.val_proposals, settings.samples)
+    resolved = settings.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
     model = JtsmModel.build(
         shard.classes,
         settings.fill(
@@ -58,44 +60,56 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=settings.seed,
         settings=resolved,
     )
-    # Half of the memory is for images, half for masks of GrabCut.
-    evidence = make_evidence(
-        samples, settings.fill(EvidencePlan, cache_gb=settings.cache_gb / 2, workers=settings.torch_threads)
-    )
     weights = [arguments.weights] if arguments.weights else []
     inputs = [*arguments.shards, *arguments.weak_labels, *arguments.proposals, *weights]
-    checkpoint = name_checkpoint(arguments.scratch, __spec__.name, resolved, inputs)
+    plan = settings.fill(TrainingPlan, cores=arguments.cores)
+    drawn = list_drawn(plan, len(source))
+    sample_facts = [settings.samples, drawn.tolist()]
+    files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
+    samples = TrainingSet(files.samples, drawn, MiningImage)
+    evidence = make_evidence(samples, settings.fill(EvidencePlan, workers=settings.torch_threads))
     record = train(
         MiningStep(model.network, evidence, top_k=settings.top_k, mask_limit=settings.mask_limit),
-        sample_count=len(samples),
+        sample_count=len(source),
         load_batch=MiningBatches(samples, settings.fill(MiningAugmentation), settings.max_proposals).load,
         compute_losses=lambda step, batch: step(batch),
-        plan=settings.fill(TrainingPlan),
-        checkpoint=checkpoint,
+        plan=plan,
+        preparation=Preparation(source, samples),
+        checkpoint=files.checkpoint,
         description="mining",
     )
     if is_main_process():
         middle = sorted(settings.short_sides_px)[len(settings.short_sides_px) // 2]
         sizes = {"short_side_px": middle, "long_side_px": settings.long_side_px}
-        measured = measure_presence(model, val_samples, **sizes) if val_samples else None
-        facts = {**record, "init": settings.init, "samples": len(samples), "val": measured}
-        write_training(arguments.out, model, facts, checkpoint)
+        measured = measure_presence(model, val_source, **sizes) if val_source else None
+        facts = {**record, "init": settings.init, "samples": len(source), "val": measured}
+        write_training(arguments.out, model, facts, files.checkpoint, samples)
 
 
-def read_mining_samples(shard: Shard, proposals: Sequence[Path], settings: MiningSettings) -> TrainingSet[MiningImage]:
+@dataclass(frozen=True)
+class MiningSource:
     """The images of a shard, or their crops, with their proposals, read when asked for."""
-    files = read_proposal_files(proposals)
-    shard.check_images(files, proposals[0])
-    samples = list_mining_samples([image.weak for image in shard], settings.samples)
 
-    def prepare(number: int) -> MiningImage:
-        position, crop = samples[number]
-        image = shard[position]
-        file = files[image.image_id]
+    shard: Shard
+    proposals: Mapping[str, ProposalFile]
+    samples: Sequence[tuple[int, int | None]]
+
+    @classmethod
+    def open(cls, shard: Shard, proposals: Sequence[Path], kind: str) -> MiningSource:
+        """Find the proposals of all images; ``kind`` says what a sample is, see :func:`list_mining_samples`."""
+        files = read_proposal_files(proposals)
+        shard.check_images(files, proposals[0])
+        return cls(shard, files, list_mining_samples([image.weak for image in shard], kind))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> MiningImage:
+        position, crop = self.samples[number]
+        image = self.shard[position]
+        file = self.proposals[image.image_id]
         found, name = file.read(image.image_id), f"{file.path}: image {image.image_id!r}"
-        return prepare_mining_sample(image.read(), found, image.weak, crop, shard.classes, name=name)
-
-    return TrainingSet(len(samples), prepare, cache_gb=settings.cache_gb / 2)
+        return prepare_mining_sample(image.read(), found, image.weak, crop, self.shard.classes, name=name)
 
 
 if __name__ == "__main__":

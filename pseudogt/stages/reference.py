@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         facts={"subject": "reference"},
         out=arguments.out,
         scratch=arguments.scratch,
+        cores=arguments.cores,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
 from models.segmenter.network import PanopticModel
 from models.segmenter.training import PanopticBatches, SegmenterLoss, measure_fixed_loss, prepare_sample
-from models.training import TrainingPlan, is_main_process, train, write_training
-from models.training_set import TrainingSet
+from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
+from models.training_set import Preparation, TrainingSet
+from pseudogt.config.machine import WITHOUT_INFLUENCE
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.files.io import link_atomically, read_json, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.pseudo_labels.rounds import StopRule, is_worth_another_round
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
-from pseudogt.workflow.provenance import name_checkpoint
+from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
 
 STAGE = "pseudogt.stages.segmenter"
@@ -55,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         facts={"round": arguments.round},
         out=arguments.out,
         scratch=arguments.scratch,
+        cores=arguments.cores,
     )
 
 
@@ -84,13 +87,14 @@ def train_segmenter(
     facts: Mapping[str, Any],
     out: Path,
     scratch: Path,
+    cores: int | None,
 ) -> None:
     """Train on labels for a number of steps and write model and record, with ``facts`` in it."""
     shard = Shard.open(shards, weak_labels=weak_labels)
     labels = read_label_folders(label_folders)
     shard.check_images(labels, label_folders[0])
-    samples = read_panoptic_samples(shard, labels, settings)
-    resolved = settings.model_dump(mode="json")
+    source = PanopticSource(shard, labels, settings.scale)
+    resolved = settings.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
     model = PanopticModel.build(
         shard.classes,
         backbone=settings.backbone,
@@ -110,35 +114,43 @@ def train_segmenter(
     class_weights = compute_class_weights(torch.from_numpy(count_pixels(shard, labels)), settings.class_balance)
     compute_losses = settings.fill(SegmenterLoss, class_weights=class_weights)
     inputs = [*shards, *weak_labels, *label_folders, *([init] if init else [])]
-    checkpoint = name_checkpoint(scratch, STAGE, [resolved, steps], inputs)
+    plan = settings.fill(TrainingPlan, steps=steps, cores=cores)
+    drawn = list_drawn(plan, len(source))
+    files = name_training_files(scratch, STAGE, [resolved, steps], [settings.scale, drawn.tolist()], inputs)
+    samples = TrainingSet(files.samples, drawn, PanopticSample)
     record = train(
         model.network,
-        sample_count=len(samples),
+        sample_count=len(source),
         load_batch=PanopticBatches(samples, augmentation).load,
         compute_losses=compute_losses,
-        plan=settings.fill(TrainingPlan, steps=steps),
-        checkpoint=checkpoint,
+        plan=plan,
+        preparation=Preparation(source, samples),
+        checkpoint=files.checkpoint,
         description=f"{out.parent.name}/{out.name}",
     )
     if is_main_process():
-        fixed_loss = measure_fixed_loss(model.network, samples, compute_losses)
-        facts = {**facts, "linked": False, **record, "fixed_loss": fixed_loss, "images": len(samples)}
-        write_training(out, model, facts, checkpoint)
+        fixed_loss = measure_fixed_loss(model.network, source, compute_losses)
+        facts = {**facts, "linked": False, **record, "fixed_loss": fixed_loss, "images": len(source)}
+        write_training(out, model, facts, files.checkpoint, samples)
 
 
-def read_panoptic_samples(
-    shard: Shard, labels: Mapping[str, LabelFolder], settings: SegmenterSettings
-) -> TrainingSet[PanopticSample]:
+@dataclass(frozen=True)
+class PanopticSource:
     """The images of a shard and their labels at the network's resolution, read when asked for."""
 
-    def prepare(number: int) -> PanopticSample:
-        image = shard[number]
-        folder = labels[image.image_id]
+    shard: Shard
+    labels: Mapping[str, LabelFolder]
+    scale: float
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def __getitem__(self, number: int) -> PanopticSample:
+        image = self.shard[number]
+        folder = self.labels[image.image_id]
         panoptic_id = folder.read(image.image_id)
         image.check_size(panoptic_id.shape, f"its label in {folder.folder}")
-        return prepare_sample(image.read(), panoptic_id, image.weak, shard.classes, settings.scale)
-
-    return TrainingSet(len(shard), prepare, cache_gb=settings.cache_gb)
+        return prepare_sample(image.read(), panoptic_id, image.weak, self.shard.classes, self.scale)
 
 
 def count_pixels(shard: Shard, labels: Mapping[str, LabelFolder]) -> np.ndarray:

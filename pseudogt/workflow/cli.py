@@ -56,5 +56,8 @@ def training_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--shards", type=Path, nargs="+", required=True)
     parser.add_argument("--weak-labels", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of model.pt and record.json")
-    parser.add_argument("--scratch", type=Path, required=True, help="folder for the checkpoint of an unfinished run")
+    parser.add_argument(
+        "--scratch", type=Path, required=True, help="folder of checkpoint and images of an unfinished run"
+    )
+    parser.add_argument("--cores", type=int, help="cores of the job; those that it may run on by default")
     return parser

@@ -19,6 +19,10 @@ BYTES_PER_PIXEL = {"labels": 0.1, "first_scores": 0.6}
 BYTES_PER_SCORED_PIXEL = 4.0
 """Of a round's score file, per pixel of the network's input: float16 of about eight tagged classes at stride 2."""
 
+BYTES_PER_PREPARED_PIXEL = {"classifier": 3.0, "mining": 7.1, "segmenter": 8.0}
+"""Of an image that a training has prepared, per pixel of the network's input: the image, and maps of one or two bytes,
+or of four (superpixels). The files are removed with the checkpoint of the training."""
+
 ASSUMED_PIXELS = 500_000
 """Pixels of an image whose size is not known before the index is made."""
 
@@ -80,8 +84,29 @@ def estimate_gpu_gb(config: RunConfig) -> float:
 
 
 def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels: int) -> float:
-    """Bytes of a whole run's results; without `keep_scores`, those of one round's scores at a time."""
+    """Bytes of a whole run's results; without `keep_scores`, those of one round's scores at a time.
+
+    What trainings have prepared counts once, for they follow each other.
+    """
     rounds = config.rounds.max
     labels = (2 * rounds + 4) * train_images + (rounds + 2) * val_images
     scores = BYTES_PER_SCORED_PIXEL * config.segmenter.scale**2 * (rounds if config.keep_scores else 1)
-    return pixels * (labels * BYTES_PER_PIXEL["labels"] + train_images * (BYTES_PER_PIXEL["first_scores"] + scores))
+    kept = labels * BYTES_PER_PIXEL["labels"] + train_images * (BYTES_PER_PIXEL["first_scores"] + scores)
+    return pixels * (kept + estimate_prepared_bytes_per_pixel(config, train_images))
+
+
+def estimate_prepared_bytes_per_pixel(config: RunConfig, train_images: int) -> float:
+    """Bytes, per pixel of an image, of what that training prepares that takes most: the images that it draws."""
+    # The reference takes as many steps as all rounds together.
+    trainings = [
+        ("classifier", config.classifier.scale, 1),
+        ("segmenter", config.segmenter.scale, config.rounds.max + 1),
+    ]
+    if config.method == "jtsm":
+        trainings.append(("mining", 1.0, 1))
+    needed = []
+    for name, scale, rounds in trainings:
+        settings: TrainingSettings = getattr(config, name)
+        drawn = min(train_images, rounds * settings.steps * settings.batch_size)
+        needed.append(drawn * BYTES_PER_PREPARED_PIXEL[name] * scale**2)
+    return max(needed)

@@ -63,8 +63,25 @@ def compute_input_digest(facts: Any, inputs: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def name_checkpoint(scratch: Path, stage: str, facts: Any, inputs: Iterable[Path]) -> Path:
-    """Path of the state of an unfinished training, named by all that determines it.
+class TrainingFiles(NamedTuple):
+    """What an unfinished training keeps in its scratch folder.
+
+    Attributes
+    ----------
+    checkpoint : Path
+        File of its state.
+    samples : Path
+        Folder of its prepared samples.
+    """
+
+    checkpoint: Path
+    samples: Path
+
+
+def name_training_files(
+    scratch: Path, stage: str, facts: Any, sample_facts: Any, inputs: Iterable[Path]
+) -> TrainingFiles:
+    """Paths of what an unfinished training keeps, each named by all that determines it.
 
     Parameters
     ----------
@@ -73,11 +90,15 @@ def name_checkpoint(scratch: Path, stage: str, facts: Any, inputs: Iterable[Path
     stage : str
         Its module, as in ``pseudogt.stages.segmenter``: the code counts.
     facts
-        Settings and other plain values.
+        Settings and other plain values that determine the training.
+    sample_facts
+        Those that determine the samples.
     inputs : iterable of Path
         Files, and folders of files, that the training reads.
     """
-    return scratch / f"{compute_input_digest([compute_code_digest(stage), facts], inputs)}.pt"
+    read = compute_input_digest(compute_code_digest(stage), inputs)
+    state, samples = (compute_input_digest([read, each], []) for each in (facts, sample_facts))
+    return TrainingFiles(scratch / f"{state}.pt", scratch / f"{samples}.samples")
 
 
 def compute_image_digests(weak_labels: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pseudogt.config.mining import MiningSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 from pseudogt.datasets import locate
@@ -41,11 +42,17 @@ MB_PER_THOUSAND_IMAGES = 12.0
 """What a job on all images keeps of each, beyond its size: boxes, tags, segments, scores. The merged weak labels, the
 most, took 10 on 20,000 images (benchmarks/scale.py)."""
 
-CACHED_BYTES_PER_PIXEL = 12.0
-"""Image, label and what else a training keeps of an image, at full size."""
-
 CACHED_BYTES_PER_PROPOSAL = 1000.0
-"""The superpixels of a proposal, and a bit for each pixel of the masks found as evidence for a few of them."""
+"""Of masks found as evidence, a bit for each pixel; few proposals have one."""
+
+WORKER_MB = 600.0
+"""Main memory of a process that loads batches: torch, and the pieces of batches that it has ready."""
+
+WORKER_MB_PER_MEGAPIXEL = 150.0
+"""On top, per million pixels of an image that it prepares."""
+
+PREPARATION_S_PER_MEGAPIXEL = 0.25
+"""Seconds on one core in which a training prepares a million pixels of an image: 0.22 (benchmarks/training.py)."""
 
 GPU_HOST_MB = 6000.0
 """Main memory of a process that trains on a GPU: CUDA's context and pinned batches."""
@@ -140,29 +147,60 @@ def request_minutes(costs: Costs, pixels: int, images: int, attempt: int) -> int
     return _round_up((START_MIN + TIME_MARGIN * seconds / 60) * 2 ** (attempt - 1), 5)
 
 
-def request_training_memory_mb(settings: TrainingSettings, images: int, pixels: int, gpus: int, attempt: int) -> int:
+def count_loader_workers(settings: TrainingSettings, threads: int, gpus: int) -> int:
+    """Processes that load batches for each process of a training, as the training counts them."""
+    if settings.loader_workers != "auto":
+        return settings.loader_workers
+    return max(1, threads // gpus - 1) if gpus else 0
+
+
+def request_training_threads(settings: TrainingSettings, threads: int, gpus: int) -> int:
+    """Cores of a training: ``threads``, or what a number of workers that was set needs beside what computes."""
+    if settings.loader_workers == "auto" or settings.loader_workers == 0:
+        return threads
+    computing = 1 if gpus else settings.torch_threads
+    return max(threads, max(gpus, 1) * (settings.loader_workers + computing))
+
+
+def request_training_memory_mb(
+    settings: TrainingSettings, images: int, pixels: int, threads: int, gpus: int, attempt: int
+) -> int:
     """Memory of a training on ``images`` images of ``pixels`` pixels.
 
-    Every GPU has a process of its own, with its weights and its copy of the images that are kept and of the evidence
-    for masks. On the CPU, a step is computed in main memory, too.
+    Every GPU has a process of its own, with its weights, its workers and its copy of the evidence for masks. On the
+    CPU, a step is computed in main memory, too. Files of prepared images are mapped: the system drops what it has of
+    them in memory when something else needs the room.
     """
-    proposals = getattr(settings, "max_proposals", 0)
-    needed = images * (pixels * CACHED_BYTES_PER_PIXEL + proposals * CACHED_BYTES_PER_PROPOSAL) / 1e6
-    cache = min(1000 * settings.cache_gb, needed)
+    kept = count_loader_workers(settings, threads, gpus) * (WORKER_MB + WORKER_MB_PER_MEGAPIXEL * pixels / 1e6)
+    if isinstance(settings, MiningSettings):
+        needed = images * settings.max_proposals * CACHED_BYTES_PER_PROPOSAL / 1e6
+        kept += min(1000 * settings.evidence_gb, needed)
     if gpus:
-        process = GPU_HOST_MB + estimate_weights_mb(settings) + cache
+        process = GPU_HOST_MB + estimate_weights_mb(settings) + kept
         return _round_up(gpus * process * 2 ** (attempt - 1), 1000)
     step = MEMORY_MARGIN * (BASE_MB + estimate_step_mb(settings))
-    return _round_up((step + cache) * 2 ** (attempt - 1), 1000)
+    return _round_up((step + kept) * 2 ** (attempt - 1), 1000)
 
 
-def request_training_minutes(settings: TrainingSettings, rounds: int, images: int, gpus: int, attempt: int) -> int:
-    """Minutes of a training of ``rounds`` times the settings' steps on ``images`` images.
+def request_training_minutes(
+    settings: TrainingSettings,
+    rounds: int,
+    images: int,
+    gpus: int,
+    attempt: int,
+    *,
+    pixels: int = ASSUMED_PIXELS,
+    threads: int = 1,
+) -> int:
+    """Minutes of a training of ``rounds`` times the settings' steps on ``images`` images of ``pixels`` pixels.
 
     A training goes on from its checkpoint when it is tried again, so that a limit that is too low costs little, and one
     that no partition has costs the run.
     """
     seconds = rounds * estimate_training_seconds(settings, images, gpus)
+    drawn = min(images, rounds * settings.steps * settings.batch_size)
+    processes = max(gpus, 1) * max(count_loader_workers(settings, threads, gpus), 1)
+    seconds += drawn * PREPARATION_S_PER_MEGAPIXEL * pixels / 1e6 / processes
     minutes = (2 * START_MIN + TIME_MARGIN * seconds / 60) * 2 ** (attempt - 1)
     return min(_round_up(minutes, 5), LONGEST_TRAINING_MIN)
 

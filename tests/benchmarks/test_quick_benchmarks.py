@@ -62,3 +62,15 @@ def test_classes_of_other_datasets_are_dealt_anew(wsps_images) -> None:
     ids = np.array([[0, 7, 255], [26000, 26001, 26], [3, 300, 300]], np.int32)
     dealt = wsps_images.deal_classes(ids)
     assert dealt.tolist() == [[0, 2, 255], [11001, 11002, 11], [1, 255, 255]]
+
+
+@pytest.mark.slow
+def test_figures_of_the_loader_are_those_that_are_owed(tmp_path: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "training.py"), "--quick", "--count", "8"]
+    subprocess.run([*command, "--json", str(tmp_path / "figures.json")], check=True, cwd=tmp_path)
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    owed = {"loader_ms_per_sample", "loader_scaling", "waiting_share", "step_over_compute", "bytes_on_disk_per_image"}
+    assert owed <= set(figures)
+    assert 0 <= figures["waiting_share"] < figures["waiting_share_before"] < 1
+    # An eighth of 1024 by 2048: three bytes of the image, and maps of one or two each.
+    assert 7 * 128 * 256 < figures["bytes_on_disk_per_image"] < 8.2 * 128 * 256

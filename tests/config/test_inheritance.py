@@ -81,7 +81,7 @@ def test_trainings_inherit_the_optimisation():
 
 
 def test_resolved_config_stays_as_it_is():
-    config = configure(machine={"cache_gb": 1}, augmentation={"flip": 0})
+    config = configure(machine={"loader_workers": 1}, augmentation={"flip": 0})
     again = RunConfig.model_validate(config.model_dump(mode="json"))
     assert again == config
     assert again.mining.flip == 0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,26 +14,31 @@ NONE = Augmentation(crop_size=(32, 64), zoom=(1, 1), flip=0, colour=0)
 @pytest.fixture
 def sample():
     rng = np.random.default_rng(0)
-    maps = np.zeros((32, 64, 3), np.int16)
-    maps[..., 0] = rng.integers(0, 3, (32, 64))
-    maps[10:14, 40:44, 1] = 1
-    image = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    instance = np.zeros((32, 64), np.int16)
+    instance[10:14, 40:44] = 1
     return PanopticSample(
-        image, maps, np.array([[11.5, 41.5]], np.float32), np.array([4.0], np.float32), np.zeros((1, 3), bool)
+        image=rng.integers(0, 256, (32, 64, 3), dtype=np.uint8),
+        semantic=rng.integers(0, 3, (32, 64), dtype=np.uint8),
+        instance=instance,
+        candidate_set=np.zeros((32, 64), np.uint8),
+        centres_yx=np.array([[11.5, 41.5]], np.float32),
+        sizes=np.array([4.0], np.float32),
+        candidates=np.zeros((1, 3), bool),
     )
 
 
 def test_no_augmentation_changes_nothing(sample):
     batch = make_batch([sample], NONE, np.random.default_rng(0))
     assert np.array_equal(batch["images"][0].permute(1, 2, 0), sample.image)
-    assert np.array_equal(batch["maps"][0], sample.maps)
+    for name in FILL:
+        assert np.array_equal(batch[name][0], getattr(sample, name))
     assert np.array_equal(batch["centres_yx"][0], sample.centres_yx)
 
 
 def test_flip_mirrors_image_maps_and_points(sample):
     affine = draw_affine((32, 64), Augmentation((32, 64), (1, 1), flip=1, colour=0), np.random.default_rng(0))
     assert np.array_equal(warp_image(sample.image, affine, (32, 64)), sample.image[:, ::-1])
-    assert np.array_equal(warp_map(sample.maps, affine, (32, 64), FILL), sample.maps[:, ::-1])
+    assert np.array_equal(warp_map(sample.semantic, affine, (32, 64), 255), sample.semantic[:, ::-1])
     assert warp_points(sample.centres_yx, affine).tolist() == [[11.5, 63 - 41.5]]
 
 
@@ -39,17 +46,24 @@ def test_flip_mirrors_image_maps_and_points(sample):
 def test_points_move_with_the_pixels(sample, seed):
     """The mean position of a warped patch is where its centre was moved to."""
     affine = draw_affine((32, 64), Augmentation((96, 160), (0.5, 2), 0.5, 0), np.random.default_rng(seed))
-    warped = warp_map(sample.maps, affine, (96, 160), FILL)
-    middle = np.argwhere(warped[..., 1] == 1).mean(0)
+    middle = np.argwhere(warp_map(sample.instance, affine, (96, 160), -1) == 1).mean(0)
     np.testing.assert_allclose(warp_points(sample.centres_yx, affine)[0], middle, atol=0.6)
 
 
 def test_outside_of_the_image_nothing_is_known(sample):
     wide = Augmentation((64, 128), (1, 1), 0, 0)
-    maps = make_batch([sample], wide, np.random.default_rng(0))["maps"][0].numpy()
-    outside = (maps == FILL).all(-1)
+    batch = make_batch([sample], wide, np.random.default_rng(0))
+    outside = np.all([batch[name][0].numpy() == fill for name, fill in FILL.items()], axis=0)
     assert outside.sum() == 64 * 128 - 32 * 64
-    assert maps[..., 0].max() == IGNORE_LABEL
+    assert batch["semantic"].max() == IGNORE_LABEL
+
+
+def test_maps_travel_in_the_smallest_types_that_hold_all_samples(sample):
+    many = replace(sample, candidate_set=np.full((32, 64), 300, np.int16))
+    types = {name: values.dtype for name, values in make_batch([sample] * 2, NONE, np.random.default_rng(0)).items()}
+    assert [types[name] for name in FILL] == [torch.uint8, torch.int16, torch.uint8]
+    mixed = make_batch([sample, many], NONE, np.random.default_rng(0))
+    assert mixed["candidate_set"].amax((1, 2)).tolist() == [0, 300]
 
 
 def test_batches_are_functions_of_the_generator(sample):
@@ -60,8 +74,11 @@ def test_batches_are_functions_of_the_generator(sample):
 
 
 def test_samples_with_different_numbers_of_instances_share_a_batch(sample):
-    empty = PanopticSample(
-        sample.image, sample.maps, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.zeros((5, 3), bool)
+    empty = replace(
+        sample,
+        centres_yx=np.zeros((0, 2), np.float32),
+        sizes=np.zeros(0, np.float32),
+        candidates=np.zeros((5, 3), bool),
     )
     batch = make_batch([sample, empty], NONE, np.random.default_rng(0))
     assert batch["sizes"].tolist() == [[4.0], [0.0]]

@@ -60,10 +60,11 @@ def test_frozen_and_unused_parts_of_a_backbone_wait_for_nobody(tmp_path, backbon
     assert_equal(first, network.state_dict(), tolerance=1e-4)
 
 
-@pytest.mark.parametrize(("name", "rank"), [("SIGTERM", 0), ("SIGUSR1", 1)])
-def test_stopped_training_resumes_as_if_nothing_had_been(uninterrupted, tmp_path, name, rank):
-    """Whichever process gets the signal, all stop after the same step."""
-    done = torchrun(tmp_path, "--stop-at", "7", "--number", name, "--rank", str(rank))
+@pytest.mark.parametrize(("name", "rank", "workers"), [("SIGTERM", 0, 0), ("SIGUSR1", 1, 1)])
+def test_stopped_training_resumes_as_if_nothing_had_been(uninterrupted, tmp_path, name, rank, workers):
+    """Whichever process gets the signal, all stop after the same step; with workers or without."""
+    loading = ["--workers", str(workers)]
+    done = torchrun(tmp_path, "--stop-at", "7", "--number", name, "--rank", str(rank), *loading)
     assert done.returncode != 0
     assert not (tmp_path / "0.pt").exists()
     assert (tmp_path / "checkpoint.pt").is_file(), done.stderr

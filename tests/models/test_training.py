@@ -1,5 +1,7 @@
+import multiprocessing
 import os
 import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import TrainingPlan, learning_rate_at, select_samples, train
+from models.training import TrainingPlan, learning_rate_at, list_drawn, select_samples, train
 
 PLAN = TrainingPlan(
     steps=12,
@@ -46,13 +48,13 @@ def compute_losses(network, batch):
     return {"class": nn.functional.cross_entropy(network(batch["images"]), batch["classes"])}
 
 
-def run(network, *, losses=compute_losses, **changes):
+def run(network, *, losses=compute_losses, load=load_batch, **changes):
     checkpoint = changes.pop("checkpoint", None)
     samples = changes.pop("sample_count", 10)
     return train(
         network,
         sample_count=samples,
-        load_batch=load_batch,
+        load_batch=load,
         compute_losses=losses,
         plan=replace(PLAN, **changes),
         checkpoint=checkpoint,
@@ -91,6 +93,43 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, optimiser, precision
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert record["loss_curve"] == expected["loss_curve"]
     assert record["steps"] == 12
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_workers_change_nothing_and_a_stopped_training_may_go_on_with_others(tmp_path):
+    alone = build_network()
+    expected = run(alone)
+    checkpoint = tmp_path / "state.pt"
+    with pytest.raises(SystemExit) as stopped:
+        run(build_network(), losses=stop_in_step(5), checkpoint=checkpoint, loader_workers=3)
+    assert stopped.value.code == 143
+    assert not multiprocessing.active_children()
+    resumed = build_network()
+    record = run(resumed, checkpoint=checkpoint, loader_workers=1)
+    assert (expected["loader_workers"], record["loader_workers"]) == (0, 1)
+    assert record["loss_curve"] == expected["loss_curve"]
+    for name, value in alone.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def load_batch_slowly(indices, generator):
+    time.sleep(0.2)
+    return load_batch(indices, generator)
+
+
+def test_time_that_is_spent_waiting_is_recorded():
+    record = run(build_network(), load=load_batch_slowly, steps=2)
+    assert record["waiting_seconds"] > 0.6 > record["seconds"]
+
+
+def kill_own_process(indices, generator):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_worker_names_the_settings_to_change():
+    with pytest.raises(ValueError, match=r"loads batches was killed .*lower loader_workers, or give the job more"):
+        run(build_network(), load=kill_own_process, loader_workers=1)
+    assert not multiprocessing.active_children()
 
 
 def test_sigterm_handler_is_put_back():
@@ -138,12 +177,14 @@ def test_out_of_memory_names_the_settings_to_change():
         run(build_network(), losses=losses)
 
 
-def test_error_in_loading_a_batch_is_not_swallowed():
-    def broken(indices, generator):
-        raise ValueError("image 'a' can't be read")
+def fail_to_load(indices, generator):
+    raise ValueError("image 'a' can't be read")
 
-    with pytest.raises(ValueError, match="image 'a' can't be read"):
-        train(build_network(), sample_count=3, load_batch=broken, compute_losses=compute_losses, plan=PLAN)
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_error_in_loading_a_batch_is_that_of_the_batch(workers):
+    with pytest.raises(ValueError, match=r"^image 'a' can't be read$"):
+        run(build_network(), load=fail_to_load, loader_workers=workers)
 
 
 def test_batch_that_cannot_be_split():
@@ -165,6 +206,12 @@ def test_every_epoch_draws_each_sample_once():
     assert sorted(drawn[:10]) == list(range(10))
     assert sorted(drawn[10:]) == list(range(10))
     assert list(drawn[:10]) != list(drawn[10:])
+
+
+@pytest.mark.parametrize("count", [5, 48, 100])
+def test_samples_that_are_drawn_are_known_before(count):
+    drawn = [select_samples(step, PLAN.batch_size, count, PLAN.seed) for step in range(PLAN.steps)]
+    assert list_drawn(PLAN, count).tolist() == np.unique(drawn).tolist()
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "poly"])

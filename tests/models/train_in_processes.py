@@ -1,6 +1,6 @@
 """What ``torchrun`` runs in test_distributed.py: one training of a small network, its state saved by every process.
 
-python train_in_processes.py OUT [--network NAME] [--stop-at STEP --number NAME --rank RANK]
+python train_in_processes.py OUT [--network NAME] [--workers N] [--stop-at STEP --number NAME --rank RANK]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--network", help="backbone of a fine-tuned network; default: three layers")
+    parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--stop-at", type=int)
     parser.add_argument("--number", default="SIGTERM")
     parser.add_argument("--rank", type=int, default=0)
@@ -98,7 +100,8 @@ def main() -> None:
         if step == arguments.stop_at and int(rank) == arguments.rank:
             os.kill(os.getpid(), getattr(signal, arguments.number))
 
-    network, record = train_small(PLAN, arguments.out / "checkpoint.pt", disturb, arguments.network)
+    plan = replace(PLAN, loader_workers=arguments.workers)
+    network, record = train_small(plan, arguments.out / "checkpoint.pt", disturb, arguments.network)
     torch.save(network.state_dict() | {"computed": torch.tensor(record["computed"])}, arguments.out / f"{rank}.pt")
 
 

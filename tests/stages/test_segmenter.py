@@ -33,12 +33,15 @@ def test_equal_runs_write_equal_models_and_another_seed_does_not(panoptic_datase
     assert not torch.equal(a["instance.2.weight"], c["instance.2.weight"])
 
 
-def test_memory_for_the_images_changes_nothing_but_time(panoptic_dataset, tmp_path):
-    kept, read_again = (
-        train_segmenter(panoptic_dataset, tmp_path / "a"),
-        train_segmenter(panoptic_dataset, tmp_path / "b", cache_gb=0),
-    )
-    assert kept["loss_curve"] == read_again["loss_curve"]
+def test_workers_and_images_that_a_failed_training_prepared_change_nothing(panoptic_dataset, tmp_path):
+    train_segmenter(panoptic_dataset, tmp_path / "a" / "0")
+    with pytest.raises(ValueError, match="loss is not finite"):
+        train_segmenter(panoptic_dataset, tmp_path / "b" / "0", learning_rate=1e30, clip_norm=1e30)
+    prepared = list((tmp_path / "b" / "scratch").glob("*.samples/*"))
+    assert len(prepared) == 1
+    train_segmenter(panoptic_dataset, tmp_path / "b" / "0", steps=4, loader_workers=2)
+    assert (tmp_path / "a" / "0" / "model.pt").read_bytes() == (tmp_path / "b" / "0" / "model.pt").read_bytes()
+    assert not list((tmp_path / "b" / "scratch").glob("*"))
 
 
 def test_one_image_is_enough(tmp_path):

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.config.run import RunConfig
-from pseudogt.workflow.estimate import describe_estimate, estimate_bytes, estimate_gpu_gb, estimate_seconds
+from pseudogt.workflow.estimate import (
+    describe_estimate,
+    estimate_bytes,
+    estimate_gpu_gb,
+    estimate_prepared_bytes_per_pixel,
+    estimate_seconds,
+)
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 
@@ -47,9 +53,22 @@ def test_bytes_grow_with_images_and_rounds():
 def test_bytes_are_those_of_camvid_and_fewer_if_scores_are_not_kept():
     sections = {"segmenter": {"scale": 0.75}, "rounds": {"max": 2}}
     kept = estimate_bytes(configure(**sections), 367, 101, 360 * 480)
-    assert kept == pytest.approx(420e6, rel=0.2)
+    prepared = 360 * 480 * estimate_prepared_bytes_per_pixel(configure(**sections), 367)
+    assert kept - prepared == pytest.approx(420e6, rel=0.2)
     scores_of_a_round = 367 * 160e3
     assert kept - estimate_bytes(configure(keep_scores=False, **sections), 367, 101, 360 * 480) > scores_of_a_round
+
+
+def test_images_prepared_for_the_training_that_needs_most_are_counted():
+    assert estimate_prepared_bytes_per_pixel(configure(), 10) == 10 * 8
+    assert estimate_prepared_bytes_per_pixel(configure(segmenter={"scale": 0.5}), 10) == 10 * 3
+    assert estimate_prepared_bytes_per_pixel(configure(segmenter={"scale": 0.5}, **JTSM), 10) > 10 * 7
+
+
+def test_images_that_no_training_draws_are_not_counted():
+    short = {"steps": 5, "batch_size": 4}
+    config = configure(segmenter=short, classifier=short, rounds={"max": 2})
+    assert estimate_prepared_bytes_per_pixel(config, 10**6) == 3 * 5 * 4 * 8
 
 
 JTSM = {"method": "jtsm", "weak_labels": {"boxes": False, "tags": "image"}}

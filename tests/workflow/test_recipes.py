@@ -41,12 +41,16 @@ def compute_needs(name, gpus):
     """GB of each GPU, GB of main memory, and hours of all trainings; several GPUs take batches whole."""
     images, pixels, _ = RECIPES[name]
     config = read_recipe(name)
+    changes = {"gpus": gpus, "threads": gpus * config.threads}
     if gpus > 1:
-        whole = {
-            key: getattr(config, key).model_copy(update={"accumulation": 1}) for key in ("classifier", "segmenter")
-        }
-        config = config.model_copy(update={"gpus": gpus, **whole})
-    main_mb = max(request_training_memory_mb(s, images, pixels, gpus, 1) for s in list_trainings(config))
+        whole = {"accumulation": 1}
+        changes |= {key: getattr(config, key).model_copy(update=whole) for key in ("classifier", "segmenter")}
+    config = config.model_copy(update=changes)
+    needed = [
+        request_training_memory_mb(settings, images, pixels, config.threads, gpus, 1)
+        for settings in list_trainings(config)
+    ]
+    main_mb = max(needed)
     return estimate_gpu_gb(config), main_mb / 1000, estimate_seconds_of_trainings(config, images) / 3600
 
 
@@ -57,7 +61,9 @@ def test_head_says_what_trainings_need(name):
     assert set(stated) == {1, 8}
     for gpus, values in stated.items():
         assert values == pytest.approx(compute_needs(name, gpus), rel=TOLERANCE)
-    assert "gpus=8 'optimisation={accumulation: 1}'" in text or read_recipe(name).optimisation.accumulation == 1
+    assert (
+        "gpus=8 threads=64 'optimisation={accumulation: 1}'" in text or read_recipe(name).optimisation.accumulation == 1
+    )
 
 
 @pytest.mark.parametrize("name", RECIPES)

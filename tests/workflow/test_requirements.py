@@ -11,12 +11,15 @@ from pseudogt.config.run import RunConfig
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
 from pseudogt.workflow.requirements import (
     COSTS,
+    WORKER_MB,
+    count_loader_workers,
     find_costs,
     measure_pixels,
     request_memory_mb,
     request_minutes,
     request_training_memory_mb,
     request_training_minutes,
+    request_training_threads,
 )
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -62,28 +65,63 @@ def test_requests_grow_with_the_attempt_the_image_and_the_shard(stage):
 
 
 @pytest.mark.parametrize("section", ["segmenter", "mining"])
-def test_training_asks_for_its_cache_per_process_and_for_its_steps(section):
+def test_training_asks_for_its_workers_per_process_and_for_its_steps(section):
     settings = getattr(make_config(), section)
-    larger = settings.model_copy(update={"cache_gb": settings.cache_gb + 10})
+    five = settings.model_copy(update={"loader_workers": 5})
     for gpus, copies in ((0, 1), (1, 1), (4, 4)):
-        large, small = (request_training_memory_mb(s, 10**6, 10**6, gpus, 1) for s in (larger, settings))
-        assert large - small == copies * 10_000
-        assert request_training_memory_mb(larger, 10, 8192, gpus, 1) < small
+        small, large, larger_images = (
+            request_training_memory_mb(s, 100, pixels, 8, gpus, 1)
+            for s, pixels in ((settings, 10**4), (five, 10**4), (five, 10**7))
+        )
+        automatic = {0: 0, 1: 7, 4: 1}[gpus]
+        assert count_loader_workers(settings, 8, gpus) == automatic
+        assert large - small == pytest.approx(copies * (5 - automatic) * WORKER_MB, abs=1000)
+        assert larger_images > large
     assert request_training_minutes(settings, 1, 100, 0, 2) >= 2 * request_training_minutes(settings, 1, 100, 0, 1) - 5
     assert request_training_minutes(settings, 9, 100, 0, 1) > request_training_minutes(settings, 1, 100, 0, 1)
     assert request_training_minutes(settings, 9, 100, 1, 1) < request_training_minutes(settings, 9, 100, 0, 1)
 
 
+def test_masks_found_as_evidence_are_kept_per_process():
+    settings = make_config().mining
+    larger = settings.model_copy(update={"evidence_gb": settings.evidence_gb + 10})
+    for gpus, copies in ((0, 1), (1, 1), (4, 4)):
+        large, small = (request_training_memory_mb(s, 10**6, 10**6, 2, gpus, 1) for s in (larger, settings))
+        assert large - small == copies * 10_000
+        assert request_training_memory_mb(larger, 10, 8192, 2, gpus, 1) < small
+
+
+def test_training_asks_for_the_cores_of_workers_that_were_set():
+    settings = make_config().segmenter
+    assert [request_training_threads(settings, 16, gpus) for gpus in (0, 1, 4)] == [16, 16, 16]
+    seven = settings.model_copy(update={"loader_workers": 7})
+    assert [request_training_threads(seven, 2, gpus) for gpus in (0, 1, 4)] == [7 + settings.torch_threads, 8, 32]
+    assert request_training_threads(seven, 64, 4) == 64
+    assert request_training_threads(settings.model_copy(update={"loader_workers": 0}), 2, 4) == 2
+
+
 def test_mining_on_four_gpus_asks_for_more_than_one_process_takes():
     """What the rule asked for, whatever the settings, was 12 GB and a day."""
     config = read_config("coco-jtsm")
-    memory = [request_training_memory_mb(config.mining, 118_287, 640 * 480, gpus, 1) for gpus in (1, 2, 4)]
-    assert memory[1:] == [2 * memory[0], 4 * memory[0]]
+    memory = [request_training_memory_mb(config.mining, 118_287, 640 * 480, 2 * gpus, gpus, 1) for gpus in (1, 2, 4)]
+    assert memory[1:] == pytest.approx([2 * memory[0], 4 * memory[0]], abs=2000)  # each is rounded up
     assert memory[2] > 12_000
     assert request_training_minutes(config.mining, 1, 118_287, 4, 1) > 1440
     without_grabcut = config.mining.model_copy(update={"mask_evidence": "segments", "evidence": "segments"})
     minutes = [request_training_minutes(without_grabcut, 1, 118_287, gpus, 1) for gpus in (4, 8)]
     assert minutes[0] == pytest.approx(2 * minutes[1], rel=0.01)
+
+
+def test_time_to_prepare_images_follows_those_that_are_drawn_and_the_workers():
+    settings = make_config().segmenter.model_copy(update={"steps": 1000, "batch_size": 4})
+
+    def minutes(images, pixels, threads=2, gpus=1):
+        return request_training_minutes(settings, 1, images, gpus, 1, pixels=pixels, threads=threads)
+
+    assert minutes(4000, 2 * 10**6) > minutes(400, 2 * 10**6) + 100
+    assert minutes(4000, 2 * 10**6) == minutes(10**6, 2 * 10**6)
+    assert minutes(4000, 2 * 10**6, threads=9) < minutes(4000, 2 * 10**6) / 3
+    assert minutes(4000, 10**4) < minutes(4000, 2 * 10**6) / 3
 
 
 def test_no_training_asks_for_more_than_a_week():
@@ -118,7 +156,7 @@ def test_mined_labels_of_a_shard_of_coco_take_more_than_two_hours():
 def test_memory_of_mining_covers_what_was_measured(name, section, settings, images, pixels, measured):
     config = read_config(name) if name else make_config()
     found = getattr(config, section).model_copy(update=settings)
-    assert 1.2 * measured <= request_training_memory_mb(found, images, pixels, 0, 1)
+    assert 1.2 * measured <= request_training_memory_mb(found, images, pixels, 2, 0, 1)
 
 
 def test_memory_of_mined_labels_covers_what_was_measured():

@@ -14,7 +14,6 @@ from models.jtsm.samples import Placement
 from models.jtsm.step import Evidence, MiningStep, paint_best_stuff
 from models.jtsm.training import EvidencePlan
 from models.jtsm.training import make_evidence as make_planned_evidence
-from models.training_set import TrainingSet
 from pseudogt.box_masks.evidence import BoxMask, segment_by_plain_grabcut
 from pseudogt.classes import ClassTable
 from pseudogt.pseudo_labels.class_order import ClassOrder
@@ -64,7 +63,7 @@ def test_stuff_is_painted_where_its_best_proposal_has_evidence():
 @pytest.mark.parametrize("kind", ["grabcut", "segments"])
 def test_evidence_is_grabcut_or_the_segment(kind):
     image = make_image(0)
-    evidence = make_planned_evidence(TrainingSet(1, lambda _: image, cache_gb=1), EvidencePlan(kind, kind, 1, 1))
+    evidence = make_planned_evidence([image], EvidencePlan(kind, kind, 1, 1))
     (found,) = evidence.find_masks([(0, 0)])
     (segment,) = make_evidence([image])([(0, 0)])
     expected = segment if kind == "segments" else segment_by_plain_grabcut(image.image, image.boxes_xyxy[0])
@@ -75,8 +74,7 @@ def test_evidence_is_grabcut_or_the_segment(kind):
 
 def test_all_branches_learn_from_grabcut_alone():
     images = [make_image(0), make_image(1)]
-    samples = TrainingSet(2, lambda number: images[number], cache_gb=1)
-    evidence = make_planned_evidence(samples, EvidencePlan("grabcut", "grabcut", 1, 2))
+    evidence = make_planned_evidence(images, EvidencePlan("grabcut", "grabcut", 1, 2))
     losses = MiningStep(build(), evidence, top_k=2, mask_limit=4)(make_batch(images, flipped=True))
     assert list(losses) == [
         "mining", "classes_0", "boxes_0", "classes_1", "boxes_1", "masks", "masks_refined", "semantic"

@@ -70,6 +70,32 @@ def test_prediction_of_an_image_does_not_depend_on_its_shard(network, dtype, fli
                 assert torch.equal(a, b)
 
 
+def test_images_of_the_next_batch_are_read_while_the_network_computes(network):
+    read = []
+
+    def read_image(position):
+        read.append(position)
+        return np.full((64, 96, 3), position, np.uint8)
+
+    inference = Inference(scale=1.0, batch_size=2, flip=False, device=torch.device("cpu"), dtype=torch.float32)
+    found = predict_images(network, [(64, 96)] * 9, read_image, inference)
+    assert next(found)[0] == 0
+    assert {0, 1} < set(read) <= {0, 1, 2, 3}
+    assert [position for position, _ in found] == list(range(1, 9))
+    assert sorted(read) == list(range(9))
+
+
+def test_image_that_cannot_be_read_ends_the_prediction(network):
+    def read_image(position):
+        if position == 3:
+            raise ValueError("d.png: truncated image")
+        return np.zeros((64, 96, 3), np.uint8)
+
+    inference = Inference(scale=1.0, batch_size=2, flip=False, device=torch.device("cpu"), dtype=torch.float32)
+    with pytest.raises(ValueError, match=r"d\.png: truncated image"):
+        list(predict_images(network, [(64, 96)] * 9, read_image, inference))
+
+
 def test_flip_averaging_treats_an_image_and_its_mirror_image_alike(network):
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     inference = Inference(scale=1.0, batch_size=1, flip=True, device=torch.device("cpu"), dtype=torch.float32)

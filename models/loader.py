@@ -1,0 +1,159 @@
+"""Items that are loaded while a network computes: by worker processes, or by threads.
+
+Whatever loads them, items come in the order of their numbers, and errors as they were raised.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""What schedulers send before a time limit. They are for the main process, which then ends its workers."""
+
+ITEMS_AHEAD = 2
+"""Items that each worker loads before they are asked for."""
+
+Item = TypeVar("Item")
+
+
+def load_in_order(
+    load: Callable[[int], Item], numbers: Sequence[int], *, workers: int = 0, pin_memory: bool = False
+) -> Generator[Item, None, None]:
+    """Yield the items of the numbers, loaded ahead of time.
+
+    Parameters
+    ----------
+    load : callable
+        From a number to its item, which must depend on the number alone. With workers it is pickled.
+    numbers : sequence of int
+    workers : int
+        Processes, started anew so that they share neither threads nor open files nor CUDA with this one. Without
+        any, a thread loads one item ahead.
+    pin_memory : bool
+        Whether workers' tensors are brought into page-locked memory, from which they are copied to a GPU while it
+        computes.
+
+    Raises
+    ------
+    ValueError, OSError
+        As ``load`` raised them, without the traceback of the process.
+    """
+    if not workers:
+        yield from load_in_threads(load, numbers)
+        return
+    loader = DataLoader(
+        _NumberedItems(load),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=min(workers, max(1, len(numbers))),
+        pin_memory=pin_memory,
+        prefetch_factor=ITEMS_AHEAD,
+        worker_init_fn=_set_up_worker,
+        multiprocessing_context="spawn",
+        generator=torch.Generator(),  # the global one is the network's
+    )
+    with _block_stop_signals():
+        items = iter(loader)
+    try:
+        for item in items:
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item
+    finally:
+        del items  # ends the workers
+
+
+def load_in_threads(
+    load: Callable[[int], Item], numbers: Iterable[int], *, threads: int = 1, ahead: int = 1
+) -> Generator[Item, None, None]:
+    """Yield the items of the numbers, up to ``ahead`` of which are loaded before they are asked for."""
+    loading: deque[Future[Item]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for number in numbers:
+                loading.append(pool.submit(load, number))
+                if len(loading) > ahead:
+                    yield loading.popleft().result()
+            while loading:
+                yield loading.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def explain_lost_workers() -> Iterator[None]:
+    """Say what to do where torch reports the death of a worker, which it may in any line of the block."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ValueError(
+            f"a process that loads batches was killed ({str(error).splitlines()[0].strip()}), probably for lack of "
+            "memory: lower loader_workers, or give the job more memory (in a container also /dev/shm, --shm-size)"
+        ) from None
+
+
+def count_workers(setting: int | str, device: torch.device, cores: int | None = None) -> int:
+    """Worker processes of this process.
+
+    Parameters
+    ----------
+    setting : int or "auto"
+        A number is taken as it is. ``auto`` is one less than the cores for each GPU, and none on a CPU, whose cores
+        compute.
+    device : torch.device
+    cores : int, optional
+        Cores of the job; those this process may run on by default.
+    """
+    if setting != "auto":
+        return int(setting)
+    if device.type != "cuda":
+        return 0
+    available = len(os.sched_getaffinity(0)) if cores is None else cores
+    return max(1, available // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error on its way from a worker; torch would put the traceback of the worker into its message."""
+
+    error: Exception
+
+
+@dataclass(frozen=True)
+class _NumberedItems(Dataset[Any]):
+    """What the loader of torch asks for items, errors among them."""
+
+    load: Callable[[int], Any]
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self.load(number)
+        except (ValueError, OSError) as error:
+            return _Failure(error)
+
+
+def _set_up_worker(_: int) -> None:
+    cv2.setNumThreads(0)  # torch limits its own threads to one
+
+
+@contextmanager
+def _block_stop_signals() -> Iterator[None]:
+    """Start processes that never see signals meant for this one: they inherit the mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
