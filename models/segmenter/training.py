@@ -23,9 +23,6 @@ from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_s
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.records import ImageWeakLabels
 
-CENTRE_WEIGHT = 50.0
-"""Weight of the loss of the centre heatmap, next to the semantic loss."""
-
 FIXED_IMAGES = 64
 """Images of the fixed, un-augmented training subset whose loss decides when rounds stop."""
 
@@ -38,10 +35,12 @@ class SegmenterLoss:
     ----------
     class_weights : (C,)
         See :func:`models.segmenter.losses.compute_class_weights`.
-    offset_weight, candidate_weight : float
+    centre_weight, offset_weight, candidate_weight : float
+        Next to the semantic loss.
     """
 
     class_weights: Tensor
+    centre_weight: float
     offset_weight: float
     candidate_weight: float
 
@@ -53,7 +52,7 @@ class SegmenterLoss:
         target = encode_targets(batch["instance"], batch["centres_yx"], batch["sizes"])
         losses = {
             "semantic": semantic_loss(logits, semantic, self.class_weights.to(logits.device)),
-            "centre": CENTRE_WEIGHT * centre_loss(output.centre, target.centre, target.centre_weight),
+            "centre": self.centre_weight * centre_loss(output.centre, target.centre, target.centre_weight),
             "offset": self.offset_weight * offset_loss(output.offset, target.offset, target.offset_weight),
         }
         if self.candidate_weight:

@@ -26,7 +26,6 @@ REMOVED = {
     "report.opacity": "the opacity is 0.65",
     "review.picture_width_px": "pictures are 560 pixels wide",
     "segmenter.cache_gb": NO_CACHE,
-    "segmenter.centre_weight": "the loss of the centre heatmap has weight 50",
     "segmenter.fixed_images": "the loss that decides when rounds stop is measured on 64 images",
 }
 """Old name -> what holds now, or what to do instead."""

@@ -33,9 +33,10 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         ge=0,
         description="Weight of the loss that asks unlabelled pixels for any class their tags and boxes allow; 0 = off.",
     )
-    offset_weight: float = Field(
-        0.01, ge=0, description="Weight of the offsets' absolute error in pixels; that of the centres is fixed."
+    centre_weight: float = Field(
+        50.0, ge=0, description="Weight of the squared error of the centre heatmaps; 200 in Panoptic-DeepLab."
     )
+    offset_weight: float = Field(0.01, ge=0, description="Weight of the offsets' absolute error in pixels.")
 
     @model_validator(mode="after")
     def _check_zoom(self) -> SegmenterSettings:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
-from pseudogt.workflow.network_costs import estimate_mined_seconds, estimate_training_seconds
+from pseudogt.workflow.network_costs import estimate_gpu_mb, estimate_mined_seconds, estimate_training_seconds
 
 SECONDS_PER_IMAGE = 0.5
 """Seconds per training image for everything else, all rounds together, on two cores."""
@@ -43,27 +43,44 @@ def describe_estimate(config: RunConfig, shards: Mapping[str, Sequence[str]], pi
     needed = estimate_bytes(config, train, val, pixels) / 1e9
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     where = f"{config.gpus} GPU" if config.gpus else f"{config.threads} cores"
+    memory = f" Trainings take {estimate_gpu_gb(config):.0f} GB of each GPU." if config.gpus else ""
     warning = "  There may not be enough space." if needed > 0.9 * free else ""
     return (
         f"{config.name}: {train} training and {val} validation images, {config.rounds.max} rounds at most. A whole run "
         f"takes about {max(minutes, 1):.0f} minutes on {where} and {max(needed, 0.01):.2g} GB "
-        f"({free:.0f} GB are free).{warning}"
+        f"({free:.0f} GB are free).{memory}{warning}"
     )
 
 
 def estimate_seconds(config: RunConfig, train_images: int, val_images: int = 0) -> float:
     """Seconds of a whole run: what comes before round 0, all rounds, and a reference as long as they are together."""
-    rounds = 2 * config.rounds.max if config.rounds.init == "previous" else config.rounds.max + 1
-    segmenter = rounds * estimate_training_seconds(config.segmenter, train_images, config.gpus)
-    seconds = segmenter + SECONDS_PER_IMAGE * train_images
-    if config.method == "wsps" or config.mining.init == "classifier":
-        seconds += estimate_training_seconds(config.classifier, train_images, config.gpus)
+    seconds = estimate_seconds_of_trainings(config, train_images) + SECONDS_PER_IMAGE * train_images
     if config.method == "jtsm":
-        seconds += estimate_training_seconds(config.mining, train_images, config.gpus)
         seconds += (train_images + val_images) * estimate_mined_seconds(
             config.mining, config.mined, sum(not entry.isthing for entry in config.dataset.classes), config.gpus
         )
     return seconds
+
+
+def list_trainings(config: RunConfig) -> list[TrainingSettings]:
+    """Settings of the networks that a run trains."""
+    if config.method == "wsps":
+        return [config.classifier, config.segmenter]
+    first = [config.classifier] if config.mining.init == "classifier" else []
+    return [*first, config.mining, config.segmenter]
+
+
+def estimate_seconds_of_trainings(config: RunConfig, train_images: int) -> float:
+    """Seconds of all trainings of a run; that of the segmenter is repeated in every round and for the reference."""
+    *first, segmenter = (estimate_training_seconds(s, train_images, config.gpus) for s in list_trainings(config))
+    rounds = 2 * config.rounds.max if config.rounds.init == "previous" else config.rounds.max + 1
+    return sum(first) + rounds * segmenter
+
+
+def estimate_gpu_gb(config: RunConfig) -> float:
+    """Memory of each GPU for the largest training of a run; 0 without GPUs."""
+    classes = len(config.dataset.classes)
+    return max(estimate_gpu_mb(s, classes, config.gpus) for s in list_trainings(config)) / 1e3 if config.gpus else 0.0
 
 
 def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels: int) -> float:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
 from pseudogt.config.training import TrainingSettings
-from pseudogt.workflow.backbone_costs import find_backbone_costs
+from pseudogt.workflow.backbone_costs import COSTS, UNKNOWN, BackboneCosts, find_backbone_costs
 
 DENSE_LEVELS = 2
 """Levels of a backbone that mining takes as they are; after them, dilation replaces strides."""
@@ -99,7 +100,7 @@ BASE_MB = 1500.0
 
 MB_PER_TRAINED_MEGAPIXEL = {"small": 1000.0}
 OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
-"""Main memory of a training step per million pixels of its batch, on the CPU."""
+"""Main memory of a step of mining per million pixels of its batch, on the CPU."""
 
 DECODER_MB_PER_MEGAPIXEL = 700.0
 """Of that memory, what is used outside a backbone of timm."""
@@ -144,12 +145,16 @@ def estimate_step_seconds(settings: TrainingSettings) -> float:
     return seconds * share_frozen(settings, FORWARD_SHARE) + settings.batch_size * (heads + pooling)
 
 
-def estimate_step_mb(settings: TrainingSettings) -> float:
-    """Main memory of a training step on the CPU, without what every process with torch takes."""
-    per_megapixel = find_mb_per_megapixel(settings) * share_frozen(settings, FROZEN_SHARE)
+def estimate_step_mb(settings: TrainingSettings, classes: int = 20) -> float:
+    """Main memory of a training step on the CPU, without what every process with torch takes.
+
+    The step of mining is taken to have about 20 classes.
+    """
     parts = settings.accumulation
     if not isinstance(settings, MiningSettings):
-        return estimate_weights_mb(settings) + per_megapixel * measure_batch_megapixels(settings) / parts
+        values = estimate_activation_mb(settings, classes, precision="fp32")
+        return estimate_weights_mb(settings) + values * measure_batch_megapixels(settings) / parts
+    per_megapixel = find_mb_per_megapixel(settings) * share_frozen(settings, FROZEN_SHARE)
     largest = measure_megapixels([max(settings.short_sides_px)], settings.long_side_px)
     pixels = largest * per_megapixel
     proposals = 1e-6 * settings.max_proposals * count_proposal_bytes(settings)
@@ -159,10 +164,13 @@ def estimate_step_mb(settings: TrainingSettings) -> float:
 
 
 def estimate_weights_mb(settings: TrainingSettings) -> float:
-    """Main memory for the weights of a training: of the neck of mining, and of a backbone of timm."""
-    costs = find_backbone_costs(settings.backbone)
-    neck = 1e-6 * count_neck_weights(settings) if isinstance(settings, MiningSettings) else 0.0
-    return BYTES_PER_WEIGHT * (neck + (costs.million_weights if costs else 0.0))
+    """Memory for the weights of a training; of those of mining, the ones of its neck and of a backbone of timm."""
+    if isinstance(settings, MiningSettings):
+        costs = find_backbone_costs(settings.backbone)
+        weights = 1e-6 * count_neck_weights(settings) + (costs.million_weights if costs else 0.0)
+    else:
+        weights = find_network_size(settings.backbone).million_weights + DECODER_MILLION_WEIGHTS
+    return BYTES_PER_WEIGHT * weights
 
 
 def find_seconds_per_megapixel(settings: TrainingSettings) -> float:
@@ -175,8 +183,8 @@ def find_seconds_per_megapixel(settings: TrainingSettings) -> float:
     return DECODER_SECONDS_PER_MEGAPIXEL + backbone * (DENSE_FACTOR if is_dilated(settings) else 1)
 
 
-def find_mb_per_megapixel(settings: TrainingSettings) -> float:
-    """Main memory of a training step per million pixels of its batch, on the CPU, if no weight is frozen."""
+def find_mb_per_megapixel(settings: MiningSettings) -> float:
+    """Main memory of a step of mining per million pixels of its batch, on the CPU, if no weight is frozen."""
     costs = find_backbone_costs(settings.backbone)
     if costs is None:
         return MB_PER_TRAINED_MEGAPIXEL.get(settings.backbone, OTHER_MB_PER_TRAINED_MEGAPIXEL)
@@ -291,3 +299,73 @@ def estimate_mined_mb(mining: MiningSettings, mined: MinedSettings, stuff: int) 
     weights = 1e-6 * BYTES_PER_WEIGHT / 2 * count_neck_weights(mining)
     proposals = 1e-6 * mining.max_proposals * count_proposal_bytes(mining)
     return FROZEN_SHARE * largest * find_mb_per_megapixel(mining) + kept + weights + proposals
+
+
+SMALL = BackboneCosts(14.0, 170, 1.9, CHANNELS["small"])
+"""What the table of timm's networks would say of ``small``."""
+
+PEAK_PER_ACTIVATION = 1.2
+"""What a backbone takes at the peak of a step over what it keeps for the backward pass (docs/results/recipes.md)."""
+
+BF16_SHARE = 0.6
+"""Of the values that a backbone keeps in 32 bits, what it keeps under autocast to bfloat16, in which normalisation and
+weights stay as they are; ResNets were counted."""
+
+DECODER_ACTIVATION_MB = {"classifier": {"fp32": 1.8, "bf16": 0.85}, "segmenter": {"fp32": 3.0, "bf16": 1.8}}
+"""What a decoder keeps, in MB per million pixels and channel."""
+
+CLASS_ACTIVATION_MB = {"classifier": 1.0, "segmenter": 8.0}
+"""What the losses keep, in MB per million pixels and class, in 32 bits whatever the precision: the classifier's scores
+are at stride 4, the segmenter's at that of the image."""
+
+DECODER_MILLION_WEIGHTS = 2.7
+"""Millions of weights of a decoder of 128 channels, with its heads."""
+
+GPU_BASE_MB = 1500.0
+"""Of each GPU, what CUDA's context and the work space of convolutions take."""
+
+GPU_MARGIN = 1.2
+"""Gradients on their way, and what an allocator can't use of its blocks."""
+
+
+def find_network_size(backbone: str) -> BackboneCosts:
+    """Weights of any backbone and the values that it keeps; torchvision's ResNets are those of timm."""
+    return SMALL if backbone == "small" else COSTS.get(f"timm/{backbone.removeprefix('timm/')}", UNKNOWN)
+
+
+def estimate_activation_mb(settings: TrainingSettings, classes: int, *, precision: str) -> float:
+    """What a step of classifier or segmenter keeps for its backward pass, in MB per million pixels of the batch.
+
+    Parameters
+    ----------
+    settings : ClassifierSettings or SegmenterSettings
+    classes : int
+        Number of classes.
+    precision : {"fp32", "bf16"}
+    """
+    kind = "classifier" if isinstance(settings, ClassifierSettings) else "segmenter"
+    backbone = (
+        PEAK_PER_ACTIVATION * find_network_size(settings.backbone).activation_mb * share_frozen(settings, FROZEN_SHARE)
+    )
+    backbone *= BF16_SHARE if precision == "bf16" else 1.0
+    channels: int = settings.decoder_channels  # type: ignore[attr-defined]
+    return backbone + DECODER_ACTIVATION_MB[kind][precision] * channels + CLASS_ACTIVATION_MB[kind] * classes
+
+
+def estimate_gpu_mb(settings: TrainingSettings, classes: int, gpus: int) -> float:
+    """Memory of each of the GPUs of a training; 16 bits where the settings leave the precision open.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    classes : int
+        Number of classes.
+    gpus : int
+        At least 1.
+    """
+    if isinstance(settings, MiningSettings):
+        step = estimate_step_mb(settings) / gpus
+        return GPU_BASE_MB + estimate_weights_mb(settings) + GPU_MARGIN * step
+    values = estimate_activation_mb(settings, classes, precision="fp32" if settings.precision == "fp32" else "bf16")
+    megapixels = measure_batch_megapixels(settings) / (settings.accumulation * gpus)
+    return GPU_BASE_MB + estimate_weights_mb(settings) + GPU_MARGIN * values * megapixels

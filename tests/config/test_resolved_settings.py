@@ -47,7 +47,6 @@ CONSTANTS = {
     "mining.workers": 2,  # that many as mining.torch_threads: see below
     "report.opacity": get_default(draw_panoptic, "opacity"),
     "review.picture_width_px": PICTURE_WIDTH_PX,
-    "segmenter.centre_weight": training.CENTRE_WEIGHT,
     "segmenter.fixed_images": training.FIXED_IMAGES,
 }
 """What removed settings are in the code now."""

@@ -6,6 +6,7 @@ from pseudogt.config.run import RunConfig
 from pseudogt.workflow.estimate import (
     describe_estimate,
     estimate_bytes,
+    estimate_gpu_gb,
     estimate_prepared_bytes_per_pixel,
     estimate_seconds,
 )
@@ -22,6 +23,14 @@ def test_text_names_images_time_and_space():
     assert "2 training and 1 validation images" in text
     assert "minutes on 2 cores" in text
     assert "GB are free" in text
+
+
+def test_text_names_memory_of_gpus_where_there_are_any():
+    shards = {"train-0000": ["a", "b"]}
+    assert "of each GPU" not in describe_estimate(configure(), shards)
+    large = configure(gpus=2, segmenter={"crop_height_px": 1024, "crop_width_px": 1024, "batch_size": 8})
+    assert f"Trainings take {estimate_gpu_gb(large):.0f} GB of each GPU." in describe_estimate(large, shards)
+    assert estimate_gpu_gb(large) > estimate_gpu_gb(configure(gpus=2)) > estimate_gpu_gb(configure()) == 0
 
 
 def test_warns_where_the_disk_is_too_small():
