@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pseudogt.config.base import Section, listed_in
+from pseudogt.config.base import Name, Section, listed_in, read_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_COLUMNS = ("name", "id", "isthing", "color", "source_id")
@@ -19,7 +19,7 @@ CLASS_COLUMNS = ("name", "id", "isthing", "color", "source_id")
 class ClassEntry(Section):
     """One class of the table."""
 
-    name: str = Field(min_length=1, description="Name of the class, shown in reports.")
+    name: Name = Field(min_length=1, description="Name of the class, shown in reports.")
     id: int = Field(ge=1, description="Category id in every label file this workflow writes; at least 1.")
     isthing: bool = Field(description="True for countable objects with instances, false for stuff.")
     color: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
@@ -87,7 +87,7 @@ def number_classes(kinds: Mapping[str, Any]) -> list[dict[str, Any]]:
     if wrong:
         raise ValueError(f"classes as a mapping are 'name: thing' or 'name: stuff', got {', '.join(wrong)}")
     return [
-        {"name": str(name), "id": number, "isthing": kind == "thing", "color": _choose_color(number)}
+        {"name": read_name(name), "id": number, "isthing": kind == "thing", "color": _choose_color(number)}
         for number, (name, kind) in enumerate(kinds.items(), 1)
     ]
 

@@ -13,6 +13,27 @@ SHOWN = 5
 """Images that a warning names where there may be thousands."""
 
 
+def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None = None, searched: str = "") -> list[str]:
+    """Problem of weak labels from which nothing can be learned; none if there is any.
+
+    Parameters
+    ----------
+    images : sequence of ImageWeakLabels
+    background : int, optional
+        Train id of a class whose tags nobody gave.
+    searched : str
+        Where labels were looked for, if that is known.
+    """
+    for image in images:
+        given = np.append(image.tags, image.crop_tags.any())
+        if background is not None:
+            given[background] = False
+        if len(image.boxes_xyxy) or given.any():
+            return []
+    reason = searched or "the source of boxes and tags is empty, is of other images, or lacks their classes"
+    return [f"there is nothing to learn from: none of the {len(images)} training images has a box or a tag. {reason}"]
+
+
 def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[str]:
     """What weak labels do not say, though a network has to learn it from them."""
     tagged = np.sum([image.tags for image in images], 0)

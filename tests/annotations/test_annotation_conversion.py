@@ -117,9 +117,14 @@ def test_renamed_and_unknown_classes():
     assert "'van'" in problems[0] and "'truck' is no class of the annotations" in problems[1]
 
 
-def test_boxes_of_stuff_are_refused():
-    result = convert(boxes(ImageAnnotations("a", [AnnotatedBox("sky", (1, 1, 9, 9))]), labels=["sky"]))
-    assert "1 boxes are of 'sky', which is stuff" in result.problems[0]
+def test_boxes_of_stuff_are_tags():
+    sky = AnnotatedBox("sky", (1, 1, 9, 9))
+    reading = boxes(ImageAnnotations("a", [sky, sky, CAR]), ImageAnnotations("b"), labels=["sky", "car"])
+    result = convert(reading)
+    assert not result.problems and [describe_tags(w) for w in result.images] == ["pupu", "auau", "uuuu"]
+    assert result.images[0].box_classes.tolist() == [2]
+    assert "1 boxes and polygons of stuff became tags of their class" in result.warnings
+    assert "box 1 is of 'sky', which is stuff" in convert(reading, stuff="error").problems[0]
 
 
 @pytest.mark.parametrize("corners", [(5, 5, 5, 9), (9, 5, 5, 9), (31, 2, 40, 6), (-9, 2, -1, 6), (2, 20, 5, 25)])
@@ -128,7 +133,7 @@ def test_boxes_without_area_in_the_image(corners):
     assert "image 'a': box 2 (car)" in convert(reading).problems[0]
     result = convert(reading, bad_boxes="skip")
     assert not result.problems and len(result.images[0].boxes_xyxy) == 1
-    assert result.warnings[0] == "1 boxes without area in their image are left out"
+    assert result.warnings[0] == "1 boxes without area in their image are left out, so their class is unknown there"
 
 
 def test_boxes_are_clipped_and_said_so():

@@ -123,9 +123,9 @@ class TestLabelStudio:
         [
             ('[{"annotations": [', "Invalid JSON"),
             ({"annotations": []}, "valid array"),
-            ([{"image": "a.jpg", "label": []}], "annotations: Field required"),
-            ([task({"type": "rectanglelabels", "value": {"x": "wide"}})], "valid number"),
-            ([task(brush([300]))], "less than or equal to 255"),
+            ([{"image": "a.jpg", "label": []}], "is an export of the kind JSON-MIN"),
+            ([{"id": 1, "completions": []}], "a Label Studio before 1.0"),
+            ([{"id": 1, "picture": []}], "has no 'annotations'"),
         ],
     )
     def test_broken_files(self, read, content, message):
@@ -136,21 +136,24 @@ class TestLabelStudio:
     @pytest.mark.parametrize(
         ("bad", "message"),
         [
-            (task(rectangle(1, 1, 5, 5) | {"original_width": None}), "lacks original_width"),
-            (task(rectangle(1, 1, 5, 5), rectangle(1, 1, 5, 5) | {"original_width": 9}), "of another size"),
-            (task({"type": "videorectangle", "value": {}}), "'videorectangle', which is not supported"),
+            (task(rectangle(1, 1, 5, 5) | {"original_width": None}), "result 0: original_width: Input should be"),
+            (task(rectangle(1, 1, 5, 5), rectangle(1, 1, 5, 5) | {"original_width": 9}), "of different sizes"),
+            (task(rectangle("wide", 1, 5, 5)), "valid number"),
+            (task(rectangle(1, 1, 5, 5) | {"value": {"rectanglelabels": ["car"]}}), "lacks 'x'"),
+            (task(brush([300])), "less than or equal to 255"),
             (task(brush([])), "end too early"),
             (task(brush(write_brush(np.zeros((9, 9), bool)))), "not those of an image of 200x100"),
             (task(brush(write_brush(np.ones((100, 200), bool))[:-2])), "end too early"),
             (task(brush([1], 900_000, 900_000)), "too large"),
             (task() | {"data": {}}, "names no image"),
             (task() | {"data": {"a": "x.jpg", "b": "y.jpg"}}, "names 2 images"),
+            (task() | {"annotations": 3}, "annotations: Input should be a valid list"),
         ],
     )
     def test_bad_tasks_are_collected(self, read, bad, message):
         reading = read([bad, task(rectangle(1, 1, 5, 5))])
-        assert len(reading.problems) == 1 and message in reading.problems[0]
-        assert "export.json: task 1" in reading.problems[0]
+        (problem,) = reading.list_faults()
+        assert message in problem and "export.json: task 1" in problem
         assert len(reading.images[-1].boxes) == 1
 
 
@@ -227,12 +230,10 @@ class TestCvat:
             ("2, 3, 3, 2", "2, 3, -3, 8", "do not fill"),
             ('left="90"', 'left="99"', "is not in the 100x80 image"),
             ('left="90"', 'left="0.5"', "not a whole number"),
-            ("<ellipse", "<polyline", "<polyline> 4 is not supported"),
             ('width="100"', 'width="-1"', "-1 is not a size"),
             ('name="b.png"', "", "image '?' has no name"),
         ],
     )
     def test_bad_shapes_are_collected(self, read, old, new, message):
-        text = CVAT.replace(old, new, 1) if old != "<ellipse" else CVAT.replace("ellipse", "polyline")
-        problems = read(text, read_cvat, "a.xml").problems
+        problems = read(CVAT.replace(old, new, 1), read_cvat, "a.xml").list_faults()
         assert any(message in p and "a.xml: image" in p for p in problems)

@@ -101,12 +101,12 @@ NAMES = "names:\n  0: car\nkpt_shape: [2, 3]\n"
 
 def read_yolo_file(path: Path) -> Reading:
     (path.parent / "classes.txt").write_text("car\n")
-    return read_yolo(path.parent, [path.stem], path.parent / "classes.txt")
+    return read_yolo(path.parent, {path.stem: f"{path.stem}.jpg"}, path.parent / "classes.txt")
 
 
 def read_yolo_names(path: Path) -> Reading:
     (path.parent / "b.txt").write_text(YOLO)
-    return read_yolo(path.parent, ["b"], path)
+    return read_yolo(path.parent, {"b": "b.jpg"}, path)
 
 
 def read_voc_file(path: Path) -> Reading:
@@ -158,7 +158,7 @@ def read(name: str, content: bytes, folder: Path) -> None:
         reading = reader(path)
     except ValueError as error:
         reading = Reading([], problems=[str(error)])
-    assert all(str(folder) in problem for problem in reading.problems)
+    assert all(str(folder) in problem for problem in (*reading.problems, *reading.broken))
     result = convert_readings(reading, None, RECORDS, CLASSES, SETTINGS)
     for weak in result.images:
         x0, y0, x1, y1 = weak.boxes_xyxy.T
