@@ -29,7 +29,7 @@ from pseudogt.annotations.records import UnsupportedKindError, list_labels, read
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
 from pseudogt.files.io import IMAGE_SUFFIXES
-from pseudogt.files.parsing import LARGEST_MASK_PX, Coordinate, Extent, Flag, Name, fit_record, parse_json
+from pseudogt.files.parsing import LARGEST_MASK_PX, Coordinate, Extent, Flag, fit_record, parse_json, parse_name
 
 NAMED_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
 REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "bitmasklabels", "labels")
@@ -181,7 +181,7 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
         if kind == "choices" and _is_of_region(result, annotation["result"]):
             choices += [UnusableObject(label, REGION_CHOICE) for label in labels]
         elif kind == "choices":
-            tags.update(dict.fromkeys(labels, True))
+            tags |= dict.fromkeys(_check_choices(labels, result, place), True)
         elif kind in REMARKS:
             remarks[kind] += 1
         elif labels:
@@ -193,18 +193,26 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
     return ImageAnnotations(name, boxes, tags=tags, width=width, height=height, unusable=[*unusable, *choices])
 
 
-def _list_labels(result: Mapping[str, Any]) -> list[str]:
-    """Class names of a result: the list under the name of its type, whatever that is."""
+def _list_labels(result: Mapping[str, Any]) -> list[str | None]:
+    """Class names of a result: the list under the name of its type, whatever that is; None for what is no name."""
     kind, value = result.get("type"), result.get("value")
     found = value.get(kind) if isinstance(value, dict) and isinstance(kind, str) and kind not in REMARKS else None
-    return [text for item in found if (text := _read_name(item))] if isinstance(found, list) else []
+    return [_read_name(item) for item in found] if isinstance(found, list) else []
 
 
-def _read_name(item: Any) -> str:
+def _read_name(item: Any) -> str | None:
     try:
-        return fit_record(TypeAdapter(Name), item, "")
+        return parse_name(item) or None
     except ValueError:
-        return ""
+        return None
+
+
+def _check_choices(labels: Sequence[str | None], result: Mapping[str, Any], where: str) -> list[str]:
+    """Return the choices of an image; there is no telling which classes are missing if some can't be read."""
+    value = result.get("value")
+    if None in labels or not isinstance(value, dict) or not isinstance(value.get("choices"), list):
+        raise ValueError(f"{where}: its choices {value!r:.80} are not a list of names")
+    return [label for label in labels if label is not None]
 
 
 def _is_of_region(choice: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> bool:

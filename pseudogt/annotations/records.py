@@ -161,9 +161,10 @@ def _describe_search(folder: Path, images: Mapping[str, str], suffix: str, there
     parents = sorted({str(file.parent) for file in there})
     if not there:
         return f"{text}, nor any other {suffix} file in {folder}; set annotations.path to the folder that holds them"
-    if parents == [str(folder)]:
+    below = [parent for parent in parents if parent != str(folder)]
+    if not below:
         return f"{text}; {there[0].name} and others there are named like no image: rename them like their images"
-    listed = " and ".join(parents[:SHOWN])
+    listed = " and ".join(below[:SHOWN])
     return (
         f"{text}; there are {suffix} files in {listed}: set annotations.path to the folder that belongs to the images"
     )

@@ -96,9 +96,8 @@ def read_yolo(folder: Path, images: Mapping[str, str], names_file: Path | None =
     if oriented:
         warnings.append(f"{folder}: lines of 9 values are read as oriented boxes; there is no polygon of other length")
     if polygons:
-        warnings += _describe_boxes(
-            folder, [line for found in lines.values() for line in found if len(line.words) == 5]
-        )
+        boxes = [line for found in lines.values() for line in found if _is_box(line)]
+        warnings += _describe_boxes(folder, boxes)
     labels = frozenset(names.values()) | list_labels(annotated)
     return Reading(annotated, labels, warnings=warnings, broken=broken, searched=searched)
 

@@ -63,6 +63,42 @@ class TestCoco:
         reading = read_coco(write(tmp_path / "a.json", change(document, "annotations", 1, image_id="x")))
         assert len(reading.images[0].boxes) == 2
 
+    def test_ids_that_differ_in_type_only(self, tmp_path):
+        document = change(change(COCO, "annotations", 0, image_id="7"), "annotations", 1, category_id="9")
+        reading = read_coco(write(tmp_path / "a.json", document))
+        assert [box.label for box in reading.images[0].boxes] == ["car", "person"] and not reading.list_faults()
+        twice = read_coco(write(tmp_path / "a.json", change(COCO, "images", 1, id="7"))).problems
+        assert "id 7 is in 'images' more than once" in twice[0]
+        other = change(change(COCO, "images", 0, id="007"), "images", 1, id=7)
+        reading = read_coco(write(tmp_path / "a.json", other))
+        assert [len(image.boxes) for image in reading.images] == [0, 2] and not reading.problems
+
+    @pytest.mark.parametrize(
+        ("text", "expected"), [("0", False), ("false", False), ("no", False), ("1", True), ("True", True)]
+    )
+    def test_truth_values_as_text(self, tmp_path, text, expected):
+        reading = read_coco(write(tmp_path / "a.json", change(COCO, "annotations", 0, iscrowd=text)))
+        assert reading.images[0].boxes[0].iscrowd is expected
+
+    def test_categories_of_one_name_are_one_class(self, tmp_path):
+        reading = read_coco(write(tmp_path / "a.json", change(COCO, "categories", 1, name=" car")))
+        assert [box.label for box in reading.images[0].boxes] == ["car", "car"]
+        assert "categories 3, 9 are all named 'car'" in reading.warnings[0]
+
+    @pytest.mark.parametrize("bbox", [None, [], [None] * 4, [1, 2, "NaN", 3]])
+    @pytest.mark.parametrize(
+        "mask", [[[4, 3, 11, 3, 11, 9]], {"size": [20, 30], "counts": encode_mask(np.eye(20, 30) > 0)["counts"]}]
+    )
+    def test_a_box_that_is_missing_is_that_of_the_mask(self, tmp_path, bbox, mask):
+        reading = read_coco(write(tmp_path / "a.json", change(COCO, "annotations", 0, bbox=bbox, segmentation=mask)))
+        expected = (4, 3, 11, 9) if isinstance(mask, list) else (0, 0, 20, 20)
+        assert reading.images[0].boxes[0].xyxy == expected and not reading.list_faults()
+
+    def test_a_polygon_of_a_turned_box_shows_where_it_is(self, tmp_path):
+        turned = {"attributes": {"rotation": "90.0"}, "segmentation": [[4, 3, 11, 3, 11, 9]]}
+        reading = read_coco(write(tmp_path / "a.json", change(COCO, "annotations", 0, **turned)))
+        assert reading.images[0].boxes[0].xyxy == (4, 3, 11, 9)
+
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
     def test_encodings_of_unicode(self, tmp_path, encoding):
         document = change(COCO, "images", 0, file_name="Straße.jpg")
@@ -186,6 +222,12 @@ class TestVoc:
             ("car", (8.5, 4, 500, 375), True),
         ]
 
+    def test_turned_boxes_of_rolabelimg(self, tmp_path):
+        """By a right angle, in radians, about the centre."""
+        turned = "<robndbox><cx>50</cx><cy>40</cy><w>40</w><h>10</h><angle>1.5707963</angle></robndbox>"
+        text = f"<annotation><object><type>robndbox</type><name>car</name>{turned}</object></annotation>"
+        assert read_voc(write(tmp_path / "a.xml", text)).boxes[0].xyxy == pytest.approx((45, 20, 55, 60))
+
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
     def test_declared_encodings(self, tmp_path, encoding):
         text = f'<?xml version="1.0" encoding="{encoding}"?>' + VOC.replace("person", "Fußgänger")
@@ -290,6 +332,37 @@ class TestYolo:
         write(folder / "classes.txt", "one\ntwo\n")
         write(folder / "a.txt", "1 0.5 0.5 0.2 0.2\r\n")
         assert read_yolo(folder, name_images("a"), folder / "classes.txt").images[0].boxes[0].label == "two"
+
+    def test_names_of_darknet(self, folder):
+        (folder.parent / "data.yaml").unlink()
+        write(folder / "a.txt", "1 0.5 0.5 0.2 0.2\n")
+        write(folder.parent / "my.names", "person\ncar\n")
+        assert read_yolo(folder, name_images("a")).images[0].boxes[0].label == "car"
+        write(folder.parent / "our.names", "car\nperson\n")
+        with pytest.raises(ValueError, match=r"my\.names and our\.names may both"):
+            read_yolo(folder, name_images("a"))
+        write(folder.parent / "obj.names", "bus\ntram\n")
+        assert read_yolo(folder, name_images("a")).images[0].boxes[0].label == "tram"
+        with pytest.raises(ValueError, match=r"line 2 is blank"):
+            read_yolo(folder, name_images("a"), write(folder / "classes.txt", "one\n\ntwo\n"))
+        with pytest.raises(ValueError, match=r"set annotations\.names to its \.names file"):
+            read_yolo(folder, name_images("a"), write(folder / "obj.data", "names = obj.names\n"))
+
+    def test_names_are_text_as_it_is_written(self, folder):
+        write(folder.parent / "data.yaml", "names: [no, yes, 1e3, 2026-01-01, ~, 007]\n")
+        write(folder / "a.txt", "".join(f"{i} 0.5 0.5 0.2 0.2\n" for i in range(6)))
+        boxes = read_yolo(folder, name_images("a")).images[0].boxes
+        assert [b.label for b in boxes] == ["no", "yes", "1e3", "2026-01-01", "~", "007"]
+
+    def test_boxes_among_polygons(self, folder):
+        """A polygon that was simplified to two points looks like a box, often one beyond the image."""
+        write(folder / "a.txt", "0 0 0 1 0 0.5 1\n1 0.6 0.6 0.9 0.9\n1 0.5 0.5 0.2 0.2\n")
+        reading = read_yolo(folder, name_images("a"))
+        image = reading.images[0]
+        assert [box.label for box in image.boxes] == ["nucleus", "cell"]
+        assert "line 2: as a box it reaches beyond the image" in image.unusable[0].problem
+        assert "1 lines of 5 values among polygons are read as boxes" in reading.warnings[0]
+        assert f"{folder / 'a.txt'}: line 3" in reading.warnings[0]
 
     @pytest.mark.parametrize(
         ("line", "message"),

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pseudogt.annotations.cvat import read_cvat
 from pseudogt.annotations.geometry import decode_segmentation
 from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.files.brush import decode_brush
+
+
+def encode_png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def rectangle(x, y, width, height, label="car", **more):
@@ -107,11 +116,54 @@ class TestLabelStudio:
         assert reading.images[0].tags == {"sky": True, "road": True}
         assert reading.tag_labels == {"sky", "road"} and reading.box_labels == {"car"}
 
-    def test_regions_without_class_and_other_results_are_left_out(self, read):
-        region = rectangle(1, 1, 5, 5)
-        region["value"]["rectanglelabels"] = []
+    def test_remarks_are_counted(self, read):
         text = {"type": "textarea", "value": {"text": ["a remark"]}}
-        assert read([task(region, text)]).images[0].boxes == []
+        reading = read([task(text, text), task({"type": "rating", "value": {"rating": 3}})])
+        assert [i.boxes or i.unusable for i in reading.images] == [[], []]
+        assert "2 results of type 'textarea' say nothing" in reading.warnings[0] and "'rating'" in reading.warnings[1]
+
+    @pytest.mark.parametrize(
+        ("result", "expected"),
+        [
+            (rectangle(1, 1, 5, 5) | {"value": {"x": 1, "rectanglelabels": []}}, (None, "region without class")),
+            (rectangle(1, 1, 5, 5) | {"type": "rectangle"}, (None, "region without class")),
+            ({"type": "keypointlabels", "value": {"x": 1, "keypointlabels": ["car"]}}, ("car", "keypointlabels")),
+            ({"type": "cubelabels", "value": {"cubelabels": ["car"]}}, ("car", "cubelabels")),
+            ({"type": "videorectangle", "value": {}}, (None, "videorectangle")),
+            ({"value": {}}, (None, "result without type")),
+            ({"type": "choices", "value": {"x": 1, "choices": ["car"]}}, ("car", "choice of a region")),
+        ],
+    )
+    def test_what_has_no_box_is_named(self, read, result, expected):
+        image = read([task(result, rectangle(1, 1, 5, 5))]).images[0]
+        assert [(seen.label, seen.kind) for seen in image.unusable] == [expected] and len(image.boxes) == 1
+        assert image.tags == {}
+
+    def test_a_region_with_its_class_in_another_result(self, read):
+        """Separate tags for shapes and labels write two results of one id."""
+        value = {"x": 10, "y": 20, "width": 50, "height": 25}
+        size = {"original_width": 200, "original_height": 100, "id": "r1"}
+        shape = {"type": "rectangle", "value": value, **size}
+        image = read([task(shape, {"type": "labels", "value": value | {"labels": ["car"]}, **size})]).images[0]
+        assert [box.label for box in image.boxes] == ["car"] and not image.unusable
+        choice = {"type": "choices", "value": {"choices": ["old"]}, "id": "r1"}
+        image = read([task(shape, choice)]).images[0]
+        assert [seen.label for seen in image.unusable] == ["old"] and not image.tags
+
+    @pytest.mark.parametrize("mode", ["RGBA", "L"])
+    def test_bit_masks(self, read, mode):
+        mask = np.zeros((100, 200), np.uint8)
+        mask[30:40, 50:53] = 255
+        pixels = np.dstack([mask * 0] * 3 + [mask]) if mode == "RGBA" else mask
+        encoded = base64.b64encode(encode_png(pixels)).decode()
+        result = {"type": "bitmasklabels", "original_width": 200, "original_height": 100}
+        result |= {"value": {"imageDataURL": f"data:image/png;base64,{encoded}", "bitmasklabels": ["car"]}}
+        assert read([task(result)]).images[0].boxes[0].xyxy == (50, 30, 53, 40)
+        result["original_width"] = 201
+        (problem,) = read([task(result)]).list_faults()
+        assert "its mask is 200x100, the image 201x100" in problem
+        result["value"]["imageDataURL"] = "data:image/png;base64,AAAA"
+        assert "no PNG that can be read" in read([task(result)]).list_faults()[0]
 
     def test_name_of_an_upload(self, read):
         plain = task() | {"data": {"photo": "https://host/a/b.png?x=1", "note": "hello"}}
