@@ -113,6 +113,11 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
             f"{len(matches.strangers)} annotated images are not among those to train on: {_shorten(matches.strangers)}"
         )
         (result.warnings if matches.by_image else result.problems).append(text)
+    if matches.ambiguous:
+        result.problems.append(
+            f"{len(matches.ambiguous)} annotated images may be any of several of their name: "
+            f"{_shorten(matches.ambiguous)}; write the folder of the image before its name"
+        )
     for image_id, positions in matches.by_image.items():
         if len(positions) > 1:
             names = _shorten([reading.images[p].file_name for p in positions])

@@ -12,6 +12,7 @@ from models.classifier.training import ClassifierLoss, TagBatches, list_tag_samp
 from models.training import TrainingPlan, is_main_process, train, write_training
 from models.training_set import TrainingSet
 from pseudogt.config.classifier import ClassifierSettings
+from pseudogt.weak_labels.gaps import check_supervision
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_checkpoint
 from pseudogt.workflow.stage import Shard
@@ -38,10 +39,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=settings.seed,
         settings=resolved,
     )
+    weak_labels = [image.weak for image in shard]
+    check_supervision(weak_labels)
     images = read_tag_samples(shard, settings)
     batches = TagBatches(
         images=images,
-        samples=list_tag_samples([image.weak for image in shard], settings.samples),
+        samples=list_tag_samples(weak_labels, settings.samples),
         classes=shard.classes,
         augmentation=settings.fill(
             Augmentation,

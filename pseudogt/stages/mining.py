@@ -21,6 +21,7 @@ from models.training import TrainingPlan, is_main_process, train, write_training
 from models.training_set import TrainingSet
 from pseudogt.config.mining import MiningSettings
 from pseudogt.proposals.files import read_proposal_files
+from pseudogt.weak_labels.gaps import check_supervision
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_checkpoint
 from pseudogt.workflow.stage import Shard
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = parse_settings(MiningSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
+    # Boxes teach this network nothing.
+    check_supervision([image.weak.without_boxes() for image in shard])
     samples, val_samples = read_mining_samples(shard, arguments.proposals, settings), None
     if arguments.val_shards:
         val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels)

@@ -14,7 +14,7 @@ from models.augmentation import Augmentation
 from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
 from models.segmenter.network import PanopticModel
-from models.segmenter.training import PanopticBatches, SegmenterLoss, measure_fixed_loss, prepare_sample
+from models.segmenter.training import PanopticBatches, SegmenterLoss, check_labelled, measure_fixed_loss, prepare_sample
 from models.training import TrainingPlan, is_main_process, train, write_training
 from models.training_set import TrainingSet
 from pseudogt.config.rounds import RoundsSettings
@@ -88,6 +88,8 @@ def train_segmenter(
     shard = Shard.open(shards, weak_labels=weak_labels)
     labels = read_label_folders(label_folders)
     shard.check_images(labels, label_folders[0])
+    pixels = count_pixels(shard, labels)
+    check_labelled(pixels, shard.classes, label_folders[0])
     samples = read_panoptic_samples(shard, labels, settings)
     resolved = settings.model_dump(mode="json")
     model = PanopticModel.build(
@@ -105,7 +107,7 @@ def train_segmenter(
         crop_size=(settings.crop_height_px, settings.crop_width_px),
         zoom=(settings.zoom_min, settings.zoom_max),
     )
-    class_weights = compute_class_weights(torch.from_numpy(count_pixels(shard, labels)), settings.class_balance)
+    class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
     compute_losses = settings.fill(SegmenterLoss, class_weights=class_weights)
     inputs = [*shards, *weak_labels, *label_folders, *([init] if init else [])]
     checkpoint = name_checkpoint(scratch, STAGE, [resolved, steps], inputs)

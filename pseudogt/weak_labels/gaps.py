@@ -30,8 +30,15 @@ def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None =
             given[background] = False
         if len(image.boxes_xyxy) or given.any():
             return []
-    reason = searched or "the source of boxes and tags is empty, is of other images, or lacks their classes"
+    reason = searched or "what the boxes and tags were read from is empty, or is of other images or classes"
     return [f"there is nothing to learn from: none of the {len(images)} training images has a box or a tag. {reason}"]
+
+
+def check_supervision(images: Sequence[ImageWeakLabels]) -> None:
+    """Raise ``ValueError`` if there is nothing to learn from; see :func:`describe_nothing`."""
+    problems = describe_nothing(images)
+    if problems:
+        raise ValueError("; ".join(problems))
 
 
 def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[str]:
