@@ -47,4 +47,7 @@ def convert_annotations(
     """Weak labels of the images from the files that the settings name; see :func:`convert_readings`."""
     boxes = read_annotations(settings, data_root, {record.image_id: record.image for record in records})
     tags = read_tags(data_root / settings.tags) if settings.tags else None
-    return convert_readings(boxes, tags, records, classes, settings)
+    searched = boxes.searched if boxes else ""
+    named = [f"{data_root / path}" for path in (settings.path, settings.tags) if path]
+    reason = searched or f"{' and '.join(named)}: there is nothing in it of these images and classes"
+    return convert_readings(boxes, tags, records, classes, settings, reason)

@@ -55,6 +55,7 @@ def convert_readings(
     records: Sequence[ImageRecord],
     classes: ClassTable,
     settings: AnnotationsSettings,
+    reason: str = "",
 ) -> Conversion:
     """Weak labels of the images from a source of boxes (which may have tags, too) and one of tags.
 
@@ -68,6 +69,8 @@ def convert_readings(
     has difficult boxes only        unknown (``difficult: use``: present)
     was seen, but has no usable box unknown (``leave_out``: as if it was not seen)
     ==============================  =============================================
+
+    ``reason`` is what to say of the sources if there is nothing to learn from.
 
     Returns
     -------
@@ -100,8 +103,7 @@ def convert_readings(
             f"{len(unlabelled)} images have no annotations and train nothing: {_shorten(unlabelled)}"
         )
     if not result.problems:
-        searched = next((reading.searched for reading in (boxes, tags) if reading and reading.searched), "")
-        result.problems += describe_nothing(result.images, converter.background, searched)
+        result.problems += describe_nothing(result.images, converter.background, reason)
     return result
 
 

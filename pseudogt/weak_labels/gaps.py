@@ -13,7 +13,7 @@ SHOWN = 5
 """Images that a warning names where there may be thousands."""
 
 
-def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None = None, searched: str = "") -> list[str]:
+def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None = None, reason: str = "") -> list[str]:
     """Problem of weak labels from which nothing can be learned; none if there is any.
 
     Parameters
@@ -21,8 +21,8 @@ def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None =
     images : sequence of ImageWeakLabels
     background : int, optional
         Train id of a class whose tags nobody gave.
-    searched : str
-        Where labels were looked for, if that is known.
+    reason : str
+        What to say of the source, if that is known.
     """
     for image in images:
         given = np.append(image.tags, image.crop_tags.any())
@@ -30,8 +30,8 @@ def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None =
             given[background] = False
         if len(image.boxes_xyxy) or given.any():
             return []
-    reason = searched or "what the boxes and tags were read from is empty, or is of other images or classes"
-    return [f"there is nothing to learn from: none of the {len(images)} training images has a box or a tag. {reason}"]
+    text = f"there is nothing to learn from: none of the {len(images)} training images has a box or a tag"
+    return [f"{text}. {reason}" if reason else text]
 
 
 def check_supervision(images: Sequence[ImageWeakLabels]) -> None:

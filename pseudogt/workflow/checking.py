@@ -212,8 +212,8 @@ def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return [describe_unreadable(path, error)]
     problems = []
-    if is_rgb and mode != "RGB":
-        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours")
+    if is_rgb and mode not in ("RGB", "RGBA"):
+        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as RGB")
     if not is_rgb and mode not in LABEL_MODES:
         problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
     if size != expected:

@@ -222,8 +222,11 @@ def test_numbers_and_truth_values_as_text(name, tmp_path):
 @pytest.mark.parametrize("name", FORMATS.names)
 @pytest.mark.parametrize("images", [{}, {"a": [], "b": []}, {"z": [Thing("car")]}])
 def test_nothing_to_learn_from_is_an_error(name, images, tmp_path):
-    result = convert(WRITERS[name](tmp_path, images), name)
-    assert any("nothing to learn from" in p or "not among those to train on" in p for p in result.problems)
+    path = WRITERS[name](tmp_path, images)
+    result = convert(path, name)
+    assert any(
+        ("nothing to learn from" in p and str(path) in p) or "not among those to train on" in p for p in result.problems
+    )
 
 
 @pytest.mark.parametrize("name", ["voc", "yolo"])

@@ -52,7 +52,7 @@ def test_labels_without_any_class_are_an_error(tmp_path):
         for i in range(2):
             labels.add(f"image{i}", np.zeros((64, 96), np.int32))
     with pytest.raises(
-        ValueError, match="nothing to learn from: no pixel .* has a class, neither road nor sky nor car"
+        ValueError, match=r"nothing to learn from: no pixel .* has a class, neither road nor sky nor car"
     ):
         train_segmenter(dataset, tmp_path / "0")
 
