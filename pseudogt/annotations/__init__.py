@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pseudogt.annotations.conversion import Conversion, convert_readings
@@ -41,12 +43,37 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Map
     return read(Source(data_root / settings.path, images, names))
 
 
+@contextmanager
+def pause_garbage_collection() -> Iterator[None]:
+    """Look for no cycles while millions of small objects are made, none of which is in one."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def convert_annotations(
     settings: AnnotationsSettings, data_root: Path, records: Sequence[ImageRecord], classes: ClassTable
 ) -> Conversion:
     """Weak labels of the images from the files that the settings name; see :func:`convert_readings`."""
-    boxes = read_annotations(settings, data_root, {record.image_id: record.image for record in records})
-    tags = read_tags(data_root / settings.tags) if settings.tags else None
+    with pause_garbage_collection():
+        boxes = read_annotations(settings, data_root, {record.image_id: record.image for record in records})
+        tags = read_tags(data_root / settings.tags) if settings.tags else None
+        return _convert(boxes, tags, settings, data_root, records, classes)
+
+
+def _convert(
+    boxes: Reading | None,
+    tags: Reading | None,
+    settings: AnnotationsSettings,
+    data_root: Path,
+    records: Sequence[ImageRecord],
+    classes: ClassTable,
+) -> Conversion:
+    """Convert what was read, with the files' names for a source that says nothing."""
     searched = boxes.searched if boxes else ""
     named = [f"{data_root / path}" for path in (settings.path, settings.tags) if path]
     reason = searched or f"{' and '.join(named)}: there is nothing in it of these images and classes"

@@ -157,12 +157,13 @@ def _read_whole(path: Path, *, masks: bool) -> _Content | None:
         document: Any = parse_json(path, TypeAdapter(CocoMaskDocument if masks else CocoDocument))
     except MisfitError:
         return None
-    if any(_has_rotation(annotation) for annotation in document["annotations"] if "attributes" in annotation):
-        return None
     content = _Content(document["images"], document["categories"], document["annotations"])
     boxes, names = content.boxes, content.names
     for position, annotation in enumerate(document["annotations"]):
-        found, label = boxes.get(annotation["image_id"]), names.get(annotation["category_id"])
+        if "attributes" in annotation and _has_rotation(annotation):
+            return None
+        found = boxes.get(annotation["image_id"])
+        label = names.get(annotation["category_id"])
         if found is None:
             content.broken.append(_describe_stray(path, position, annotation))
         elif label is None:
@@ -265,12 +266,9 @@ def _has_rotation(annotation: Mapping[str, Any]) -> bool:
 
 def _make_box(annotation: Any, label: str) -> AnnotatedBox:
     x, y, width, height = annotation["bbox"]
-    return AnnotatedBox(
-        label,
-        (x, y, x + width, y + height),
-        iscrowd=bool(annotation.get("iscrowd")),
-        segmentation=annotation.get("segmentation"),
-    )
+    corners = (x, y, x + width, y + height)
+    # By position, which is faster: a set may have millions.
+    return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), False, annotation.get("segmentation"))
 
 
 def _index(pairs: Iterable[tuple[Key, Any]]) -> dict[Hashable, Any]:
@@ -287,9 +285,9 @@ def _find_key(record: Mapping[str, Any], name: str) -> Key | None:
 
 
 def _find_twice(entries: Iterable[Any]) -> list[Key]:
-    keys = [entry["id"] for entry in entries if isinstance(entry.get("id"), int | str)]
-    if str in set(map(type, keys)):
-        keys = [unify_id(key) for key in keys]
+    keys = [entry["id"] for entry in entries if "id" in entry]
+    if set(map(type, keys)) != {int}:
+        keys = [unify_id(key) for key in keys if isinstance(key, int | str)]
     seen: set[Key] = set()
     # Most files have no id twice, which is quickly found out.
     return [] if len(set(keys)) == len(keys) else [k for k in keys if k in seen or seen.add(k)]  # type: ignore[func-returns-value]

@@ -6,11 +6,12 @@ umlauts in another normal form. They are compared, never opened.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
@@ -56,12 +57,16 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
         if candidates is None:
             strangers.append(name)
             continue
-        common = [count_common_folders(path, images[image_id]) for image_id in candidates]
-        if common.count(max(common)) > 1:
-            ambiguous.append(name)
+        if len(candidates) == 1:
+            common = count_common_folders(path, images[candidates[0]])
+            found.setdefault(candidates[0], []).append((common, position))
             continue
-        best = common.index(max(common))
-        found.setdefault(candidates[best], []).append((common[best], position))
+        shared = [count_common_folders(path, images[image_id]) for image_id in candidates]
+        most = max(shared)
+        if shared.count(most) > 1:
+            ambiguous.append(name)
+        else:
+            found.setdefault(candidates[shared.index(most)], []).append((most, position))
     by_image = {
         image_id: [position for common, position in places if common == max(places)[0]]
         for image_id, places in found.items()
@@ -74,7 +79,9 @@ def index_names(images: Mapping[str, str]) -> dict[str, list[str]]:
     by_name = {normalise(image_id): [image_id] for image_id in images}
     by_stem: dict[str, list[str]] = {}
     for image_id, path in images.items():
-        by_stem.setdefault(normalise(PurePath(path).stem), []).append(image_id)
+        if f"/{image_id}." in path:  # the usual case: the id is the name
+            continue
+        by_stem.setdefault(normalise(os.path.splitext(os.path.basename(path))[0]), []).append(image_id)
     return by_stem | by_name
 
 
