@@ -64,6 +64,9 @@ try:
         digest_predict_inputs(Path(CONFIG.images), Path(PLAN.predict_model)) if CONFIG.images else ""
     )
 except ValueError as error:
+    # Snakemake prints nothing at all with `--quiet all`, not even why it stops.
+    if any(kind.name == "ALL" for kind in workflow.output_settings.quiet or ()):
+        print(f"error: {error}", file=sys.stderr)
     raise WorkflowError(str(error)) from None
 
 LOGS = f"logs/{CONFIG.name}"
@@ -138,7 +141,9 @@ def limit_training_time(section, rounds=1):
 
 
 onstart:
-    print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
+    # `predict` trains nothing.
+    if not CONFIG.images:
+        print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process:
         if SHARDS:
             record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset, CONFIG.shard_size)

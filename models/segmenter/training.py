@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -108,6 +109,24 @@ def prepare_sample(
         sizes=instances.sizes,
         candidates=candidates,
     )
+
+
+def check_labelled(pixels: NDArray[np.int64], classes: ClassTable, folder: Path) -> None:
+    """Raise ``ValueError`` if no loss of a training has a term.
+
+    Parameters
+    ----------
+    pixels : (C,)
+        Labelled pixels of each class in the training set.
+    classes : ClassTable
+    folder : Path
+        Labels of the first images, for the message.
+    """
+    if not pixels.any():
+        raise ValueError(
+            f"{folder}: there is nothing to learn from: no pixel of the training labels has a class, neither "
+            f"{' nor '.join(classes.names)}; their images need boxes, tags or full labels of these (snakemake check)"
+        )
 
 
 def measure_fixed_loss(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pseudogt.annotations.conversion import Conversion, convert_readings
@@ -18,7 +20,7 @@ __all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert
 FORMATS = Registry("pseudogt.annotations.formats", "annotation format")
 
 
-def read_annotations(settings: AnnotationsSettings, data_root: Path, image_ids: Sequence[str]) -> Reading | None:
+def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Mapping[str, str]) -> Reading | None:
     """Read the source of boxes; None if there is none.
 
     Parameters
@@ -26,8 +28,8 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, image_ids: 
     settings : AnnotationsSettings
     data_root : Path
         Where relative paths start.
-    image_ids : sequence of str
-        Where each image has a file of its own, those that are looked for.
+    images : mapping
+        Image id -> path of the image, where each image has a label file of its own: those that are looked for.
 
     Raises
     ------
@@ -38,13 +40,41 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, image_ids: 
         return None
     names = data_root / settings.names if settings.names else None
     read: Callable[[Source], Reading] = FORMATS.load(settings.format)
-    return read(Source(data_root / settings.path, image_ids, names))
+    return read(Source(data_root / settings.path, images, names))
+
+
+@contextmanager
+def pause_garbage_collection() -> Iterator[None]:
+    """Look for no cycles while millions of small objects are made, none of which is in one."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def convert_annotations(
     settings: AnnotationsSettings, data_root: Path, records: Sequence[ImageRecord], classes: ClassTable
 ) -> Conversion:
     """Weak labels of the images from the files that the settings name; see :func:`convert_readings`."""
-    boxes = read_annotations(settings, data_root, [record.image_id for record in records])
-    tags = read_tags(data_root / settings.tags) if settings.tags else None
-    return convert_readings(boxes, tags, records, classes, settings)
+    with pause_garbage_collection():
+        boxes = read_annotations(settings, data_root, {record.image_id: record.image for record in records})
+        tags = read_tags(data_root / settings.tags) if settings.tags else None
+        return _convert(boxes, tags, settings, data_root, records, classes)
+
+
+def _convert(
+    boxes: Reading | None,
+    tags: Reading | None,
+    settings: AnnotationsSettings,
+    data_root: Path,
+    records: Sequence[ImageRecord],
+    classes: ClassTable,
+) -> Conversion:
+    """Convert what was read, with the files' names for a source that says nothing."""
+    searched = boxes.searched if boxes else ""
+    named = [f"{data_root / path}" for path in (settings.path, settings.tags) if path]
+    reason = searched or f"{' and '.join(named)}: there is nothing in it of these images and classes"
+    return convert_readings(boxes, tags, records, classes, settings, reason)

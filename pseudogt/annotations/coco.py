@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
-from pseudogt.files.parsing import Coordinate, Extent, parse_json
+from pseudogt.annotations.form import BROKEN, AnnotatedBox, ImageAnnotations, Reading, Source, UnusableObject
+from pseudogt.annotations.geometry import bound_segmentation, bound_turned
+from pseudogt.annotations.records import read_exports, read_objects
+from pseudogt.files.parsing import (
+    Coordinate,
+    Extent,
+    MisfitError,
+    Name,
+    fit_record,
+    parse_flag,
+    parse_json,
+    parse_number,
+    unify_id,
+)
 
 Key = int | str
 Polygons = list[Annotated[list[Coordinate], Field(min_length=6)]]
@@ -26,7 +40,7 @@ class CocoImage(TypedDict):
     """An entry of ``images``."""
 
     id: Key
-    file_name: str
+    file_name: Annotated[str, Field(coerce_numbers_to_str=True)]
     width: NotRequired[Extent | None]
     height: NotRequired[Extent | None]
 
@@ -34,24 +48,25 @@ class CocoImage(TypedDict):
 class CocoCategory(TypedDict):
     """An entry of ``categories``."""
 
-    id: int
-    name: str
+    id: Key
+    name: Name
 
 
 class CocoBox(TypedDict):
     """An entry of ``annotations`` less its mask, which is large."""
 
     image_id: Key
-    category_id: int
+    category_id: Key
     bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-    id: NotRequired[Key]
-    iscrowd: NotRequired[Annotated[bool, BeforeValidator(bool)]]
+    id: NotRequired[Key | None]
+    iscrowd: NotRequired[bool | None]
+    attributes: NotRequired[Any]
 
 
 class CocoObject(CocoBox):
     """An entry of ``annotations`` with its mask."""
 
-    segmentation: NotRequired[Polygons | RunLengths]
+    segmentation: NotRequired[Polygons | RunLengths | None]
 
 
 class CocoDocument(TypedDict):
@@ -62,19 +77,48 @@ class CocoDocument(TypedDict):
     annotations: list[CocoBox]
 
 
+class CocoEntries(TypedDict):
+    """The same parts, of which entries may be of any form."""
+
+    images: list[Any]
+    categories: list[Any]
+    annotations: list[Any]
+
+
 class CocoMaskDocument(CocoDocument):
     """With masks."""
 
     annotations: list[CocoObject]  # type: ignore[misc]
 
 
+@dataclass
+class _Content:
+    """What a document holds: its entries, and what was found in them, by id of the image."""
+
+    images: list[Any]
+    categories: list[Any]
+    annotations: list[Any]
+    broken: list[str] = field(default_factory=list)
+    boxes: dict[Hashable, list[AnnotatedBox]] = field(default_factory=dict)
+    unusable: dict[Hashable, list[UnusableObject]] = field(default_factory=dict)
+    names: dict[Hashable, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.boxes = _index((image["id"], list[AnnotatedBox]()) for image in self.images)
+        self.unusable = _index((image["id"], list[UnusableObject]()) for image in self.images)
+        self.names = _index((category["id"], category["name"]) for category in self.categories)
+
+
 def read(source: Source) -> Reading:
-    """As :func:`read_coco`, called by the name of the format."""
-    return read_coco(source.path)
+    """As :func:`read_coco`, of a file or of a folder of such files, called by the name of the format."""
+    return read_exports(source.path, ".json", read_coco, declared=True)
 
 
 def read_coco(path: Path, *, masks: bool = False) -> Reading:
     """Read a COCO instances file; an image without annotations was looked at and holds nothing.
+
+    A box that CVAT turned (``attributes.rotation``) becomes the box around the turned rectangle. An annotation without
+    a usable ``bbox`` gets the box of its ``segmentation``.
 
     Parameters
     ----------
@@ -87,48 +131,188 @@ def read_coco(path: Path, *, masks: bool = False) -> Reading:
     ValueError
         If the file is not JSON of this form.
     """
-    document: Any = parse_json(path, TypeAdapter(CocoMaskDocument if masks else CocoDocument))
-    problems = [
-        *_find_twice(path, "categories", (c["id"] for c in document["categories"])),
-        *_find_twice(path, "images", (i["id"] for i in document["images"])),
-        *_find_twice(path, "annotations", (a["id"] for a in document["annotations"] if "id" in a)),
-    ]
-    names = {c["id"]: c["name"] for c in document["categories"]}
-    boxes: dict[Key, list[AnnotatedBox]] = {image["id"]: [] for image in document["images"]}
-    for position, annotation in enumerate(document["annotations"]):
-        if annotation["image_id"] not in boxes:
-            problems.append(
-                f"{_name(path, position, annotation)} is of image {annotation['image_id']!r}, which is not in 'images'"
-            )
-        elif annotation["category_id"] not in names:
-            problems.append(
-                f"{_name(path, position, annotation)} has category_id {annotation['category_id']}, which is not in "
-                "'categories'"
-            )
-        else:
-            boxes[annotation["image_id"]].append(_make_box(annotation, names))
+    content = _read_whole(path, masks=masks) or _read_by_entry(path, masks=masks)
     images = [
-        ImageAnnotations(i["file_name"], boxes[i["id"]], width=i.get("width"), height=i.get("height"))
-        for i in document["images"]
+        ImageAnnotations(
+            i["file_name"],
+            content.boxes[i["id"]],
+            width=i.get("width"),
+            height=i.get("height"),
+            unusable=content.unusable[i["id"]],
+        )
+        for i in content.images
     ]
-    return Reading(images, box_labels=frozenset(names.values()), problems=problems)
+    problems = [
+        f"{path}: id {key!r} is in '{part}' more than once; remove or renumber one"
+        for part in ("categories", "images", "annotations")
+        for key in _find_twice(getattr(content, part))
+    ]
+    labels = frozenset(content.names.values())
+    return Reading(images, labels, problems=problems, warnings=_find_synonyms(path, content), broken=content.broken)
 
 
-def _make_box(annotation: Any, names: dict[int, str]) -> AnnotatedBox:
-    x, y, width, height = annotation["bbox"]
-    return AnnotatedBox(
-        names[annotation["category_id"]],
-        (x, y, x + width, y + height),
-        iscrowd=annotation.get("iscrowd", False),
-        segmentation=annotation.get("segmentation"),
+def _read_whole(path: Path, *, masks: bool) -> _Content | None:
+    """Read a document of which every entry is of the form, which is fast; None for any other, and for turned boxes."""
+    try:
+        document: Any = parse_json(path, TypeAdapter(CocoMaskDocument if masks else CocoDocument))
+    except MisfitError:
+        return None
+    content = _Content(document["images"], document["categories"], document["annotations"])
+    boxes, names = content.boxes, content.names
+    for position, annotation in enumerate(document["annotations"]):
+        if "attributes" in annotation and _has_rotation(annotation):
+            return None
+        found = boxes.get(annotation["image_id"])
+        label = names.get(annotation["category_id"])
+        if found is None:
+            content.broken.append(_describe_stray(path, position, annotation))
+        elif label is None:
+            problem = _describe_category(path, position, annotation)
+            content.unusable[annotation["image_id"]].append(UnusableObject(None, BROKEN, problem))
+        else:
+            found.append(_make_box(annotation, label))
+    return content
+
+
+def _read_by_entry(path: Path, *, masks: bool) -> _Content:
+    """Read each entry on its own, so that one that is not of the form hides no other."""
+    document = parse_json(path, TypeAdapter(CocoEntries))
+    broken: list[str] = []
+    images = [
+        image
+        for number, entry in enumerate(document["images"])
+        for image in _fit_image(entry, f"{path}: image number {number}", broken)
+    ]
+    categories = []
+    for number, entry in enumerate(document["categories"]):
+        try:
+            categories.append(fit_record(TypeAdapter(CocoCategory), entry, f"{path}: category number {number}"))
+        except ValueError as error:
+            broken.append(str(error))
+    annotations = [entry if isinstance(entry, dict) else {} for entry in document["annotations"]]
+    content = _Content(images, categories, annotations, broken)
+    for position, annotation in enumerate(annotations):
+        key = _find_key(annotation, "image_id")
+        if key not in content.boxes:
+            broken.append(_describe_stray(path, position, annotation))
+            continue
+        label = content.names.get(_find_key(annotation, "category_id"))
+        found, seen = read_objects(
+            [annotation],
+            lambda _, label=label: label,  # type: ignore[misc]
+            lambda record, label=label, position=position: [  # type: ignore[misc]
+                _read_object(path, position, record, label, masks=masks)
+            ],
+        )
+        content.boxes[key] += found
+        content.unusable[key] += seen
+    return content
+
+
+def _fit_image(entry: Any, where: str, broken: list[str]) -> list[Any]:
+    """Return the image of an entry, if it is one: without its size if that can't be read."""
+    adapter = TypeAdapter(CocoImage)
+    try:
+        return [fit_record(adapter, entry, where)]
+    except ValueError as error:
+        broken.append(str(error))
+    without_size = (
+        {key: value for key, value in entry.items() if key in ("id", "file_name")} if isinstance(entry, dict) else {}
     )
+    try:
+        return [fit_record(adapter, without_size, where)]
+    except ValueError:
+        return []
+
+
+def _read_object(path: Path, position: int, record: Any, label: str | None, *, masks: bool) -> AnnotatedBox:
+    """Box of an annotation that need not be of the form."""
+    where = _name(path, position, record)
+    if label is None:
+        raise ValueError(_describe_category(path, position, record))
+    record = record | {"iscrowd": parse_flag(record.get("iscrowd"), f"{where}, iscrowd")}
+    mask = _find_mask(record)
+    try:
+        annotation: Any = fit_record(TypeAdapter(CocoObject if masks else CocoBox), record, where)
+    except ValueError as error:
+        if mask is None:
+            raise ValueError(f"{error}, and it has no mask to take a box from") from error
+        annotation = {**record, "bbox": None, "segmentation": mask}
+    box = _make_box(annotation | {"bbox": annotation["bbox"] or (0, 0, 0, 0)}, label)
+    rotation = parse_number(record["attributes"]["rotation"], f"{where}, rotation") if _has_rotation(record) else 0
+    # A mask shows where the object is, whether or not its box was turned.
+    if mask is not None and (rotation or annotation["bbox"] is None):
+        corners = bound_segmentation(mask)
+    else:
+        corners = bound_turned(box.xyxy, rotation)
+    return box._replace(xyxy=corners, segmentation=box.segmentation if masks else None)
+
+
+def _find_mask(record: Mapping[str, Any]) -> Any:
+    """Mask of an annotation, None if it has none that can be read."""
+    try:
+        mask = fit_record(TypeAdapter(Polygons | RunLengths), record.get("segmentation"), "")
+        bound_segmentation(mask)
+    except ValueError:
+        return None
+    return mask
+
+
+def _has_rotation(annotation: Mapping[str, Any]) -> bool:
+    """Whether CVAT turned the box of an annotation about its centre."""
+    attributes = annotation.get("attributes")
+    return isinstance(attributes, dict) and attributes.get("rotation") not in (None, 0, "", "0", "0.0")
+
+
+def _make_box(annotation: Any, label: str) -> AnnotatedBox:
+    x, y, width, height = annotation["bbox"]
+    corners = (x, y, x + width, y + height)
+    # By position, which is faster: a set may have millions.
+    return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), False, annotation.get("segmentation"))
+
+
+def _index(pairs: Iterable[tuple[Key, Any]]) -> dict[Hashable, Any]:
+    """Values by id, as a number and as text: ids that differ only in type are equal."""
+    found: dict[Hashable, Any] = {}
+    for key, value in pairs:
+        found[unify_id(key)] = found[str(key)] = value
+    return found
+
+
+def _find_key(record: Mapping[str, Any], name: str) -> Key | None:
+    key = record.get(name)
+    return key if isinstance(key, int | str) and not isinstance(key, bool) else None
+
+
+def _find_twice(entries: Iterable[Any]) -> list[Key]:
+    keys = [entry["id"] for entry in entries if "id" in entry]
+    if set(map(type, keys)) != {int}:
+        keys = [unify_id(key) for key in keys if isinstance(key, int | str)]
+    seen: set[Key] = set()
+    # Most files have no id twice, which is quickly found out.
+    return [] if len(set(keys)) == len(keys) else [k for k in keys if k in seen or seen.add(k)]  # type: ignore[func-returns-value]
+
+
+def _find_synonyms(path: Path, content: _Content) -> list[str]:
+    """Categories of one name, which count as one class."""
+    ids: dict[str, list[Key]] = {}
+    for category in content.categories:
+        ids.setdefault(category["name"], []).append(category["id"])
+    return [
+        f"{path}: categories {', '.join(map(str, keys))} are all named {name!r} and count as one class"
+        for name, keys in ids.items()
+        if len(set(map(unify_id, keys))) > 1
+    ]
 
 
 def _name(path: Path, position: int, annotation: Any) -> str:
     return f"{path}: annotation {annotation.get('id', f'number {position}')}"
 
 
-def _find_twice(path: Path, part: str, keys: Any) -> list[str]:
-    seen: set[Key] = set()
-    twice = [key for key in keys if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-    return [f"{path}: id {key!r} is in '{part}' more than once; remove or renumber one" for key in twice]
+def _describe_stray(path: Path, position: int, annotation: Any) -> str:
+    return f"{_name(path, position, annotation)} is of image {annotation.get('image_id')!r}, which is not in 'images'"
+
+
+def _describe_category(path: Path, position: int, annotation: Any) -> str:
+    category = annotation.get("category_id")
+    return f"{_name(path, position, annotation)} has category_id {category!r}, which is not in 'categories'"

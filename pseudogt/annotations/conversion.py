@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,20 +11,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.annotations.form import Corners, ImageAnnotations, Reading
+from pseudogt.annotations.form import BROKEN, REGION_CHOICE, Corners, ImageAnnotations, Reading, UnusableObject
 from pseudogt.annotations.matching import match_names
+from pseudogt.annotations.records import SHOWN, list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
+from pseudogt.files.parsing import parse_name
+from pseudogt.weak_labels.gaps import describe_nothing
 from pseudogt.weak_labels.records import ImageWeakLabels
-
-SHOWN = 5
-"""Names that are spelled out where there may be thousands."""
 
 ROUNDING_PX = 0.05
 """A corner this far inside a pixel does not count it: tools write fractions of the image with few digits."""
 
 UNKNOWN, ABSENT, PRESENT = -1, 0, 1
+
+OTHERS = "*"
+"""Key of ``annotations.rename`` for all names that neither it nor the class table lists."""
 
 WholeCorners = tuple[int, int, int, int]
 
@@ -52,6 +55,7 @@ def convert_readings(
     records: Sequence[ImageRecord],
     classes: ClassTable,
     settings: AnnotationsSettings,
+    reason: str = "",
 ) -> Conversion:
     """Weak labels of the images from a source of boxes (which may have tags, too) and one of tags.
 
@@ -63,7 +67,10 @@ def convert_readings(
     is nowhere in the source        unknown
     the source lacks the image      unknown
     has difficult boxes only        unknown (``difficult: use``: present)
+    was seen, but has no usable box unknown (``leave_out``: as if it was not seen)
     ==============================  =============================================
+
+    ``reason`` is what to say of the sources if there is nothing to learn from.
 
     Returns
     -------
@@ -78,6 +85,7 @@ def convert_readings(
         if reading is not None:
             result.problems += reading.problems
             result.warnings += reading.warnings
+            converter.report_broken(reading.broken)
             found = pick_images(reading, records, result)
         pairs.append(found)
     for record in records:
@@ -87,13 +95,15 @@ def convert_readings(
             result.problems.append(str(error))
             continue
         result.images.append(converted)
-    result.problems += [*converter.problems, *converter.describe_stuff_boxes()]
-    result.warnings += [f"{count} {what}" for what, count in converter.counts.items() if count]
+    result.problems += converter.problems
+    result.warnings += converter.describe_counts()
     unlabelled = [r.image_id for r in records if not any(r.image_id in found for found in pairs)]
     if unlabelled:
         result.warnings.append(
             f"{len(unlabelled)} images have no annotations and train nothing: {_shorten(unlabelled)}"
         )
+    if not result.problems:
+        result.problems += describe_nothing(result.images, converter.background, reason)
     return result
 
 
@@ -105,6 +115,11 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
             f"{len(matches.strangers)} annotated images are not among those to train on: {_shorten(matches.strangers)}"
         )
         (result.warnings if matches.by_image else result.problems).append(text)
+    if matches.ambiguous:
+        result.problems.append(
+            f"{len(matches.ambiguous)} annotated images may be any of several of their name: "
+            f"{_shorten(matches.ambiguous)}; write the folder of the image before its name"
+        )
     for image_id, positions in matches.by_image.items():
         if len(positions) > 1:
             names = _shorten([reading.images[p].file_name for p in positions])
@@ -123,30 +138,56 @@ class _Converter:
         self.classes, self.settings = classes, settings
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
-        readings = [reading for reading in (boxes, tags) if reading is not None]
+        self.unusable: defaultdict[tuple[str, bool], Counter[str]] = defaultdict(Counter)
+        self.examples: list[str] = []
+        self.readings = [reading for reading in (boxes, tags) if reading is not None]
         self.box_names = set(boxes.box_labels) if boxes else set()
-        self.tag_names = {name for reading in readings for name in reading.tag_labels}
-        self.train_ids = {
-            name: classes.names.index(target)
-            for name in self.box_names | self.tag_names
-            if (target := settings.rename.get(name, name)) in classes.names
-        }
+        self.tag_names = {name for reading in self.readings for name in reading.tag_labels}
         self.tag_names_of_boxes = set(boxes.tag_labels) if boxes else set()
-        self.stuff_boxes: Counter[str] = Counter()
+        names = {parse_name(name): train_id for train_id, name in enumerate(classes.names)}
+        self.rename = {parse_name(name): target for name, target in settings.rename.items()}
+        self.left_out = {parse_name(name) for name in settings.leave_out}
+        self.targets = {name: self._rename(name, names) for name in self.box_names | self.tag_names}
+        self.train_ids = {
+            name: names[parse_name(target)]
+            for name, target in self.targets.items()
+            if target is not None and parse_name(target) in names
+        }
         self.background = int(classes.stuff_ids[0]) if settings.background and len(classes.stuff_ids) == 1 else None
 
+    def _rename(self, name: str, names: Mapping[str, int]) -> str | None:
+        """Class of the table that a name means; None if it is left out."""
+        if name in self.left_out:
+            return None
+        return self.rename.get(name, name if name in names else self.rename.get(OTHERS, name))
+
     def describe_classes(self) -> list[str]:
-        """Problems with the names of classes."""
-        known, occurring = ", ".join(self.classes.names), self.box_names | self.tag_names
+        """Problems with the names of classes. What is declared need not be used; what is used must be known."""
+        known, declared = ", ".join(self.classes.names), self.box_names | self.tag_names
+        unclear = [name for name in declared if name not in self.train_ids and self.targets[name] is not None]
+        used = self._list_used() if unclear else frozenset()
         problems = [
             f"class {name!r} of the annotations is not in dataset.classes ({known}); add it, or set "
-            f"annotations.rename: {{{name}: a class, or null to leave it out}}"
-            for name in sorted(occurring)
-            if name not in self.train_ids and self.settings.rename.get(name, name) is not None
+            f"annotations.rename: {{{name}: a class, or null to leave it out}} ('*' stands for all names that are not "
+            "listed)"
+            for name in sorted(used.intersection(unclear))
+        ]
+        if len(problems) > SHOWN:
+            names = ", ".join(sorted(used.intersection(unclear)))
+            problems = [
+                f"{len(problems)} classes of the annotations are not in dataset.classes ({known}): {names}; add them, "
+                "or name them in annotations.rename, where {'*': null} leaves out whatever is not named"
+            ]
+        kinds = {seen.kind for reading in self.readings for image in reading.images for seen in image.unusable}
+        listed = ", ".join(sorted(declared)) or "none"
+        problems += [
+            f"annotations.rename: {name!r} is no class of the annotations; they have {listed}"
+            for name in sorted(set(self.rename) - declared - {OTHERS})
         ]
         problems += [
-            f"annotations.rename: {name!r} is no class of the annotations; they have {', '.join(sorted(occurring))}"
-            for name in sorted(set(self.settings.rename) - occurring)
+            f"annotations.leave_out: {name!r} is neither a class of the annotations ({listed}) nor a kind of object "
+            f"that has no box ({', '.join(sorted(kinds)) or 'none'})"
+            for name in sorted(self.left_out - declared - kinds - self._list_remarks())
         ]
         if self.settings.background and self.background is None:
             problems.append(
@@ -155,13 +196,36 @@ class _Converter:
             )
         return problems
 
-    def describe_stuff_boxes(self) -> list[str]:
-        """Problems with boxes of stuff."""
-        return [
-            f"{count} boxes are of {name!r}, which is stuff in dataset.classes; make it a thing, or leave its boxes "
-            f"out with annotations.rename: {{{name}: null}}"
-            for name, count in self.stuff_boxes.items()
-        ]
+    def _list_used(self) -> frozenset[str]:
+        """Class names of objects and tags."""
+        tags = frozenset(name for reading in self.readings for image in reading.images for name in image.tags)
+        return tags.union(*(list_labels(reading.images) for reading in self.readings))
+
+    def _list_remarks(self) -> set[str]:
+        seen = (seen for reading in self.readings for image in reading.images for seen in image.unusable)
+        return {s.label for s in seen if s.kind == REGION_CHOICE and s.label is not None}
+
+    def report_broken(self, records: Sequence[str]) -> None:
+        """Records that belong to no image: problems, or counted."""
+        if self.settings.bad_boxes == "skip":
+            self.counts[f"records can't be read and are left out: {'; '.join(records[:SHOWN])}"] += len(records)
+            return
+        self.problems += [f"{record}; correct it, or set annotations.bad_boxes: skip" for record in records]
+
+    def describe_counts(self) -> list[str]:
+        """Whatever was left out or changed, one line for each kind of it."""
+        lines = [f"{count} {what}" for what, count in self.counts.items() if count]
+        for (kind, left_out), labels in self.unusable.items():
+            total = f"{labels.total()} objects of kind {kind!r} ({_shorten(list(labels))})"
+            if left_out:
+                lines.append(f"{total} are left out")
+                continue
+            line = (
+                f"{total} have no box that can be used, so their class is unknown in their image, unless it has others"
+            )
+            remedy = f"; to leave them out, set annotations.leave_out: [{kind}]"
+            lines.append(f"{line}: {'; '.join(self.examples)}" if kind == BROKEN else line + remedy)
+        return lines
 
     def convert(
         self, record: ImageRecord, boxed: ImageAnnotations | None, tagged: ImageAnnotations | None
@@ -172,6 +236,8 @@ class _Converter:
         drawn: set[str] = set()
         if boxed is not None:
             check_size(boxed, record)
+            for seen in boxed.unusable:
+                self._apply_unusable(seen, state)
             kept = list(self._fit_boxes(boxed, record, state))
             drawn = {box.label for box in boxed.boxes}
         for source in (boxed, tagged):
@@ -179,19 +245,38 @@ class _Converter:
         state[[box.train_id for box in kept]] = PRESENT
         if self.background is not None and boxed is not None and boxed.boxed:
             state[self.background] = PRESENT
-        return assemble(record, kept if self.settings.boxes else [], state)
+        things = [box for box in kept if self.classes.isthing[box.train_id]]
+        return assemble(record, things if self.settings.boxes else [], state)
 
     def _start_state(self, boxed: ImageAnnotations | None, tagged: ImageAnnotations | None) -> NDArray[np.int8]:
         """Absent is what a source that knows the image could have named, unknown the rest."""
         state = np.full(len(self.classes), UNKNOWN, np.int8)
         looked_for: set[str] = set()
         if boxed is not None and boxed.boxed:
-            looked_for |= self.box_names | self.tag_names_of_boxes
+            looked_for |= self.box_names if boxed.vocabulary is None else boxed.vocabulary
+            looked_for |= self.tag_names_of_boxes
         if tagged is not None:
             looked_for |= self.tag_names
         if self.settings.unlisted == "absent":
             state[[self.train_ids[name] for name in looked_for if name in self.train_ids]] = ABSENT
         return state
+
+    def _apply_unusable(self, seen: UnusableObject, state: NDArray[np.int8]) -> None:
+        """Make the class of something that was seen, but has no box, unknown in ``state``."""
+        label = seen.label or "no class"
+        if seen.kind in self.left_out or seen.label in self.left_out or self.targets.get(label, label) is None:
+            self.unusable[seen.kind, True][label] += 1
+            return
+        if seen.problem and self.settings.bad_boxes == "error":
+            self.problems.append(f"{seen.problem}; correct it, or set annotations.bad_boxes: skip")
+            return
+        self.unusable[seen.kind, False][label] += 1
+        if seen.problem and len(self.examples) < SHOWN:
+            self.examples.append(seen.problem)
+        if seen.label is None:
+            state[[self.train_ids[name] for name in self.box_names if name in self.train_ids]] = UNKNOWN
+        elif label in self.train_ids:
+            state[self.train_ids[label]] = UNKNOWN
 
     def _apply_tags(
         self, state: NDArray[np.int8], tags: Mapping[str, bool | None], drawn: Collection[str], image_id: str
@@ -205,35 +290,47 @@ class _Converter:
             state[train_id] = UNKNOWN if value is None else PRESENT if value else ABSENT
 
     def _fit_boxes(self, boxed: ImageAnnotations, record: ImageRecord, state: NDArray[np.int8]) -> Iterable[FittedBox]:
-        """Boxes of things inside the image, each once; a class with difficult ones becomes unknown in ``state``."""
+        """Boxes inside the image, each once; a class with difficult or bad ones becomes unknown in ``state``."""
         seen = set()
         for number, box in enumerate(boxed.boxes, 1):
             train_id = self.train_ids.get(box.label)
             if train_id is None:
                 continue
-            if not self.classes.isthing[train_id]:
-                self.stuff_boxes[box.label] += 1
+            is_thing = self.classes.isthing[train_id]
+            if not is_thing and self.settings.stuff == "error":
+                self._report_stuff(number, box.label, record)
                 continue
             if box.difficult and self.settings.difficult == "skip":
                 state[train_id] = UNKNOWN
+                self.counts["boxes are difficult, so their class is unknown in their image"] += 1
                 continue
             pixels = scale_corners(box.xyxy, record.width, record.height) if boxed.relative else box.xyxy
             whole = round_outwards(pixels)
             clipped = clip_to_image(whole, pixels, record)
             if clipped is None:
                 self._report_bad_box(number, box.label, pixels, record)
+                state[train_id] = UNKNOWN
                 continue
-            if clipped != whole:
+            if clipped != whole and is_thing:
                 self.counts["boxes stick out of their image and are clipped"] += 1
             if (clipped, train_id) in seen:
-                self.counts["boxes are there twice, with equal corners and class; one of each is kept"] += 1
+                self.counts["boxes are there twice, with equal corners and class; one of each is kept"] += is_thing
                 continue
             seen.add((clipped, train_id))
+            if not is_thing:
+                self.counts["boxes and polygons of stuff became tags of their class"] += 1
             yield FittedBox(clipped, train_id, box.iscrowd)
+
+    def _report_stuff(self, number: int, label: str, record: ImageRecord) -> None:
+        self.problems.append(
+            f"image {record.image_id!r}: box {number} is of {label!r}, which is stuff in dataset.classes; make it a "
+            "thing, set annotations.stuff: tags to use it as a tag, or leave it out with annotations.rename: "
+            f"{{{label}: null}}"
+        )
 
     def _report_bad_box(self, number: int, label: str, pixels: Corners, record: ImageRecord) -> None:
         if self.settings.bad_boxes == "skip":
-            self.counts["boxes without area in their image are left out"] += 1
+            self.counts["boxes without area in their image are left out, so their class is unknown there"] += 1
             return
         self.problems.append(
             f"image {record.image_id!r}: box {number} ({label}) at {[round(v, 2) for v in pixels]} has no area in the "

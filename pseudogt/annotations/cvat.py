@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -12,25 +12,42 @@ from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, R
 from pseudogt.annotations.geometry import (
     bound_ellipse,
     bound_points,
+    bound_turned,
     decode_runs,
     encode_mask,
     flatten_points,
-    rotate_rectangle,
 )
+from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
 from pseudogt.boxes import find_tight_box
-from pseudogt.files.parsing import LARGEST_MASK_PX, parse_extent, parse_number, parse_whole_number, parse_xml
+from pseudogt.files.parsing import (
+    LARGEST_MASK_PX,
+    parse_extent,
+    parse_name,
+    parse_number,
+    parse_whole_number,
+    parse_xml,
+)
 
 SHAPES = ("box", "polygon", "mask", "ellipse")
-OTHER_SHAPES = ("polyline", "points", "cuboid", "skeleton")
+
+
+class _Shape(NamedTuple):
+    """A shape, its image, and what it is called in messages."""
+
+    element: Element
+    image: Element
+    where: str
 
 
 def read(source: Source) -> Reading:
-    """As :func:`read_cvat`, called by the name of the format."""
-    return read_cvat(source.path)
+    """As :func:`read_cvat`, of a file or of a folder of such files, called by the name of the format."""
+    return read_exports(source.path, ".xml", read_cvat, declared=True)
 
 
 def read_cvat(path: Path) -> Reading:
     """Read an export of the kind *CVAT for images 1.1*; every image in it was looked at.
+
+    Polylines, points and other shapes than boxes, polygons, ellipses and masks have no box: their class is unknown.
 
     Raises
     ------
@@ -45,45 +62,48 @@ def read_cvat(path: Path) -> Reading:
         raise ValueError(
             f"{path}: holds <track> {track.get('id', '')!r}, so it is 'CVAT for video'; export as 'CVAT for images 1.1'"
         )
-    images, problems = [], []
+    images, broken = [], []
     for element in root.iterfind("image"):
-        where = f"{path}: image {element.get('name', '?')!r}"
-        boxes = []
-        for number, shape in enumerate(element):
-            try:
-                boxes += _read_shape(shape, element, f"{where}, <{shape.tag}> {number}")
-            except ValueError as error:
-                problems.append(str(error))
         try:
-            images.append(_make_image(element, boxes, where))
+            images.append(_read_image(element, f"{path}: image {element.get('name', '?')!r}"))
         except ValueError as error:
-            problems.append(str(error))
-    declared = frozenset(e.text for e in root.iterfind("meta//labels/label/name") if e.text)
-    drawn = frozenset(box.label for image in images for box in image.boxes)
+            broken.append(str(error))
+    declared = frozenset(parse_name(e.text) for e in root.iterfind("meta//labels/label/name") if e.text)
+    drawn = list_labels(images)
     tagged = frozenset(label for image in images for label in image.tags)
-    return Reading(images, drawn | (declared - tagged), tagged, problems)
+    return Reading(images, drawn | (declared - tagged), tagged, broken=broken)
 
 
-def _make_image(element: Element, boxes: list[AnnotatedBox], where: str) -> ImageAnnotations:
+def _read_image(element: Element, where: str) -> ImageAnnotations:
     name = element.get("name")
     if not name:
         raise ValueError(f"{where} has no name")
+    shapes = [
+        _Shape(shape, element, f"{where}, <{shape.tag}> {number}")
+        for number, shape in enumerate(element)
+        if shape.tag != "tag"
+    ]
+    boxes, unusable = read_objects(shapes, _find_label, _read_shape)
     return ImageAnnotations(
         name,
         boxes,
-        tags={e.get("label", ""): True for e in element.iterfind("tag")},
+        tags={parse_name(e.get("label", "")): True for e in element.iterfind("tag")},
         width=parse_extent(element.get("width"), f"{where}, width"),
         height=parse_extent(element.get("height"), f"{where}, height"),
+        unusable=unusable,
     )
 
 
-def _read_shape(shape: Element, image: Element, where: str) -> list[AnnotatedBox]:
-    if shape.tag in OTHER_SHAPES:
-        raise ValueError(f"{where} is not supported; draw boxes, polygons, ellipses or masks")
+def _find_label(shape: _Shape) -> str | None:
+    return parse_name(shape.element.get("label", "")) or None
+
+
+def _read_shape(found: _Shape) -> list[AnnotatedBox]:
+    shape, image, where = found
     if shape.tag not in SHAPES:
-        return []
-    label = shape.get("label")
-    if not label:
+        raise UnsupportedKindError(shape.tag)
+    label = _find_label(found)
+    if label is None:
         raise ValueError(f"{where} has no label")
     segmentation: Any = None
     if shape.tag == "box":
@@ -107,10 +127,7 @@ def _read_box(shape: Element, where: str) -> Corners:
     """A box is turned about its centre."""
     sides = ("xtl", "ytl", "xbr", "ybr")
     x0, y0, x1, y1 = (parse_number(shape.get(side), f"{where}, {side}") for side in sides)
-    rotation = _read_rotation(shape, where)
-    if not rotation:
-        return x0, y0, x1, y1
-    return bound_points(rotate_rectangle((x0, y0, x1, y1), rotation, ((x0 + x1) / 2, (y0 + y1) / 2)))
+    return bound_turned((x0, y0, x1, y1), _read_rotation(shape, where))
 
 
 def _read_points(shape: Element, where: str) -> np.ndarray:

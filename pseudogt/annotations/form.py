@@ -17,14 +17,14 @@ class Source(NamedTuple):
     ----------
     path : Path
         File or folder.
-    image_ids : sequence of str
-        Where each image has a file of its own, those that are looked for.
+    images : mapping
+        Image id -> path of the image, where each image has a label file of its own: those that are looked for.
     names : Path or None
         File with the names of the classes, for formats that need one.
     """
 
     path: Path
-    image_ids: Sequence[str]
+    images: Mapping[str, str]
     names: Path | None
 
 
@@ -54,6 +54,31 @@ class AnnotatedBox(NamedTuple):
     segmentation: Any = None
 
 
+class UnusableObject(NamedTuple):
+    """Something that somebody saw and marked, but of which no box can be made: its class is not absent.
+
+    Attributes
+    ----------
+    label : str or None
+        Name of its class in the source; None if that is not known, so that it may be any.
+    kind : str
+        What the source calls it: ``polyline``, ``keypointlabels``; ``BROKEN`` for a record that should hold a box.
+    problem : str
+        What is wrong with a broken record, naming file and value.
+    """
+
+    label: str | None
+    kind: str
+    problem: str = ""
+
+
+BROKEN = "box that can't be read"
+"""Kind of a record that should hold a box."""
+
+REGION_CHOICE = "choice of a region"
+"""Kind of a remark on a region. It may be the name of a class, or not."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageAnnotations:
     """What a source says about one image.
@@ -71,6 +96,10 @@ class ImageAnnotations:
         Size of the image as the source knows it.
     relative : bool
         True if coordinates are fractions of the image's width and height.
+    unusable : sequence of UnusableObject
+        What was seen besides the boxes.
+    vocabulary : frozenset of str or None
+        Classes that boxes of this image may have, if its source has several files that differ in them.
     """
 
     file_name: str
@@ -80,6 +109,8 @@ class ImageAnnotations:
     width: int | None = None
     height: int | None = None
     relative: bool = False
+    unusable: Sequence[UnusableObject] = ()
+    vocabulary: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +126,10 @@ class Reading:
         What has to be mended, each naming file and value.
     warnings : list of str
         What is allowed but may not be meant.
+    broken : list of str
+        Records that can't be read and belong to no image, each naming file and value.
+    searched : str
+        Where the label files of images were looked for, if there are none.
     """
 
     images: list[ImageAnnotations]
@@ -102,3 +137,10 @@ class Reading:
     tag_labels: frozenset[str] = frozenset()
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    searched: str = ""
+
+    def list_faults(self) -> list[str]:
+        """Whatever keeps the source from being read as a whole."""
+        unusable = (seen for image in self.images for seen in image.unusable)
+        return [*self.problems, *self.broken, *(seen.problem or f"{seen.kind} of {seen.label!r}" for seen in unusable)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pseudogt.annotations.form import Corners
+from pseudogt.boxes import find_tight_box
 from pseudogt.files.parsing import LARGEST_MASK_PX
 
 
@@ -27,6 +28,33 @@ def rotate_rectangle(box: Corners, degrees: float, pivot: tuple[float, float]) -
     # The rotation matrix is transposed, since points are rows.
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return (corners - pivot) @ turn + pivot
+
+
+def bound_turned(box: Corners, degrees: float) -> Corners:
+    """Smallest box around a rectangle that is turned about its centre."""
+    if not degrees:
+        return box
+    x0, y0, x1, y1 = box
+    return bound_points(rotate_rectangle(box, degrees, ((x0 + x1) / 2, (y0 + y1) / 2)))
+
+
+def bound_segmentation(segmentation: Any) -> Corners:
+    """Smallest box around a COCO segmentation: polygons, or run lengths of either kind.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or empty.
+    """
+    if isinstance(segmentation, list):
+        if not segmentation or any(len(polygon) % 2 for polygon in segmentation):
+            raise ValueError("a polygon needs three points or more, x and y of each")
+        return bound_points(np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in segmentation]))
+    mask = decode_segmentation(segmentation, *segmentation["size"])
+    if not mask.any():
+        raise ValueError("its mask is empty")
+    x0, y0, x1, y1 = map(float, find_tight_box(mask).tolist())
+    return x0, y0, x1, y1
 
 
 def bound_ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> Corners:

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NamedTuple, NotRequired
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
+from pseudogt.annotations.form import (
+    REGION_CHOICE,
+    AnnotatedBox,
+    Corners,
+    ImageAnnotations,
+    Reading,
+    Source,
+    UnusableObject,
+)
 from pseudogt.annotations.geometry import bound_ellipse, bound_points, encode_mask, flatten_points, rotate_rectangle
+from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
 from pseudogt.files.io import IMAGE_SUFFIXES
-from pseudogt.files.parsing import Coordinate, Extent, parse_json
+from pseudogt.files.parsing import LARGEST_MASK_PX, Coordinate, Extent, Flag, fit_record, parse_json, parse_name
 
 NAMED_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
-REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
+REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "bitmasklabels", "labels")
+SHAPE_TYPES = ("rectangle", "polygon", "ellipse", "brush", "bitmask", "keypoint", "vector")
+"""Regions without class, which another result of the same id may hold."""
+
+REMARKS = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker", "relation")
+"""Results that mark no object."""
+
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-Flag = Annotated[bool, BeforeValidator(bool)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -37,27 +56,21 @@ class RegionValue(TypedDict):
     points: NotRequired[Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=3)]]
     format: NotRequired[Text]
     rle: NotRequired[list[Byte]]
-    rectanglelabels: NotRequired[list[str]]
-    polygonlabels: NotRequired[list[str]]
-    ellipselabels: NotRequired[list[str]]
-    brushlabels: NotRequired[list[str]]
-    labels: NotRequired[list[str]]
-    choices: NotRequired[list[str]]
+    imageDataURL: NotRequired[str]
 
 
 class Region(TypedDict):
-    """A result: a region, a choice, or what does not matter here."""
+    """A result that marks an object."""
 
-    type: NotRequired[Text]
-    value: NotRequired[RegionValue]
-    original_width: NotRequired[Extent | None]
-    original_height: NotRequired[Extent | None]
+    value: RegionValue
+    original_width: Extent
+    original_height: Extent
 
 
 class Annotation(TypedDict):
     """What one person did in a task."""
 
-    result: list[Region]
+    result: list[dict[str, Any]]
     id: NotRequired[int | str | None]
     was_cancelled: NotRequired[Flag]
     ground_truth: NotRequired[Flag]
@@ -68,50 +81,73 @@ class Task(TypedDict):
     """One image."""
 
     annotations: list[Annotation]
-    data: NotRequired[dict[str, Any]]
+    data: NotRequired[dict[str, Any] | None]
     file_upload: NotRequired[Text]
     id: NotRequired[int | str | None]
 
 
+class _Mark(NamedTuple):
+    """One class of a result that marks an object, and what it is called in messages."""
+
+    label: str | None
+    kind: str
+    result: Mapping[str, Any]
+    where: str
+
+
 def read(source: Source) -> Reading:
-    """As :func:`read_label_studio`, called by the name of the format."""
-    return read_label_studio(source.path)
+    """As :func:`read_label_studio`, of a file or of a folder of such files, called by the name of the format."""
+    return read_exports(source.path, ".json", read_label_studio, declared=False)
 
 
 def read_label_studio(path: Path) -> Reading:
     """Read an export of the kind *JSON* (not *JSON-MIN*).
 
     Skipped (``was_cancelled``) annotations do not count; a task without any other is not labelled. Of
-    several the one marked as ground truth counts, otherwise the latest. Choices become tags.
+    several the one marked as ground truth counts, otherwise the latest. Choices of images become tags. Key points,
+    choices of regions and regions without class have no box: their class is unknown.
 
     Raises
     ------
     ValueError
         If the file is not JSON of this form.
     """
-    tasks = parse_json(path, TypeAdapter(list[Task]))
-    images, problems, several = [], [], 0
-    for position, task in enumerate(tasks):
-        where = f"{path}: task {task.get('id') or position}"
-        done = [a for a in task["annotations"] if not a.get("was_cancelled", False)]
-        several += len(done) > 1
+    tasks = parse_json(path, TypeAdapter(list[dict[str, Any]]))
+    if any("annotations" not in task for task in tasks):
+        raise ValueError(_describe_dialect(path, next(task for task in tasks if "annotations" not in task)))
+    images: list[ImageAnnotations] = []
+    broken, several, remarks = [], 0, Counter[str]()
+    for position, content in enumerate(tasks):
+        where = f"{path}: task {content.get('id') or position}"
         try:
+            task = fit_record(TypeAdapter(Task), content, where)
+            done = [a for a in task["annotations"] if not a.get("was_cancelled", False)]
+            several += len(done) > 1
             name = find_image_name(task, where)
             images.append(
-                read_task(name, choose_annotation(done), where) if done else ImageAnnotations(name, boxed=False)
+                read_task(name, choose_annotation(done), where, remarks)
+                if done
+                else ImageAnnotations(name, boxed=False)
             )
         except ValueError as error:
-            problems.append(str(error))
-    warnings = []
+            broken.append(str(error))
+    warnings = [f"{path}: {count} results of type {kind!r} say nothing of classes" for kind, count in remarks.items()]
     if several:
         warnings.append(f"{path}: {several} tasks have several annotations; the latest counts, or the ground truth")
-    return Reading(
-        images,
-        frozenset(box.label for image in images for box in image.boxes),
-        frozenset(label for image in images for label in image.tags),
-        problems,
-        warnings,
-    )
+    tags = frozenset(label for image in images for label in image.tags)
+    return Reading(images, list_labels(images), tags, warnings=warnings, broken=broken)
+
+
+def _describe_dialect(path: Path, task: Mapping[str, Any]) -> str:
+    """Say of a task without annotations what kind of export it is from."""
+    if "completions" in task:
+        return f"{path}: holds 'completions', so a Label Studio before 1.0 wrote it; export it as JSON by a newer one"
+    names_image = any(isinstance(v, str) and v.split("?")[0].lower().endswith(NAMED_SUFFIXES) for v in task.values())
+    if names_image or {"annotator", "annotation_id", "lead_time"} & task.keys():
+        return (
+            f"{path}: is an export of the kind JSON-MIN, which leaves out too much; export it from Label Studio as JSON"
+        )
+    return f"{path}: a task has no 'annotations' (got {', '.join(map(repr, task))}); export as JSON from Label Studio"
 
 
 def choose_annotation(done: list[Annotation]) -> Annotation:
@@ -133,47 +169,98 @@ def find_image_name(task: Task, where: str) -> str:
     return name
 
 
-def read_task(name: str, annotation: Annotation, where: str) -> ImageAnnotations:
-    """Boxes and tags of one annotation, in pixels."""
-    boxes, tags = [], {}
-    size: tuple[int, int] | None = None
-    for number, region in enumerate(annotation["result"]):
-        kind, value = region.get("type", ""), region.get("value") or {}
-        place = f"{where}, result {number}"
-        if kind == "choices":
-            tags.update(dict.fromkeys(value.get("choices", []), True))
-        elif kind in REGION_TYPES:
-            size = find_size(region, size, place)
-            boxes += read_region(kind, value, *size, place)
-        elif kind.startswith(("video", "keypoint")):
-            raise ValueError(f"{place} is of type {kind!r}, which is not supported; draw boxes, polygons or masks")
-    height, width = size or (None, None)
-    return ImageAnnotations(name, boxes, tags=tags, width=width, height=height)
+def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[str]) -> ImageAnnotations:
+    """Boxes and tags of one annotation, in pixels; counts results that mark nothing in ``remarks``."""
+    tags: dict[str, bool | None] = {}
+    marks: list[_Mark] = []
+    choices: list[UnusableObject] = []
+    labelled = {str(r["id"]) for r in annotation["result"] if r.get("id") is not None and _list_labels(r)}
+    for number, result in enumerate(annotation["result"]):
+        kind, place = str(result.get("type") or ""), f"{where}, result {number}"
+        labels = _list_labels(result)
+        if kind == "choices" and _is_of_region(result, annotation["result"]):
+            choices += [UnusableObject(label, REGION_CHOICE) for label in labels]
+        elif kind == "choices":
+            tags |= dict.fromkeys(_check_choices(labels, result, place), True)
+        elif kind in REMARKS:
+            remarks[kind] += 1
+        elif labels:
+            marks += [_Mark(label, kind, result, place) for label in labels]
+        elif str(result.get("id")) not in labelled:
+            marks.append(_Mark(None, kind or "result without type", result, place))
+    width, height = _find_size(annotation["result"], where)
+    boxes, unusable = read_objects(marks, lambda mark: mark.label, _read_mark)
+    return ImageAnnotations(name, boxes, tags=tags, width=width, height=height, unusable=[*unusable, *choices])
 
 
-def find_size(region: Region, before: tuple[int, int] | None, where: str) -> tuple[int, int]:
-    """Height and width of the image, which every region repeats."""
-    height, width = region.get("original_height"), region.get("original_width")
-    if height is None or width is None:
-        raise ValueError(f"{where} lacks original_width or original_height")
-    if before not in (None, (height, width)):
-        raise ValueError(f"{where} is on an image of {width}x{height} pixels, the one before of another size")
-    return height, width
+def _list_labels(result: Mapping[str, Any]) -> list[str | None]:
+    """Class names of a result: the list under the name of its type, whatever that is; None for what is no name."""
+    kind, value = result.get("type"), result.get("value")
+    found = value.get(kind) if isinstance(value, dict) and isinstance(kind, str) and kind not in REMARKS else None
+    return [_read_name(item) for item in found] if isinstance(found, list) else []
 
 
-def read_region(kind: str, value: Mapping[str, Any], height: int, width: int, where: str) -> list[AnnotatedBox]:
-    """Return one box for each class of a region: none for a region that was given no class."""
-    labels = value.get(kind, [])
-    if not labels:
-        return []
+def _read_name(item: Any) -> str | None:
+    try:
+        return parse_name(item) or None
+    except ValueError:
+        return None
+
+
+def _check_choices(labels: Sequence[str | None], result: Mapping[str, Any], where: str) -> list[str]:
+    """Return the choices of an image; there is no telling which classes are missing if some can't be read."""
+    value = result.get("value")
+    if None in labels or not isinstance(value, dict) or not isinstance(value.get("choices"), list):
+        raise ValueError(f"{where}: its choices {value!r:.80} are not a list of names")
+    return [label for label in labels if label is not None]
+
+
+def _is_of_region(choice: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a choice is about a region: it repeats the region's coordinates and its id."""
+    value = choice.get("value")
+    if isinstance(value, dict) and {"x", "points", "rle", "imageDataURL"} & value.keys():
+        return True
+    others = (r for r in results if r.get("type") not in ("choices", *REMARKS))
+    return choice.get("id") is not None and any(r.get("id") == choice["id"] for r in others)
+
+
+def _find_size(results: Sequence[Mapping[str, Any]], where: str) -> tuple[int | None, int | None]:
+    """Width and height of the image, which every region repeats; None if none does."""
+    sizes = set()
+    for result in results:
+        try:
+            region = fit_record(TypeAdapter(Region), {**result, "value": {}}, "")
+        except ValueError:
+            continue
+        sizes.add((region["original_width"], region["original_height"]))
+    if len(sizes) > 1:
+        listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        raise ValueError(f"{where}: its regions are on images of different sizes ({listed}); annotate it anew")
+    return sizes.pop() if sizes else (None, None)
+
+
+def _read_mark(mark: _Mark) -> list[AnnotatedBox]:
+    if mark.label is None and mark.kind in (*REGION_TYPES, *SHAPE_TYPES):
+        raise UnsupportedKindError("region without class")
+    if mark.label is None or mark.kind not in REGION_TYPES:
+        raise UnsupportedKindError(mark.kind)
+    region = fit_record(TypeAdapter(Region), {"value": {}, **mark.result}, mark.where)
+    return [read_region(mark.label, mark.kind, region, mark.where)]
+
+
+def read_region(label: str, kind: str, region: Region, where: str) -> AnnotatedBox:
+    """Box of a region, in pixels."""
+    value, height, width = region["value"], region["original_height"], region["original_width"]
     scale = np.array([width, height]) / 100
     segmentation: Any = None
     try:
-        if "rle" in value:
-            mask = decode_brush(value["rle"], height, width)
-            box = tuple(map(float, find_tight_box(mask).tolist()))
-            segmentation = encode_mask(mask)
-        elif "points" in value:
+        if "rle" in value or "imageDataURL" in value:
+            mask = (
+                decode_brush(value["rle"], height, width) if "rle" in value else _decode_bitmask(value, height, width)
+            )
+            x0, y0, x1, y1 = map(float, find_tight_box(mask).tolist())
+            return AnnotatedBox(label, (x0, y0, x1, y1), segmentation=encode_mask(mask))
+        if "points" in value:
             points = np.array(value["points"]) * scale
             box, segmentation = bound_points(points), [flatten_points(points)]
         elif "radiusX" in value:
@@ -184,18 +271,31 @@ def read_region(kind: str, value: Mapping[str, Any], height: int, width: int, wh
         raise ValueError(f"{where} ({kind}) lacks {error}") from error
     except ValueError as error:
         raise ValueError(f"{where} ({kind}): {error}") from error
-    return [AnnotatedBox(label, box, segmentation=segmentation) for label in labels]  # type: ignore[arg-type]
+    return AnnotatedBox(label, box, segmentation=segmentation)
 
 
-def _read_rectangle(value: Mapping[str, Any], scale: Any) -> tuple[float, ...]:
+def _decode_bitmask(value: RegionValue, height: int, width: int) -> NDArray[np.bool_]:
+    """Mask ``(H, W)`` of a PNG in a data URL: what is opaque, or else what is not black."""
+    try:
+        data = base64.b64decode(value["imageDataURL"].partition(",")[2], validate=True)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if image.size != (width, height) or width * height > LARGEST_MASK_PX:
+                raise ValueError(f"its mask is {image.width}x{image.height}, the image {width}x{height}")
+            pixels = np.asarray(image.convert("RGBA"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"its mask is no PNG that can be read ({error})") from error
+    opaque = pixels[..., 3] > 0
+    return np.asarray(pixels[..., :3].any(-1) if opaque.all() else opaque)
+
+
+def _read_rectangle(value: RegionValue, scale: NDArray[np.float64]) -> Corners:
     """A rectangle is turned about its upper left corner."""
-    x, y, width, height = (value[key] * scale[i % 2] for i, key in enumerate(("x", "y", "width", "height")))
+    x, y = value["x"] * scale[0], value["y"] * scale[1]
+    corners = (x, y, x + value["width"] * scale[0], y + value["height"] * scale[1])
     rotation = value.get("rotation", 0)
-    if not rotation:
-        return x, y, x + width, y + height
-    return bound_points(rotate_rectangle((x, y, x + width, y + height), rotation, (x, y)))
+    return bound_points(rotate_rectangle(corners, rotation, (x, y))) if rotation else corners
 
 
-def _read_ellipse(value: Mapping[str, Any], scale: Any) -> tuple[float, ...]:
+def _read_ellipse(value: RegionValue, scale: NDArray[np.float64]) -> Corners:
     centre = (value["x"] * scale[0], value["y"] * scale[1])
     return bound_ellipse(centre, (value["radiusX"] * scale[0], value["radiusY"] * scale[1]), value.get("rotation", 0))

@@ -6,6 +6,7 @@ umlauts in another normal form. They are compared, never opened.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,10 +22,11 @@ SUFFIX = re.compile(r"\.[A-Za-z]{3,4}$")
 
 @dataclass(frozen=True)
 class Matches:
-    """Positions of the named files by image id, and the names that mean no image."""
+    """Positions of the named files by image id, names that mean no image, and those that may mean several."""
 
     by_image: Mapping[str, list[int]]
     strangers: list[str]
+    ambiguous: list[str]
 
 
 def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
@@ -35,31 +37,52 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
     names : iterable of str
         As an annotation file has them.
     images : mapping
-        Image id -> path of the file. Ids are unique file names without suffix.
+        Image id -> path of the file. An id is the file's name without suffix, with folders before it where images of
+        several folders have one name.
 
     Returns
     -------
     Matches
         An image has several positions only if none of them names its folder better than the others.
     """
-    by_stem = {normalise(image_id): image_id for image_id in images}
-    by_upload = {make_upload_name(stem): image_id for stem, image_id in by_stem.items()}
+    by_name = index_names(images)
+    by_upload = {make_upload_name(name): image_ids for name, image_ids in by_name.items()}
     found: dict[str, list[tuple[int, int]]] = {}
-    strangers = []
+    strangers, ambiguous = [], []
     for position, name in enumerate(names):
         path = find_path(name)
         stem = SUFFIX.sub("", path.name)
         bare = UPLOAD_PREFIX.sub("", stem)
-        image_id = by_stem.get(path.name) or by_stem.get(stem) or by_stem.get(bare) or by_upload.get(bare)
-        if image_id is None:
+        candidates = by_name.get(path.name) or by_name.get(stem) or by_name.get(bare) or by_upload.get(bare)
+        if candidates is None:
             strangers.append(name)
             continue
-        found.setdefault(image_id, []).append((count_common_folders(path, images[image_id]), position))
+        if len(candidates) == 1:
+            common = count_common_folders(path, images[candidates[0]])
+            found.setdefault(candidates[0], []).append((common, position))
+            continue
+        shared = [count_common_folders(path, images[image_id]) for image_id in candidates]
+        most = max(shared)
+        if shared.count(most) > 1:
+            ambiguous.append(name)
+        else:
+            found.setdefault(candidates[shared.index(most)], []).append((most, position))
     by_image = {
         image_id: [position for common, position in places if common == max(places)[0]]
         for image_id, places in found.items()
     }
-    return Matches(by_image, strangers)
+    return Matches(by_image, strangers, ambiguous)
+
+
+def index_names(images: Mapping[str, str]) -> dict[str, list[str]]:
+    """Ids of the images that a name without suffix may mean: the one of that id, or else those of that file name."""
+    by_name = {normalise(image_id): [image_id] for image_id in images}
+    by_stem: dict[str, list[str]] = {}
+    for image_id, path in images.items():
+        if f"/{image_id}." in path:  # the usual case: the id is the name
+            continue
+        by_stem.setdefault(normalise(os.path.splitext(os.path.basename(path))[0]), []).append(image_id)
+    return by_stem | by_name
 
 
 def find_path(name: str) -> PurePosixPath:
@@ -111,10 +134,11 @@ def match_label_names(names: Sequence[str], files: Mapping[str, str], folder: Pa
     by_stem = {Path(path).stem: image_id for image_id, path in files.items()}
     image_ids = by_stem | {image_id: image_id for image_id in files}
     matches = match_names(names, {key: files[image_id] for key, image_id in image_ids.items()})
-    if matches.strangers:
+    unclear = [*matches.strangers, *matches.ambiguous]
+    if unclear:
         raise ValueError(
-            f"{folder}: {matches.strangers[0]!r} (and {len(matches.strangers) - 1} more) is no image of the dataset; "
-            "labels must have the names of their images"
+            f"{folder}: {unclear[0]!r} (and {len(unclear) - 1} more) is no image of the dataset, or may be several; "
+            "labels must have the names of their images, or their ids"
         )
     found: dict[str, str] = {}
     for key, positions in matches.by_image.items():

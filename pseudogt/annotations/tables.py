@@ -10,30 +10,29 @@ Tags as JSON: ``{"image": ["class", ...]}`` or ``{"image": {"class": true, false
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
-from pseudogt.files.parsing import parse_csv, parse_json, parse_number
+from pseudogt.annotations.records import list_labels, read_exports, read_objects
+from pseudogt.files.parsing import EXTRA, parse_csv, parse_flag, parse_json, parse_name, parse_number
 
 CORNERS = ("x0", "y0", "x1", "y1")
-STATES: dict[str, bool | None] = {
-    "present": True,
-    "1": True,
-    "true": True,
-    "yes": True,
-    "absent": False,
-    "0": False,
-    "false": False,
-    "no": False,
-    "unknown": None,
-    "": None,
-}
+STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
+"""Words for what a tag says of a class, beside truth values."""
+
+
+class _Row(NamedTuple):
+    """A row that holds a box, and what it is called in messages."""
+
+    values: dict[str, str]
+    where: str
 
 
 def read(source: Source) -> Reading:
-    """As :func:`read_box_table`, called by the name of the format."""
-    return read_box_table(source.path)
+    """As :func:`read_box_table`, of a file or of a folder of such files, called by the name of the format."""
+    return read_exports(source.path, ".csv", read_box_table, declared=False)
 
 
 def read_box_table(path: Path) -> Reading:
@@ -44,29 +43,39 @@ def read_box_table(path: Path) -> Reading:
     ValueError
         If the file is not CSV with these columns.
     """
-    _, rows = parse_csv(path, ("image", "class", *CORNERS))
-    boxes: dict[str, list[AnnotatedBox]] = {}
-    problems = []
+    header, rows = parse_csv(path, ("image", "class", *CORNERS))
+    boxes: dict[str, list[_Row]] = {}
+    broken = []
     for line, row in rows:
         where = f"{path}: line {line}"
         if not row["image"]:
-            problems.append(f"{where} names no image")
+            broken.append(f"{where} names no image")
             continue
         found = boxes.setdefault(row["image"], [])
         if any(row[name] for name in ("class", *CORNERS)):
-            try:
-                found.append(_read_box(row, where))
-            except ValueError as error:
-                problems.append(str(error))
-    labels = frozenset(box.label for found in boxes.values() for box in found)
-    return Reading([ImageAnnotations(name, found) for name, found in boxes.items()], labels, problems=problems)
+            found.append(_Row(row, where))
+    images = [
+        ImageAnnotations(name, found, unusable=unusable)
+        for name, rows_of_image in boxes.items()
+        for found, unusable in [read_objects(rows_of_image, _find_label, lambda row: [_read_box(row)])]
+    ]
+    others = [name for name in header if name not in ("image", "class", *CORNERS)]
+    warnings = [f"{path}: columns that are not read: {', '.join(map(repr, others))}"] if others else []
+    return Reading(images, list_labels(images), broken=broken, warnings=warnings)
 
 
-def _read_box(row: dict[str, str], where: str) -> AnnotatedBox:
-    if not row["class"]:
+def _find_label(row: _Row) -> str | None:
+    return parse_name(row.values["class"]) or None
+
+
+def _read_box(row: _Row) -> AnnotatedBox:
+    label, where = _find_label(row), row.where
+    if EXTRA in row.values:
+        raise ValueError(f"{where} has more values than the first line has names; quote commas")
+    if label is None:
         raise ValueError(f"{where} names no class")
-    x0, y0, x1, y1 = (parse_number(row[name], f"{where}, {name}") for name in CORNERS)
-    return AnnotatedBox(row["class"], (x0, y0, x1, y1))
+    x0, y0, x1, y1 = (parse_number(row.values[name], f"{where}, {name}") for name in CORNERS)
+    return AnnotatedBox(label, (x0, y0, x1, y1))
 
 
 def read_tags(path: Path) -> Reading:
@@ -77,44 +86,71 @@ def read_tags(path: Path) -> Reading:
     ValueError
         If the file is neither.
     """
-    states, problems = _read_json_tags(path) if path.suffix.lower() == ".json" else _read_csv_tags(path)
+    states, broken = _read_json_tags(path) if path.suffix.lower() == ".json" else _read_csv_tags(path)
     labels = frozenset(label for found in states.values() for label in found)
     images = [ImageAnnotations(name, boxed=False, tags=found) for name, found in states.items()]
-    return Reading(images, tag_labels=labels, problems=problems)
+    return Reading(images, tag_labels=labels, broken=broken)
 
 
 States = dict[str, dict[str, bool | None]]
 
 
 def _read_json_tags(path: Path) -> tuple[States, list[str]]:
-    document = parse_json(path, TypeAdapter(dict[str, list[str] | dict[str, bool | None]]))
-    return {
-        name: dict.fromkeys(found, True) if isinstance(found, list) else dict(found) for name, found in document.items()
-    }, []
+    states: States = {}
+    broken: list[str] = []
+    for image, found in parse_json(path, TypeAdapter(dict[str, Any])).items():
+        where, states[image] = f"{path}: image {image!r}", {}
+        if isinstance(found, list):
+            found = [(name, "present") for name in found]
+        elif isinstance(found, dict):
+            found = list(found.items())
+        else:
+            broken.append(f"{where}: {found!r:.80} is neither a list of classes nor a mapping from classes to states")
+            continue
+        for label, state in found:
+            _add_state(states[image], label, state, where, broken)
+    return states, broken
 
 
 def _read_csv_tags(path: Path) -> tuple[States, list[str]]:
     header, rows = parse_csv(path, ("image",))
     is_long = "class" in header
     states: States = {}
-    problems = []
+    broken: list[str] = []
     for line, row in rows:
+        where = f"{path}: line {line}"
         if not row["image"]:
-            problems.append(f"{path}: line {line} names no image")
+            broken.append(f"{where} names no image")
             continue
         found = states.setdefault(row["image"], {})
+        if EXTRA in row:
+            broken.append(f"{where} has more values than the first line has names; quote commas")
         named = (
             [(row["class"], row.get("state", "present"))]
             if is_long
             else [(name, row[name]) for name in header if name != "image"]
         )
         for label, state in named:
-            if not label:
-                continue
-            if state.lower() not in STATES:
-                problems.append(f"{path}: line {line}: {state!r} is no state; use present, absent or unknown")
-            elif label in found and found[label] != STATES[state.lower()]:
-                problems.append(f"{path}: line {line}: image {row['image']!r} has two states of class {label!r}")
-            else:
-                found[label] = STATES[state.lower()]
-    return states, problems
+            if label:
+                _add_state(found, label, state, f"{where}: image {row['image']!r}", broken)
+    return states, broken
+
+
+def _add_state(found: dict[str, bool | None], label: Any, state: Any, where: str, broken: list[str]) -> None:
+    """Add what a tag says of a class of an image; nothing is known of a class whose state is unclear."""
+    try:
+        label = parse_name(label)
+    except ValueError as error:
+        broken.append(f"{where}: {label!r:.80}: {error}")
+        return
+    word = "" if state is None else str(state).strip().lower()
+    try:
+        known = STATES[word] if word in STATES else parse_flag(word, where)
+    except ValueError:
+        broken.append(f"{where}: {state!r:.80} is no state of class {label!r}; use present, absent or unknown")
+        found[label] = None
+        return
+    if label in found and found[label] != known:
+        broken.append(f"{where} has two states of class {label!r}")
+        known = None
+    found[label] = known

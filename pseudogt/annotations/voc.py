@@ -1,20 +1,31 @@
-"""PASCAL VOC's XML: one file per image, boxes with 1-based inclusive corners."""
+"""PASCAL VOC's XML: one file per image, boxes with 1-based inclusive corners; turned boxes of CVAT and roLabelImg."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
-from pseudogt.files.parsing import parse_extent, parse_number, parse_xml
+from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
+from pseudogt.annotations.geometry import bound_turned
+from pseudogt.annotations.records import find_label_files, list_labels, read_objects
+from pseudogt.files.parsing import parse_extent, parse_flag, parse_name, parse_number, parse_xml
 
 
-def read_voc(path: Path) -> ImageAnnotations:
+class _Object(NamedTuple):
+    """An ``<object>`` and what it is called in messages."""
+
+    element: Element
+    where: str
+
+
+def read_voc(path: Path, image_id: str | None = None) -> ImageAnnotations:
     """Read one file, named like its image (``<filename>`` inside is often that of another machine).
 
     ``<object>`` elements count, ``<part>`` elements inside them do not. A size of 0, which some tools
-    write, counts as none.
+    write, counts as none. A turned box becomes the upright box around it.
 
     Raises
     ------
@@ -24,49 +35,75 @@ def read_voc(path: Path) -> ImageAnnotations:
     root = parse_xml(path)
     if root.tag != "annotation":
         raise ValueError(f"{path}: its root is <{root.tag}>, that of a VOC file <annotation>")
+    objects = [_Object(element, f"{path}: object {i}") for i, element in enumerate(root.findall("object"), 1)]
+    boxes, unusable = read_objects(objects, _find_label, lambda found: [_read_object(found)])
     return ImageAnnotations(
-        file_name=path.stem,
-        boxes=[_read_object(element, f"{path}: object {i}") for i, element in enumerate(root.findall("object"), 1)],
+        file_name=path.stem if image_id is None else image_id,
+        boxes=boxes,
+        unusable=unusable,
         width=parse_extent(root.findtext("size/width"), f"{path}: width"),
         height=parse_extent(root.findtext("size/height"), f"{path}: height"),
     )
 
 
-def _read_object(element: Element, where: str) -> AnnotatedBox:
-    name = (element.findtext("name") or "").strip()
-    if not name:
-        raise ValueError(f"{where} has no <name>")
-    corners = [
-        parse_number(element.findtext(f"bndbox/{side}"), f"{where} ({name}), {side}")
+def _find_label(found: _Object) -> str | None:
+    return parse_name(found.element.findtext("name") or "") or None
+
+
+def _read_object(found: _Object) -> AnnotatedBox:
+    name = _find_label(found)
+    if name is None:
+        raise ValueError(f"{found.where} has no <name>")
+    where = f"{found.where} ({name})"
+    turned = found.element.find("robndbox")
+    corners = _read_corners(found.element, where) if turned is None else _read_turned(turned, where)
+    difficult = parse_flag(found.element.findtext("difficult"), f"{where}, difficult")
+    return AnnotatedBox(name, corners, difficult=difficult)
+
+
+def _read_corners(element: Element, where: str) -> Corners:
+    """Corners of a box that CVAT may have turned about its centre: it writes the degrees as an attribute."""
+    x0, y0, x1, y1 = (
+        parse_number(element.findtext(f"bndbox/{side}"), f"{where}, {side}")
         for side in ("xmin", "ymin", "xmax", "ymax")
-    ]
-    difficult = (element.findtext("difficult") or "0").strip()
-    if difficult not in ("0", "1"):
-        raise ValueError(f"{where} ({name}): difficult is {difficult!r}; it must be 0 or 1")
-    return AnnotatedBox(name, (corners[0] - 1, corners[1] - 1, corners[2], corners[3]), difficult=difficult == "1")
+    )
+    attributes = {a.findtext("name"): a.findtext("value") for a in element.findall("attributes/attribute")}
+    degrees = parse_number(attributes.get("rotation") or "0", f"{where}, rotation")
+    return bound_turned((x0 - 1, y0 - 1, x1, y1), degrees)
+
+
+def _read_turned(element: Element, where: str) -> Corners:
+    """Corners around a box of roLabelImg: its centre, its size, and its angle in radians."""
+    x, y, width, height, angle = (
+        parse_number(element.findtext(key), f"{where}, {key}") for key in ("cx", "cy", "w", "h", "angle")
+    )
+    return bound_turned((x - width / 2, y - height / 2, x + width / 2, y + height / 2), math.degrees(angle))
 
 
 def read(source: Source) -> Reading:
     """As :func:`read_voc_folder`, called by the name of the format."""
-    return read_voc_folder(source.path, source.image_ids)
+    return read_voc_folder(source.path, source.images)
 
 
-def read_voc_folder(folder: Path, stems: Iterable[str]) -> Reading:
-    """Read ``<stem>.xml`` of the given images; a missing file says nothing, one without objects that nothing is there.
+def read_voc_folder(folder: Path, images: Mapping[str, str]) -> Reading:
+    """Read ``<image>.xml`` of the given images; a missing file says nothing, one without objects that nothing is there.
+
+    Parameters
+    ----------
+    folder : Path
+    images : mapping
+        Image id -> path of the image.
 
     Raises
     ------
     ValueError
         If there is no folder.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; annotations.path must hold one .xml per image")
-    images, problems = [], []
-    for path in (folder / f"{stem}.xml" for stem in stems):
-        if path.is_file():
-            try:
-                images.append(read_voc(path))
-            except ValueError as error:
-                problems.append(str(error))
-    labels = frozenset(box.label for image in images for box in image.boxes)
-    return Reading(images, box_labels=labels, problems=problems)
+    files, searched = find_label_files(folder, images, ".xml")
+    found, broken = [], []
+    for image_id, path in files.items():
+        try:
+            found.append(read_voc(path, image_id))
+        except ValueError as error:
+            broken.append(str(error))
+    return Reading(found, list_labels(found), broken=broken, searched=searched)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pseudogt.config.base import Section, listed_in
+from pseudogt.config.base import Name, Section, listed_in
 
-NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
-"""Files with the class names of YOLO labels."""
+NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
+"""Files with the class names of YOLO labels, the first that is there; else any ``*.names``, as darknet calls them."""
+
+
+def find_name_files(folder: Path) -> list[Path]:
+    """Files of a folder that may hold the class names of YOLO labels, those of the best known names first."""
+    known = [folder / name for name in NAME_FILES if (folder / name).is_file()]
+    return known[:1] or sorted(path for path in folder.glob("*.names") if not path.name.startswith("."))
 
 
 AnnotationFormat = Annotated[str, listed_in("pseudogt.annotations.formats")]
@@ -32,8 +39,18 @@ class AnnotationsSettings(Section):
         None,
         description="CSV or JSON with tags of whole images; Label Studio's choices and CVAT's tags are in `path`.",
     )
-    rename: dict[str, str | None] = Field(
-        {}, description="Class of the file -> class of dataset.classes; null leaves its boxes and tags out."
+    rename: dict[Name, Name | None] = Field(
+        {},
+        description="Class of the file -> class of dataset.classes; null leaves its boxes and tags out. The key '*' "
+        "stands for all names that are neither listed here nor in dataset.classes.",
+    )
+    leave_out: tuple[Name, ...] = Field(
+        (),
+        description="Objects to pass over, by class or by kind: say polyline or keypointlabels. Otherwise an object of "
+        "which no box can be made (check counts them by kind) makes its class unknown in its image.",
+    )
+    stuff: Literal["tags", "error"] = Field(
+        "tags", description="Boxes and polygons of stuff: they tag their image, or are an error."
     )
     unlisted: Literal["absent", "unknown"] = Field(
         "absent",
@@ -46,7 +63,9 @@ class AnnotationsSettings(Section):
         "boxes like others.",
     )
     bad_boxes: Literal["error", "skip"] = Field(
-        "error", description="Boxes without area or wholly outside their image: error, or skip with a warning."
+        "error",
+        description="Records that can't be read, and boxes without area or wholly outside their image: error, or skip "
+        "with a warning; the class is then unknown in the image.",
     )
     background: Literal["outside_boxes"] | None = Field(
         None,

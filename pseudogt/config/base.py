@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from pseudogt.config.registry import list_entries
 
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Plan = TypeVar("Plan", bound="DataclassInstance")
+
+
+def read_name(value: Any) -> Any:
+    """Name of a class as it was written; numbers are names, what YAML made a truth value is an error."""
+    if isinstance(value, bool):
+        raise ValueError(f"{QUOTE}: 'yes', 'no'")
+    return str(value) if isinstance(value, int | float) else value
+
+
+QUOTE = "YAML reads an unquoted yes, no, on or off as a truth value; put the word in quotes"
+Name = Annotated[str, BeforeValidator(read_name)]
 
 
 class Section(BaseModel):
@@ -75,6 +86,8 @@ def describe_validation_error(
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in ("string_type", "literal_error") and isinstance(problem["input"], bool):
+            message = f"{message}; {QUOTE}, or write null for none"
         if problem["type"] == "extra_forbidden":
             message = explain(place) or _name_nearest(problem["loc"], model)
         lines.append(f"{place}: {message} (got {problem['input']!r})" if place else message)

@@ -10,16 +10,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pseudogt.config.base import Section, listed_in
+from pseudogt.config.base import Name, Section, listed_in, read_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CLASS_COLUMNS = ("name", "id", "isthing", "color", "source_id")
+CLASS_COLUMNS = ("name", "id", "isthing", "color")
+"""Columns of a class table in CSV; ``source_id`` may be a fifth."""
 
 
 class ClassEntry(Section):
     """One class of the table."""
 
-    name: str = Field(min_length=1, description="Name of the class, shown in reports.")
+    name: Name = Field(min_length=1, description="Name of the class, shown in reports.")
     id: int = Field(ge=1, description="Category id in every label file this workflow writes; at least 1.")
     isthing: bool = Field(description="True for countable objects with instances, false for stuff.")
     color: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
@@ -40,7 +41,7 @@ class ClassEntry(Section):
 
 
 def read_class_csv(path: Path | str) -> list[dict[str, str]]:
-    """Rows of a class table in CSV with the columns name, id, isthing, color, source_id.
+    """Rows of a class table in CSV with the columns name, id, isthing, color and, if it differs from id, source_id.
 
     A relative path is looked up in the working folder, then in the repository.
 
@@ -52,10 +53,15 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
     found = next((p for p in (Path(path), REPOSITORY / path) if p.is_file()), None)
     if found is None:
         raise ValueError(f"class table {path}: no such file")
-    with found.open(newline="", encoding="utf-8") as file:
+    with found.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != CLASS_COLUMNS:
-            raise ValueError(f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}")
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        # Each column once; one may be missing.
+        if sorted(columns) not in (sorted(CLASS_COLUMNS), sorted((*CLASS_COLUMNS, "source_id"))):
+            raise ValueError(
+                f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}, with source_id or not"
+            )
+        reader.fieldnames = columns
         rows = list(reader)
     if not rows:
         raise ValueError(f"class table {found}: no class in it")
@@ -87,7 +93,7 @@ def number_classes(kinds: Mapping[str, Any]) -> list[dict[str, Any]]:
     if wrong:
         raise ValueError(f"classes as a mapping are 'name: thing' or 'name: stuff', got {', '.join(wrong)}")
     return [
-        {"name": str(name), "id": number, "isthing": kind == "thing", "color": _choose_color(number)}
+        {"name": read_name(name), "id": number, "isthing": kind == "thing", "color": _choose_color(number)}
         for number, (name, kind) in enumerate(kinds.items(), 1)
     ]
 
@@ -121,9 +127,9 @@ class DatasetSettings(Section):
     split_seed: int = Field(0, description="Seed of the val_fraction split; change it for another split of that size.")
     classes: Annotated[tuple[ClassEntry, ...], BeforeValidator(_read_classes)] = Field(
         min_length=1,
-        description="Class table: a list of entries (name, id, isthing, color, source_id), the path of a CSV file with "
-        "these columns, or a plain mapping {nucleus: thing, background: stuff}. The file is read when the "
-        "configuration is, so editing it reruns what it changes.",
+        description="Class table: a list of entries (name, id, isthing, color, and source_id if it differs from id), "
+        "the path of a CSV file with these columns, or a plain mapping {nucleus: thing, background: stuff}. The file "
+        "is read when the configuration is, so editing it reruns what it changes.",
     )
     void_values: tuple[int, ...] = Field(
         (255,), description="Values of the semantic files that mean 'no class'; any other unlisted value is an error."

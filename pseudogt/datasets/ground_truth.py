@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.files.images import read_image, read_png
 from pseudogt.files.labels import rgb_to_panoptic
-from pseudogt.files.parsing import parse_json
+from pseudogt.files.parsing import Flag, parse_json
 
 VOC_BORDER = 255
 """In VOC's maps of objects: the border around an object."""
@@ -101,7 +101,7 @@ class SegmentInfo(TypedDict):
 
     id: int
     category_id: int
-    iscrowd: int
+    iscrowd: NotRequired[Flag]
 
 
 class SegmentedImage(TypedDict):
@@ -134,6 +134,7 @@ def read_coco_segments(
     segments = read_segment_table(files.segments).get(files.image.stem)
     if segments is None:
         raise ValueError(f"{files.segments}: no annotation of {files.semantic.name}; add it or take the image off")
+    check_opaque(files.semantic)
     source = rgb_to_panoptic(read_image(files.semantic))
     targets = map_segments(segments, settings, classes, where=f"{files.segments}: {files.semantic.name}")
     found, inverse = np.unique(source, return_inverse=True)
@@ -145,6 +146,17 @@ def read_coco_segments(
     return panoptic_id, sorted(find_crowds(panoptic_id, classes))
 
 
+def check_opaque(path: Path) -> None:
+    """Raise ``ValueError`` if colours of a PNG with alpha are blended, so that they are no segment ids."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] != 255:
+            raise ValueError(
+                f"{path}: has transparent pixels; segments are told by RGB colours, so save it without alpha"
+            )
+
+
 def map_segments(
     segments: list[SegmentInfo], settings: DatasetSettings, classes: ClassTable, where: str
 ) -> dict[int, int]:
@@ -153,6 +165,8 @@ def map_segments(
     targets, counts = {0: VOID}, dict.fromkeys(range(len(classes)), 0)
     for segment in segments:
         category = segment["category_id"]
+        if segment["id"] == 0:
+            raise ValueError(f"{where}: a segment has id 0, which means unlabelled; number segments from 1")
         if segment["id"] in targets:
             raise ValueError(f"{where}: segment id {segment['id']} is there twice")
         if category not in train_ids:
@@ -164,7 +178,7 @@ def map_segments(
             continue
         train_id = train_ids[category]
         # Instances are numbered from 1 within their class; stuff and crowds have number 0.
-        single = classes.isthing[train_id] and not segment["iscrowd"]
+        single = classes.isthing[train_id] and not segment.get("iscrowd", False)
         counts[train_id] += single
         if counts[train_id] >= INSTANCE_DIVISOR:
             raise ValueError(f"{where}: more than {INSTANCE_DIVISOR - 1} instances of {classes.names[train_id]!r}")

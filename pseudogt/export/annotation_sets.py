@@ -33,8 +33,9 @@ class AnnotationSet:
     """Label set of a reading; images are named as the source names them."""
 
     def __init__(self, reading: Reading, classes: ClassTable, rasterise: Rasteriser = rasterise) -> None:
-        if reading.problems:
-            raise ValueError("\n".join(reading.problems))
+        faults = reading.list_faults()
+        if faults:
+            raise ValueError("\n".join(faults))
         self._images = {image.file_name: image for image in reading.images if image.boxed}
         self._classes = classes
         self._rasterise = rasterise

@@ -73,8 +73,10 @@ def read_set(folder: Path, classes: ClassTable) -> AnnotationSet:
     problems: list[str] = []
     for split in sorted(splits):
         of_split = {path.stem: path for path in images if path.parent.name == split}
-        reading = read_yolo(folder / "labels" / split, of_split, folder / "data.yaml")
-        problems += reading.problems
+        reading = read_yolo(
+            folder / "labels" / split, {i: str(path) for i, path in of_split.items()}, folder / "data.yaml"
+        )
+        problems += reading.list_faults()
         found += [_add_size(image, of_split[image.file_name]) for image in reading.images]
     return AnnotationSet(Reading(found, problems=problems), classes, fill_polygons)
 

@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 LARGEST_COORDINATE = 1e6
 """Pixels; larger numbers are no coordinates, and products of these are finite."""
@@ -26,6 +29,18 @@ Value = TypeVar("Value")
 
 SHOWN = 5
 """Problems of one file that are spelled out."""
+
+PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+"""Text that a program which keeps ids as numbers would have written as one."""
+
+EXTRA = "\0more"
+"""Column of the values of a CSV row that its header has no name for."""
+
+FLAGS = {
+    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off", "", "none", "null"), False),
+}
+"""Truth values as text, in lower case."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -48,8 +63,18 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
 
 
+class MisfitError(ValueError):
+    """A file is JSON, but not of the type that was asked for."""
+
+
 def parse_json(path: Path, adapter: TypeAdapter[Value]) -> Value:
-    """JSON of the given type; the error lists the first misfits with their places."""
+    """JSON of the given type; a ``MisfitError`` lists what does not fit, with its places.
+
+    Raises
+    ------
+    ValueError
+        If the file is not JSON at all.
+    """
     data = read_bytes(path)
     try:
         text = data.decode(json.detect_encoding(data))
@@ -58,7 +83,8 @@ def parse_json(path: Path, adapter: TypeAdapter[Value]) -> Value:
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
-        raise ValueError(describe_misfits(path, error)) from error
+        is_json = all(problem["type"] != "json_invalid" for problem in error.errors(include_url=False))
+        raise (MisfitError if is_json else ValueError)(describe_misfits(path, error)) from error
 
 
 def describe_misfits(path: Path, error: ValidationError) -> str:
@@ -72,10 +98,21 @@ def describe_misfits(path: Path, error: ValidationError) -> str:
     return "\n".join(lines + ([f"{path}: and {hidden} more of this kind"] if hidden else []))
 
 
-def parse_yaml(path: Path) -> Any:
-    """Plain YAML."""
+def fit_record(adapter: TypeAdapter[Value], record: Any, where: str) -> Value:
+    """Validate one record of a file; the ``ValueError`` says in one line what does not fit."""
     try:
-        return yaml.safe_load(read_text(path))
+        return adapter.validate_python(record)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{where}: {f'{place}: ' if place else ''}{message} (got {problem['input']!r:.80})") from error
+
+
+def parse_yaml(path: Path) -> Any:
+    """YAML with every scalar as text: ``no``, ``1e3`` and ``2026-01-01`` stay as they are written."""
+    try:
+        return yaml.BaseLoader(read_text(path)).get_single_data()
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
 
@@ -101,11 +138,36 @@ def _refuse_entity(name: str, *_: Any) -> None:
     raise ValueError(f"it declares the entity {name!r}, which is refused; remove the declaration")
 
 
-def parse_number(text: str | None, where: str) -> float:
+def parse_flag(value: object, where: str) -> bool:
+    """Truth value, also as a number or as text, which is read as what it says; nothing is false."""
+    known = FLAGS.get(str("" if value is None else value).strip().lower())
+    if known is None:
+        raise ValueError(f"{where}: {value!r:.80} is not a truth value; write true or false")
+    return known
+
+
+def parse_name(value: object) -> str:
+    """Name of a class, which may be written as a number; without blanks around it, umlauts as one character each."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("a class name must be text; put it in quotes")
+    return unicodedata.normalize("NFC", str(value).strip())
+
+
+def unify_id(value: int | str) -> int | str:
+    """Number of an id that is written as text, as it is otherwise: ids that differ only in type are equal."""
+    return int(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value
+
+
+Flag = Annotated[bool, BeforeValidator(lambda value: parse_flag(value, "truth value"))]
+Name = Annotated[str, BeforeValidator(parse_name)]
+Key = Annotated[int | str, AfterValidator(unify_id)]
+
+
+def parse_number(text: str | float | None, where: str) -> float:
     """A finite number of a size that a coordinate may have."""
     try:
-        number = float(text or "")
-    except ValueError as error:
+        number = float("" if text is None or isinstance(text, bool) else text)
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{where}: {text!r} is not a number") from error
     if not math.isfinite(number) or abs(number) > LARGEST_COORDINATE:
         raise ValueError(f"{where}: {text!r} is not a coordinate")
@@ -129,8 +191,11 @@ def parse_extent(text: str | None, where: str) -> int | None:
 
 
 def parse_csv(path: Path, columns: tuple[str, ...]) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Header and rows with their line numbers of a comma-separated file that has the given columns."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restkey="", restval="")
+    """Header and rows with their line numbers of a comma-separated file that has the given columns.
+
+    A row with more values than the header has names keeps them under the key ``EXTRA``.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restkey=EXTRA, restval="")
     try:
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
@@ -143,10 +208,12 @@ def parse_csv(path: Path, columns: tuple[str, ...]) -> tuple[list[str], list[tup
             f"{path}: its first line is {','.join(header)!r}; it must name the columns {','.join(columns)}, once each, "
             "separated by commas"
         )
-    too_long = next((line for line, row in rows if "" in row and isinstance(row[""], list)), None)
-    if too_long is not None:
-        raise ValueError(f"{path}: line {too_long} has more values than the first line has names; quote commas")
-    return header, [(line, {name: value.strip() for name, value in row.items()}) for line, row in rows]
+    return header, [(line, {name: ",".join(value).strip() for name, value in _wrap(row)}) for line, row in rows]
+
+
+def _wrap(row: Mapping[str, str | list[str]]) -> Iterator[tuple[str, list[str]]]:
+    """Name and values of each column; only what the header does not name has several."""
+    return ((name, value if isinstance(value, list) else [value]) for name, value in row.items())
 
 
 def read_id_list(path: Path) -> list[str]:

@@ -17,6 +17,7 @@ from models.training import TrainingPlan, is_main_process, list_drawn, train, wr
 from models.training_set import Preparation, TrainingSet
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.machine import WITHOUT_INFLUENCE
+from pseudogt.weak_labels.gaps import check_supervision
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
@@ -46,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     inputs = [*arguments.shards, *arguments.weak_labels]
     plan = settings.fill(TrainingPlan, cores=arguments.cores)
-    samples = list_tag_samples([image.weak for image in shard], settings.samples)
+    weak_labels = [image.weak for image in shard]
+    check_supervision(weak_labels)
+    samples = list_tag_samples(weak_labels, settings.samples)
     drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
     sample_facts = [settings.scale, drawn.tolist()]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)

@@ -23,6 +23,7 @@ from models.training_set import Preparation, TrainingSet
 from pseudogt.config.machine import WITHOUT_INFLUENCE
 from pseudogt.config.mining import MiningSettings
 from pseudogt.proposals.files import ProposalFile, read_proposal_files
+from pseudogt.weak_labels.gaps import check_supervision
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = parse_settings(MiningSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
+    # Boxes teach this network nothing.
+    check_supervision([image.weak.without_boxes() for image in shard])
     source, val_source = MiningSource.open(shard, arguments.proposals, settings.samples), None
     if arguments.val_shards:
         val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels)

@@ -16,7 +16,7 @@ from models.backbones import Freeze
 from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
 from models.segmenter.network import PanopticModel
-from models.segmenter.training import PanopticBatches, SegmenterLoss, measure_fixed_loss, prepare_sample
+from models.segmenter.training import PanopticBatches, SegmenterLoss, check_labelled, measure_fixed_loss, prepare_sample
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
 from pseudogt.config.machine import WITHOUT_INFLUENCE
@@ -93,6 +93,8 @@ def train_segmenter(
     shard = Shard.open(shards, weak_labels=weak_labels)
     labels = read_label_folders(label_folders)
     shard.check_images(labels, label_folders[0])
+    pixels = count_pixels(shard, labels)
+    check_labelled(pixels, shard.classes, label_folders[0])
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
     model = PanopticModel.build(
@@ -111,7 +113,7 @@ def train_segmenter(
         crop_size=(settings.crop_height_px, settings.crop_width_px),
         zoom=(settings.zoom_min, settings.zoom_max),
     )
-    class_weights = compute_class_weights(torch.from_numpy(count_pixels(shard, labels)), settings.class_balance)
+    class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
     compute_losses = settings.fill(SegmenterLoss, class_weights=class_weights)
     inputs = [*shards, *weak_labels, *label_folders, *([init] if init else [])]
     plan = settings.fill(TrainingPlan, steps=steps, cores=cores)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.files.labels import LabelFolder
 from pseudogt.weak_labels.from_masks import derive_weak_labels
-from pseudogt.weak_labels.gaps import find_gaps
+from pseudogt.weak_labels.gaps import check_supervision, find_gaps
 from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage
 from pseudogt.workflow.stage import Shard
@@ -50,6 +50,7 @@ def derive_shard(shard: Path, ground_truth: Path, settings: str, out: Path) -> N
 def merge_shards(weak_labels: Sequence[Path], out: Path) -> None:
     """Write the weak labels of all shards into one file, and say what is odd about them."""
     images, classes = read_weak_labels(weak_labels)
+    check_supervision(list(images.values()))
     for gap in find_gaps(list(images.values()), classes) if images else []:
         print(f"warning: {gap}", file=sys.stderr)
     write_weak_labels(out, images.values(), classes)

@@ -13,6 +13,34 @@ SHOWN = 5
 """Images that a warning names where there may be thousands."""
 
 
+def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None = None, reason: str = "") -> list[str]:
+    """Problem of weak labels from which nothing can be learned; none if there is any.
+
+    Parameters
+    ----------
+    images : sequence of ImageWeakLabels
+    background : int, optional
+        Train id of a class whose tags nobody gave.
+    reason : str
+        What to say of the source, if that is known.
+    """
+    for image in images:
+        given = np.append(image.tags, image.crop_tags.any())
+        if background is not None:
+            given[background] = False
+        if len(image.boxes_xyxy) or given.any():
+            return []
+    text = f"there is nothing to learn from: none of the {len(images)} training images has a box or a tag"
+    return [f"{text}. {reason}" if reason else text]
+
+
+def check_supervision(images: Sequence[ImageWeakLabels]) -> None:
+    """Raise ``ValueError`` if there is nothing to learn from; see :func:`describe_nothing`."""
+    problems = describe_nothing(images)
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
 def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[str]:
     """What weak labels do not say, though a network has to learn it from them."""
     tagged = np.sum([image.tags for image in images], 0)

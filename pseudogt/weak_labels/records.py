@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pseudogt.classes import ClassTable
 from pseudogt.files.io import read_json, write_json
+from pseudogt.files.parsing import parse_flag, parse_number, unify_id
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def read_weak_labels(paths: Iterable[Path | str]) -> tuple[dict[str, ImageWeakLa
 
 def _parse_document(document: dict[str, Any], classes: ClassTable, path: Path) -> list[ImageWeakLabels]:
     sizes = {str(i["id"]): (int(i["height"]), int(i["width"])) for i in document["images"]}
-    to_train = {c: i for i, c in enumerate(classes.category_ids)}
+    to_train = {unify_id(c): i for i, c in enumerate(classes.category_ids)}
     boxes = _parse_boxes(document["annotations"], sizes, to_train, path)
     unknown, crops = document.get("unknown_tags", {}), document.get("crop_tags", {})
     parsed = []
@@ -169,35 +170,36 @@ def _parse_document(document: dict[str, Any], classes: ClassTable, path: Path) -
 def _parse_boxes(
     annotations: Iterable[dict[str, Any]],
     sizes: Mapping[str, tuple[int, int]],
-    to_train: Mapping[int, int],
+    to_train: Mapping[int | str, int],
     path: Path,
 ) -> dict[str, list[tuple[list[int], int, bool]]]:
     """Box, train id and whether it is a group, of each annotation, by image."""
     boxes: dict[str, list[tuple[list[int], int, bool]]] = {image_id: [] for image_id in sizes}
     for annotation in annotations:
-        image_id, category_id = str(annotation["image_id"]), annotation["category_id"]
+        image_id, category_id = str(annotation["image_id"]), unify_id(annotation["category_id"])
         where = f"{path}: annotation {annotation['id']}"
         if image_id not in sizes:
             raise ValueError(f"{where} names image {image_id!r}, which is not in 'images'")
         if category_id not in to_train:
             raise ValueError(f"{where} has category_id {category_id}, not one of {sorted(to_train)}")
         box = _check_box(annotation["bbox"], *sizes[image_id], where=where)
-        boxes[image_id].append((box, to_train[category_id], bool(annotation.get("iscrowd", 0))))
+        iscrowd = parse_flag(annotation.get("iscrowd"), f"{where}, iscrowd")
+        boxes[image_id].append((box, to_train[category_id], iscrowd))
     return boxes
 
 
 def _encode_tags(
-    categories: Sequence[int], *, to_train: Mapping[int, int], classes: ClassTable, where: str
+    categories: Sequence[int | str], *, to_train: Mapping[int | str, int], classes: ClassTable, where: str
 ) -> NDArray[np.bool_]:
     """Whether each class ``(C,)`` is among the categories."""
-    unknown = [c for c in categories if c not in to_train]
+    unknown = [c for c in categories if unify_id(c) not in to_train]
     if unknown:
         raise ValueError(f"{where}: tags {unknown} are not in 'categories'")
-    return classes.encode_tags(to_train[c] for c in categories)
+    return classes.encode_tags(to_train[unify_id(c)] for c in categories)
 
 
 def _check_box(bbox: list[float], height: int, width: int, *, where: str) -> list[int]:
-    x, y, w, h = bbox
+    x, y, w, h = (parse_number(value, f"{where}, bbox") for value in bbox)
     x0, y0, x1, y1 = int(np.floor(x)), int(np.floor(y)), int(np.ceil(x + w)), int(np.ceil(y + h))
     if w <= 0 or h <= 0:
         raise ValueError(f"{where}: bbox {bbox} is empty or inverted; it is [x, y, width, height]")

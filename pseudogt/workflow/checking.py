@@ -23,7 +23,7 @@ from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
-from pseudogt.weak_labels.gaps import find_gaps
+from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 from pseudogt.workflow.estimate import describe_estimate
 
@@ -38,6 +38,10 @@ LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 
 IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 """Images that are read without loss but for transparency."""
+
+
+SHOWN = 5
+"""Examples in a warning where there may be thousands."""
 
 
 @dataclass(frozen=True)
@@ -208,8 +212,8 @@ def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return [describe_unreadable(path, error)]
     problems = []
-    if is_rgb and mode != "RGB":
-        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours")
+    if is_rgb and mode not in ("RGB", "RGBA"):
+        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as RGB")
     if not is_rgb and mode not in LABEL_MODES:
         problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
     if size != expected:
@@ -223,7 +227,7 @@ def describe_unreadable(path: Path, error: Exception) -> str:
 
 
 def find_duplicates(checked: Iterable[ImageFindings]) -> list[str]:
-    """Images whose files are equal; only files of one length are read."""
+    """Warn of images whose files are equal, in one line; only files of one length are read."""
     by_length: dict[int, list[ImageFindings]] = {}
     for image in checked:
         if image.record is not None:
@@ -234,12 +238,14 @@ def find_duplicates(checked: Iterable[ImageFindings]) -> list[str]:
             assert image.record is not None
             digest = hashlib.sha1(Path(image.record.image).read_bytes(), usedforsecurity=False).hexdigest()
             by_content.setdefault(digest, []).append(image)
+    groups = [group for group in by_content.values() if len(group) > 1]
+    if not groups:
+        return []
+    examples = "; ".join(" = ".join(f"{i.image_id!r} ({i.split})" for i in group[:SHOWN]) for group in groups[:SHOWN])
+    both = sum(len({image.split for image in group}) > 1 for group in groups)
     return [
-        "images "
-        + ", ".join(f"{image.image_id!r} ({image.split})" for image in group)
-        + " are the same file; keep one, above all not one in train and one in val"
-        for group in by_content.values()
-        if len(group) > 1
+        f"{sum(map(len, groups))} images are {len(groups)} different files ({examples}); keep one of each. {both} of "
+        "these files are both in train and in val, which makes the scores too good"
     ]
 
 
@@ -261,6 +267,7 @@ def check_weak_labels(
             images = result.images
         elif config.provided.weak_labels:
             images = list(read_weak_labels([config.provided.weak_labels])[0].values())
+            findings.add_problems(describe_nothing(images))
     except ValueError as error:
         findings.add_problems([str(error)])
     if images:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pseudogt.config.annotations import NAME_FILES, AnnotationsSettings
+from pseudogt.config.annotations import AnnotationsSettings, find_name_files
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import LAYOUTS
@@ -125,7 +125,7 @@ def digest_annotations(settings: AnnotationsSettings, data_root: str) -> str:
             raise ValueError(f"annotations: {path}: no such file or folder")
     if settings.format == "yolo":
         folders = [named[0], *named[0].resolve().parents[:2]]
-        named += [path for folder in folders for path in (folder / name for name in NAME_FILES) if path.is_file()]
+        named += [path for folder in folders for path in find_name_files(folder)]
     files = [file for path in named for file in (path.rglob("*") if path.is_dir() else [path])]
     return digest_times(file for file in files if file.is_file())
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.annotations.conversion import convert_readings, round_outwards
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
+from pseudogt.annotations.form import REGION_CHOICE, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
+from pseudogt.annotations.records import merge_readings
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
@@ -117,9 +118,14 @@ def test_renamed_and_unknown_classes():
     assert "'van'" in problems[0] and "'truck' is no class of the annotations" in problems[1]
 
 
-def test_boxes_of_stuff_are_refused():
-    result = convert(boxes(ImageAnnotations("a", [AnnotatedBox("sky", (1, 1, 9, 9))]), labels=["sky"]))
-    assert "1 boxes are of 'sky', which is stuff" in result.problems[0]
+def test_boxes_of_stuff_are_tags():
+    sky = AnnotatedBox("sky", (1, 1, 9, 9))
+    reading = boxes(ImageAnnotations("a", [sky, sky, CAR]), ImageAnnotations("b"), labels=["sky", "car"])
+    result = convert(reading)
+    assert not result.problems and [describe_tags(w) for w in result.images] == ["pupu", "auau", "uuuu"]
+    assert result.images[0].box_classes.tolist() == [2]
+    assert "1 boxes and polygons of stuff became tags of their class" in result.warnings
+    assert "box 1 is of 'sky', which is stuff" in convert(reading, stuff="error").problems[0]
 
 
 @pytest.mark.parametrize("corners", [(5, 5, 5, 9), (9, 5, 5, 9), (31, 2, 40, 6), (-9, 2, -1, 6), (2, 20, 5, 25)])
@@ -128,7 +134,7 @@ def test_boxes_without_area_in_the_image(corners):
     assert "image 'a': box 2 (car)" in convert(reading).problems[0]
     result = convert(reading, bad_boxes="skip")
     assert not result.problems and len(result.images[0].boxes_xyxy) == 1
-    assert result.warnings[0] == "1 boxes without area in their image are left out"
+    assert result.warnings[0] == "1 boxes without area in their image are left out, so their class is unknown there"
 
 
 def test_boxes_are_clipped_and_said_so():
@@ -173,9 +179,74 @@ def test_images_of_the_source_that_are_not_here():
     assert "1 annotated images are not among" in convert(boxes(ImageAnnotations("zz"))).problems[0]
 
 
+def test_a_name_that_may_mean_several_images():
+    records = [ImageRecord(f"x{i}__0", f"/images/x{i}/0.jpg", 20, 30, "") for i in (1, 2)]
+    reading = boxes(ImageAnnotations("x1/0.jpg", [CAR]), ImageAnnotations("0.jpg", [CAR]))
+    (problem,) = convert_readings(reading, None, records, CLASSES, AnnotationsSettings()).problems
+    assert "1 annotated images may be any of several of their name: '0.jpg'" in problem
+
+
 def test_an_image_that_is_annotated_twice():
     problems = convert(boxes(ImageAnnotations("a.jpg", [CAR]), ImageAnnotations("x/a.jpg"))).problems
     assert problems == ["image 'a' is annotated 2 times ('a.jpg', 'x/a.jpg'); remove all but one"]
+
+
+def test_a_class_that_only_some_files_could_name():
+    """Of several files of one source, one that does not list a class says nothing of it."""
+    one = Reading([ImageAnnotations("a", [CAR])], box_labels=frozenset({"car"}))
+    two = Reading([ImageAnnotations("b", [CAR])], box_labels=frozenset({"car", "bus"}))
+    merged = merge_readings([one, two], declared=True)
+    assert [describe_tags(w) for w in convert(merged).images[:2]] == ["uupu", "uupa"]
+    merged = merge_readings([one, two], declared=False)
+    assert [describe_tags(w) for w in convert(merged).images[:2]] == ["uupa", "uupa"]
+
+
+def test_objects_of_unknown_class():
+    """Any class that has boxes may be meant, but for those that are there anyway."""
+    seen = [UnusableObject(None, "region without class"), UnusableObject("old", REGION_CHOICE)]
+    reading = boxes(ImageAnnotations("a", [CAR], unusable=seen), ImageAnnotations("b"))
+    result = convert(reading)
+    assert not result.problems and describe_tags(result.images[0]) == "uupu"
+    assert "1 objects of kind 'region without class'" in result.warnings[0]
+    assert "1 objects of kind 'choice of a region' ('old')" in result.warnings[1]
+    assert describe_tags(convert(reading, leave_out=["region without class"]).images[0]) == "uupa"
+
+
+def test_records_of_no_image():
+    reading = Reading([ImageAnnotations("a", [CAR])], frozenset({"car"}), broken=["x.json: annotation 3 is of image 9"])
+    assert convert(reading).problems == [
+        "x.json: annotation 3 is of image 9; correct it, or set annotations.bad_boxes: skip"
+    ]
+    result = convert(reading, bad_boxes="skip")
+    assert (
+        not result.problems and "1 records can't be read and are left out: x.json: annotation 3" in result.warnings[0]
+    )
+
+
+def test_a_source_of_background_alone_teaches_nothing():
+    classes = ClassTable(("rest", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)
+    reading = boxes(ImageAnnotations("a"), ImageAnnotations("b"), labels=["car"])
+    (problem,) = convert(reading, classes=classes, background="outside_boxes").problems
+    assert "there is nothing to learn from: none of the 3 training images has a box or a tag" in problem
+    tags = Reading([ImageAnnotations("a", boxed=False, tags={"sky": False})], tag_labels=frozenset({"sky"}))
+    assert "nothing to learn from" in convert(None, tags).problems[0]
+    tags = Reading([ImageAnnotations("a", boxed=False, tags={"sky": True})], tag_labels=frozenset({"sky"}))
+    assert not convert(None, tags).problems
+
+
+def test_many_unknown_classes_are_one_problem():
+    found = [AnnotatedBox(f"class {i}", (1, 1, 5, 5)) for i in range(9)]
+    reading = boxes(ImageAnnotations("a", [CAR, *found]), labels=["car", *(box.label for box in found)])
+    (problem,) = convert(reading).problems
+    assert "9 classes of the annotations are not in dataset.classes" in problem and "class 0, class 1" in problem
+    assert not convert(reading, rename={"*": None}).problems
+
+
+def test_names_as_numbers_and_truth_values():
+    assert AnnotationsSettings(rename={"no": 0, 1: "car"}).rename == {"no": "0", "1": "car"}
+    for rename in ({False: "car"}, {"car": True}):
+        with pytest.raises(ValueError, match="put the word in quotes"):
+            AnnotationsSettings(rename=rename)
 
 
 @pytest.mark.parametrize(

@@ -52,3 +52,22 @@ def test_the_folder_decides_between_equal_names():
 
 def test_equal_names_stay_ambiguous():
     assert match_names(["a.jpg", "a.png"], IMAGES).by_image == {"a": [0, 1]}
+
+
+def test_images_of_several_folders_with_one_name():
+    """Their ids hold the folder; names need it, too."""
+    images = {f"cam{i}__0001": f"/data/cam{i}/0001.jpg" for i in (1, 2)} | {"b": "/data/cam1/b.jpg"}
+    names = [
+        "cam2/0001.jpg",
+        r"C:\x\cam1\0001.png",
+        "b.jpg",
+        "0001.jpg",
+        "cam3/0001.jpg",
+        "1f2e3d4c-0001.jpg",
+        "cam1/c.jpg",
+    ]
+    matches = match_names(names, images)
+    assert matches.by_image == {"cam2__0001": [0], "cam1__0001": [1], "b": [2]}
+    assert matches.ambiguous == ["0001.jpg", "cam3/0001.jpg", "1f2e3d4c-0001.jpg"]
+    assert matches.strangers == ["cam1/c.jpg"]
+    assert match_names(["cam2__0001.jpg"], images).by_image == {"cam2__0001": [0]}

@@ -69,7 +69,7 @@ def test_coco_of_datumaro(items, tmp_path):
 
 def test_yolo_of_datumaro(items, tmp_path):
     items.export(str(tmp_path), "yolo_ultralytics", save_media=True)
-    reading = read_yolo(tmp_path / "labels" / "train", ["a b", "ümlaut", "c"])
+    reading = read_yolo(tmp_path / "labels" / "train", {name: f"{name}.jpg" for name in ("a b", "ümlaut", "c")})
     assert not reading.problems
     assert list_boxes(reading, SIZE) == [box for box in BOXES if box[0] == "a b"]  # polygons are not exported
 
@@ -92,7 +92,7 @@ def test_datumaro_reads_the_same_voc_boxes(datumaro, tmp_path):
     (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("a\n")
     write_png(tmp_path / "JPEGImages" / "a.png", np.zeros((*SIZE, 3), np.uint8))
     theirs = next(iter(datumaro.Dataset.import_from(str(tmp_path), "voc_detection"))).annotations[0]
-    ours = read_voc_folder(tmp_path / "Annotations", ["a"]).images[0].boxes[0]
+    ours = read_voc_folder(tmp_path / "Annotations", {"a": "a.png"}).images[0].boxes[0]
     assert theirs.attributes["difficult"] == ours.difficult
     # They keep the corners as written and take both as half-open; ours hold the pixels that VOC's inclusive ones do.
     assert theirs.points == [ours.xyxy[0] + 1, ours.xyxy[1] + 1, ours.xyxy[2], ours.xyxy[3]]

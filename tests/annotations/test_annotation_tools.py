@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pseudogt.annotations.cvat import read_cvat
 from pseudogt.annotations.geometry import decode_segmentation
 from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.files.brush import decode_brush
+
+
+def encode_png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def rectangle(x, y, width, height, label="car", **more):
@@ -107,11 +116,54 @@ class TestLabelStudio:
         assert reading.images[0].tags == {"sky": True, "road": True}
         assert reading.tag_labels == {"sky", "road"} and reading.box_labels == {"car"}
 
-    def test_regions_without_class_and_other_results_are_left_out(self, read):
-        region = rectangle(1, 1, 5, 5)
-        region["value"]["rectanglelabels"] = []
+    def test_remarks_are_counted(self, read):
         text = {"type": "textarea", "value": {"text": ["a remark"]}}
-        assert read([task(region, text)]).images[0].boxes == []
+        reading = read([task(text, text), task({"type": "rating", "value": {"rating": 3}})])
+        assert [i.boxes or i.unusable for i in reading.images] == [[], []]
+        assert "2 results of type 'textarea' say nothing" in reading.warnings[0] and "'rating'" in reading.warnings[1]
+
+    @pytest.mark.parametrize(
+        ("result", "expected"),
+        [
+            (rectangle(1, 1, 5, 5) | {"value": {"x": 1, "rectanglelabels": []}}, (None, "region without class")),
+            (rectangle(1, 1, 5, 5) | {"type": "rectangle"}, (None, "region without class")),
+            ({"type": "keypointlabels", "value": {"x": 1, "keypointlabels": ["car"]}}, ("car", "keypointlabels")),
+            ({"type": "cubelabels", "value": {"cubelabels": ["car"]}}, ("car", "cubelabels")),
+            ({"type": "videorectangle", "value": {}}, (None, "videorectangle")),
+            ({"value": {}}, (None, "result without type")),
+            ({"type": "choices", "value": {"x": 1, "choices": ["car"]}}, ("car", "choice of a region")),
+        ],
+    )
+    def test_what_has_no_box_is_named(self, read, result, expected):
+        image = read([task(result, rectangle(1, 1, 5, 5))]).images[0]
+        assert [(seen.label, seen.kind) for seen in image.unusable] == [expected] and len(image.boxes) == 1
+        assert image.tags == {}
+
+    def test_a_region_with_its_class_in_another_result(self, read):
+        """Separate tags for shapes and labels write two results of one id."""
+        value = {"x": 10, "y": 20, "width": 50, "height": 25}
+        size = {"original_width": 200, "original_height": 100, "id": "r1"}
+        shape = {"type": "rectangle", "value": value, **size}
+        image = read([task(shape, {"type": "labels", "value": value | {"labels": ["car"]}, **size})]).images[0]
+        assert [box.label for box in image.boxes] == ["car"] and not image.unusable
+        choice = {"type": "choices", "value": {"choices": ["old"]}, "id": "r1"}
+        image = read([task(shape, choice)]).images[0]
+        assert [seen.label for seen in image.unusable] == ["old"] and not image.tags
+
+    @pytest.mark.parametrize("mode", ["RGBA", "L"])
+    def test_bit_masks(self, read, mode):
+        mask = np.zeros((100, 200), np.uint8)
+        mask[30:40, 50:53] = 255
+        pixels = np.dstack([mask * 0] * 3 + [mask]) if mode == "RGBA" else mask
+        encoded = base64.b64encode(encode_png(pixels)).decode()
+        result = {"type": "bitmasklabels", "original_width": 200, "original_height": 100}
+        result |= {"value": {"imageDataURL": f"data:image/png;base64,{encoded}", "bitmasklabels": ["car"]}}
+        assert read([task(result)]).images[0].boxes[0].xyxy == (50, 30, 53, 40)
+        result["original_width"] = 201
+        (problem,) = read([task(result)]).list_faults()
+        assert "its mask is 200x100, the image 201x100" in problem
+        result["value"]["imageDataURL"] = "data:image/png;base64,AAAA"
+        assert "no PNG that can be read" in read([task(result)]).list_faults()[0]
 
     def test_name_of_an_upload(self, read):
         plain = task() | {"data": {"photo": "https://host/a/b.png?x=1", "note": "hello"}}
@@ -123,9 +175,9 @@ class TestLabelStudio:
         [
             ('[{"annotations": [', "Invalid JSON"),
             ({"annotations": []}, "valid array"),
-            ([{"image": "a.jpg", "label": []}], "annotations: Field required"),
-            ([task({"type": "rectanglelabels", "value": {"x": "wide"}})], "valid number"),
-            ([task(brush([300]))], "less than or equal to 255"),
+            ([{"image": "a.jpg", "label": []}], "is an export of the kind JSON-MIN"),
+            ([{"id": 1, "completions": []}], "a Label Studio before 1.0"),
+            ([{"id": 1, "picture": []}], "has no 'annotations'"),
         ],
     )
     def test_broken_files(self, read, content, message):
@@ -136,21 +188,24 @@ class TestLabelStudio:
     @pytest.mark.parametrize(
         ("bad", "message"),
         [
-            (task(rectangle(1, 1, 5, 5) | {"original_width": None}), "lacks original_width"),
-            (task(rectangle(1, 1, 5, 5), rectangle(1, 1, 5, 5) | {"original_width": 9}), "of another size"),
-            (task({"type": "videorectangle", "value": {}}), "'videorectangle', which is not supported"),
+            (task(rectangle(1, 1, 5, 5) | {"original_width": None}), "result 0: original_width: Input should be"),
+            (task(rectangle(1, 1, 5, 5), rectangle(1, 1, 5, 5) | {"original_width": 9}), "of different sizes"),
+            (task(rectangle("wide", 1, 5, 5)), "valid number"),
+            (task(rectangle(1, 1, 5, 5) | {"value": {"rectanglelabels": ["car"]}}), "lacks 'x'"),
+            (task(brush([300])), "less than or equal to 255"),
             (task(brush([])), "end too early"),
             (task(brush(write_brush(np.zeros((9, 9), bool)))), "not those of an image of 200x100"),
             (task(brush(write_brush(np.ones((100, 200), bool))[:-2])), "end too early"),
             (task(brush([1], 900_000, 900_000)), "too large"),
             (task() | {"data": {}}, "names no image"),
             (task() | {"data": {"a": "x.jpg", "b": "y.jpg"}}, "names 2 images"),
+            (task() | {"annotations": 3}, "annotations: Input should be a valid list"),
         ],
     )
     def test_bad_tasks_are_collected(self, read, bad, message):
         reading = read([bad, task(rectangle(1, 1, 5, 5))])
-        assert len(reading.problems) == 1 and message in reading.problems[0]
-        assert "export.json: task 1" in reading.problems[0]
+        (problem,) = reading.list_faults()
+        assert message in problem and "export.json: task 1" in problem
         assert len(reading.images[-1].boxes) == 1
 
 
@@ -227,12 +282,10 @@ class TestCvat:
             ("2, 3, 3, 2", "2, 3, -3, 8", "do not fill"),
             ('left="90"', 'left="99"', "is not in the 100x80 image"),
             ('left="90"', 'left="0.5"', "not a whole number"),
-            ("<ellipse", "<polyline", "<polyline> 4 is not supported"),
             ('width="100"', 'width="-1"', "-1 is not a size"),
             ('name="b.png"', "", "image '?' has no name"),
         ],
     )
     def test_bad_shapes_are_collected(self, read, old, new, message):
-        text = CVAT.replace(old, new, 1) if old != "<ellipse" else CVAT.replace("ellipse", "polyline")
-        problems = read(text, read_cvat, "a.xml").problems
+        problems = read(CVAT.replace(old, new, 1), read_cvat, "a.xml").list_faults()
         assert any(message in p and "a.xml: image" in p for p in problems)

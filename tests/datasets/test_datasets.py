@@ -173,6 +173,20 @@ def test_repeated_class_columns(folder_settings):
         change(folder_settings, classes=entries)
 
 
+def test_csv_without_source_ids(tmp_path, folder_settings):
+    """In any order of its columns; the values are then the ids."""
+    (tmp_path / "classes.csv").write_text("id,name,isthing,color\n4,no,0,#102030\n7,car,true,#405060\n")
+    classes = change(folder_settings, classes=str(tmp_path / "classes.csv"), void_values=()).classes
+    assert [(c.name, c.id, c.source_id, c.isthing) for c in classes] == [("no", 4, 4, False), ("car", 7, 7, True)]
+
+
+@pytest.mark.parametrize("classes", [{False: "thing"}, [{"name": True, "id": 1, "isthing": True, "color": "#000000"}]])
+def test_truth_values_of_yaml_are_no_class_names(folder_settings, classes):
+    with pytest.raises(ValidationError, match="put the word in quotes"):
+        change(folder_settings, classes=classes)
+    assert change(folder_settings, classes={0: "thing", "no": "stuff"}).classes[0].name == "0"
+
+
 def test_csv_with_other_columns(tmp_path, folder_settings):
     (tmp_path / "classes.csv").write_text("name,id\nsky,1\n")
     with pytest.raises(ValidationError, match="its first line must be"):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import yaml
 from official_trees import make_cityscapes, make_coco2014, make_coco2017, make_voc2007, make_voc2012
+from PIL import Image
 
 from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
+from pseudogt.datasets.ground_truth import read_segment_table
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.io import read_json, write_json
 
@@ -97,7 +99,9 @@ class TestCoco2017:
             (lambda a: a["segments_info"].pop(), r"segments \[5\] are not in"),
             (lambda a: a["segments_info"][0].update(category_id=12), "category 12 is neither in the class table"),
             (lambda a: a["segments_info"][0].update(id=300), "segment id 300 is there twice"),
-            (lambda a: a["segments_info"][0].pop("iscrowd"), "iscrowd: Field required"),
+            (lambda a: a["segments_info"][0].update(id=0), "a segment has id 0, which means unlabelled"),
+            (lambda a: a["segments_info"][0].update(iscrowd="maybe"), "'maybe' is not a truth value"),
+            (lambda a: a["segments_info"][0].pop("category_id"), "category_id: Field required"),
             (lambda a: a.update(file_name="../other.png"), "no annotation of 000000000009.png"),
         ],
     )
@@ -110,6 +114,28 @@ class TestCoco2017:
         with pytest.raises(ValueError, match=message) as caught:
             read(settings, root, "train", "000000000009")
         assert "panoptic_train2017" in str(caught.value)
+
+    def test_segments_of_other_tools(self, tmp_path):
+        """Without ``iscrowd``, ids as text, and PNG files with alpha, which must not blend colours."""
+        settings, root = load("coco2017"), make_coco2017(tmp_path)
+        expected = read(settings, root, "train", "000000000009")[0]
+        path = root / "annotations" / "panoptic_train2017.json"
+        document = read_json(path)
+        for segment in document["annotations"][0]["segments_info"]:
+            segment["id"] = str(segment["id"])
+            if not segment["iscrowd"]:
+                del segment["iscrowd"]
+        write_json(path, document)
+        png = root / "annotations" / "panoptic_train2017" / "000000000009.png"
+        with Image.open(png) as image:
+            colours = image.convert("RGBA")
+        colours.save(png)
+        read_segment_table.cache_clear()
+        np.testing.assert_array_equal(read(settings, root, "train", "000000000009")[0], expected)
+        colours.putpixel((3, 3), (1, 2, 3, 128))
+        colours.save(png)
+        with pytest.raises(ValueError, match="has transparent pixels"):
+            read(settings, root, "train", "000000000009")
 
     def test_missing_png(self, tmp_path):
         root = make_coco2017(tmp_path)

@@ -101,12 +101,12 @@ NAMES = "names:\n  0: car\nkpt_shape: [2, 3]\n"
 
 def read_yolo_file(path: Path) -> Reading:
     (path.parent / "classes.txt").write_text("car\n")
-    return read_yolo(path.parent, [path.stem], path.parent / "classes.txt")
+    return read_yolo(path.parent, {path.stem: f"{path.stem}.jpg"}, path.parent / "classes.txt")
 
 
 def read_yolo_names(path: Path) -> Reading:
     (path.parent / "b.txt").write_text(YOLO)
-    return read_yolo(path.parent, ["b"], path)
+    return read_yolo(path.parent, {"b": "b.jpg"}, path)
 
 
 def read_voc_file(path: Path) -> Reading:
@@ -136,6 +136,9 @@ READERS: dict[str, tuple[Callable[[Path], Reading], str]] = {
 }
 JSON_DOCUMENTS = {"coco.json": COCO, "label_studio.json": LABEL_STUDIO, "tags.json": TAGS, "weak.json": WEAK}
 
+STATED = ("tags.json", "tags.csv", "weak.json")
+"""Files that may say themselves that a class is absent; no other good file here has one that is."""
+
 scalars = (
     st.none()
     | st.booleans()
@@ -158,8 +161,11 @@ def read(name: str, content: bytes, folder: Path) -> None:
         reading = reader(path)
     except ValueError as error:
         reading = Reading([], problems=[str(error)])
-    assert all(str(folder) in problem for problem in reading.problems)
+    assert all(str(folder) in problem for problem in (*reading.problems, *reading.broken))
     result = convert_readings(reading, None, RECORDS, CLASSES, SETTINGS)
+    # What is seen as a whole may say less of an image, but only aloud that a class is not there.
+    if name not in STATED and not result.problems and not result.warnings:
+        assert all(not (weak.known & ~weak.tags).any() for weak in result.images)
     for weak in result.images:
         x0, y0, x1, y1 = weak.boxes_xyxy.T
         assert (x0 >= 0).all() and (y0 >= 0).all() and (x1 > x0).all() and (y1 > y0).all()
@@ -201,6 +207,41 @@ def test_changed_values(name, data, tmp_path):
         container, key = data.draw(st.sampled_from(list(find_places(document))))
         container[key] = data.draw(values)
     read(name, json.dumps(document["root"]).encode(errors="replace"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["coco.json", "label_studio.json", "tags.json"])
+@FUZZ
+@given(data=st.data())
+def test_shuffled_and_retyped(name, data, tmp_path):
+    """Entries in another order, keys too, and numbers and truth values as text: the same labels."""
+    retype = data.draw(st.sampled_from([set(), {int}, {float}, {bool}, {int, float, bool}]))
+    document = rewrite(JSON_DOCUMENTS[name], data.draw(st.randoms()), retype)
+    described = [describe(name, json.dumps(d).encode(), tmp_path) for d in (JSON_DOCUMENTS[name], document)]
+    assert described[0] == described[1]
+
+
+def rewrite(value: Any, random: Any, retype: set[type], inside: str = "") -> Any:
+    if isinstance(value, dict):
+        return {k: rewrite(value[k], random, retype, k) for k in random.sample(list(value), len(value))}
+    if isinstance(value, list) and inside in ("bbox", "segmentation", "size", "counts", "points", "rle"):
+        return [rewrite(item, random, retype, inside) for item in value]
+    if isinstance(value, list):
+        return [rewrite(item, random, retype) for item in random.sample(value, len(value))]
+    return str(value) if type(value) in retype and random.random() < 0.5 else value
+
+
+def describe(name: str, content: bytes, folder: Path) -> list[Any]:
+    """All that the labels of a file say, whatever the order of its entries."""
+    (folder / name).write_bytes(content)
+    reading = READERS[name][0](folder / name)
+    result = convert_readings(reading, None, RECORDS, CLASSES, SETTINGS)
+    return [
+        *result.problems,
+        *(
+            (w.tags.tolist(), w.known.tolist(), sorted(zip(w.boxes_xyxy.tolist(), w.box_classes.tolist(), strict=True)))
+            for w in result.images
+        ),
+    ]
 
 
 @pytest.mark.parametrize("name", ["a.xml", "cvat.xml"])

@@ -147,8 +147,11 @@ def test_turned_and_unusual_images(run, folder_dataset, section):
 def test_equal_files(run, folder_dataset, section):
     copy = (folder_dataset / "images" / "a.png").read_bytes()
     (folder_dataset / "images" / "c.png").write_bytes(copy)
-    warnings = run(folder_dataset, section)[0]["warnings"]
-    assert any("images 'a' (train), 'c' (val) are the same file" in w for w in warnings)
+    (warning,) = [w for w in run(folder_dataset, section)[0]["warnings"] if "different files" in w]
+    assert "2 images are 1 different files ('a' (train) = 'c' (val)); keep one of each. 1 of these files" in warning
+    (folder_dataset / "images" / "b.png").write_bytes(copy)
+    (warning,) = [w for w in run(folder_dataset, section)[0]["warnings"] if "different files" in w]
+    assert "3 images are 1 different files" in warning
 
 
 def test_annotations_are_counted(run, photos):

@@ -1,6 +1,7 @@
 """Stages ``classifier`` and ``cams``: learn on tiny images, resume, independence of shards, errors."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pseudogt.files.io import read_json
 from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import cams, classifier
 from pseudogt.weak_labels.crops import crop_grid
-from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 CLASSES = ClassTable(("red", "green", "ball"), (1, 2, 3), (False, False, True), ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
 SIZE = (64, 96)
@@ -167,6 +168,21 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     whole, resumed = (ClassifierModel.load(tmp_path / n / "model.pt") for n in ("whole", "resumed"))
     for name, tensor in whole.network.state_dict().items():
         assert tensor.equal(resumed.network.state_dict()[name]), name
+
+
+def test_weak_labels_that_say_nothing_are_an_error(data: Path, tmp_path: Path) -> None:
+    """The loss would have no term: a training that ends without an error would have learned nothing."""
+    weak, classes = read_weak_labels([data / "all_weak.json"])
+    nothing = [
+        replace(
+            w.without_boxes(), tags=w.tags & False, crop_tags=w.crop_tags & False, unknown_ids=tuple(range(len(w.tags)))
+        )
+        for w in weak.values()
+    ]
+    write_weak_labels(tmp_path / "weak.json", nothing, classes)
+    arguments = ["--shards", str(data / "all.json"), "--weak-labels", str(tmp_path / "weak.json"), "--settings", "{}"]
+    with pytest.raises(ValueError, match="none of the 6 training images has a box or a tag"):
+        classifier.main([*arguments, "--out", str(tmp_path / "out"), "--scratch", str(tmp_path / "scratch")])
 
 
 def test_bad_input_is_named(data: Path, trained: Path, tmp_path: Path) -> None:

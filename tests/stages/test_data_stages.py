@@ -118,13 +118,21 @@ def test_label_of_another_size(run, folder_dataset):
 
 
 def test_images_that_say_nothing_and_absent_classes_are_reported(run, folder_dataset, capsys):
-    for image_id in "abc":
+    for image_id, value in (("a", 0), ("b", 9), ("c", 9)):
         for folder in ("semantic", "instances"):
-            write_png(folder_dataset / folder / f"{image_id}.png", np.full((20, 30), 9, np.uint8))
+            write_png(folder_dataset / folder / f"{image_id}.png", np.full((20, 30), value, np.uint8))
     merge(run())
     warnings = capsys.readouterr().err
     assert "image 'b' has no box and no tag" in warnings
     assert "class 'car' occurs in no image" in warnings
+
+
+def test_labels_that_say_nothing_at_all_are_an_error(run, folder_dataset):
+    for image_id in "abc":
+        for folder in ("semantic", "instances"):
+            write_png(folder_dataset / folder / f"{image_id}.png", np.full((20, 30), 9, np.uint8))
+    with pytest.raises(ValueError, match="nothing to learn from: none of the 3 training images has a box or a tag"):
+        merge(run())
 
 
 def test_streets_are_read_by_the_ordinary_reader(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -264,6 +265,14 @@ def test_crops_need_tags(dataset, tmp_path):
     write_weak_labels(tmp_path / "weak.json", whole, classes)
     with pytest.raises(ValueError, match="samples: crop, but image 'image0' has no tagged crops"):
         mine(dataset, tmp_path / "0", weak=tmp_path / "weak.json", samples="crop")
+
+
+def test_boxes_without_tags_teach_nothing(dataset, tmp_path):
+    weak, classes = read_weak_labels([dataset / "weak.json"])
+    untagged = [replace(w, tags=w.tags & False, crop_tags=w.crop_tags & False) for w in weak.values()]
+    write_weak_labels(tmp_path / "weak.json", untagged, classes)
+    with pytest.raises(ValueError, match="there is nothing to learn from"):
+        mine(dataset, tmp_path / "0", weak=tmp_path / "weak.json")
 
 
 def test_missing_weights_are_an_error(dataset, tmp_path):

@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from panoptic_dataset import segmenter_arguments, train_segmenter, write_dataset
+from panoptic_dataset import CLASSES, segmenter_arguments, train_segmenter, write_dataset
 
 from models.segmenter.network import PanopticModel
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
+from pseudogt.files.labels import write_labels
 from pseudogt.pseudo_labels.rounds import count_steps
 from pseudogt.stages import reference, segmenter
 
@@ -46,6 +47,17 @@ def test_workers_and_images_that_a_failed_training_prepared_change_nothing(panop
 
 def test_one_image_is_enough(tmp_path):
     assert train_segmenter(write_dataset(tmp_path / "one", 1), tmp_path / "0")["images"] == 1
+
+
+def test_labels_without_any_class_are_an_error(tmp_path):
+    dataset = write_dataset(tmp_path / "void", 2)
+    with write_labels(dataset / "labels", CLASSES) as labels:
+        for i in range(2):
+            labels.add(f"image{i}", np.zeros((64, 96), np.int32))
+    with pytest.raises(
+        ValueError, match=r"nothing to learn from: no pixel .* has a class, neither road nor sky nor car"
+    ):
+        train_segmenter(dataset, tmp_path / "0")
 
 
 def test_init_starts_from_the_round_before(panoptic_dataset, panoptic_model, tmp_path):

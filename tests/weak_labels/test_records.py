@@ -61,6 +61,19 @@ def test_bad_weak_labels_name_file_and_value(file, edit, message):
         read_weak_labels([file])
 
 
+def test_numbers_ids_and_truth_values_as_text(file, weak):
+    def retype(document):
+        for annotation in document["annotations"]:
+            annotation.update(category_id=str(annotation["category_id"]), iscrowd=str(annotation["iscrowd"]))
+            annotation["bbox"] = [str(value) for value in annotation["bbox"]]
+        document["image_tags"]["a"] = ["1", 2]
+
+    change(file, retype)
+    images, _ = read_weak_labels([file])
+    for field in vars(weak):
+        assert np.array_equal(getattr(images["a"], field), getattr(weak, field)), field
+
+
 def test_image_listed_twice(file):
     with pytest.raises(ValueError, match="'a' is listed twice"):
         read_weak_labels([file, file])

@@ -154,10 +154,25 @@ def test_a_format_and_a_backbone_are_one_file_and_one_line_each(fresh, photos):
         ("dataset={classes: {square: thing, ground: floor}}", "'name: thing' or 'name: stuff', got ground: floor"),
     ],
 )
-def test_bad_config_stops_before_the_graph(fresh, photos, section, message):
-    done = fresh.snakemake("--configfile", str(TINY), str(photos), "--dry-run", "--config", section)
+@pytest.mark.parametrize("quiet", [[], ["--quiet"], ["--quiet", "all"]])
+def test_bad_config_stops_before_the_graph(fresh, photos, section, message, quiet):
+    done = fresh.snakemake("--configfile", str(TINY), str(photos), "--dry-run", "--config", section, *quiet)
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
+
+
+def test_labels_one_folder_down_stop_check_and_run(fresh, photos):
+    """Before anything is trained: a run that learns nothing must not end well."""
+    labels = photos.parent / "my photos" / "labels"
+    labels.rename(labels.parent / "train")
+    labels.mkdir()
+    (labels.parent / "train").rename(labels / "train")
+    for target, job in (("check", "check"), ("all", "annotations")):
+        done = fresh.snakemake(target, "--configfile", str(TINY), str(photos))
+        assert done.returncode != 0
+        log = (fresh.folder / "logs" / "photos" / f"{job}.log").read_text()
+        assert "there is nothing to learn from" in log and "labels/foto 0.txt" in log
+    assert not (fresh.folder / "results" / "photos" / "classifier").exists()
 
 
 def test_photos_alone_are_no_weak_labels(fresh, photos):
