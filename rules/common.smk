@@ -15,7 +15,7 @@ from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
 from pseudogt.workflow.estimate import describe_estimate
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
-from pseudogt.workflow.locks import wait_to_start
+from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
 from pseudogt.workflow.plan import (
     EXPORT_PATTERN,
     JOB_ENVIRONMENT,
@@ -41,13 +41,6 @@ from pseudogt.workflow.shards import pass_files, pass_files_if_any, split_of_sha
 # SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
 # training, which writes a checkpoint. Snakemake and the shell around it stay until it has.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-# Jobs find the package wherever Snakemake was started, and keep what the user has set of the environment.
-EXPORTS = "".join(f"export {name}=${{{{{name}:-{value}}}}}; " for name, value in JOB_ENVIRONMENT.items())
-shell.prefix(
-    f"set -euo pipefail; trap : TERM; {EXPORTS}"
-    f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
-)
-
 # All that reads files while the workflow is parsed; what it finds wrong is told without a traceback.
 try:
     check_duplicate_keys(workflow.configfiles)
@@ -64,6 +57,16 @@ try:
     )
 except ValueError as error:
     raise WorkflowError(str(error)) from None
+
+# Predictions of new images make nothing that a run of the same name makes.
+LOCK_NAME = f"{CONFIG.name} predict" if CONFIG.images else CONFIG.name
+# Jobs find the package wherever Snakemake was started, and keep what the user has set of the environment.
+EXPORTS = "".join(f"export {name}=${{{{{name}:-{value}}}}}; " for name, value in JOB_ENVIRONMENT.items())
+shell.prefix(
+    f"set -euo pipefail; trap : TERM; {EXPORTS}"
+    f"export {RUN_VARIABLE}={shlex.quote(LOCK_NAME)} {ATTEMPT_VARIABLE}=$HOSTNAME-$$-$RANDOM; "
+    f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+)
 
 LOGS = f"logs/{CONFIG.name}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
@@ -134,6 +137,10 @@ def limit_training_time(section, rounds=1):
 onstart:
     print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process:
+        try:
+            claim_name(Path.cwd(), LOCK_NAME)
+        except ValueError as error:
+            raise WorkflowError(str(error)) from None
         if SHARDS:
             record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset, CONFIG.shard_size)
         os.close(START_LOCK)
