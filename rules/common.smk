@@ -49,7 +49,7 @@ try:
     # Held as long as this process lives: `make resume` tells a live run from a dead one by it.
     RUN_LOCK = join_live_runs(Path.cwd()) if workflow.is_main_process else None
     START_LOCK = wait_to_start(Path.cwd()) if workflow.is_main_process else None
-    SHARDS, PIXELS = assign_shards(CONFIG, Path(f"{RESULTS}/index.json"))
+    SHARDS, PIXELS, PASSED_OVER = assign_shards(CONFIG, Path(f"{RESULTS}/index.json"))
     GIVEN = GivenFiles.read(CONFIG, find_data_root(CONFIG), SHARDS)
     PLAN = RunPlan(CONFIG, SHARDS, GIVEN.full_label_ids)
     PREDICT_INPUTS = (
@@ -137,6 +137,8 @@ def limit_training_time(section, rounds=1):
 onstart:
     print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process:
+        for note in PASSED_OVER:
+            print(f"warning: {note}", file=sys.stderr)
         try:
             claim_name(Path.cwd(), LOCK_NAME)
         except ValueError as error:

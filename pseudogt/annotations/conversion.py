@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.annotations.form import Corners, ImageAnnotations, Reading
-from pseudogt.annotations.matching import match_names
+from pseudogt.annotations.frames import turn_upright
+from pseudogt.annotations.matching import describe_ambiguous, match_names
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
@@ -80,6 +81,10 @@ def convert_readings(
             result.warnings += reading.warnings
             found = pick_images(reading, records, result)
         pairs.append(found)
+    frames = turn_upright(pairs[0], records)
+    result.problems += frames.problems
+    result.warnings += frames.warnings
+    pairs[0] = frames.annotations
     for record in records:
         try:
             converted = converter.convert(record, pairs[0].get(record.image_id), pairs[1].get(record.image_id))
@@ -100,11 +105,12 @@ def convert_readings(
 def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conversion) -> dict[str, ImageAnnotations]:
     """Which entry of a source belongs to each image."""
     matches = match_names((i.file_name for i in reading.images), {r.image_id: r.image for r in records})
+    result.problems += describe_ambiguous(matches.ambiguous)
     if matches.strangers:
         text = (
             f"{len(matches.strangers)} annotated images are not among those to train on: {_shorten(matches.strangers)}"
         )
-        (result.warnings if matches.by_image else result.problems).append(text)
+        (result.warnings if matches.by_image or matches.ambiguous else result.problems).append(text)
     for image_id, positions in matches.by_image.items():
         if len(positions) > 1:
             names = _shorten([reading.images[p].file_name for p in positions])
@@ -284,10 +290,9 @@ def check_size(annotations: ImageAnnotations, record: ImageRecord) -> None:
     size, expected = (annotations.width, annotations.height), (record.width, record.height)
     if None in size or size == expected:
         return
-    turned = " (turned: was the image stored with an EXIF orientation? write it anew without)"
     raise ValueError(
-        f"{record.image}: is {expected[0]}x{expected[1]}, its annotations are for {size[0]}x{size[1]}"
-        f"{turned if size == expected[::-1] else ''}; annotate the file that is used"
+        f"{record.image}: is {expected[0]}x{expected[1]}, its annotations are for {size[0]}x{size[1]}; annotate the "
+        "file that is used, or put back the one that was annotated"
     )
 
 

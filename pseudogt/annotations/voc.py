@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -62,10 +63,11 @@ def read_voc_folder(folder: Path, stems: Iterable[str]) -> Reading:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; annotations.path must hold one .xml per image")
     images, problems = [], []
-    for path in (folder / f"{stem}.xml" for stem in stems):
+    for stem in stems:
+        path = folder / f"{stem}.xml"
         if path.is_file():
             try:
-                images.append(read_voc(path))
+                images.append(replace(read_voc(path), file_name=stem))
             except ValueError as error:
                 problems.append(str(error))
     labels = frozenset(box.label for image in images for box in image.boxes)
