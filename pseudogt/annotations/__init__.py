@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pseudogt.annotations.conversion import Conversion, convert_readings
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
-from pseudogt.annotations.matching import choose_label_name
 from pseudogt.annotations.tables import read_tags
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
@@ -46,9 +45,6 @@ def convert_annotations(
     settings: AnnotationsSettings, data_root: Path, records: Sequence[ImageRecord], classes: ClassTable
 ) -> Conversion:
     """Weak labels of the images from the files that the settings name; see :func:`convert_readings`."""
-    names = [record.image_id for record in records]
-    if settings.path and (data_root / settings.path).is_dir():
-        names = [choose_label_name(data_root / settings.path, record.image_id, record.image) for record in records]
-    boxes = read_annotations(settings, data_root, names)
+    boxes = read_annotations(settings, data_root, [record.image_id for record in records])
     tags = read_tags(data_root / settings.tags) if settings.tags else None
     return convert_readings(boxes, tags, records, classes, settings)

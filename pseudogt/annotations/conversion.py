@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pseudogt.annotations.form import Corners, ImageAnnotations, Reading
 from pseudogt.annotations.frames import turn_upright
-from pseudogt.annotations.matching import describe_ambiguous, match_names
+from pseudogt.annotations.matching import match_names
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
@@ -105,12 +105,16 @@ def convert_readings(
 def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conversion) -> dict[str, ImageAnnotations]:
     """Which entry of a source belongs to each image."""
     matches = match_names((i.file_name for i in reading.images), {r.image_id: r.image for r in records})
-    result.problems += describe_ambiguous(matches.ambiguous)
     if matches.strangers:
         text = (
             f"{len(matches.strangers)} annotated images are not among those to train on: {_shorten(matches.strangers)}"
         )
-        (result.warnings if matches.by_image or matches.ambiguous else result.problems).append(text)
+        (result.warnings if matches.by_image else result.problems).append(text)
+    if matches.ambiguous:
+        result.problems.append(
+            f"{len(matches.ambiguous)} annotated images may be any of several of their name: "
+            f"{_shorten(matches.ambiguous)}; write the folder of the image before its name"
+        )
     for image_id, positions in matches.by_image.items():
         if len(positions) > 1:
             names = _shorten([reading.images[p].file_name for p in positions])

@@ -10,38 +10,22 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
-
-from pseudogt.files.listing import FOLDER_SEPARATOR
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """Label Studio puts the start of a UUID before the names of uploaded files."""
 
-LABEL_SUFFIXES = (".txt", ".xml", ".XML", ".TXT")
-MIRRORED = 2
-"""Folders above an image that a folder of labels may mirror, besides those in its id."""
-
-SUFFIX = re.compile(r"\.([A-Za-z]{3,4}|jp2)$", re.ASCII | re.IGNORECASE)
+SUFFIX = re.compile(r"\.[A-Za-z]{3,4}$")
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What names mean.
-
-    Attributes
-    ----------
-    by_image : mapping
-        Positions of the names by image id.
-    strangers : list of str
-        Names that mean no image.
-    ambiguous : mapping
-        Ids of the images that a name may mean, by name.
-    """
+    """Positions of the named files by image id, names that mean no image, and those that may mean several."""
 
     by_image: Mapping[str, list[int]]
     strangers: list[str]
-    ambiguous: Mapping[str, list[str]]
+    ambiguous: list[str]
 
 
 def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
@@ -52,33 +36,32 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
     names : iterable of str
         As an annotation file has them.
     images : mapping
-        Image id -> path of the file. An id is the file's name without suffix, or has folders before it, see
-        :func:`pseudogt.files.listing.name_images`.
+        Image id -> path of the file. An id is the file's name without suffix, with folders before it where images of
+        several folders have one name.
 
     Returns
     -------
     Matches
         An image has several positions only if none of them names its folder better than the others.
     """
-    by_name = group_by_name(images)
-    by_upload: dict[str, list[str]] = {}
-    for name, owners in by_name.items():
-        by_upload.setdefault(make_upload_name(name), []).extend(owners)
+    by_name = index_names(images)
+    by_upload = {make_upload_name(name): image_ids for name, image_ids in by_name.items()}
     found: dict[str, list[tuple[int, int]]] = {}
-    strangers, ambiguous = [], {}
+    strangers, ambiguous = [], []
     for position, name in enumerate(names):
         path = find_path(name)
         stem = SUFFIX.sub("", path.name)
         bare = UPLOAD_PREFIX.sub("", stem)
-        owners = by_name.get(path.name) or by_name.get(stem) or by_name.get(bare) or by_upload.get(bare) or []
-        shared = {image_id: count_common_folders(path, images[image_id]) for image_id in owners}
-        nearest = [image_id for image_id, common in shared.items() if common == max(shared.values())]
-        if not nearest:
+        candidates = by_name.get(path.name) or by_name.get(stem) or by_name.get(bare) or by_upload.get(bare)
+        if candidates is None:
             strangers.append(name)
-        elif len(nearest) > 1:
-            ambiguous[name] = nearest
-        else:
-            found.setdefault(nearest[0], []).append((shared[nearest[0]], position))
+            continue
+        common = [count_common_folders(path, images[image_id]) for image_id in candidates]
+        if common.count(max(common)) > 1:
+            ambiguous.append(name)
+            continue
+        best = common.index(max(common))
+        found.setdefault(candidates[best], []).append((common[best], position))
     by_image = {
         image_id: [position for common, position in places if common == max(places)[0]]
         for image_id, places in found.items()
@@ -86,37 +69,13 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
     return Matches(by_image, strangers, ambiguous)
 
 
-def group_by_name(images: Mapping[str, str]) -> dict[str, list[str]]:
-    """Ids of the images that have a name, as their id or as that of their file without suffix."""
-    owners: dict[str, list[str]] = {}
+def index_names(images: Mapping[str, str]) -> dict[str, list[str]]:
+    """Ids of the images that a name without suffix may mean: the one of that id, or else those of that file name."""
+    by_name = {normalise(image_id): [image_id] for image_id in images}
+    by_stem: dict[str, list[str]] = {}
     for image_id, path in images.items():
-        for name in {normalise(image_id), normalise(Path(path).stem)}:
-            owners.setdefault(name, []).append(image_id)
-    return owners
-
-
-def describe_ambiguous(ambiguous: Mapping[str, list[str]]) -> list[str]:
-    """Say that names mean several images, at most one problem."""
-    if not ambiguous:
-        return []
-    name, owners = next(iter(ambiguous.items()))
-    return [
-        f"{len(ambiguous)} names in the annotations fit several images alike: {name!r} may be "
-        f"{', '.join(map(repr, owners))}; put the folders before the names, as in 'folder/{PurePosixPath(name).name}'"
-    ]
-
-
-def choose_label_name(folder: Path, image_id: str, image: str) -> str:
-    """Name of an image's label file in a folder, without suffix: its own, or with as many folders as the id has.
-
-    Below a folder of labels, folders may mirror those of the images.
-    """
-    parts = Path(image).with_suffix("").parts
-    qualified = [n for n in range(2, len(parts) + 1) if FOLDER_SEPARATOR.join(parts[-n:]) == image_id]
-    shortest = qualified[0] if qualified else 2
-    nested = ["/".join(parts[-n:]) for n in range(shortest, min(shortest + MIRRORED, len(parts)) + 1)]
-    names = nested if qualified else [image_id, *nested]
-    return next((n for n in names if any((folder / f"{n}{s}").is_file() for s in LABEL_SUFFIXES)), names[0])
+        by_stem.setdefault(normalise(PurePath(path).stem), []).append(image_id)
+    return by_stem | by_name
 
 
 def find_path(name: str) -> PurePosixPath:
@@ -165,18 +124,19 @@ def match_label_names(names: Sequence[str], files: Mapping[str, str], folder: Pa
     ValueError
         If a name means no image, or two mean the same.
     """
-    matches = match_names(names, files)
-    if matches.ambiguous:
-        raise ValueError(f"{folder}: {describe_ambiguous(matches.ambiguous)[0]}, or name labels by the ids of images")
-    if matches.strangers:
+    by_stem = {Path(path).stem: image_id for image_id, path in files.items()}
+    image_ids = by_stem | {image_id: image_id for image_id in files}
+    matches = match_names(names, {key: files[image_id] for key, image_id in image_ids.items()})
+    unclear = [*matches.strangers, *matches.ambiguous]
+    if unclear:
         raise ValueError(
-            f"{folder}: {matches.strangers[0]!r} (and {len(matches.strangers) - 1} more) is no image of the dataset; "
-            "labels must have the names of their images"
+            f"{folder}: {unclear[0]!r} (and {len(unclear) - 1} more) is no image of the dataset, or may be several; "
+            "labels must have the names of their images, or their ids"
         )
     found: dict[str, str] = {}
-    for image_id, positions in matches.by_image.items():
+    for key, positions in matches.by_image.items():
         for name in (names[position] for position in positions):
-            if image_id in found:
-                raise ValueError(f"{folder}: {found[image_id]!r} and {name!r} label one image; remove one")
-            found[image_id] = name
+            if image_ids[key] in found:
+                raise ValueError(f"{folder}: {found[image_ids[key]]!r} and {name!r} label one image; remove one")
+            found[image_ids[key]] = name
     return found

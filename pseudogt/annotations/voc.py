@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -63,11 +62,10 @@ def read_voc_folder(folder: Path, stems: Iterable[str]) -> Reading:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; annotations.path must hold one .xml per image")
     images, problems = [], []
-    for stem in stems:
-        path = folder / f"{stem}.xml"
+    for path in (folder / f"{stem}.xml" for stem in stems):
         if path.is_file():
             try:
-                images.append(replace(read_voc(path), file_name=stem))
+                images.append(read_voc(path))
             except ValueError as error:
                 problems.append(str(error))
     labels = frozenset(box.label for image in images for box in image.boxes)

@@ -21,7 +21,11 @@ def list_split(root: Path, split: str) -> Listing:
         )
     found, passed_over = list_tree(folder)
     start = len(str(root)) + 1
-    images = [ListedImage(split, image.folder[start:], image.name, image.path) for image in found]
+    images = [
+        ListedImage(split, place[start:], name, f"{place}/{file}")
+        for place, files in found.items()
+        for name, file in files.items()
+    ]
     return Listing(images, passed_over)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pseudogt.files.listing import FolderContent, scan_folder
 
 
-@dataclass(frozen=True, slots=True)
-class ListedImage:
+class ListedImage(NamedTuple):
     """An image of a split.
 
     Attributes

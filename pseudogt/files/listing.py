@@ -13,6 +13,8 @@ from pathlib import Path, PurePath
 
 from pseudogt.files.io import IMAGE_SUFFIXES
 
+SUFFIXES = frozenset(IMAGE_SUFFIXES)
+
 FOLDER_SEPARATOR = "__"
 """Between the folders and the name in the id of an image whose name alone is not unique."""
 
@@ -42,15 +44,6 @@ class FolderContent:
     subfolders: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundImage:
-    """An image file: its folder, its name without suffix, and its path."""
-
-    folder: str
-    name: str
-    path: str
-
-
 def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     """List a folder once. Suffixes count in any case; hidden files, ``._`` copies of macOS among them, do not.
 
@@ -68,19 +61,22 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     content = FolderContent()
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+            found = [(entry.name, entry.is_dir()) for entry in entries]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{folder}: no such folder") from error
+    found.sort()
     for file, is_folder in found:
-        if file.startswith(".") or file.lower() in IGNORED_FILES:
+        if file[0] == ".":
             continue
         if is_folder:
             content.subfolders.append(file)
             continue
-        stem, suffix = os.path.splitext(file)
-        if suffix.lower() not in IMAGE_SUFFIXES or not stem.endswith(ending):
-            content.passed_over[suffix] += 1
-            content.examples.setdefault(suffix, file)
+        stem, dot, kind = file.rpartition(".")
+        suffix = dot + kind
+        if not dot or suffix.lower() not in SUFFIXES or not stem.endswith(ending):
+            if file.lower() not in IGNORED_FILES:
+                content.passed_over[suffix if dot else ""] += 1
+                content.examples.setdefault(suffix if dot else "", file)
             continue
         name = stem.removesuffix(ending)
         if name in content.images:
@@ -92,25 +88,31 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     return content
 
 
-def list_tree(folder: Path | str) -> tuple[list[FoundImage], list[str]]:
+def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Images of a folder or, if none lies in it directly, of its subfolders, and what was passed over.
+
+    Returns
+    -------
+    images : dict
+        Folder -> name without suffix -> name of the file.
+    notes : list of str
 
     Raises
     ------
     ValueError
         As :func:`scan_folder`.
     """
-    images: list[FoundImage] = []
+    images: dict[str, dict[str, str]] = {}
     notes: list[str] = []
     pending = [str(folder)]
     while pending:
         place = pending.pop()
         content = scan_folder(place)
-        images += [FoundImage(place, name, f"{place}/{file}") for name, file in content.images.items()]
         notes += describe_passed_over(place, content)
         if not content.images:
             pending += [f"{place}/{name}" for name in reversed(content.subfolders)]
             continue
+        images[place] = content.images
         hidden = [name for name in content.subfolders if holds_images(f"{place}/{name}")]
         if hidden:
             notes.append(
@@ -154,10 +156,12 @@ def name_images(images: Iterable[tuple[str, str]]) -> list[str]:
         If an image is there twice, or its id is the name of another.
     """
     pairs = list(images)
+    ids = [name for _, name in pairs]
+    if len(set(ids)) == len(ids):
+        return ids
     by_name: dict[str, list[int]] = {}
     for position, (_, name) in enumerate(pairs):
         by_name.setdefault(name, []).append(position)
-    ids = [name for _, name in pairs]
     for name, positions in by_name.items():
         if len(positions) > 1:
             folders = tell_apart([pairs[position][0] for position in positions], name)
@@ -192,5 +196,6 @@ def find_images(folder: Path) -> tuple[dict[str, Path], list[str]]:
     found, notes = list_tree(folder)
     if not found:
         raise ValueError(f"{folder}: there is no image ({', '.join(IMAGE_SUFFIXES)}) in this folder or below it")
-    ids = name_images((image.folder, image.name) for image in found)
-    return dict(zip(ids, (Path(image.path) for image in found), strict=True)), notes
+    ids = name_images((place, name) for place, files in found.items() for name in files)
+    paths = (Path(place, file) for place, files in found.items() for file in files.values())
+    return dict(zip(ids, paths, strict=True)), notes

@@ -30,6 +30,9 @@ from pseudogt.workflow.estimate import describe_estimate
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 """Pillow's names for one channel of whole numbers."""
 
+COLOUR_MODES = ("RGB", "RGBA", "P")
+"""Of files whose colours are read; alpha must be full."""
+
 IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 """Images that are read without loss but for transparency."""
 
@@ -210,8 +213,8 @@ def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -
     except ValueError as error:
         return [str(error)]
     problems = []
-    if is_rgb and mode != "RGB":
-        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours")
+    if is_rgb and mode not in COLOUR_MODES:
+        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as 8-bit RGB")
     if not is_rgb and mode not in LABEL_MODES:
         problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
     if size != expected:

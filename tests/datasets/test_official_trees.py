@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from official_trees import make_cityscapes, make_coco2014, make_coco2017, make_voc2007, make_voc2012
+from PIL import Image
 
 from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
@@ -98,7 +99,10 @@ class TestCoco2017:
             (lambda a: a["segments_info"].pop(), r"segments \[5\] are not in"),
             (lambda a: a["segments_info"][0].update(category_id=12), "category 12 is neither in the class table"),
             (lambda a: a["segments_info"][0].update(id=300), "segment id 300 is there twice"),
-            (lambda a: a["segments_info"][0].pop("iscrowd"), "iscrowd: Field required"),
+            (
+                lambda a: a["segments_info"][0].update(id=0),
+                "a segment has id 0, which means that a pixel has no segment",
+            ),
             (lambda a: a.update(file_name="../other.png"), "no annotation of 000000000009.png"),
         ],
     )
@@ -111,6 +115,34 @@ class TestCoco2017:
         with pytest.raises(ValueError, match=message) as caught:
             read(settings, root, "train", "000000000009")
         assert "panoptic_train2017" in str(caught.value)
+
+    def test_a_missing_iscrowd_is_0(self, tmp_path):
+        settings, root = load("coco2017"), make_coco2017(tmp_path)
+        path = root / "annotations" / "panoptic_train2017.json"
+        document = read_json(path)
+        for segment in document["annotations"][0]["segments_info"]:
+            assert segment.pop("iscrowd") in (0, 1)
+        write_json(path, document)
+        _, crowds = read(settings, root, "train", "000000000009")
+        assert crowds == []
+
+    @pytest.mark.parametrize("alpha", [255, 254])
+    @pytest.mark.parametrize("mode", ["RGBA", "P"])
+    def test_colours_in_other_kinds_of_png(self, tmp_path, mode, alpha):
+        """Alpha must be full; a palette has none."""
+        settings, root = load("coco2017"), make_coco2017(tmp_path)
+        expected, _ = read(settings, root, "train", "000000000009")
+        path = root / "annotations" / "panoptic_train2017" / "000000000009.png"
+        with Image.open(path) as image:
+            other = image.convert(mode, palette=Image.Palette.ADAPTIVE)
+        if mode == "RGBA":
+            other.putalpha(alpha)
+        other.save(path)
+        if mode == "RGBA" and alpha < 255:
+            with pytest.raises(ValueError, match=r"000000000009\.png: has transparent pixels"):
+                read(settings, root, "train", "000000000009")
+        else:
+            np.testing.assert_array_equal(read(settings, root, "train", "000000000009")[0], expected)
 
     def test_missing_png(self, tmp_path):
         root = make_coco2017(tmp_path)
