@@ -13,6 +13,7 @@ import hashlib
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,9 @@ RUN_VARIABLE = "PSEUDOGT_RUN"
 
 ATTEMPT_VARIABLE = "PSEUDOGT_ATTEMPT"
 """Environment variable of a job that differs between two attempts at it, and is the same in all its processes."""
+
+WAIT_S = 0.5
+"""Seconds between two looks at the lock of a job that another process holds."""
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -114,11 +118,8 @@ def wait_for_jobs(folder: Path) -> None:
         jobs = _open_lock(path)
         try:
             if not _try_lock(jobs, fcntl.LOCK_EX):
-                print(
-                    f"waiting for jobs of the run {path.parent.name!r} {_name_holders(path)}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                whose = f"{path.parent.name!r} {_name_holders(path)}"
+                print(f"waiting for jobs of the run {whose}", file=sys.stderr, flush=True)
                 fcntl.flock(jobs, fcntl.LOCK_EX)
         except OSError as error:
             _pass_over_missing_locks(error)
@@ -145,8 +146,9 @@ def hold_job_lock() -> None:
         lock = _open_lock(place / f"{job}.lock")
         if not _share_with_attempt(lock, attempt):
             print("another process still works on this job; waiting for it to end", file=sys.stderr, flush=True)
-            while not _share_with_attempt(lock, attempt, wait=True):
-                pass
+            # To wait for the lock alone would be to wait for processes of the same attempt, too.
+            while not _share_with_attempt(lock, attempt):
+                time.sleep(WAIT_S)
     except OSError as error:
         _pass_over_missing_locks(error)
         return
@@ -178,19 +180,26 @@ def find_lock_holders(path: Path) -> list[psutil.Process]:
     return found
 
 
-def _share_with_attempt(lock: int, attempt: str, *, wait: bool = False) -> bool:
+def _share_with_attempt(lock: int, attempt: str) -> bool:
     """Share a job's lock with the processes of the same attempt; False if another one holds it.
 
-    The file names the attempt. To write there takes the lock alone; a lock that is then shared may be lost to another
-    process in between, which the second look at the file notices.
+    The file names the attempt that holds the lock. Who writes there has the lock alone, for a moment; when it is then
+    shared, another process may have been faster, which the second look at the file notices.
     """
-    if _try_lock(lock, fcntl.LOCK_EX, wait=wait):
+    if _try_lock(lock, fcntl.LOCK_EX):
         os.truncate(lock, 0)
         os.pwrite(lock, attempt.encode(), 0)
-    if _try_lock(lock, fcntl.LOCK_SH) and os.pread(lock, 4096, 0).decode() == attempt:
+    if _read_attempt(lock) != attempt:
+        return False
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    if _read_attempt(lock) == attempt:
         return True
     fcntl.flock(lock, fcntl.LOCK_UN)
     return False
+
+
+def _read_attempt(lock: int) -> str:
+    return os.pread(lock, 4096, 0).decode(errors="replace")
 
 
 def _name_holders(path: Path) -> str:
@@ -212,9 +221,9 @@ def _open_lock(path: Path) -> int:
         raise ValueError(f"{path}: {error.strerror}; a run needs a working folder that it can write to") from error
 
 
-def _try_lock(descriptor: int, kind: int, *, wait: bool = False) -> bool:
+def _try_lock(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -106,6 +106,17 @@ def test_processes_of_one_attempt_work_together(jobs):
     assert third.wait(20) == 0
 
 
+def test_processes_of_one_attempt_start_together_after_another(jobs):
+    """None of them waits for those of its own attempt."""
+    first = jobs.start_holder(attempt="1")
+    others = [jobs.start(JOB, "60", attempt="2") for _ in range(8)]
+    for process in others:
+        jobs.wait_until_waiting(process)
+    first.kill()
+    for process in others:
+        assert process.stdout.readline() == b"at work\n"
+
+
 def test_children_keep_the_lock_of_their_parent(jobs, tmp_path):
     parent = jobs.start_holder(PARENT)
     assert parent.wait(20) == 0

@@ -130,23 +130,25 @@ def test_unlocking_does_not_let_a_second_run_in(run, kill):
     """Neither beside a live run nor while a job that a killed one left is ending."""
     use_stand_in(run)
     first = start(run, seconds="600")
-    wait_for(lambda: find_stages(run))
-    if kill:
+    try:
+        wait_for(lambda: find_stages(run))
+        if kill:
+            first.kill()
+            first.wait()
+        stages = {" ".join(process.cmdline()) for process in find_stages(run)}
+        unlocked = run.workspace.snakemake("--unlock", *run.arguments(), env=run.env)
+        assert unlocked.returncode == 0, unlocked.stdout + unlocked.stderr
+        second = run.workspace.snakemake("--rerun-incomplete", *run.arguments(*TARGETS), env=run.env)
+        text = " ".join((second.stdout + second.stderr).split())
+        assert second.returncode == 1
+        assert ("still at work (process" if kill else f"is at work here (process {first.pid})") in text, text
+        # The first run may have started others since; none is there twice.
+        commands = [" ".join(process.cmdline()) for process in find_stages(run)]
+        assert stages <= set(commands) and len(set(commands)) == len(commands)
+        run.plan(*TARGETS)  # A dry run is welcome at any time.
+    finally:
         first.kill()
         first.wait()
-    stages = find_stages(run)
-    unlocked = run.workspace.snakemake("--unlock", *run.arguments(), env=run.env)
-    assert unlocked.returncode == 0, unlocked.stdout + unlocked.stderr
-    second = run.workspace.snakemake("--rerun-incomplete", *run.arguments(*TARGETS), env=run.env)
-    text = " ".join((second.stdout + second.stderr).split())
-    assert second.returncode == 1
-    assert ("still at work (process" if kill else f"is at work here (process {first.pid})") in text, text
-    # The first run may have started others since; none is there twice.
-    commands = [" ".join(p.cmdline()) for p in find_stages(run)]
-    assert {" ".join(p.cmdline()) for p in stages} <= set(commands) and len(set(commands)) == len(commands)
-    run.plan(*TARGETS)  # A dry run is welcome at any time.
-    first.kill()
-    first.wait()
     done = resume(run)
     assert done.returncode == 0, done.stdout + done.stderr
 
