@@ -30,7 +30,8 @@ from pseudogt.annotations.matching import find_path
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.streets import StreetsSettings
-from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
+from pseudogt.datasets import class_table, list_images
+from pseudogt.datasets.ground_truth import read_panoptic
 from pseudogt.export import FORMATS
 from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json, write_json
@@ -84,13 +85,14 @@ def write_shards(
     root: Path, settings: DatasetSettings, data: Path, classes: ClassTable, split: str, limit: int | None
 ) -> None:
     """Write the ground truth as labels of a small shard, and of a large one that repeats it."""
-    image_ids = list_image_ids(settings, data)[split][:limit]
+    images = list_images(settings, data)
+    image_ids = images.ids[split][:limit]
     for size, copies in COPIES.items():
         records = []
         with write_labels(root / "labels" / size, classes) as writer:
             for image_id in image_ids:
-                panoptic_id, crowds = read_ground_truth(settings, data, split, image_id, classes)
-                path = locate(settings, data, split, image_id).image
+                panoptic_id, crowds = read_panoptic(images.locate(image_id), settings, classes)
+                path = images.locate(image_id).image
                 for copy in range(copies):
                     name = f"{image_id}-{copy}" if copy else image_id
                     writer.add(name, panoptic_id, crowd_ids=crowds)

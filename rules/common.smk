@@ -15,7 +15,7 @@ from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
 from pseudogt.workflow.estimate import describe_estimate
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
-from pseudogt.workflow.locks import wait_to_start
+from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
 from pseudogt.workflow.plan import (
     EXPORT_PATTERN,
     JOB_ENVIRONMENT,
@@ -42,13 +42,6 @@ from pseudogt.workflow.shards import pass_files, pass_files_if_any, split_of_sha
 # SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
 # training, which writes a checkpoint. Snakemake and the shell around it stay until it has.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-# Jobs find the package wherever Snakemake was started, and keep what the user has set of the environment.
-EXPORTS = "".join(f"export {name}=${{{{{name}:-{value}}}}}; " for name, value in JOB_ENVIRONMENT.items())
-shell.prefix(
-    f"set -euo pipefail; trap : TERM; {EXPORTS}"
-    f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
-)
-
 # All that reads files while the workflow is parsed; what it finds wrong is told without a traceback.
 try:
     check_duplicate_keys(workflow.configfiles)
@@ -57,7 +50,7 @@ try:
     # Held as long as this process lives: `make resume` tells a live run from a dead one by it.
     RUN_LOCK = join_live_runs(Path.cwd()) if workflow.is_main_process else None
     START_LOCK = wait_to_start(Path.cwd()) if workflow.is_main_process else None
-    SHARDS, PIXELS = assign_shards(CONFIG, Path(f"{RESULTS}/index.json"))
+    SHARDS, PIXELS, PASSED_OVER = assign_shards(CONFIG, Path(f"{RESULTS}/index.json"))
     GIVEN = GivenFiles.read(CONFIG, find_data_root(CONFIG), SHARDS)
     PLAN = RunPlan(CONFIG, SHARDS, GIVEN.full_label_ids)
     PREDICT_INPUTS = (
@@ -68,6 +61,16 @@ except ValueError as error:
     if any(kind.name == "ALL" for kind in workflow.output_settings.quiet or ()):
         print(f"error: {error}", file=sys.stderr)
     raise WorkflowError(str(error)) from None
+
+# Predictions of new images make nothing that a run of the same name makes.
+LOCK_NAME = f"{CONFIG.name} predict" if CONFIG.images else CONFIG.name
+# Jobs find the package wherever Snakemake was started, and keep what the user has set of the environment.
+EXPORTS = "".join(f"export {name}=${{{{{name}:-{value}}}}}; " for name, value in JOB_ENVIRONMENT.items())
+shell.prefix(
+    f"set -euo pipefail; trap : TERM; {EXPORTS}"
+    f"export {RUN_VARIABLE}={shlex.quote(LOCK_NAME)} {ATTEMPT_VARIABLE}=$HOSTNAME-$$-$RANDOM; "
+    f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+)
 
 LOGS = f"logs/{CONFIG.name}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
@@ -145,6 +148,12 @@ onstart:
     if not CONFIG.images:
         print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process:
+        for note in PASSED_OVER:
+            print(f"warning: {note}", file=sys.stderr)
+        try:
+            claim_name(Path.cwd(), LOCK_NAME)
+        except ValueError as error:
+            raise WorkflowError(str(error)) from None
         if SHARDS:
             record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset, CONFIG.shard_size)
         os.close(START_LOCK)

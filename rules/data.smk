@@ -78,14 +78,13 @@ rule index_shard:
         runtime=limit_time("index"),
     params:
         data_root=get_data_root,
-        split=lambda wildcards: split_of_shard(wildcards.shard),
         image_ids=lambda wildcards: json.dumps(SHARDS[wildcards.shard]),
         settings=dump_settings("dataset"),
         code=digest_code("index"),
     message:
         "index: read every image of {wildcards.shard} once"
     shell:
-        "python -m pseudogt.stages.index --data-root {params.data_root:q} --split {params.split} "
+        "python -m pseudogt.stages.index --data-root {params.data_root:q} "
         "--image-ids {params.image_ids:q} --out {output.shard:q} --threads {threads} "
         "--settings {params.settings:q} 2> {log:q}"
 

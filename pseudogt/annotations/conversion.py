@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.annotations.form import BROKEN, REGION_CHOICE, Corners, ImageAnnotations, Reading, UnusableObject
+from pseudogt.annotations.frames import turn_upright
 from pseudogt.annotations.matching import match_names
 from pseudogt.annotations.records import SHOWN, list_labels
 from pseudogt.classes import ClassTable
@@ -88,6 +89,10 @@ def convert_readings(
             converter.report_broken(reading.broken)
             found = pick_images(reading, records, result)
         pairs.append(found)
+    frames = turn_upright(pairs[0], records)
+    result.problems += frames.problems
+    result.warnings += frames.warnings
+    pairs[0] = frames.annotations
     for record in records:
         try:
             converted = converter.convert(record, pairs[0].get(record.image_id), pairs[1].get(record.image_id))
@@ -381,10 +386,9 @@ def check_size(annotations: ImageAnnotations, record: ImageRecord) -> None:
     size, expected = (annotations.width, annotations.height), (record.width, record.height)
     if None in size or size == expected:
         return
-    turned = " (turned: was the image stored with an EXIF orientation? write it anew without)"
     raise ValueError(
-        f"{record.image}: is {expected[0]}x{expected[1]}, its annotations are for {size[0]}x{size[1]}"
-        f"{turned if size == expected[::-1] else ''}; annotate the file that is used"
+        f"{record.image}: is {expected[0]}x{expected[1]}, its annotations are for {size[0]}x{size[1]}; annotate the "
+        "file that is used, or put back the one that was annotated"
     )
 
 

@@ -7,31 +7,31 @@ is parsed.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.registry import Registry
 from pseudogt.config.streets import StreetsSettings
-from pseudogt.datasets.source import SourceFiles
+from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles
 from pseudogt.datasets.streets.names import list_street_ids
+from pseudogt.files.listing import name_images
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from pseudogt.classes import ClassTable
 
-__all__ = ["SourceFiles", "class_table", "list_image_ids", "locate", "read_ground_truth"]
+__all__ = ["DatasetImages", "SourceFiles", "class_table", "list_images"]
 
 
 class Layout(Protocol):
     """Where the images of a split and their label files lie; a module or an object."""
 
-    def list_split(self, root: Path, split: str) -> list[str]:
-        """Ids of the images of a split."""
+    def list_split(self, root: Path, split: str) -> Listing:
+        """Images of a split."""
 
-    def locate(self, root: Path, split: str, image_id: str) -> SourceFiles:
+    def locate(self, root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles:
         """Files of one image."""
 
 
@@ -40,10 +40,48 @@ SPLIT_SEPARATOR = "+"
 """Joins splits that are used as one: ``train+sbd``."""
 
 
-def list_image_ids(
+@dataclass(frozen=True)
+class DatasetImages:
+    """The images of a dataset.
+
+    Attributes
+    ----------
+    ids : mapping
+        ``{"train": [...], "val": [...]}``, in the order of the lists; ``val`` may be empty. An id is the image's name,
+        with its folder before it if several images have that name.
+    passed_over : sequence of str
+        What was found beside the images and is not used.
+    """
+
+    ids: Mapping[str, list[str]]
+    passed_over: Sequence[str] = ()
+    _layout: Layout | None = None
+    _root: Path = Path()
+    _listed: Mapping[str, ListedImage] = field(default_factory=dict)
+    _folders: ImageFolders = field(default_factory=ImageFolders)
+
+    def locate(self, image_id: str) -> SourceFiles:
+        """Files of one image.
+
+        Raises
+        ------
+        ValueError
+            If there is no image of that id.
+        """
+        image = self._listed.get(image_id)
+        if image is None or self._layout is None:
+            raise ValueError(f"{self._root}: there is no image {image_id!r} any more; put it back, or run again")
+        return self._layout.locate(self._root, image, self._folders)
+
+    def list_part(self, split: str) -> list[str]:
+        """Ids of the images that were listed in one of the splits that are joined by +."""
+        return [image_id for image_id, image in self._listed.items() if image.split == split]
+
+
+def list_images(
     settings: DatasetSettings, data_root: Path | str, streets: StreetsSettings | None = None
-) -> dict[str, list[str]]:
-    """Image ids of the splits ``train`` and ``val``, in the order of the lists.
+) -> DatasetImages:
+    """List the images of the splits ``train`` and ``val``.
 
     Parameters
     ----------
@@ -54,53 +92,30 @@ def list_image_ids(
         With the format ``streets``: name the images the generator will write instead of looking for
         them, which works before it has run.
 
-    Returns
-    -------
-    dict
-        ``{"train": [...], "val": [...]}``; ``val`` may be empty.
-
     Raises
     ------
     ValueError
-        If the folder or a list is missing, an id is listed twice, or no image is left to train on.
+        If the folder or a list is missing, an image is listed twice, or none is left to train on.
     """
     if settings.format == "streets" and streets is not None:
-        return list_street_ids(streets)
+        return DatasetImages(list_street_ids(streets))
     root = Path(data_root)
     if not root.is_dir():
         raise ValueError(f"data_root {root}: no such folder; give yours with --config data_root=...")
-    train, val = (_list_splits(settings, root, name) for name in (settings.train_split, settings.val_split))
-    _check_unique(train + val, root)
-    if settings.val_fraction is not None:
-        train, val = _split_off(train, settings.val_fraction, settings.split_seed)
-    if not train:
-        raise ValueError(f"{root}: split {settings.train_split!r} leaves no image to train on")
-    return {"train": train, "val": val}
-
-
-def find_layout(settings: DatasetSettings) -> Layout:
-    """The layout of the settings' format."""
     layout: Layout = LAYOUTS.load(settings.format)
-    return layout
-
-
-def locate(settings: DatasetSettings, data_root: Path | str, split: str, image_id: str) -> SourceFiles:
-    """Files of one image; ``split`` is ``train`` or ``val``.
-
-    Raises
-    ------
-    ValueError
-        If there is no image file of that id, or more than one.
-    """
-    is_own_split = split == "val" and settings.val_split is not None
-    name = settings.val_split if is_own_split else settings.train_split
-    layout, parts = find_layout(settings), (name or "").split(SPLIT_SEPARATOR)
-    for part in parts[:-1]:
-        try:
-            return layout.locate(Path(data_root), part, image_id)
-        except ValueError:  # not in this split: the last one tells
-            continue
-    return layout.locate(Path(data_root), parts[-1], image_id)
+    train, val = (_list_parts(layout, root, name) for name in (settings.train_split, settings.val_split))
+    listed = [*train.images, *val.images]
+    try:
+        names = name_images((image.folder, image.name) for image in listed)
+    except ValueError as error:
+        raise ValueError(f"{root}: {error}") from error
+    ids = {"train": names[: len(train.images)], "val": names[len(train.images) :]}
+    if settings.val_fraction is not None:
+        ids["train"], ids["val"] = _split_off(ids["train"], settings.val_fraction, settings.split_seed)
+    if not ids["train"]:
+        raise ValueError(f"{root}: split {settings.train_split!r} leaves no image to train on")
+    passed_over = [*train.passed_over, *val.passed_over]
+    return DatasetImages(ids, passed_over, layout, root, dict(zip(names, listed, strict=True)))
 
 
 def class_table(settings: DatasetSettings) -> ClassTable:
@@ -110,29 +125,12 @@ def class_table(settings: DatasetSettings) -> ClassTable:
     return ClassTable.from_categories([entry.model_dump(exclude={"source_id"}) for entry in settings.classes])
 
 
-def read_ground_truth(
-    settings: DatasetSettings, data_root: Path | str, split: str, image_id: str, classes: ClassTable
-) -> tuple[NDArray[np.int32], list[int]]:
-    """Panoptic ids ``(H, W) int32`` of one image and the ids among them that are crowds.
-
-    See :func:`pseudogt.datasets.ground_truth.read_panoptic`.
-    """
-    from pseudogt.datasets.ground_truth import read_panoptic
-
-    return read_panoptic(locate(settings, data_root, split, image_id), settings, classes)
-
-
-def _list_splits(settings: DatasetSettings, root: Path, name: str | None) -> list[str]:
-    layout, parts = find_layout(settings), name.split(SPLIT_SEPARATOR) if name else []
-    return [image_id for part in parts for image_id in layout.list_split(root, part)]
-
-
-def _check_unique(image_ids: list[str], root: Path) -> None:
-    seen: set[str] = set()
-    for image_id in image_ids:
-        if image_id in seen:
-            raise ValueError(f"{root}: image {image_id!r} is listed twice (in one split or in both); remove one")
-        seen.add(image_id)
+def _list_parts(layout: Layout, root: Path, name: str | None) -> Listing:
+    """Images of all splits that a name joins."""
+    parts = [layout.list_split(root, part) for part in name.split(SPLIT_SEPARATOR)] if name else []
+    return Listing(
+        [image for part in parts for image in part.images], [note for part in parts for note in part.passed_over]
+    )
 
 
 def _split_off(image_ids: list[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:

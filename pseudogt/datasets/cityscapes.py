@@ -1,15 +1,16 @@
 """The official Cityscapes layout: ``leftImg8bit/<split>/<city>/``, ``gtFine/<split>/<city>/`` and ``gtCoarse``.
 
-An image id is ``<city>_<sequence>_<frame>``. Images are ``<id>_leftImg8bit.png`` or ``.jpg``, labels
-``<id>_gtFine_labelIds.png`` (8 bit) and ``<id>_gtFine_instanceIds.png`` (16 bit). The split ``train_extra``
-has coarse labels only, ``<id>_gtCoarse_...``.
+Images are ``<id>_leftImg8bit.png`` or ``.jpg``, labels ``<id>_gtFine_labelIds.png`` (8 bit) and
+``<id>_gtFine_instanceIds.png`` (16 bit). An id is ``<city>_<sequence>_<frame>`` in the official set; any name will do,
+and the city is the folder it lies in. The split ``train_extra`` has coarse labels only, ``<id>_gtCoarse_...``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pseudogt.datasets.source import SourceFiles, find_image, path_if_there
+from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, path_if_there
+from pseudogt.files.listing import describe_passed_over, scan_folder
 
 IMAGE_FOLDER = "leftImg8bit"
 LABEL_FOLDER = "gtFine"
@@ -18,24 +19,35 @@ COARSE_SPLIT = "train_extra"
 IMAGE_ENDING = "_leftImg8bit"
 
 
-def list_split(root: Path, split: str) -> list[str]:
-    """Ids of the images below ``leftImg8bit/<split>/``, sorted."""
+def list_split(root: Path, split: str) -> Listing:
+    """Images of all cities below ``leftImg8bit/<split>/``, sorted by name."""
     folder = root / IMAGE_FOLDER / split
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; data_root must hold {IMAGE_FOLDER}/ and {label_folder(split)}/")
-    stems = {path.stem for path in folder.glob(f"*/*{IMAGE_ENDING}.*")}
-    return sorted(stem.removesuffix(IMAGE_ENDING) for stem in stems)
+    listing = Listing([])
+    top = scan_folder(folder)
+    listing.passed_over += describe_passed_over(folder, top)
+    if top.images:
+        listing.passed_over.append(f"{folder}: {len(top.images)} images beside the cities are passed over")
+    for city in top.subfolders:
+        content = scan_folder(folder / city, IMAGE_ENDING)
+        listing.passed_over += describe_passed_over(folder / city, content)
+        place = f"{IMAGE_FOLDER}/{split}/{city}"
+        listing.images += [
+            ListedImage(split, place, name, f"{root}/{place}/{file}") for name, file in content.images.items()
+        ]
+    listing.images.sort(key=lambda image: image.name)
+    return listing
 
 
-def locate(root: Path, split: str, image_id: str) -> SourceFiles:
-    """Files of one image; its city is the id up to the first underscore."""
-    city = image_id.partition("_")[0]
-    kind = label_folder(split)
-    labels = root / kind / split / city
+def locate(root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles:
+    """Files of one image; its labels lie in a folder of the same city."""
+    kind = label_folder(image.split)
+    labels = root / kind / image.split / Path(image.folder).name
     return SourceFiles(
-        image=find_image(root / IMAGE_FOLDER / split / city, f"{image_id}{IMAGE_ENDING}"),
-        semantic=path_if_there(labels / f"{image_id}_{kind}_labelIds.png"),
-        instances=path_if_there(labels / f"{image_id}_{kind}_instanceIds.png"),
+        image=folders.find(root, image),
+        semantic=path_if_there(labels / f"{image.name}_{kind}_labelIds.png"),
+        instances=path_if_there(labels / f"{image.name}_{kind}_instanceIds.png"),
     )
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from pseudogt.datasets import images
-from pseudogt.datasets.source import SourceFiles, path_if_there
+from pseudogt.datasets.source import ImageFolders, ListedImage, SourceFiles, path_if_there
 
 list_split = images.list_split
 
 
-def locate(root: Path, split: str, image_id: str) -> SourceFiles:
+def locate(root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles:
     """Files of one image."""
     labels = root / "annotations"
+    inside = Path(image.folder).relative_to(image.split)
     return SourceFiles(
-        image=images.locate(root, split, image_id).image,
-        semantic=path_if_there(labels / f"panoptic_{split}" / f"{image_id}.png"),
+        image=folders.find(root, image),
+        semantic=path_if_there(labels / f"panoptic_{image.split}" / inside / f"{image.name}.png"),
         instances=None,
-        segments=path_if_there(labels / f"panoptic_{split}.json"),
+        segments=path_if_there(labels / f"panoptic_{image.split}.json"),
     )

@@ -1,26 +1,31 @@
 """The folder layout: ``images/``, ``semantic/``, ``instances/`` and one text file per split.
 
 ``images/<id>`` has any image suffix, ``semantic/<id>.png`` 8 or 16 bit class values,
-``instances/<id>.png`` 8 or 16 bit instance values; ``<split>.txt`` lists ids, one on each line.
+``instances/<id>.png`` 8 or 16 bit instance values; ``<split>.txt`` lists names, one on each line. All three may
+have the same subfolders, which the lists then name: ``cam1/0001``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pseudogt.datasets.source import SourceFiles, find_image, path_if_there
-from pseudogt.files.parsing import read_id_list
+from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, path_if_there
+from pseudogt.files.parsing import read_image_list
+
+IMAGE_FOLDER = "images"
 
 
-def list_split(root: Path, split: str) -> list[str]:
-    """Ids in ``<root>/<split>.txt``, blank lines left out."""
-    return read_id_list(root / f"{split}.txt")
+def list_split(root: Path, split: str) -> Listing:
+    """Images in ``<root>/<split>.txt``, blank lines left out."""
+    listed = read_image_list(root / f"{split}.txt")
+    return Listing([ListedImage(split, str(Path(IMAGE_FOLDER, folder)), name) for folder, name in listed])
 
 
-def locate(root: Path, split: str, image_id: str) -> SourceFiles:
+def locate(root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles:
     """Files of one image; all splits share the three folders."""
+    inside = Path(image.folder).relative_to(IMAGE_FOLDER)
     return SourceFiles(
-        image=find_image(root / "images", image_id),
-        semantic=path_if_there(root / "semantic" / f"{image_id}.png"),
-        instances=path_if_there(root / "instances" / f"{image_id}.png"),
+        image=folders.find(root, image),
+        semantic=path_if_there(root / "semantic" / inside / f"{image.name}.png"),
+        instances=path_if_there(root / "instances" / inside / f"{image.name}.png"),
     )

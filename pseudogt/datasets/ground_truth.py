@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NotRequired
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
@@ -21,7 +22,7 @@ from pseudogt.classes import (
 )
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets.source import SourceFiles
-from pseudogt.files.images import read_image, read_png
+from pseudogt.files.images import decode_image, read_png
 from pseudogt.files.labels import rgb_to_panoptic
 from pseudogt.files.parsing import Flag, parse_json
 
@@ -121,7 +122,13 @@ class SegmentDocument(TypedDict):
 def read_segment_table(path: Path) -> dict[str, list[SegmentInfo]]:
     """Segments by image id, the name of the PNG without suffix."""
     document = parse_json(path, TypeAdapter(SegmentDocument))
-    return {Path(a["file_name"]).stem: a["segments_info"] for a in document["annotations"]}
+    table: dict[str, list[SegmentInfo]] = {}
+    for annotation in document["annotations"]:
+        name = Path(annotation["file_name"]).stem
+        if name in table:
+            raise ValueError(f"{path}: there are two annotations of {name}.png; remove one")
+        table[name] = annotation["segments_info"]
+    return table
 
 
 def read_coco_segments(
@@ -134,8 +141,7 @@ def read_coco_segments(
     segments = read_segment_table(files.segments).get(files.image.stem)
     if segments is None:
         raise ValueError(f"{files.segments}: no annotation of {files.semantic.name}; add it or take the image off")
-    check_opaque(files.semantic)
-    source = rgb_to_panoptic(read_image(files.semantic))
+    source = rgb_to_panoptic(read_segment_colours(files.semantic))
     targets = map_segments(segments, settings, classes, where=f"{files.segments}: {files.semantic.name}")
     found, inverse = np.unique(source, return_inverse=True)
     strange = [v for v in found.tolist() if v not in targets]
@@ -146,15 +152,16 @@ def read_coco_segments(
     return panoptic_id, sorted(find_crowds(panoptic_id, classes))
 
 
-def check_opaque(path: Path) -> None:
-    """Raise ``ValueError`` if colours of a PNG with alpha are blended, so that they are no segment ids."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] != 255:
-            raise ValueError(
-                f"{path}: has transparent pixels; segments are told by RGB colours, so save it without alpha"
-            )
+def read_segment_colours(path: Path) -> NDArray[np.uint8]:
+    """RGB ``(H, W, 3) uint8`` of a panoptic PNG, whose alpha must be full: transparent pixels have no colour."""
+    pixels = decode_image(path, cv2.IMREAD_UNCHANGED)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3:
+        raise ValueError(f"{path}: has pixels of {pixels.dtype}, not 8-bit RGB; segments are told by RGB colours")
+    if pixels.shape[2] == 4 and (pixels[..., 3] != 255).any():
+        raise ValueError(
+            f"{path}: has transparent pixels, whose colours are no segment ids; save it as RGB, black where nothing is"
+        )
+    return pixels[..., 2::-1]
 
 
 def map_segments(
@@ -166,7 +173,10 @@ def map_segments(
     for segment in segments:
         category = segment["category_id"]
         if segment["id"] == 0:
-            raise ValueError(f"{where}: a segment has id 0, which means unlabelled; number segments from 1")
+            raise ValueError(
+                f"{where}: a segment has id 0, which means that a pixel has no segment; number segments from 1, in the "
+                "PNG, too"
+            )
         if segment["id"] in targets:
             raise ValueError(f"{where}: segment id {segment['id']} is there twice")
         if category not in train_ids:

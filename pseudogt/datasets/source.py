@@ -1,14 +1,40 @@
-"""The files of one image of a dataset."""
+"""The images that a layout lists, and the files of one image."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from pseudogt.files.io import IMAGE_SUFFIXES
+from pseudogt.files.listing import FolderContent, scan_folder
 
-FILE_SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
+
+class ListedImage(NamedTuple):
+    """An image of a split.
+
+    Attributes
+    ----------
+    split : str
+    folder : str
+        Where its file lies, relative to the dataset's folder.
+    name : str
+        Of the file, without suffix and what the layout puts before it.
+    path : str or None
+        Its file; None where a list names images, whose files are looked for later.
+    """
+
+    split: str
+    folder: str
+    name: str
+    path: str | None = None
+
+
+@dataclass
+class Listing:
+    """Images of a split, in its order, and what was passed over."""
+
+    images: list[ListedImage]
+    passed_over: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -34,15 +60,25 @@ class SourceFiles:
     other_instances: Path | None = None
 
 
-def find_image(folder: Path, stem: str) -> Path:
-    """Return the image ``stem`` with any known suffix; ``ValueError`` if there is none or more than one."""
-    start = str(folder / stem)
-    found = [Path(start + suffix) for suffix in FILE_SUFFIXES if os.path.isfile(start + suffix)]
-    if not found:
-        raise ValueError(f"{folder / stem}: no image of that name (.jpg, .png, ...); add it or take it off the list")
-    if len({path.stat().st_ino for path in found}) > 1:
-        raise ValueError(f"{found[0]} and {found[1]}: two files for one image id; remove one")
-    return found[0]
+class ImageFolders:
+    """The folders of images, each listed when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._contents: dict[Path, FolderContent] = {}
+
+    def find(self, root: Path, image: ListedImage) -> Path:
+        """File of a listed image; ``ValueError`` if there is none."""
+        if image.path is not None:
+            return Path(image.path)
+        folder = root / image.folder
+        if folder not in self._contents:
+            self._contents[folder] = scan_folder(folder)
+        file = self._contents[folder].images.get(image.name)
+        if file is None:
+            raise ValueError(
+                f"{folder / image.name}: no image of that name (.jpg, .png, ...); add it or take it off the list"
+            )
+        return folder / file
 
 
 def path_if_there(path: Path) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudogt.datasets.source import SourceFiles, find_image, path_if_there
+from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, path_if_there
 from pseudogt.files.parsing import read_id_list
 
 SBD_FOLDER = "benchmark_RELEASE/dataset"
@@ -30,23 +30,27 @@ class VocLayout:
     year: int
     lists: str
 
-    def list_split(self, root: Path, split: str) -> list[str]:
-        """Ids of a split, in the order of its list; those of ``sbd`` in the order of SBD's train.txt and val.txt."""
+    def list_split(self, root: Path, split: str) -> Listing:
+        """Images of a split, in the order of its list; those of ``sbd`` in the order of SBD's train.txt and val.txt."""
+        images = str((self._folder(root) / "JPEGImages").relative_to(root))
+        return Listing([ListedImage(split, images, name) for name in self._list_names(root, split)])
+
+    def _list_names(self, root: Path, split: str) -> list[str]:
         if split != SBD_SPLIT:
             return read_id_list(self._list_file(root, split))
         sbd = [i for name in ("train", "val") for i in read_id_list(root / SBD_FOLDER / f"{name}.txt")]
         own = {i for name in ("train", "val") for i in read_id_list(self._list_file(root, name))}
         return [image_id for image_id in sbd if image_id not in own]
 
-    def locate(self, root: Path, split: str, image_id: str) -> SourceFiles:
+    def locate(self, root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles:
         """Files of an image with VOC's own masks and SBD's, as far as they are there."""
         folder, sbd = self._folder(root), root / SBD_FOLDER
         return SourceFiles(
-            image=find_image(folder / "JPEGImages", image_id),
-            semantic=path_if_there(folder / "SegmentationClass" / f"{image_id}.png"),
-            instances=path_if_there(folder / "SegmentationObject" / f"{image_id}.png"),
-            other_semantic=path_if_there(sbd / "cls" / f"{image_id}.mat"),
-            other_instances=path_if_there(sbd / "inst" / f"{image_id}.mat"),
+            image=folders.find(root, image),
+            semantic=path_if_there(folder / "SegmentationClass" / f"{image.name}.png"),
+            instances=path_if_there(folder / "SegmentationObject" / f"{image.name}.png"),
+            other_semantic=path_if_there(sbd / "cls" / f"{image.name}.mat"),
+            other_instances=path_if_there(sbd / "inst" / f"{image.name}.mat"),
         )
 
     def _folder(self, root: Path) -> Path:

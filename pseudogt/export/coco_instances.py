@@ -13,7 +13,7 @@ from pseudogt.annotations.coco import read_coco
 from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
-from pseudogt.export.coco_panoptic import list_images
+from pseudogt.export.coco_panoptic import list_exported_images
 from pseudogt.export.documents import stream_object
 from pseudogt.export.segments import LabelledImage, find_segments, is_crowd, list_categories
 
@@ -53,7 +53,7 @@ def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTab
     stream_object(
         folder / INSTANCES_JSON,
         {
-            "images": list_images(records),
+            "images": list_exported_images(records),
             "annotations": _list_annotations(records),
             "categories": list_categories(classes, things_only=True),
         },

@@ -38,14 +38,14 @@ def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTab
     stream_object(
         folder / PANOPTIC_JSON,
         {
-            "images": list_images(records),
+            "images": list_exported_images(records),
             "annotations": _list_annotations(records),
             "categories": list_categories(classes),
         },
     )
 
 
-def list_images(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def list_exported_images(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """COCO ``images`` with ids from 1."""
     for number, record in enumerate(records, 1):
         yield {key: record[key] for key in ("file_name", "height", "width")} | {"id": number}

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.yolo import read_yolo
@@ -19,6 +18,7 @@ from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.polygons import fill_polygon, trace_polygon
 from pseudogt.export.segments import LabelledImage, find_segments, is_crowd
+from pseudogt.files.headers import read_header
 from pseudogt.files.io import replace_atomically
 
 DECIMALS = 6
@@ -82,9 +82,8 @@ def read_set(folder: Path, classes: ClassTable) -> AnnotationSet:
 
 
 def _add_size(image: ImageAnnotations, path: Path) -> ImageAnnotations:
-    with Image.open(path) as file:
-        width, height = file.size
-    return replace(image, width=width, height=height)
+    header = read_header(path)
+    return replace(image, width=header.width, height=header.height)
 
 
 def fill_polygons(box: AnnotatedBox, height: int, width: int) -> NDArray[np.bool_]:

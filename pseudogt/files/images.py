@@ -9,56 +9,48 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.files.io import IMAGE_SUFFIXES, replace_atomically
+from pseudogt.files.headers import check_pixels, describe_unreadable, open_image, read_header
+from pseudogt.files.io import replace_atomically
 
 PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """Image ``(H, W, 3) uint8 RGB``; grey and RGBA files are converted.
+    """Upright image ``(H, W, 3) uint8 RGB``; grey and RGBA files are converted, 16 bits scaled to 8.
+
+    Of 16 bits, those in use are found from the largest value of the image: 8, 10, 12, 14 or 16. Their upper 8 are
+    kept, so that the 12-bit image of a microscope, stored in 16 bits, is not nearly black.
 
     Raises
     ------
     ValueError
-        If the file is missing, truncated or no image; the message names it.
+        If the file is missing, truncated, no image, or of other pixels than whole numbers of 8 or 16 bits; the
+        message names it.
     """
-    image = decode_image(path, cv2.IMREAD_COLOR)
+    image = decode_image(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image.dtype == np.uint16:
+        image = scale_to_bytes(image)
+    if image.dtype != np.uint8:
+        raise ValueError(f"{path}: has {image.dtype} pixels; convert it to 8 bits, or to 16 bits without sign")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def scale_to_bytes(image: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Upper 8 of the bits in use, see :func:`read_image`."""
+    largest = int(image.max(initial=0))
+    unused = next(bits for bits in (8, 10, 12, 14, 16) if largest < 2**bits) - 8
+    return (image >> unused).astype(np.uint8)
 
 
 def read_png(path: Path | str) -> NDArray[Any]:
     """Values of a single-channel 8- or 16-bit PNG ``(H, W)``, palette images as indices."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            values = np.array(file)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path}: can't be read as an image ({error})") from error
+    with open_image(path) as file:
+        values = np.array(file)
     if values.ndim != 2:
         raise ValueError(f"{path}: expected one channel, found shape {values.shape}")
     if values.dtype == bool:
         return values.astype(np.uint8)
     return values.astype(np.uint16) if values.dtype == np.int32 else values
-
-
-def find_images(folder: Path) -> dict[str, Path]:
-    """Map the name (without suffix) of each image in a folder to its path, sorted by name."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
-    images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        if path.stem in images:
-            raise ValueError(f"{path} and {images[path.stem].name} would have the same results; rename one")
-        images[path.stem] = path
-    if not images:
-        raise ValueError(f"{folder}: there is no image ({', '.join(IMAGE_SUFFIXES)}) in this folder")
-    return images
 
 
 def write_png(path: Path | str, values: NDArray[Any]) -> None:
@@ -74,23 +66,24 @@ def _encode_png(path: Path, values: NDArray[Any]) -> None:
         raise OSError(f"{path}: could not be written")
 
 
-def decode_image(path: Path | str, flags: int) -> NDArray[np.uint8]:
-    """Pixels of an image file as OpenCV decodes them with ``flags``; ``ValueError`` as :func:`read_image`."""
+def decode_image(path: Path | str, flags: int) -> NDArray[Any]:
+    """Pixels of an image file as OpenCV decodes them with ``flags``; ``ValueError`` as :func:`read_image`.
+
+    OpenCV's decoders judge whether a file is whole: what follows a JPEG's end is nobody's business, and the end of its
+    thumbnail is not its own. Versions before 5.0 fill the missing part of a cut JPEG with grey.
+    """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    data = path.read_bytes()
-    truncated = _is_truncated(data)
-    image = None if truncated or not data else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    data = np.fromfile(path, np.uint8)
+    try:
+        image = cv2.imdecode(data, flags) if len(data) else None
+    except cv2.error as error:
+        check_pixels(path, *read_header(path)[:2])
+        raise ValueError(describe_unreadable(path, error)) from error
     if image is None:
-        raise ValueError(f"{path}: {'truncated image' if truncated else 'not a readable image'}; replace the file")
-    return image  # type: ignore[return-value]
-
-
-def _is_truncated(data: bytes) -> bool:
-    """OpenCV fills the missing part of a cut file with grey; look for the end marker instead."""
-    if data.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" not in data[-64 * 1024 :]
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-1024:]
-    return False
+        mode = read_header(path).mode
+        if mode.startswith(("I", "F")):
+            raise ValueError(f"{path}: has {mode} pixels, which are not read; convert them to 8 or 16 bits")
+        raise ValueError(f"{path}: truncated image; replace the file")
+    return image

@@ -12,13 +12,26 @@ from pseudogt.files.io import read_json, write_json
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image of a dataset; paths are absolute or relative to the working folder."""
+    """One image of a dataset.
+
+    Attributes
+    ----------
+    image_id : str
+    image : str
+        Path, absolute or relative to the working folder.
+    height, width : int
+        Of the upright image.
+    checksum : str
+    orientation : int
+        EXIF orientation in which the file is stored; 1 is upright.
+    """
 
     image_id: str
     image: str
     height: int
     width: int
     checksum: str
+    orientation: int = 1
 
 
 def write_shard(path: Path | str, records: Iterable[ImageRecord], classes: ClassTable) -> None:

@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 from tqdm import tqdm
 
 from pseudogt.config.export import ExportSettings
 from pseudogt.export import FORMATS
+from pseudogt.export.copies import copy_image, name_copy
 from pseudogt.export.documents import RECORDS, Records, write_records
 from pseudogt.export.manifest import (
     MANIFEST_JSON,
@@ -35,7 +35,6 @@ from pseudogt.export.manifest import (
     verify,
 )
 from pseudogt.export.segments import LabelledImage
-from pseudogt.files.images import read_image
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.files.parsing import read_id_list
@@ -44,7 +43,6 @@ from pseudogt.workflow.shards import split_of_shard
 from pseudogt.workflow.stage import Shard, ShardImage
 
 FILES = "files"
-JPEG_QUALITY = 95
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -88,7 +86,7 @@ def write_image(
 ) -> dict[str, Any]:
     """Write the files of one image in a format and return its record."""
     panoptic_id, scores = labels.read(image.image_id), labels.scores(image.image_id)
-    split, file_name = split_of_shard(shard.name), Path(image.record.image).name
+    split, file_name = split_of_shard(shard.name), name_copy(image.record)
     labelled = LabelledImage(image.image_id, file_name, split, panoptic_id, scores)
     writer = FORMATS.load(name)
     try:
@@ -107,18 +105,6 @@ def write_image(
         "entry": entry,
         "measured": measured,
     }
-
-
-def copy_image(source: Path, target: Path) -> None:
-    """Copy an image; where the format wants another kind of file, encode it anew."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    kinds = [path.suffix.lower().replace(".jpeg", ".jpg") for path in (source, target)]
-    if kinds[0] == kinds[1]:
-        target.write_bytes(source.read_bytes())
-        return
-    image = cv2.cvtColor(read_image(source), cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(target), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-        raise OSError(f"{target}: could not be written")
 
 
 def merge_set(

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pseudogt.config.dataset import DatasetSettings
-from pseudogt.datasets import class_table, read_ground_truth
+from pseudogt.datasets import class_table, list_images
+from pseudogt.datasets.ground_truth import read_panoptic
 from pseudogt.files.labels import write_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
-from pseudogt.workflow.shards import split_of_shard
 from pseudogt.workflow.stage import Shard
 
 
@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_settings(DatasetSettings, arguments.settings)
     classes = class_table(settings)
     shard = Shard.open(arguments.shard)
-    split = split_of_shard(shard.name)
+    images = list_images(settings, arguments.data_root)
     with write_labels(arguments.out, classes) as labels:
         for image in shard.images("ground truth"):
-            panoptic_id, crowd_ids = read_ground_truth(settings, arguments.data_root, split, image.image_id, classes)
+            panoptic_id, crowd_ids = read_panoptic(images.locate(image.image_id), settings, classes)
             image.check_size(panoptic_id.shape, "its label")
             labels.add(image.image_id, panoptic_id, crowd_ids=crowd_ids)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from tqdm import tqdm
 from models.segmenter.inference import Decoding, decode_prediction, predict_images
 from pseudogt.classes import ClassTable
 from pseudogt.config.predictions import PredictionsSettings
-from pseudogt.files.images import find_images, read_image, write_png
+from pseudogt.files.images import read_image, write_png
 from pseudogt.files.io import replace_atomically
 from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.files.listing import find_images
 from pseudogt.reporting.overlays import draw_panoptic
 from pseudogt.stages.predictions import load_model
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
@@ -26,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of <image>.png, panoptic.json and overlays/")
     arguments = parser.parse_args(argv)
     settings = parse_settings(PredictionsSettings, arguments.settings)
-    images = find_images(arguments.images)
+    images, passed_over = find_images(arguments.images)
+    for note in passed_over:
+        print(f"warning: {note}", file=sys.stderr)
     model, inference = load_model(arguments.model, settings)
     decoding = settings.fill(Decoding)
     image_ids, paths = list(images), list(images.values())

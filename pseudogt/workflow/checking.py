@@ -11,33 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from pseudogt.annotations import convert_annotations
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
-from pseudogt.datasets import class_table, list_image_ids, locate
+from pseudogt.datasets import DatasetImages, class_table, list_images
 from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.datasets.source import SourceFiles
+from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 from pseudogt.workflow.estimate import describe_estimate
 
-ORIENTATION = 0x0112
-"""Number of the EXIF tag that says how an image is turned."""
-
-TURNED = range(5, 9)
-"""Its values that swap width and height."""
-
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 """Pillow's names for one channel of whole numbers."""
 
+COLOUR_MODES = ("RGB", "RGBA", "P")
+"""Of files whose colours are read; alpha must be full."""
+
 IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 """Images that are read without loss but for transparency."""
+
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
+"""Images of 16 bits, or of the 10, 12 or 14 that cameras and microscopes store in them."""
 
 
 SHOWN = 5
@@ -115,15 +115,17 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     findings = DatasetFindings()
     settings, classes = config.dataset, class_table(config.dataset)
     try:
-        ids_by_split = list_image_ids(settings, data_root)
+        images = list_images(settings, data_root)
     except ValueError as error:
         findings.add_problems([str(error)])
         return findings
+    ids_by_split = images.ids
     findings.images = {split: len(image_ids) for split, image_ids in ids_by_split.items()}
+    findings.warnings += images.passed_over
     members = [(split, image_id) for split, image_ids in ids_by_split.items() for image_id in image_ids]
 
     def check(member: tuple[str, str]) -> ImageFindings:
-        return check_image(settings, data_root, *member, classes, decode=config.decode)
+        return check_image(images, settings, *member, classes, decode=config.decode)
 
     with ThreadPoolExecutor(threads) as pool:
         checked = list(tqdm(pool.map(check, members), total=len(members), desc="check", unit="image"))
@@ -142,11 +144,11 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
 
 
 def check_image(
-    settings: DatasetSettings, data_root: Path, split: str, image_id: str, classes: ClassTable, *, decode: bool
+    images: DatasetImages, settings: DatasetSettings, split: str, image_id: str, classes: ClassTable, *, decode: bool
 ) -> ImageFindings:
     """Problems of one image and of its label files."""
     try:
-        files = locate(settings, data_root, split, image_id)
+        files = images.locate(image_id)
     except ValueError as error:
         return ImageFindings(split, image_id, (str(error),))
     files = choose_masks(files, settings) if settings.has_ground_truth else SourceFiles(files.image, None, None)
@@ -183,47 +185,45 @@ def read_headers(files: SourceFiles, image_id: str) -> tuple[ImageRecord | None,
     problems: list[str] = []
     warnings: list[str] = []
     try:
-        with Image.open(files.image) as image:
-            width, height = image.size
-            # Pillow's own method for PNG would read all pixels to find a tag behind them.
-            mode, orientation = image.mode, Image.Image.getexif(image).get(ORIENTATION, 1)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return None, [describe_unreadable(files.image, error)], warnings
-    if orientation in TURNED:
-        width, height = height, width
-    if orientation != 1:
+        header = read_header(files.image)
+    except ValueError as error:
+        return None, [str(error)], warnings
+    if header.orientation != 1:
         warnings.append(
-            f"{files.image}: is stored turned (EXIF orientation {orientation}) and read upright; boxes and label files "
-            "must be upright, too"
+            f"{files.image}: is stored turned (EXIF orientation {header.orientation}) and read upright; boxes and "
+            "label files must be upright, too"
         )
-    if mode not in IMAGE_MODES:
-        warnings.append(f"{files.image}: has {mode} pixels, which are converted to 8-bit RGB")
+    if header.mode in DEEP_MODES:
+        warnings.append(
+            f"{files.image}: has 16-bit pixels; of the bits in use (8, 10, 12, 14 or 16, by its largest value) the "
+            "upper 8 are read"
+        )
+    elif header.mode not in IMAGE_MODES:
+        warnings.append(f"{files.image}: has {header.mode} pixels, which are converted to 8-bit RGB")
+    if header.is_animated:
+        warnings.append(f"{files.image}: holds several pictures, of which the first is read")
     for path in (files.semantic, files.instances):
         if path is not None and path.suffix != ".mat":
-            problems += check_label_header(path, (width, height), is_rgb=files.segments is not None)
-    return ImageRecord(image_id, str(files.image), height, width, ""), problems, warnings
+            problems += check_label_header(path, (header.width, header.height), is_rgb=files.segments is not None)
+    record = ImageRecord(image_id, str(files.image), header.height, header.width, "", header.orientation)
+    return record, problems, warnings
 
 
 def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -> list[str]:
     """Problems with kind and size of a label file."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             size, mode = image.size, image.mode
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return [describe_unreadable(path, error)]
+    except ValueError as error:
+        return [str(error)]
     problems = []
-    if is_rgb and mode not in ("RGB", "RGBA"):
-        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as RGB")
+    if is_rgb and mode not in COLOUR_MODES:
+        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as 8-bit RGB")
     if not is_rgb and mode not in LABEL_MODES:
         problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
     if size != expected:
         problems.append(f"{path}: is {size[0]}x{size[1]}, its image {expected[0]}x{expected[1]}; make them one size")
     return problems
-
-
-def describe_unreadable(path: Path, error: Exception) -> str:
-    """Say that a file is no image."""
-    return f"{path}: can't be read as an image ({error}); replace the file"
 
 
 def find_duplicates(checked: Iterable[ImageFindings]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pseudogt.config.base import describe_validation_error
-from pseudogt.workflow.locks import wait_for_same_job
+from pseudogt.workflow.locks import hold_job_lock
 from pseudogt.workflow.shards import expand_paths
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -34,7 +34,7 @@ def run_stage(stage: Callable[[Sequence[str] | None], None]) -> None:
     Abbreviated paths of consecutive shards are expanded before the stage sees them.
     """
     try:
-        wait_for_same_job()
+        hold_job_lock()
         stage(expand_paths(sys.argv[1:]))
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is None and not error.args:

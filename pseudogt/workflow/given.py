@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pseudogt.config.annotations import AnnotationsSettings, find_name_files
+from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.run import RunConfig
-from pseudogt.datasets import LAYOUTS
+from pseudogt.datasets import LAYOUTS, SPLIT_SEPARATOR, list_images
+from pseudogt.files.listing import find_images
 from pseudogt.files.parsing import read_id_list
 from pseudogt.workflow.provenance import compute_image_digests, compute_input_digest
 from pseudogt.workflow.weights import list_weights
@@ -55,7 +57,7 @@ class GivenFiles:
         """
         train_ids = {i for shard, image_ids in shards.items() if shard.startswith("train-") for i in image_ids}
         settings = config.full_labels
-        listed = list_full_label_ids(settings, config.dataset.format, data_root)
+        listed = list_full_label_ids(settings, config.dataset, data_root)
         unknown = sorted(listed - train_ids)
         if unknown and shards:
             raise ValueError(f"full_labels: {unknown[0]!r} is no training image of this dataset")
@@ -84,7 +86,7 @@ class GivenFiles:
         return compute_input_digest([self.weak_labels.get(image_id) for image_id in image_ids], [])
 
 
-def list_full_label_ids(settings: FullLabelsSettings, dataset_format: str, data_root: str) -> set[str]:
+def list_full_label_ids(settings: FullLabelsSettings, dataset: DatasetSettings, data_root: str) -> set[str]:
     """Images of the list and of the split whose labels of the dataset are used.
 
     Raises
@@ -94,8 +96,11 @@ def list_full_label_ids(settings: FullLabelsSettings, dataset_format: str, data_
     """
     try:
         listed = read_id_list(Path(settings.images)) if settings.images else []
-        for part in settings.split.split("+") if settings.split else []:
-            listed += LAYOUTS.load(dataset_format).list_split(Path(data_root), part)
+        if settings.split:
+            images = list_images(dataset, data_root)
+            for part in settings.split.split(SPLIT_SEPARATOR):
+                others = LAYOUTS.load(dataset.format).list_split(Path(data_root), part).images
+                listed += images.list_part(part) or [image.name for image in others]
     except ValueError as error:
         raise ValueError(f"full_labels: {error}") from error
     return set(listed)
@@ -170,7 +175,7 @@ def digest_predict_inputs(folder: Path, model: Path) -> str:
         raise ValueError(f"images={folder}: no such folder")
     if not model.is_file():
         raise ValueError(f"model={model}: no such file; name one with --config model=FILE")
-    images = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
+    images = sorted((image_id, path.stat().st_size) for image_id, path in find_images(folder)[0].items())
     return compute_input_digest([images, model.stat().st_size, model.stat().st_mtime_ns], [])
 
 

@@ -21,7 +21,7 @@ from pseudogt.config.inheritance import SHARED
 from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import BACKBONES, FAMILIES
-from pseudogt.datasets import class_table, list_image_ids
+from pseudogt.datasets import class_table, list_images
 from pseudogt.files.io import write_json
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
 from pseudogt.workflow.network_costs import DENSE_LEVELS
@@ -471,8 +471,8 @@ def select_entries(config: RunConfig, stage: str, *, export_format: str | None =
     return selection
 
 
-def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]], int]:
-    """Which image is in which shard, and the pixels of an image.
+def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]], int, Sequence[str]]:
+    """Which image is in which shard, the pixels of an image, and which files are passed over.
 
     Parameters
     ----------
@@ -486,11 +486,11 @@ def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]]
         If the dataset's lists can't be read.
     """
     if config.images is not None:
-        return {}, ASSUMED_PIXELS
+        return {}, ASSUMED_PIXELS, ()
     previous = json.loads(record.read_text())["shards"] if record.is_file() else None
     data_root = find_data_root(config)
-    image_ids = list_image_ids(config.dataset, data_root, config.streets)
-    return plan_shards(previous, image_ids, config.shard_size), measure_pixels(config, image_ids, data_root)
+    images = list_images(config.dataset, data_root, config.streets)
+    return plan_shards(previous, images.ids, config.shard_size), measure_pixels(config, images), images.passed_over
 
 
 def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings, shard_size: int) -> None:

@@ -8,14 +8,12 @@ are a multiple of both, and double when a job is tried again.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pseudogt.config.mining import MiningSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
-from pseudogt.datasets import locate
+from pseudogt.datasets import DatasetImages
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
 from pseudogt.workflow.network_costs import (
     BASE_MB,
@@ -205,22 +203,22 @@ def request_training_minutes(
     return min(_round_up(minutes, 5), LONGEST_TRAINING_MIN)
 
 
-def measure_pixels(config: RunConfig, ids_by_split: Mapping[str, Sequence[str]], data_root: Path | str) -> int:
+def measure_pixels(config: RunConfig, images: DatasetImages) -> int:
     """Pixels of an image: the largest of three of the dataset, of which the headers alone are read.
 
     What can't be read counts as ``ASSUMED_PIXELS``; the stage that reads it says what is wrong.
     """
     if config.dataset.format == "streets":
         return config.streets.height * config.streets.width
-    from PIL import Image, UnidentifiedImageError
+    from pseudogt.files.headers import read_header
 
-    image_ids = ids_by_split["train"]
+    image_ids = images.ids["train"]
     sizes = []
     for position in {0, len(image_ids) // 2, len(image_ids) - 1}:
         try:
-            with Image.open(locate(config.dataset, data_root, "train", image_ids[position]).image) as image:
-                sizes.append(image.width * image.height)
-        except (ValueError, OSError, UnidentifiedImageError):
+            header = read_header(images.locate(image_ids[position]).image)
+            sizes.append(header.width * header.height)
+        except ValueError:
             sizes.append(ASSUMED_PIXELS)
     return max(sizes)
 

@@ -24,7 +24,14 @@ from typing import Any
 
 import psutil
 
-from pseudogt.workflow.locks import RUN_LOCK, claim_run_lock, open_run_lock, share_run_lock
+from pseudogt.workflow.locks import (
+    RUN_LOCK,
+    claim_run_lock,
+    find_lock_holders,
+    open_run_lock,
+    share_run_lock,
+    wait_for_jobs,
+)
 
 MARKER = "PSEUDOGT_RUN_FOLDER"
 """Environment variable of everything that a run starts: its working folder."""
@@ -114,7 +121,7 @@ def claim_folder(folder: Path) -> int:
     """
     lock = open_run_lock(folder)
     if not claim_run_lock(lock):
-        alive = ", ".join(f"process {p.pid}" for p in find_lock_holders(folder)) or "on another machine"
+        alive = ", ".join(f"process {p.pid}" for p in find_lock_holders(folder / RUN_LOCK)) or "on another machine"
         raise ValueError(
             f"{folder}: a run is alive there ({alive}); there is nothing to resume. To stop it, interrupt it "
             "(Ctrl-C, or kill -INT) and wait"
@@ -128,12 +135,13 @@ def clear_folder(folder: Path, record: dict[str, Any] | None, grace_s: float) ->
     if executor == "slurm":
         cancel_slurm_jobs(folder)
     elif executor != "local":
-        _say(f"jobs of the executor {executor} are not known here; those still running are waited for, job by job")
+        _say(f"jobs of the executor {executor} are not known here; those still running are waited for")
     elif record and record["host"] != socket.gethostname():
         _say(f"the run was on {record['host']}; stages that are left there are waited for, not ended")
     ended = end_processes(find_left_processes(folder), grace_s)
     if ended:
         _say(f"ended {ended} processes that the dead run had left")
+    wait_for_jobs(folder)
     # What `snakemake --unlock` does, without building the graph.
     shutil.rmtree(folder / ".snakemake" / "locks", ignore_errors=True)
     for path in list(find_part_files(folder / "results")):
@@ -160,18 +168,6 @@ def find_left_processes(folder: Path) -> list[psutil.Process]:
     """Processes of this machine that a run in ``folder`` started, apart from this one and those it runs in."""
     own = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
     return [p for p in psutil.process_iter() if p.pid not in own and _read_marker(p) == str(folder)]
-
-
-def find_lock_holders(folder: Path) -> list[psutil.Process]:
-    """Processes of this machine, apart from this one, that hold the lock of ``folder``."""
-    lock, found = str(folder / RUN_LOCK), []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and any(file.path == lock for file in process.open_files()):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 def end_processes(processes: Sequence[psutil.Process], grace_s: float) -> int:

@@ -169,7 +169,7 @@ def test_rounding(corners, expected):
 
 def test_sizes_must_agree():
     problems = convert(boxes(ImageAnnotations("a", [CAR], width=20, height=30))).problems
-    assert "/images/a.jpg: is 30x20, its annotations are for 20x30 (turned" in problems[0]
+    assert "/images/a.jpg: is 30x20, its annotations are for 20x30. If the photo was turned" in problems[0]
     assert "turned" not in convert(boxes(ImageAnnotations("a", width=31, height=20))).problems[0]
 
 

@@ -10,12 +10,17 @@ from pydantic import ValidationError
 
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.config.streets import StreetsSettings
-from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
+from pseudogt.datasets import class_table, list_images
+from pseudogt.datasets.ground_truth import read_panoptic
 from pseudogt.files.images import read_png, write_png
 
 
 def change(settings, **values):
     return DatasetSettings.model_validate(settings.model_dump() | values)
+
+
+def read(settings, root, image_id):
+    return read_panoptic(list_images(settings, root).locate(image_id), settings, class_table(settings))
 
 
 def rewrite(path, value, where):
@@ -31,8 +36,8 @@ def test_listing_needs_neither_numpy_nor_opencv():
 
 
 def test_ids_of_a_folder(folder_dataset, folder_settings):
-    assert list_image_ids(folder_settings, folder_dataset) == {"train": ["a", "b"], "val": ["c"]}
-    assert list_image_ids(change(folder_settings, val_split=None), folder_dataset)["val"] == []
+    assert list_images(folder_settings, folder_dataset).ids == {"train": ["a", "b"], "val": ["c"]}
+    assert list_images(change(folder_settings, val_split=None), folder_dataset).ids["val"] == []
 
 
 @pytest.mark.parametrize(
@@ -41,38 +46,43 @@ def test_ids_of_a_folder(folder_dataset, folder_settings):
 def test_bad_lists(folder_dataset, folder_settings, text, message):
     (folder_dataset / "train.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
-        list_image_ids(folder_settings, folder_dataset)
+        list_images(folder_settings, folder_dataset)
 
 
 def test_missing_list_and_missing_root(folder_dataset, folder_settings):
     (folder_dataset / "val.txt").unlink()
     with pytest.raises(ValueError, match=r"val\.txt: no such list"):
-        list_image_ids(folder_settings, folder_dataset)
+        list_images(folder_settings, folder_dataset)
     with pytest.raises(ValueError, match="data_root"):
-        list_image_ids(folder_settings, folder_dataset / "nowhere")
+        list_images(folder_settings, folder_dataset / "nowhere")
 
 
 def test_split_by_seed_is_a_stable_partition(folder_dataset, folder_settings):
     ids = [f"{n:03d}" for n in range(80)]
     (folder_dataset / "dev.txt").write_text("\n".join(ids))
     settings = change(folder_settings, train_split="dev", val_split=None, val_fraction=0.25)
-    first, again, other = (list_image_ids(change(settings, split_seed=seed), folder_dataset) for seed in (0, 0, 1))
+    first, again, other = (list_images(change(settings, split_seed=seed), folder_dataset).ids for seed in (0, 0, 1))
     assert first == again != other
     assert len(first["val"]) == 20 and sorted(first["train"] + first["val"]) == ids
     assert first["val"][:3] == ["005", "007", "011"]
 
 
 def test_locating_an_absent_or_doubtful_image(folder_dataset, folder_settings):
-    with pytest.raises(ValueError, match="take it off the list"):
-        locate(folder_settings, folder_dataset, "train", "zz")
+    with pytest.raises(ValueError, match="no image 'zz' any more"):
+        list_images(folder_settings, folder_dataset).locate("zz")
+    (folder_dataset / "train.txt").write_text("a\nzz\n")
+    with pytest.raises(ValueError, match=r"images/zz: no image of that name .* take it off the list"):
+        list_images(folder_settings, folder_dataset).locate("zz")
     write_png(folder_dataset / "images" / "a.bmp", np.zeros((2, 2), np.uint8))
-    with pytest.raises(ValueError, match="two files"):
-        locate(folder_settings, folder_dataset, "train", "a")
+    with pytest.raises(ValueError, match=r"a\.bmp and a\.png are two files"):
+        list_images(folder_settings, folder_dataset).locate("a")
 
 
 def test_ground_truth_of_a_folder(folder_dataset, folder_settings):
     classes = class_table(folder_settings)
-    panoptic_id, crowd_ids = read_ground_truth(folder_settings, folder_dataset, "train", "a", classes)
+    panoptic_id, crowd_ids = read_panoptic(
+        list_images(folder_settings, folder_dataset).locate("a"), folder_settings, classes
+    )
     assert panoptic_id.dtype == np.int32
     assert np.unique(panoptic_id).tolist() == [0, 1000, 2000, 3000, 3001, 3002]
     assert crowd_ids == [3000]
@@ -84,7 +94,9 @@ def test_plain_instance_numbers(folder_dataset, folder_settings):
     instances[10:14, 2:9], instances[12:16, 12:20] = 7, 3
     write_png(folder_dataset / "instances" / "a.png", instances)
     settings = change(folder_settings, instance_divisor=None)
-    panoptic_id, crowd_ids = read_ground_truth(settings, folder_dataset, "train", "a", class_table(settings))
+    panoptic_id, crowd_ids = read_panoptic(
+        list_images(settings, folder_dataset).locate("a"), settings, class_table(settings)
+    )
     assert (panoptic_id[10:14, 2:9] == 3002).all() and (panoptic_id[12:16, 12:20] == 3001).all()
     assert crowd_ids == [3000]
 
@@ -96,17 +108,21 @@ def test_plain_instance_numbers(folder_dataset, folder_settings):
 def test_bad_label_values(folder_dataset, folder_settings, folder, value, message):
     rewrite(folder_dataset / folder / "a.png", value, np.s_[12, 3])
     with pytest.raises(ValueError, match=message) as error:
-        read_ground_truth(folder_settings, folder_dataset, "train", "a", class_table(folder_settings))
+        read_panoptic(
+            list_images(folder_settings, folder_dataset).locate("a"), folder_settings, class_table(folder_settings)
+        )
     assert f"{folder}/a.png" in str(error.value)
 
 
 def test_instances_may_be_missing_only_without_things(folder_dataset, folder_settings):
     (folder_dataset / "instances" / "a.png").unlink()
     with pytest.raises(ValueError, match="instances file is missing"):
-        read_ground_truth(folder_settings, folder_dataset, "train", "a", class_table(folder_settings))
+        read_panoptic(
+            list_images(folder_settings, folder_dataset).locate("a"), folder_settings, class_table(folder_settings)
+        )
     classes = [entry.model_dump() | {"isthing": False} for entry in folder_settings.classes]
     stuff = change(folder_settings, classes=classes)
-    panoptic_id, crowd_ids = read_ground_truth(stuff, folder_dataset, "train", "a", class_table(stuff))
+    panoptic_id, crowd_ids = read(stuff, folder_dataset, "a")
     assert np.unique(panoptic_id).tolist() == [0, 1000, 2000, 3000] and crowd_ids == []
 
 
@@ -120,15 +136,17 @@ def test_cityscapes_layout(tmp_path):
     write_png(tmp_path / f"gtFine/train/aachen/{image_id}_gtFine_instanceIds.png", labels)
     section = yaml.safe_load((REPOSITORY / "configs/cityscapes.yaml").read_text())["dataset"]
     settings = DatasetSettings.model_validate(section | {"val_split": None})
-    assert list_image_ids(settings, tmp_path) == {"train": [image_id], "val": []}
-    panoptic_id, crowd_ids = read_ground_truth(settings, tmp_path, "train", image_id, class_table(settings))
+    assert list_images(settings, tmp_path).ids == {"train": [image_id], "val": []}
+    panoptic_id, crowd_ids = read_panoptic(
+        list_images(settings, tmp_path).locate(image_id), settings, class_table(settings)
+    )
     assert np.unique(panoptic_id).tolist() == [0, 7000, 24000, 26001]
     assert crowd_ids == [24000]
 
 
 def test_streets_are_named_before_they_exist(folder_settings):
     settings = change(folder_settings, format="streets")
-    ids = list_image_ids(settings, "nowhere", StreetsSettings(train_images=5, val_images=0))
+    ids = list_images(settings, "nowhere", StreetsSettings(train_images=5, val_images=0)).ids
     assert len(ids["train"]) == 5 and ids["train"] == sorted(ids["train"]) and ids["val"] == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pseudogt.config.dataset import DatasetSettings
-from pseudogt.datasets import class_table, list_image_ids, locate
+from pseudogt.datasets import class_table, list_images
 from pseudogt.files.images import read_image
 from pseudogt.stages.index import read_record
 
@@ -32,33 +32,33 @@ def photos(tmp_path):
 
 
 def test_every_image_of_a_folder(photos):
-    ids = list_image_ids(make_settings(), photos)["train"]
+    ids = list_images(make_settings(), photos).ids["train"]
     assert ids == ["a", "b", "ein Bild mit Ümlauten", "y", "z"]
     for image_id in ids:
-        files = locate(make_settings(), photos, "train", image_id)
+        files = list_images(make_settings(), photos).locate(image_id)
         assert files.image.stem == image_id and files.semantic is None
         assert read_image(files.image).shape == (20, 30, 3)
 
 
 def test_two_files_of_one_name(photos):
     Image.new("RGB", (30, 20)).save(photos / "photos" / "a.png")
-    with pytest.raises(ValueError, match="'a' is listed twice"):
-        list_image_ids(make_settings(), photos)
+    with pytest.raises(ValueError, match=r"photos: a\.png and a\.tif are two files for one image id"):
+        list_images(make_settings(), photos)
 
 
 def test_missing_and_empty_folders(photos):
     with pytest.raises(ValueError, match=r"nowhere: no such folder; dataset\.train_split must name the folder"):
-        list_image_ids(make_settings(train_split="nowhere"), photos)
+        list_images(make_settings(train_split="nowhere"), photos)
     with pytest.raises(ValueError, match="leaves no image to train on"):
-        list_image_ids(make_settings(train_split="photos/more"), photos)
+        list_images(make_settings(train_split="photos/more"), photos)
 
 
 def test_several_folders_and_a_split_of_one(photos):
     (photos / "photos" / "b.jpg").rename(photos / "photos" / "more" / "b.jpg")
     settings = make_settings(train_split="photos+photos/more")
-    assert len(list_image_ids(settings, photos)["train"]) == 5
-    assert locate(settings, photos, "train", "b").image.parent.name == "more"
-    split = list_image_ids(make_settings(val_fraction=0.4), photos)
+    assert len(list_images(settings, photos).ids["train"]) == 5
+    assert list_images(settings, photos).locate("b").image.parent.name == "more"
+    split = list_images(make_settings(val_fraction=0.4), photos).ids
     assert (len(split["train"]), len(split["val"])) == (2, 2)
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
-from pseudogt.datasets import class_table, list_image_ids, locate, read_ground_truth
-from pseudogt.datasets.ground_truth import read_segment_table
+from pseudogt.datasets import class_table, list_images
+from pseudogt.datasets.ground_truth import read_panoptic, read_segment_table
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.io import read_json, write_json
 
@@ -23,7 +23,7 @@ def load(name, **values):
 
 
 def read(settings, root, split, image_id):
-    return read_ground_truth(settings, root, split, image_id, class_table(settings))
+    return read_panoptic(list_images(settings, root).locate(image_id), settings, class_table(settings))
 
 
 def count_pixels(panoptic_id):
@@ -32,23 +32,23 @@ def count_pixels(panoptic_id):
 
 def test_cityscapes_with_train_extra(tmp_path):
     settings, root = load("cityscapes_train_extra"), make_cityscapes(tmp_path)
-    ids = list_image_ids(settings, root)
+    ids = list_images(settings, root).ids
     assert ids["train"] == ["aachen_000000_000019", "bochum_000001_000019", "augsburg_000003_000000"]
     assert ids["val"] == ["lindau_000002_000019"]
     for image_id in ids["train"]:
         panoptic_id, crowds = read(settings, root, "train", image_id)
         assert count_pixels(panoptic_id) == {0: 30, 7000: 526, 24000: 20, 26001: 24} and crowds == [24000]
-    assert "gtCoarse" in str(locate(settings, root, "train", ids["train"][-1]).semantic)
+    assert "gtCoarse" in str(list_images(settings, root).locate(ids["train"][-1]).semantic)
 
 
 def test_an_image_that_is_in_no_split_is_named(tmp_path):
-    with pytest.raises(ValueError, match="train_extra/ulm/ulm_0_0_leftImg8bit: no image"):
-        locate(load("cityscapes_train_extra"), make_cityscapes(tmp_path), "train", "ulm_0_0")
+    with pytest.raises(ValueError, match="there is no image 'ulm_0_0' any more"):
+        list_images(load("cityscapes_train_extra"), make_cityscapes(tmp_path)).locate("ulm_0_0")
 
 
 class TestVoc2012:
     def test_splits(self, tmp_path):
-        ids = list_image_ids(load("voc2012"), make_voc2012(tmp_path))
+        ids = list_images(load("voc2012"), make_voc2012(tmp_path)).ids
         assert ids == {"train": ["2007_000001", "2008_000003"], "val": ["2007_000002"]}
 
     def test_own_masks_with_void_borders(self, tmp_path):
@@ -82,13 +82,13 @@ class TestVoc2012:
         with pytest.raises(ValueError, match=r"2008_000003\.jpg: its semantic label file is missing"):
             read(settings, root, "train", "2008_000003")
         with pytest.raises(ValueError, match="the folder into which the archives were unpacked"):
-            list_image_ids(settings, root / "VOCdevkit")
+            list_images(settings, root / "VOCdevkit")
 
 
 class TestCoco2017:
     def test_segments(self, tmp_path):
         settings, root = load("coco2017"), make_coco2017(tmp_path)
-        assert list_image_ids(settings, root) == {"train": ["000000000009"], "val": ["000000000139"]}
+        assert list_images(settings, root).ids == {"train": ["000000000009"], "val": ["000000000139"]}
         for split, image_id in (("train", "000000000009"), ("val", "000000000139")):
             panoptic_id, crowds = read(settings, root, split, image_id)
             assert count_pixels(panoptic_id) == {0: 30, 1000: 32, 1001: 30, 1002: 24, 187000: 484} and crowds == [1000]
@@ -99,7 +99,10 @@ class TestCoco2017:
             (lambda a: a["segments_info"].pop(), r"segments \[5\] are not in"),
             (lambda a: a["segments_info"][0].update(category_id=12), "category 12 is neither in the class table"),
             (lambda a: a["segments_info"][0].update(id=300), "segment id 300 is there twice"),
-            (lambda a: a["segments_info"][0].update(id=0), "a segment has id 0, which means unlabelled"),
+            (
+                lambda a: a["segments_info"][0].update(id=0),
+                "a segment has id 0, which means that a pixel has no segment",
+            ),
             (lambda a: a["segments_info"][0].update(iscrowd="maybe"), "'maybe' is not a truth value"),
             (lambda a: a["segments_info"][0].pop("category_id"), "category_id: Field required"),
             (lambda a: a.update(file_name="../other.png"), "no annotation of 000000000009.png"),
@@ -137,6 +140,34 @@ class TestCoco2017:
         with pytest.raises(ValueError, match="has transparent pixels"):
             read(settings, root, "train", "000000000009")
 
+    def test_a_missing_iscrowd_is_0(self, tmp_path):
+        settings, root = load("coco2017"), make_coco2017(tmp_path)
+        path = root / "annotations" / "panoptic_train2017.json"
+        document = read_json(path)
+        for segment in document["annotations"][0]["segments_info"]:
+            assert segment.pop("iscrowd") in (0, 1)
+        write_json(path, document)
+        _, crowds = read(settings, root, "train", "000000000009")
+        assert crowds == []
+
+    @pytest.mark.parametrize("alpha", [255, 254])
+    @pytest.mark.parametrize("mode", ["RGBA", "P"])
+    def test_colours_in_other_kinds_of_png(self, tmp_path, mode, alpha):
+        """Alpha must be full; a palette has none."""
+        settings, root = load("coco2017"), make_coco2017(tmp_path)
+        expected, _ = read(settings, root, "train", "000000000009")
+        path = root / "annotations" / "panoptic_train2017" / "000000000009.png"
+        with Image.open(path) as image:
+            other = image.convert(mode, palette=Image.Palette.ADAPTIVE)
+        if mode == "RGBA":
+            other.putalpha(alpha)
+        other.save(path)
+        if mode == "RGBA" and alpha < 255:
+            with pytest.raises(ValueError, match=r"000000000009\.png: has transparent pixels"):
+                read(settings, root, "train", "000000000009")
+        else:
+            np.testing.assert_array_equal(read(settings, root, "train", "000000000009")[0], expected)
+
     def test_missing_png(self, tmp_path):
         root = make_coco2017(tmp_path)
         (root / "annotations" / "panoptic_train2017" / "000000000009.png").unlink()
@@ -149,8 +180,8 @@ def convert(name, root):
     document = yaml.safe_load((REPOSITORY / f"configs/{name}.yaml").read_text())
     settings = DatasetSettings.model_validate(document["dataset"])
     section = AnnotationsSettings.model_validate(document["annotations"])
-    ids = list_image_ids(settings, root)
-    records = [ImageRecord(i, str(locate(settings, root, "train", i).image), 20, 30, "") for i in ids["train"]]
+    ids = list_images(settings, root).ids
+    records = [ImageRecord(i, str(list_images(settings, root).locate(i).image), 20, 30, "") for i in ids["train"]]
     return ids, convert_annotations(section, root, records, class_table(settings))
 
 

@@ -40,7 +40,7 @@ def test_truncated_image_is_named(tmp_path, picture, suffix):
 @pytest.mark.parametrize("content", [b"", b"no image"])
 def test_unreadable_image_is_named(tmp_path, content):
     (tmp_path / "bad.jpg").write_bytes(content)
-    with pytest.raises(ValueError, match=r"bad\.jpg: not a readable image"):
+    with pytest.raises(ValueError, match=r"bad\.jpg: can't be read as an image"):
         read_image(tmp_path / "bad.jpg")
 
 

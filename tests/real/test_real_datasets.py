@@ -8,7 +8,8 @@ from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
-from pseudogt.datasets import class_table, list_image_ids, read_ground_truth
+from pseudogt.datasets import class_table, list_images
+from pseudogt.datasets.ground_truth import read_panoptic
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.io import read_json
 from pseudogt.weak_labels.from_masks import derive_weak_labels
@@ -25,7 +26,7 @@ def load(name, **values):
     ("name", "folder", "counts"), [("camvid", "camvid", (367, 101)), ("dsb2018", "dsb2018_120", (60, 20))]
 )
 def test_lists(shared_data, name, folder, counts):
-    ids = list_image_ids(load(name), shared_data / folder)
+    ids = list_images(load(name), shared_data / folder).ids
     assert (len(ids["train"]), len(ids["val"])) == counts
 
 
@@ -33,8 +34,8 @@ def test_camvid_instances_are_those_of_its_readme(shared_data):
     settings, root = load("camvid"), shared_data / "camvid"
     classes = class_table(settings)
     found = dict.fromkeys(classes.names, 0)
-    for image_id in list_image_ids(settings, root)["val"]:
-        panoptic_id, crowd_ids = read_ground_truth(settings, root, "val", image_id, classes)
+    for image_id in list_images(settings, root).ids["val"]:
+        panoptic_id, crowd_ids = read_panoptic(list_images(settings, root).locate(image_id), settings, classes)
         weak = derive_weak_labels(image_id, panoptic_id, crowd_ids, classes, WeakLabelsSettings(group_boxes=False))
         for train_id in weak.box_classes:
             found[classes.names[train_id]] += 1
@@ -45,8 +46,8 @@ def test_real_cityscapes_labels(shared_data):
     settings = load("cityscapes", format="folder", train_split="dev", val_split=None)
     root, classes = shared_data / "cityscapes_aachen8", class_table(settings)
     cars = 0
-    for image_id in list_image_ids(settings, root)["train"]:
-        panoptic_id, _ = read_ground_truth(settings, root, "train", image_id, classes)
+    for image_id in list_images(settings, root).ids["train"]:
+        panoptic_id, _ = read_panoptic(list_images(settings, root).locate(image_id), settings, classes)
         ids = np.unique(panoptic_id)
         cars += np.count_nonzero((ids // 1000 == 26) & (ids % 1000 > 0))
     assert cars == 67
@@ -68,10 +69,10 @@ def test_real_cityscapes_in_its_official_tree(shared_data, tmp_path):
     official = load("cityscapes", val_split=None)
     folder = load("cityscapes", format="folder", train_split="dev", val_split=None)
     classes = class_table(official)
-    assert list_image_ids(official, tmp_path)["train"] == image_ids
+    assert list_images(official, tmp_path).ids["train"] == image_ids
     for image_id in image_ids:
-        ours = read_ground_truth(official, tmp_path, "train", image_id, classes)
-        theirs = read_ground_truth(folder, source, "train", image_id, classes)
+        ours = read_panoptic(list_images(official, tmp_path).locate(image_id), official, classes)
+        theirs = read_panoptic(list_images(folder, source).locate(image_id), folder, classes)
         np.testing.assert_array_equal(ours[0], theirs[0])
         assert ours[1] == theirs[1]
 
@@ -91,7 +92,7 @@ def test_official_coco_panoptic(shared_data, tmp_path):
     ]
     for annotation in document["annotations"]:
         image_id = annotation["file_name"].removesuffix(".png")
-        panoptic_id, _ = read_ground_truth(settings, tmp_path, "train", image_id, classes)
+        panoptic_id, _ = read_panoptic(list_images(settings, tmp_path).locate(image_id), settings, classes)
         ids, areas = np.unique(panoptic_id, return_counts=True)
         found = sorted((i // 1000, a) for i, a in zip(ids.tolist(), areas.tolist(), strict=True) if i)
         assert found == sorted((s["category_id"], s["area"]) for s in annotation["segments_info"])
@@ -101,12 +102,12 @@ def test_nuclei_boxes_survive_yolo_files(shared_data, tmp_path):
     """Six digits of a fraction are enough: every box is the tight box of its nucleus again."""
     settings, root = load("dsb2018"), shared_data / "dsb2018_120"
     classes = class_table(settings)
-    image_ids = list_image_ids(settings, root)["train"]
+    image_ids = list_images(settings, root).ids["train"]
     expected, records = {}, []
     (tmp_path / "data.yaml").write_text("names: [nucleus]\n")
     (tmp_path / "labels").mkdir()
     for image_id in image_ids:
-        panoptic_id, crowd_ids = read_ground_truth(settings, root, "train", image_id, classes)
+        panoptic_id, crowd_ids = read_panoptic(list_images(settings, root).locate(image_id), settings, classes)
         weak = derive_weak_labels(image_id, panoptic_id, crowd_ids, classes, WeakLabelsSettings(group_boxes=False))
         height, width = panoptic_id.shape
         x0, y0, x1, y1 = weak.boxes_xyxy.T / np.array([[width], [height], [width], [height]])

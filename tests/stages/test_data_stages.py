@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pseudogt.config.dataset import DatasetSettings
-from pseudogt.datasets import list_image_ids
+from pseudogt.datasets import list_images
 from pseudogt.files.images import write_png
 from pseudogt.files.index import read_shard
 from pseudogt.files.io import read_json
@@ -14,7 +14,7 @@ from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import ground_truth, index, streets, weak_labels
 from pseudogt.weak_labels.records import read_weak_labels
 from pseudogt.workflow.plan import record_shards
-from pseudogt.workflow.shards import plan_shards, split_of_shard
+from pseudogt.workflow.shards import plan_shards
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def run(tmp_path, folder_dataset, folder_settings):
         root = ["--data-root", str(folder_dataset), "--settings", section]
         path = out / "index.json"
         previous = read_json(path)["shards"] if path.is_file() else None
-        plan = plan_shards(previous, list_image_ids(folder_settings, folder_dataset), shard_size)
+        plan = plan_shards(previous, list_images(folder_settings, folder_dataset).ids, shard_size)
         record_shards(path, plan, folder_settings, shard_size)
         for shard, image_ids in plan.items():
-            to = ["--split", split_of_shard(shard), "--out", str(out / "index" / f"{shard}.json"), "--threads", "2"]
+            to = ["--out", str(out / "index" / f"{shard}.json"), "--threads", "2"]
             index.main([*root, "--image-ids", json.dumps(image_ids), *to])
         for shard in sorted((out / "index").iterdir()) if until != "index" else []:
             label_folder = str(out / "ground_truth" / shard.stem)
@@ -140,8 +140,8 @@ def test_streets_are_read_by_the_ordinary_reader(tmp_path):
     streets.main(["--out", str(root), "--settings", json.dumps({"train_images": 3, "val_images": 2})])
     section = json.dumps({"classes": "configs/classes/streets.csv", "void_values": list(range(7))})
     settings = DatasetSettings.model_validate_json(section)
-    image_ids = json.dumps(list_image_ids(settings, root)["train"])
-    place = ["--split", "train", "--out", str(out / "train-0000.json")]
+    image_ids = json.dumps(list_images(settings, root).ids["train"])
+    place = ["--out", str(out / "train-0000.json")]
     index.main(["--data-root", str(root), "--image-ids", image_ids, *place, "--settings", section])
     shard = ["--shard", str(out / "train-0000.json"), "--data-root", str(root)]
     ground_truth.main([*shard, "--out", str(out / "labels"), "--settings", section])

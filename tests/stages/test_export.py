@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from cityscapesscripts.evaluation.instances2dict import instances2dict
+from PIL import Image
 from pycocotools.coco import COCO
 from torchvision.datasets import Cityscapes, CocoDetection, VOCSegmentation
 
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, find_crowds, panoptic_to_semantic
 from pseudogt.export import FORMATS
+from pseudogt.files.headers import ORIENTATION
 from pseudogt.files.images import read_png, write_png
 from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json, write_json
@@ -279,3 +281,36 @@ def test_what_does_not_fit_is_said(run_folder):
     image = FORMATS.load("voc").LabelledImage("x", "x.png", "train", many)
     with pytest.raises(ValueError, match="255 things, SegmentationObject holds 254"):
         FORMATS.load("voc").write_image(run_folder, image, CLASSES, None)
+
+
+@pytest.mark.parametrize("name", FORMATS.names)
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_copies_of_turned_photos_are_upright(tmp_path, name, suffix):
+    """Pixels as the workflow reads them, in files that say nothing of turning, so that any reader fits the label."""
+    stored = np.zeros((20, 30, 3), np.uint8)
+    stored[:, 20:] = 255
+    image = Image.fromarray(stored)
+    exif = image.getexif()
+    exif[ORIENTATION] = 6
+    photos = {}
+    for camera in ("cam1", "cam2"):
+        photos[f"{camera}__a"] = tmp_path / camera / f"a{suffix}"
+        photos[f"{camera}__a"].parent.mkdir()
+        image.save(photos[f"{camera}__a"], exif=exif)
+    label = np.full((30, 20), 7000, np.int32)
+    label[20:] = 24001
+    records = [ImageRecord(image_id, str(path), 30, 20, "", 6) for image_id, path in photos.items()]
+    write_shard(tmp_path / "train-0000.json", records, CLASSES)
+    with write_labels(tmp_path / "labels", CLASSES) as writer:
+        for image_id in photos:
+            writer.add(image_id, label)
+    files = ["--shard", str(tmp_path / "train-0000.json"), "--labels", str(tmp_path / "labels")]
+    place = ["--out", str(tmp_path / "part"), "--settings", '{"images": true}']
+    main(["shard", "--format", name, *files, *place])
+    written = FORMATS.load(name).place_image
+    for image_id in photos:
+        path = tmp_path / "part" / "files" / written(image_id, "train", f"{image_id}{suffix}")
+        with Image.open(path) as copy:
+            assert copy.size == (20, 30) and copy.getexif().get(ORIENTATION, 1) == 1
+            pixels = np.asarray(copy.convert("RGB"))
+        assert pixels[22:].mean() > 240 and pixels[:18].mean() < 15

@@ -108,6 +108,7 @@ def test_what_is_missing_is_named(call, message, tmp_path):
 
 def test_new_image_or_model_is_another_prediction(tmp_path):
     (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "b.png").write_bytes(b"image")
     (tmp_path / "model.pt").write_bytes(b"1")
     digests = [digest_predict_inputs(tmp_path / "images", tmp_path / "model.pt")]
     (tmp_path / "images" / "a.png").write_bytes(b"image")

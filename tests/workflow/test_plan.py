@@ -222,7 +222,7 @@ def test_provenance_leaves_out_what_no_label_depends_on():
 
 def test_images_keep_their_recorded_shards(folder_dataset, folder_settings, tmp_path):
     config = configure(dataset=folder_settings.model_dump(), data_root=str(folder_dataset), shard_size=2)
-    fresh, pixels = assign_shards(config, tmp_path / "index.json")
+    fresh, pixels, _ = assign_shards(config, tmp_path / "index.json")
     assert fresh["train-0000"] == ["a", "b"]
     assert pixels == 20 * 30
     (tmp_path / "index.json").write_text(json.dumps({"shards": {"train-0000": ["b"], "val-0000": ["c"]}}))

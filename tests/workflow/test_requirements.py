@@ -3,11 +3,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from pseudogt.config.run import RunConfig
+from pseudogt.datasets import list_images
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
 from pseudogt.workflow.requirements import (
     COSTS,
@@ -170,19 +170,20 @@ def test_memory_of_mined_labels_covers_what_was_measured():
 
 def test_pixels_are_those_of_the_images(folder_dataset, folder_settings):
     config = make_config(dataset=folder_settings.model_dump(), data_root=str(folder_dataset))
-    assert measure_pixels(config, {"train": ["a", "b"]}, folder_dataset) == 20 * 30
+    assert measure_pixels(config, list_images(config.dataset, folder_dataset)) == 20 * 30
 
 
 def test_pixels_of_an_image_that_cannot_be_read_are_assumed(folder_dataset, folder_settings):
     """The stage index names it; parsing the workflow does not fail."""
     (folder_dataset / "images" / "a.png").write_bytes(b"no image")
     config = make_config(dataset=folder_settings.model_dump(), data_root=str(folder_dataset))
-    assert measure_pixels(config, {"train": ["a", "b"]}, folder_dataset) == ASSUMED_PIXELS
+    assert measure_pixels(config, list_images(config.dataset, folder_dataset)) == ASSUMED_PIXELS
 
 
 def test_pixels_of_street_scenes_are_known_before_they_are_drawn():
     config = make_config()
-    assert measure_pixels(config, {"train": []}, "nowhere") == np.prod([config.streets.height, config.streets.width])
+    images = list_images(config.dataset, "nowhere", config.streets)
+    assert measure_pixels(config, images) == config.streets.height * config.streets.width
 
 
 def test_every_rule_that_runs_a_stage_says_memory_and_time():

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -184,24 +183,3 @@ def test_record_keeps_no_environment_but_the_profile(tmp_path, monkeypatch):
     text = (tmp_path / resume.RUN_RECORD).read_text()
     assert json.loads(text)["environment"] == {"SNAKEMAKE_PROFILE": "profiles/slurm"}
     assert "secret" not in text
-
-
-def test_second_process_of_a_job_waits_for_the_first(tmp_path):
-    """As a survivor on a lost node and its retry, on the same log file."""
-    code = "import sys, time; from pseudogt.workflow.locks import wait_for_same_job\n"
-    code += "wait_for_same_job(); time.sleep(float(sys.argv[1]))"
-    log = tmp_path / "job.log"
-
-    def start(seconds):
-        with log.open("a") as stream:
-            return subprocess.Popen([sys.executable, "-c", code, str(seconds)], stderr=stream)
-
-    first = start(60)
-    time.sleep(1)
-    second = start(0)
-    time.sleep(1.5)
-    assert second.poll() is None
-    assert "another process still works on this job" in log.read_text()
-    first.kill()
-    first.wait()
-    assert second.wait(20) == 0

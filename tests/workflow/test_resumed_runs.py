@@ -125,6 +125,34 @@ def test_second_run_in_the_same_folder_is_refused(run):
     assert not run.plan(*TARGETS)
 
 
+@pytest.mark.parametrize("kill", [False, True], ids=["alive", "killed"])
+def test_unlocking_does_not_let_a_second_run_in(run, kill):
+    """Neither beside a live run nor while a job that a killed one left is ending."""
+    use_stand_in(run)
+    first = start(run, seconds="600")
+    try:
+        wait_for(lambda: find_stages(run))
+        if kill:
+            first.kill()
+            first.wait()
+        stages = {" ".join(process.cmdline()) for process in find_stages(run)}
+        unlocked = run.workspace.snakemake("--unlock", *run.arguments(), env=run.env)
+        assert unlocked.returncode == 0, unlocked.stdout + unlocked.stderr
+        second = run.workspace.snakemake("--rerun-incomplete", *run.arguments(*TARGETS), env=run.env)
+        text = " ".join((second.stdout + second.stderr).split())
+        assert second.returncode == 1
+        assert ("still at work (process" if kill else f"is at work here (process {first.pid})") in text, text
+        # The first run may have started others since; none is there twice.
+        commands = [" ".join(process.cmdline()) for process in find_stages(run)]
+        assert stages <= set(commands) and len(set(commands)) == len(commands)
+        run.plan(*TARGETS)  # A dry run is welcome at any time.
+    finally:
+        first.kill()
+        first.wait()
+    done = resume(run)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_two_runs_that_start_together_leave_one(run):
     use_stand_in(run)
     both = [start(run, seconds="1") for _ in range(2)]

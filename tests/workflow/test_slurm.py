@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import psutil
@@ -96,13 +96,14 @@ class Disturbance:
         return found
 
     def count_writers(self) -> None:
-        """Count the processes of each job, apart from those that wait for its lock."""
+        """Count the processes of each job that hold its lock beside that of all jobs of the run."""
         with open("/proc/locks") as file:
-            waiting = {int(line.split()[5]) for line in file if "->" in line}
+            words = [line.split() for line in file]
+        held = Counter(int(line[4]) for line in words if line[1] == "FLOCK" and line[3] == "READ")
         jobs: dict[str, int] = defaultdict(int)
         for stage in MADE:
             for process in self.find_stages(stage):
-                if process.pid not in waiting:
+                if held[process.pid] > 1:
                     jobs[" ".join(process.cmdline())] += 1
         self.writers = max([self.writers, *jobs.values()])
 

@@ -1,0 +1,144 @@
+"""Which way up the photos were when their boxes were drawn.
+
+A camera stores a photo as its sensor sees it and says in an EXIF tag how to turn it. Tools show it upright, or as it is
+stored, and write either size. This workflow reads photos upright; boxes must follow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from pseudogt.annotations.form import Corners, ImageAnnotations
+from pseudogt.files.headers import TURNED
+from pseudogt.files.index import ImageRecord
+
+SLACK_PX = 1.0
+"""How far a box may reach out of an image that it is said to fit."""
+
+MOVED_FRACTION = 0.1
+"""Boxes that reach out of an upright photo by more of its side, but fit it turned, belong to another photo."""
+
+
+class Frame(Enum):
+    """Pixels that the boxes of an image are in, as far as sizes tell."""
+
+    UPRIGHT = "upright"
+    STORED = "stored"
+    EITHER = "either"
+    OTHER_FILE = "other file"
+
+
+@dataclass
+class Frames:
+    """Annotations of upright photos by image id, and what is to be said about them."""
+
+    annotations: dict[str, ImageAnnotations]
+    problems: list[str]
+    warnings: list[str]
+
+
+def turn_upright(found: Mapping[str, ImageAnnotations], records: Sequence[ImageRecord]) -> Frames:
+    """Bring boxes and sizes into the upright photo where it is certain which way up it was when they were drawn.
+
+    A photo whose boxes fit both ways follows the others of the source if these agree.
+    """
+    result = Frames(dict(found), [], [])
+    frames = {r.image_id: find_frame(found[r.image_id], r) for r in records if r.image_id in found}
+    with_stored_size = {r.image_id for r in records if r.image_id in found and has_turned_size(found[r.image_id], r)}
+    agreed = {frames[i] for i in with_stored_size} & {Frame.UPRIGHT, Frame.STORED}
+    counts: Counter[Frame] = Counter()
+    for record in (record for record in records if record.image_id in found):
+        boxed, frame = found[record.image_id], frames[record.image_id]
+        if frame is Frame.EITHER and record.orientation in TURNED and len(agreed) == 1:
+            (frame,) = agreed
+        if frame in (Frame.EITHER, Frame.OTHER_FILE):
+            result.problems.append(describe_doubt(boxed, record, frame))
+            empty = replace(boxed, boxes=[], boxed=False, width=record.width, height=record.height)
+            result.annotations[record.image_id] = empty
+            continue
+        if frame is Frame.STORED:
+            boxes = [box._replace(xyxy=turn_corners(box.xyxy, boxed, record)) for box in boxed.boxes]
+            boxed = replace(boxed, boxes=boxes)
+        if frame is Frame.STORED or record.image_id in with_stored_size:
+            counts[frame] += 1
+            boxed = replace(boxed, width=record.width, height=record.height)
+        result.annotations[record.image_id] = boxed
+    result.warnings += [
+        f"{counts[frame]} images are turned against the size in their annotations; {meaning}"
+        for frame, meaning in (
+            (Frame.UPRIGHT, "their boxes fit the upright image and stay as they are"),
+            (Frame.STORED, "their boxes fit the image as it is stored and are turned with it"),
+        )
+        if counts[frame]
+    ]
+    return result
+
+
+def has_turned_size(boxed: ImageAnnotations, record: ImageRecord) -> bool:
+    """Whether annotations give the size of an image with width and height swapped."""
+    return (boxed.width, boxed.height) == (record.height, record.width) and record.width != record.height
+
+
+def find_frame(boxed: ImageAnnotations, record: ImageRecord) -> Frame:
+    """Pixels that the boxes of an image are in."""
+    upright, turned = (record.width, record.height), (record.height, record.width)
+    known = (boxed.width, boxed.height) in ((None, None), upright, turned)
+    if upright == turned or not known or not boxed.boxes:
+        return Frame.UPRIGHT
+    corners = [] if boxed.relative else [box.xyxy for box in boxed.boxes]
+    in_upright, in_turned = (all(fits(c, size) for c in corners) for size in (upright, turned))
+    is_stored_turned = record.orientation in TURNED
+    if in_turned and not in_upright and is_stored_turned:
+        return Frame.STORED
+    if has_turned_size(boxed, record):
+        return Frame.UPRIGHT if in_upright and not in_turned else Frame.EITHER
+    # A box that lies outside as a whole tells nothing: it may as well be wrong.
+    begun = [c for c in corners if c[0] < upright[0] and c[1] < upright[1]]
+    reach = max((max(c[2] / upright[0], c[3] / upright[1]) for c in begun), default=0)
+    moved = in_turned and reach > 1 + MOVED_FRACTION
+    return Frame.OTHER_FILE if moved else Frame.UPRIGHT
+
+
+def fits(corners: Corners, size: tuple[int, int]) -> bool:
+    """Whether a box in pixels lies in an image of a size (width, height)."""
+    x0, y0, x1, y1 = corners
+    return min(x0, y0) >= -SLACK_PX and x1 <= size[0] + SLACK_PX and y1 <= size[1] + SLACK_PX
+
+
+def turn_corners(corners: Corners, boxed: ImageAnnotations, record: ImageRecord) -> Corners:
+    """Box in the upright image of one in the image as it is stored, by the EXIF orientation (5 to 8)."""
+    x0, y0, x1, y1 = corners
+    # Of the image as it is stored: its upright height is its width.
+    width, height = (1.0, 1.0) if boxed.relative else (record.height, record.width)
+    if record.orientation in (6, 7):
+        y0, y1 = height - y1, height - y0
+    if record.orientation in (7, 8):
+        x0, x1 = width - x1, width - x0
+    return y0, x0, y1, x1
+
+
+def describe_doubt(boxed: ImageAnnotations, record: ImageRecord, frame: Frame) -> str:
+    """Say why it is open what the boxes of an image are of, and what to do for each cause."""
+    size, turned = f"{record.width}x{record.height}", f"{record.height}x{record.width}"
+    if frame is Frame.OTHER_FILE:
+        return (
+            f"{record.image}: is {size}, and its boxes reach out of it but fit {turned}: the photo was turned, or its "
+            "EXIF orientation was removed, after they were drawn. Put back the file that was annotated; if there is "
+            "none, turn the pixels by a quarter so that the photo is upright, and correct its size in the annotations "
+            f"to {turned}"
+        )
+    if record.orientation in TURNED:
+        return (
+            f"{record.image}: is stored as {turned} with EXIF orientation {record.orientation}, which makes it {size} "
+            f"upright; its annotations are for {turned}, and their boxes don't tell which way up it was. If they were "
+            f"drawn on the upright photo, as most tools show it, correct its width and height in the annotations to "
+            f"{size}. If they were drawn on it as it is stored, remove the tag: exiftool -Orientation= {record.image}"
+        )
+    return (
+        f"{record.image}: is {size}, its annotations are for {turned}. If the photo was turned after they were drawn, "
+        "put back the file that was annotated. If they were drawn on the photo as it is now, correct its width and "
+        f"height in the annotations to {size}"
+    )

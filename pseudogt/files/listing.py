@@ -1,0 +1,201 @@
+"""Which images lie in a folder, and what they are called: the one lister of all layouts. Opens no file.
+
+Parsing the workflow needs it, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from pseudogt.files.io import IMAGE_SUFFIXES
+
+SUFFIXES = frozenset(IMAGE_SUFFIXES)
+
+FOLDER_SEPARATOR = "__"
+"""Between the folders and the name in the id of an image whose name alone is not unique."""
+
+IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini"})
+"""What file managers leave behind, besides hidden files."""
+
+
+@dataclass
+class FolderContent:
+    """What lies in a folder.
+
+    Attributes
+    ----------
+    images : dict
+        Name without ending and suffix -> name of the file, sorted.
+    passed_over : Counter
+        Number of other files by suffix.
+    examples : dict
+        Name of one of them by suffix.
+    subfolders : list of str
+        Names, sorted.
+    """
+
+    images: dict[str, str] = field(default_factory=dict)
+    passed_over: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    subfolders: list[str] = field(default_factory=list)
+
+
+def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
+    """List a folder once. Suffixes count in any case; hidden files, ``._`` copies of macOS among them, do not.
+
+    Parameters
+    ----------
+    folder : path
+    ending : str
+        What the names of images end in before the suffix, left out of the names; others are passed over.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, or two images in it would have one name.
+    """
+    content = FolderContent()
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.is_dir()) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(f"{folder}: no such folder") from error
+    found.sort()
+    for file, is_folder in found:
+        if file[0] == ".":
+            continue
+        if is_folder:
+            content.subfolders.append(file)
+            continue
+        stem, dot, kind = file.rpartition(".")
+        suffix = dot + kind
+        if not dot or suffix.lower() not in SUFFIXES or not stem.endswith(ending):
+            if file.lower() not in IGNORED_FILES:
+                content.passed_over[suffix if dot else ""] += 1
+                content.examples.setdefault(suffix if dot else "", file)
+            continue
+        name = stem.removesuffix(ending)
+        if name in content.images:
+            raise ValueError(
+                f"{folder}: {content.images[name]} and {file} are two files for one image id; remove or rename one"
+            )
+        content.images[name] = file
+    content.images = dict(sorted(content.images.items()))
+    return content
+
+
+def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Images of a folder or, if none lies in it directly, of its subfolders, and what was passed over.
+
+    Returns
+    -------
+    images : dict
+        Folder -> name without suffix -> name of the file.
+    notes : list of str
+
+    Raises
+    ------
+    ValueError
+        As :func:`scan_folder`.
+    """
+    images: dict[str, dict[str, str]] = {}
+    notes: list[str] = []
+    pending = [str(folder)]
+    while pending:
+        place = pending.pop()
+        content = scan_folder(place)
+        notes += describe_passed_over(place, content)
+        if not content.images:
+            pending += [f"{place}/{name}" for name in reversed(content.subfolders)]
+            continue
+        images[place] = content.images
+        hidden = [name for name in content.subfolders if holds_images(f"{place}/{name}")]
+        if hidden:
+            notes.append(
+                f"{place}: images in its subfolders {', '.join(hidden[:5])}{' ...' if len(hidden) > 5 else ''} are "
+                "passed over, as there are images beside them; name the subfolders in the split, joined by +"
+            )
+    return images, notes
+
+
+def holds_images(folder: str) -> bool:
+    """Whether there is an image in a folder or below it."""
+    return any(
+        name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+        for _, _, files in os.walk(folder)
+        for name in files
+    )
+
+
+def describe_passed_over(folder: Path | str, content: FolderContent) -> list[str]:
+    """Say which files of a folder are no images of a kind that is read; nothing if there are none."""
+    if not content.passed_over:
+        return []
+    kinds = [
+        f"{count} {suffix or 'without suffix'} ({content.examples[suffix]})"
+        for suffix, count in content.passed_over.most_common()
+    ]
+    total = content.passed_over.total()
+    return [f"{folder}: {total} files are passed over, as they are not read as images: {', '.join(kinds)}"]
+
+
+def name_images(images: Iterable[tuple[str, str]]) -> list[str]:
+    """Ids of images: their names, with as many folders before them as tell those of one name apart.
+
+    Parameters
+    ----------
+    images : iterable of (folder, name)
+
+    Raises
+    ------
+    ValueError
+        If an image is there twice, or its id is the name of another.
+    """
+    pairs = list(images)
+    ids = [name for _, name in pairs]
+    if len(set(ids)) == len(ids):
+        return ids
+    by_name: dict[str, list[int]] = {}
+    for position, (_, name) in enumerate(pairs):
+        by_name.setdefault(name, []).append(position)
+    for name, positions in by_name.items():
+        if len(positions) > 1:
+            folders = tell_apart([pairs[position][0] for position in positions], name)
+            for position, folder in zip(positions, folders, strict=True):
+                ids[position] = f"{folder}{FOLDER_SEPARATOR}{name}"
+    if len(set(ids)) < len(ids):
+        twice = next(image_id for image_id, count in Counter(ids).items() if count > 1)
+        raise ValueError(f"two images would have the id {twice!r}; rename one of them")
+    return ids
+
+
+def tell_apart(folders: Sequence[str], name: str) -> list[str]:
+    """Last parts of the paths of folders, as few as make them differ, joined by ``FOLDER_SEPARATOR``."""
+    parts = [PurePath(folder).parts for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        short = [FOLDER_SEPARATOR.join(p[-depth:]) for p in parts]
+        if len(set(short)) == len(short):
+            return short
+    folder = Counter(folders).most_common(1)[0][0]
+    where = f" in {folder}" if folder else ""
+    raise ValueError(f"image {name!r} is listed twice{where} (in one split or in both); remove one")
+
+
+def find_images(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Map the id of each image in a folder to its path, and say what was passed over.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, or no image in it.
+    """
+    found, notes = list_tree(folder)
+    if not found:
+        raise ValueError(f"{folder}: there is no image ({', '.join(IMAGE_SUFFIXES)}) in this folder or below it")
+    ids = name_images((place, name) for place, files in found.items() for name in files)
+    paths = (Path(place, file) for place, files in found.items() for file in files.values())
+    return dict(zip(ids, paths, strict=True)), notes
