@@ -116,5 +116,6 @@ def test_a_turned_size_without_a_tag_is_an_error():
 
 
 def test_images_without_boxes_have_none_to_move():
-    result = convert(annotate(size=(120, 80)), records=[make_record()])
-    assert find_boxes(result) == [[]]
+    empty, boxed = annotate(size=(120, 80)), annotate(SMALL, size=(80, 120), name="b")
+    result = convert(empty, boxed, records=[make_record(), make_record(name="b")])
+    assert find_boxes(result) == [[], [list(SMALL)]]
