@@ -50,6 +50,13 @@ def test_proposals_are_made_when_asked_for_only(fresh):
     assert not {"weak_labels_shard", "ground_truth_shard", "cams_shard"} & set(jobs)
 
 
+def test_networks_of_a_library_are_looked_up_before_they_are_trained(fresh):
+    assert "backbone_of_section" not in fresh.planned_jobs()
+    network = ("--config", "segmenter={backbone: timm/test_resnet}")
+    assert fresh.planned_jobs(*network)["backbone_of_section"] == 1
+    assert set(fresh.planned_jobs(*network, "--", "backbones")) == {"backbones", "backbone_of_section"}
+
+
 def test_replaced_weights_rerun_the_proposals(workspace):
     """A digest of the code does not see them."""
     settings = ("--config", "proposals={contours: learned, ranking: learned, max_regions: 20, kept_unions: 50}")
