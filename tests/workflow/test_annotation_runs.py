@@ -103,24 +103,29 @@ BACKBONE = '''"""Convolutions of strides 4, 2, 2 and 2."""
 
 from torch import nn
 
+from models.backbones.base import Backbone
 
-class PlainBackbone(nn.Module):
+
+class PlainBackbone(Backbone):
     """The smallest backbone that works."""
 
-    channels = (4, 4, 4, 4)
-
-    def __init__(self):
-        super().__init__()
+    def __init__(self, *, levels=4):
+        super().__init__((4, 4, 4, 4), levels)
         self.first = nn.Conv2d(3, 4, 3, stride=2, padding=1)
         self.others = nn.ModuleList(nn.Conv2d(4, 4, 3, stride=2, padding=1) for _ in range(4))
 
     def forward(self, images):
-        """Features at strides 4, 8, 16, 32."""
+        """Features at the first levels of the strides 4, 8, 16, 32."""
         feature, features = self.first(images), []
-        for layer in self.others:
+        for layer in self.others[: self.levels]:
             feature = layer(feature.relu())
             features.append(feature)
         return features
+
+    def list_stages(self):
+        """The convolutions of each stride."""
+        first, *others = self.others
+        return [[self.first, first], *([layer] for layer in others)]
 '''
 
 
