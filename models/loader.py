@@ -10,8 +10,10 @@ import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import cv2
@@ -52,10 +54,11 @@ def load_in_order(
     if not workers:
         yield from load_in_threads(load, numbers)
         return
+    sampler = _Numbers(numbers)
     loader = DataLoader(
         _NumberedItems(load),
         batch_size=None,
-        sampler=numbers,
+        sampler=sampler,
         num_workers=min(workers, max(1, len(numbers))),
         pin_memory=pin_memory,
         prefetch_factor=ITEMS_AHEAD,
@@ -71,7 +74,10 @@ def load_in_order(
                 raise item.error
             yield item
     finally:
-        del items  # ends the workers
+        # Workers that end while they still send an item may abort: take what is under way before they are ended.
+        sampler.stopped = True
+        with suppress(RuntimeError):
+            deque(items, maxlen=0)
 
 
 def load_in_threads(
@@ -125,6 +131,17 @@ def count_workers(setting: int | str, device: torch.device, cores: int | None = 
     return max(1, available // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1)
 
 
+@dataclass
+class _Numbers:
+    """Numbers of items, until nobody wants more."""
+
+    numbers: Sequence[int]
+    stopped: bool = False
+
+    def __iter__(self) -> Iterator[int]:
+        return takewhile(lambda _: not self.stopped, self.numbers)
+
+
 @dataclass(frozen=True)
 class _Failure:
     """An error on its way from a worker; torch would put the traceback of the worker into its message."""
@@ -152,6 +169,8 @@ def _set_up_worker(_: int) -> None:
 @contextmanager
 def _block_stop_signals() -> Iterator[None]:
     """Start processes that never see signals meant for this one: they inherit the mask."""
+    # Starts with the first process otherwise, and unblocks the signals when it has.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGINT})
     try:
         yield

@@ -75,6 +75,17 @@ def test_workers_share_the_items_and_have_one_thread_each():
     assert {threads for _, _, *threads_of in described for threads in threads_of} <= {0, 1}
 
 
+def load_large(number):
+    return torch.full((64, 64, 64), number)
+
+
+def test_workers_that_are_not_needed_any_more_end_in_peace(capfd):
+    with closing(load_in_order(load_large, range(1000), workers=2)) as items:
+        assert next(items).eq(0).all()
+    assert not multiprocessing.active_children()
+    assert capfd.readouterr().err == ""
+
+
 def test_loading_leaves_the_random_numbers_of_the_network_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
