@@ -47,9 +47,10 @@ from models.training import TrainingPlan, choose_device, select_samples, train
 from models.training_set import Preparation, Samples, TrainingSet
 from pseudogt.classes import ClassTable
 from pseudogt.config.segmenter import SegmenterSettings
-from pseudogt.files.images import find_images, read_image, write_png
+from pseudogt.files.images import read_image, write_png
 from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.files.listing import find_images
 from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 from pseudogt.workflow.stage import Shard
 
@@ -130,7 +131,7 @@ def main() -> None:
 
 def write_dataset(folder: Path, images: Path | None, count: int, size: tuple[int, int]) -> DrawnSamples:
     """Write images with labels as the stages read them."""
-    paths = list(find_images(images).values()) if images else []
+    paths = list(find_images(images)[0].values()) if images else []
     records, weak = [], []
     with write_labels(folder / "labels", CLASSES) as labels:
         for number in range(count):
