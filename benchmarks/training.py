@@ -39,7 +39,7 @@ from measurement import REPOSITORY, print_table, write_figures
 sys.path.insert(0, str(REPOSITORY))
 
 from models.augmentation import Augmentation
-from models.loader import load_in_order
+from models.loader import load_batches, load_in_order
 from models.segmenter.batches import PanopticSample
 from models.segmenter.network import PanopticModel
 from models.segmenter.training import PanopticBatches, SegmenterLoss, prepare_sample
@@ -202,7 +202,7 @@ def measure_loader(
     seconds: dict[int, list[float]] = {1: [], 2: []}
     waiting: dict[int, list[float]] = {0: [], 2: []}
     with ExitStack() as stack:
-        one, two = (stack.enter_context(closing(load_in_order(prepared.load, MANY, workers=n))) for n in (1, 2))
+        one, two = (stack.enter_context(closing(load_batches(prepared.load, MANY, workers=n))) for n in (1, 2))
         before = stack.enter_context(closing(load_in_order(decoded.load, MANY)))
         for _ in range(TURNS):
             seconds[1].append(time_batches(one))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from multiprocessing import resource_tracker
@@ -18,7 +18,10 @@ from typing import Any, TypeVar
 
 import cv2
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from models.batch_buffers import BatchBuffers, PackedBatch
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 """What schedulers send before a time limit. They are for the main process, which then ends its workers."""
@@ -27,10 +30,12 @@ ITEMS_AHEAD = 2
 """Items that each worker loads before they are asked for."""
 
 Item = TypeVar("Item")
+Source = TypeVar("Source")
+Batch = Mapping[str, Tensor]
 
 
 def load_in_order(
-    load: Callable[[int], Item], numbers: Sequence[int], *, workers: int = 0, pin_memory: bool = False
+    load: Callable[[int], Item], numbers: Sequence[int], *, workers: int = 0
 ) -> Generator[Item, None, None]:
     """Yield the items of the numbers, loaded ahead of time.
 
@@ -42,9 +47,6 @@ def load_in_order(
     workers : int
         Processes, started anew so that they share neither threads nor open files nor CUDA with this one. Without
         any, a thread loads one item ahead.
-    pin_memory : bool
-        Whether workers' tensors are brought into page-locked memory, from which they are copied to a GPU while it
-        computes.
 
     Raises
     ------
@@ -60,7 +62,6 @@ def load_in_order(
         batch_size=None,
         sampler=sampler,
         num_workers=min(workers, max(1, len(numbers))),
-        pin_memory=pin_memory,
         prefetch_factor=ITEMS_AHEAD,
         worker_init_fn=_set_up_worker,
         multiprocessing_context="spawn",
@@ -80,10 +81,37 @@ def load_in_order(
             deque(items, maxlen=0)
 
 
+def load_batches(
+    load: Callable[[int], Batch], numbers: range, *, workers: int, held: int = 1, pin_memory: bool = False
+) -> Generator[Batch, None, None]:
+    """Yield batches like :func:`load_in_order`; workers hand them over in memory that is used again.
+
+    Parameters
+    ----------
+    load : callable
+        From a number to a batch of about the same size as all others. With workers, the first one is loaded here, too.
+    numbers : range
+        Consecutive.
+    workers : int
+    held : int
+        Batches that are in use at a time: when one more than these has been asked for, the first may change.
+    pin_memory : bool
+        Whether tensors are brought into page-locked memory, from which they are copied to a GPU while it computes.
+    """
+    if not workers or not numbers:
+        yield from load_in_order(load, numbers)
+        return
+    # Besides those in use, all that workers have begun, and one that is being pinned.
+    buffers = BatchBuffers.like(load(numbers[0]), held + workers * ITEMS_AHEAD + 1)
+    with closing(load_in_order(_Packing(load, buffers), numbers, workers=workers)) as packed:
+        batches = map(buffers.unpack, packed)
+        yield from load_in_threads(_pin, batches) if pin_memory else batches
+
+
 def load_in_threads(
-    load: Callable[[int], Item], numbers: Iterable[int], *, threads: int = 1, ahead: int = 1
+    load: Callable[[Source], Item], numbers: Iterable[Source], *, threads: int = 1, ahead: int = 1
 ) -> Generator[Item, None, None]:
-    """Yield the items of the numbers, up to ``ahead`` of which are loaded before they are asked for."""
+    """Yield what ``load`` makes of each number or other source, up to ``ahead`` of which are loaded beforehand."""
     loading: deque[Future[Item]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -160,6 +188,21 @@ class _NumberedItems(Dataset[Any]):
             return self.load(number)
         except (ValueError, OSError) as error:
             return _Failure(error)
+
+
+@dataclass(frozen=True)
+class _Packing:
+    """Loads a batch into a shared buffer."""
+
+    load: Callable[[int], Batch]
+    buffers: BatchBuffers
+
+    def __call__(self, number: int) -> PackedBatch | Batch:
+        return self.buffers.pack(self.load(number), number)
+
+
+def _pin(batch: Batch) -> Batch:
+    return {name: tensor.pin_memory() for name, tensor in batch.items()}
 
 
 def _set_up_worker(_: int) -> None:

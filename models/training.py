@@ -32,7 +32,7 @@ import pseudogt
 from models.backbones.base import PretrainedModule
 from models.backbones.layers import synchronise_norms
 from models.checkpoints import load_checkpoint, save_checkpoint
-from models.loader import STOP_SIGNALS, count_workers, explain_lost_workers, load_in_order
+from models.loader import STOP_SIGNALS, count_workers, explain_lost_workers, load_batches, load_in_order
 from models.training_set import Preparation, TrainingSet
 from pseudogt.files.io import write_json
 
@@ -178,7 +178,9 @@ def train(
             run.resume(checkpoint)
             pieces = _Pieces(load_batch, plan, sample_count, rank, processes)
             numbers = range(run.step * plan.accumulation, plan.steps * plan.accumulation)
-            batches = load_in_order(pieces.load, numbers, workers=workers, pin_memory=device.type == "cuda")
+            batches = load_batches(
+                pieces.load, numbers, workers=workers, held=plan.accumulation, pin_memory=device.type == "cuda"
+            )
             with closing(batches):
                 run.advance_to_end(batches, stopped, checkpoint, description)
         return run.describe() | {"loader_workers": workers}

@@ -20,7 +20,7 @@ from test_training import PLAN
 from test_training_set import make_panoptic, prepare
 
 from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_points
-from models.loader import count_workers, explain_lost_workers, load_in_order, load_in_threads
+from models.loader import count_workers, explain_lost_workers, load_batches, load_in_order, load_in_threads
 from models.segmenter.training import PanopticBatches
 from models.training import _Pieces, select_samples
 
@@ -51,7 +51,7 @@ def test_batches_are_those_of_before_whoever_loads_them(workers, tmp_path):
     _, stored = prepare(tmp_path, samples)
     pieces = _Pieces(PanopticBatches(stored, STRONG).load, PLAN, COUNT, rank=0, processes=1)
     numbers = range(FIRST, FIRST + 8)  # from within a step, as after a resume
-    with closing(load_in_order(pieces.load, numbers, workers=workers)) as batches:
+    with closing(load_batches(pieces.load, numbers, workers=workers)) as batches:
         for number, batch in zip(numbers, batches, strict=True):
             images, maps, centres, factors = load_as_before(samples, number)
             np.testing.assert_array_equal(batch["images"].permute(0, 2, 3, 1), images)
@@ -61,6 +61,26 @@ def test_batches_are_those_of_before_whoever_loads_them(workers, tmp_path):
                 np.testing.assert_array_equal(batch["centres_yx"][row, : len(expected)], expected)
             assert torch.equal(batch["colour_factors"], factors)
     assert not multiprocessing.active_children()
+
+
+def load_growing(number):
+    """The first batches are small, and the memory format alternates."""
+    images = torch.full((2, 3, 8 + number, 8), number, dtype=torch.uint8)
+    images = images.contiguous(memory_format=torch.channels_last) if number % 2 else images
+    return {"images": images, "sizes": torch.full((number % 3,), number / 4)}
+
+
+@pytest.mark.parametrize("held", [1, 3])
+def test_batches_stay_as_they_are_while_they_are_held(held):
+    numbers = range(2, 40)
+    in_use = []
+    with closing(load_batches(load_growing, numbers, workers=2, held=held)) as batches:
+        for number, batch in zip(numbers, batches, strict=True):
+            in_use = [*in_use, (number, batch)][-held:]
+            time.sleep(0.005)
+            for wanted, found in ((load_growing(n), b) for n, b in in_use):
+                assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+                assert found["images"].stride() == wanted["images"].stride()
 
 
 def describe_worker(number):
