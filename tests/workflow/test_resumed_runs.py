@@ -114,6 +114,7 @@ def test_killed_group_is_resumed(run, number):
     assert not run.plan(*TARGETS)
 
 
+@pytest.mark.slow
 def test_second_run_in_the_same_folder_is_refused(run):
     use_stand_in(run)
     first = start(run, seconds="2")
@@ -153,6 +154,7 @@ def test_unlocking_does_not_let_a_second_run_in(run, kill):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_two_runs_that_start_together_leave_one(run):
     use_stand_in(run)
     both = [start(run, seconds="1") for _ in range(2)]
