@@ -45,8 +45,8 @@ def load_in_order(
         From a number to its item, which must depend on the number alone. With workers it is pickled.
     numbers : sequence of int
     workers : int
-        Processes, started anew so that they share neither threads nor open files nor CUDA with this one. Without
-        any, a thread loads one item ahead.
+        Number of processes. They are spawned, so they inherit no threads, open files or CUDA state. With 0, a
+        thread loads one item ahead.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def load_batches(
         Consecutive.
     workers : int
     held : int
-        Batches that are in use at a time: when one more than these has been asked for, the first may change.
+        Number of batches in use at the same time. Asking for one more may overwrite the oldest.
     pin_memory : bool
         Whether tensors are brought into page-locked memory, from which they are copied to a GPU while it computes.
     """

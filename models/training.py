@@ -137,7 +137,7 @@ def train(
         ``(network, batch on the device) -> losses by name``, scalars that are summed.
     plan : TrainingPlan
     preparation : Preparation, optional
-        What is made before the first step, as far as it is missing: the files that ``load_batch`` reads.
+        Makes the files that ``load_batch`` reads, if they are missing, before the first step.
     checkpoint : Path, optional
         Where to keep the state of an unfinished training. If the file exists, training goes on
         from it; the path must be keyed by everything that determines the training. The caller

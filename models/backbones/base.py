@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ class PretrainedModule(nn.Module):
         return self.parameters()
 
 
-class Backbone(PretrainedModule):
+class Backbone(PretrainedModule, ABC):
     """Features at strides 4, 8, 16 and 32 of normalised images.
 
     Parameters
@@ -76,9 +77,9 @@ class Backbone(PretrainedModule):
         """RGB images ``(B, 3, H, W)`` in 0..255 as the float32 input of :meth:`forward`."""
         return normalise_images(images)
 
+    @abstractmethod
     def list_stages(self) -> list[list[nn.Module]]:
         """All modules of each of the four stages, in their order from the image."""
-        raise NotImplementedError
 
     def rest_unused(self) -> None:
         """Give no gradients to what no returned level needs: parallel training would wait for them."""

@@ -14,7 +14,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from models.backbones.base import STRIDES, Backbone
+from models.backbones.base import STRIDES, Backbone, normalise_images
 from models.backbones.pyramid import WIDTH, SimplePyramid, crop_to_strides, pad_to_multiple, resize_to_stride_16
 from models.backbones.timm_weights import check_tag, create_network, drop_weights
 
@@ -56,16 +56,17 @@ def build_member(
         features that are wanted.
     """
     check_weights(name, weights)
-    arguments, information = _probe(name, {"output_stride": DENSE_STRIDES[-1]} if dense else {})
-    strides = information.reduction()
+    arguments, trial = _probe(name, {"output_stride": DENSE_STRIDES[-1]} if dense else {})
+    strides = trial.feature_info.reduction()  # type: ignore[union-attr, operator]
     if len(set(strides)) == 1 and not dense:
         if "dynamic_img_size" not in arguments:
             raise ValueError(_describe_one_size(name))
         return PlainBackbone(create_network(name, weights, num_classes=0, **arguments), strides[0], levels)
     indices = _select_features(name, strides, dense)
-    _try_another_size(name, arguments)
+    _try_another_size(name, trial)
     network = create_network(name, weights, **FEATURES, out_indices=tuple(indices[:levels]), **arguments)
-    channels = [information.channels()[i] for i in indices]
+    widths = trial.feature_info.channels()  # type: ignore[union-attr, operator]
+    channels = [widths[i] for i in indices]
     return HierarchicalBackbone(network, channels, DENSE_STRIDES if dense else STRIDES, levels)
 
 
@@ -81,13 +82,13 @@ def check_weights(name: str, weights: str | None) -> None:
     check_tag(name, weights)
 
 
-def _probe(name: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Arguments that build a network for images of any size, and timm's description of all its features."""
+def _probe(name: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], nn.Module]:
+    """Arguments that build a network for images of any size, and the network with all its features but no values."""
     for resizing in RESIZING:
         arguments = {**wanted, **resizing}
         try:
             with torch.device("meta"):
-                network = timm.create_model(name, pretrained=False, **FEATURES, **arguments)
+                network: nn.Module = timm.create_model(name, pretrained=False, **FEATURES, **arguments)
         except TypeError:
             # An argument that the network does not have.
             continue
@@ -95,7 +96,7 @@ def _probe(name: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], Any]:
             if not wanted:
                 raise ValueError(f"timm network {name!r} has no features to extract ({error})") from error
             break
-        return arguments, network.feature_info
+        return arguments, network
     if wanted:
         raise ValueError(
             f"timm network {name!r} can't be dilated to stride 8, which mining needs of more than two levels; choose a "
@@ -119,12 +120,11 @@ def _select_features(name: str, strides: list[int], dense: bool) -> list[int]:
     )
 
 
-def _try_another_size(name: str, arguments: dict[str, Any]) -> None:
+def _try_another_size(name: str, network: nn.Module) -> None:
     """Raise a ``ValueError`` if a network can't be applied to images unlike those that it was designed for."""
     with torch.device("meta"), torch.no_grad():
-        network = timm.create_model(name, pretrained=False, **FEATURES, **arguments).eval()
         try:
-            network(torch.empty(1, 3, *TRIAL_SIZE))
+            network.eval()(torch.empty(1, 3, *TRIAL_SIZE))
         except (AssertionError, RuntimeError) as error:
             raise ValueError(_describe_one_size(name)) from error
 
@@ -150,8 +150,7 @@ class _TimmBackbone(Backbone):
 
     def normalise(self, images: Tensor) -> Tensor:
         """RGB images ``(B, 3, H, W)`` in 0..255 as the float32 input of :meth:`forward`."""
-        mean, std = (values.view(1, 3, 1, 1) * 255 for values in (self.mean, self.std))
-        return (images.float() - mean) / std
+        return normalise_images(images, self.mean, self.std)
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of timm's network."""

@@ -7,6 +7,7 @@ with strides replaced by dilation, which leaves their weights valid; timm's netw
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from models.backbones.resnet import ResNetBackbone
 from models.backbones.small import SmallBackbone
 from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
 from models.jtsm.foreign_weights import read_resnet_ws_weights
-from pseudogt.workflow.network_costs import DENSE_LEVELS
+from pseudogt.config.mining import DENSE_LEVELS
 
 STRIDE = 8
 """Pixels per cell of the feature map."""
@@ -40,7 +41,7 @@ WS_BLOCKS = {"resnet_ws18": (2, 2, 2, 2), "resnet_ws50": (3, 4, 6, 3), "resnet_w
 """Residual blocks of res2, res3, res4 and res5."""
 
 
-class JtsmBackbone(PretrainedModule):
+class JtsmBackbone(PretrainedModule, ABC):
     """What all backbones here share.
 
     Parameters
@@ -59,13 +60,13 @@ class JtsmBackbone(PretrainedModule):
         self.architecture = architecture
         self.freeze = "none"
 
+    @abstractmethod
     def normalise(self, images: Tensor) -> Tensor:
         """RGB images ``(B, 3, H, W)`` in 0..255 as the float32 input of :meth:`forward`; pad it afterwards, with 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compute_features(self, images: Tensor) -> Tensor:
         """Feature map of images whose size is known to be a multiple of ``stride``."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(B, channels, H / stride, W / stride)`` of normalised images ``(B, 3, H, W)``.

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pseudogt.annotations.form import BROKEN, REGION_CHOICE, Corners, ImageAnnotations, Reading, UnusableObject
 from pseudogt.annotations.frames import turn_upright
 from pseudogt.annotations.matching import match_names
-from pseudogt.annotations.records import SHOWN, list_labels
+from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.parsing import parse_name
-from pseudogt.weak_labels.gaps import describe_nothing
+from pseudogt.weak_labels.gaps import SHOWN, describe_nothing
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 ROUNDING_PX = 0.05
@@ -71,7 +71,7 @@ def convert_readings(
     was seen, but has no usable box unknown (``leave_out``: as if it was not seen)
     ==============================  =============================================
 
-    ``reason`` is what to say of the sources if there is nothing to learn from.
+    If there is nothing to learn from, ``reason`` is added to the error message.
 
     Returns
     -------

@@ -23,7 +23,7 @@ MOVED_FRACTION = 0.1
 
 
 class Frame(Enum):
-    """Pixels that the boxes of an image are in, as far as sizes tell."""
+    """Coordinate frame of an image's boxes, as far as it follows from the sizes."""
 
     UPRIGHT = "upright"
     STORED = "stored"
@@ -83,7 +83,7 @@ def has_turned_size(boxed: ImageAnnotations, record: ImageRecord) -> bool:
 
 
 def find_frame(boxed: ImageAnnotations, record: ImageRecord) -> Frame:
-    """Pixels that the boxes of an image are in."""
+    """Find the coordinate frame of an image's boxes."""
     upright, turned = (record.width, record.height), (record.height, record.width)
     known = (boxed.width, boxed.height) in ((None, None), upright, turned)
     if upright == turned or not known or not boxed.boxes:

@@ -235,7 +235,9 @@ def _find_size(results: Sequence[Mapping[str, Any]], where: str) -> tuple[int | 
         sizes.add((region["original_width"], region["original_height"]))
     if len(sizes) > 1:
         listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-        raise ValueError(f"{where}: its regions are on images of different sizes ({listed}); annotate it anew")
+        raise ValueError(
+            f"{where}: its regions are on images of different sizes ({listed}); delete its regions and draw them again"
+        )
     return sizes.pop() if sizes else (None, None)
 
 

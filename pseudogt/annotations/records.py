@@ -9,11 +9,9 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from pseudogt.annotations.form import BROKEN, REGION_CHOICE, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
+from pseudogt.weak_labels.gaps import SHOWN
 
 Record = TypeVar("Record")
-
-SHOWN = 5
-"""Names that a message spells out where there may be thousands."""
 
 
 class UnsupportedKindError(ValueError):

@@ -27,9 +27,10 @@ import numpy as np
 
 from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import bound_points, flatten_points
-from pseudogt.annotations.records import SHOWN, find_label_files, list_labels, read_objects
+from pseudogt.annotations.records import find_label_files, list_labels, read_objects
 from pseudogt.config.annotations import find_name_files
 from pseudogt.files.parsing import parse_name, parse_number, parse_yaml, read_text
+from pseudogt.weak_labels.gaps import SHOWN
 
 ORIENTED_BOX = 9
 FARTHEST = 2.0

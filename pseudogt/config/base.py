@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Plan = TypeVar("Plan", bound="DataclassInstance")
 
 
+QUOTE = "YAML reads an unquoted yes, no, on or off as a truth value; put the word in quotes"
+"""Why a word arrives as a truth value, and the remedy."""
+
+
 def read_name(value: Any) -> Any:
     """Name of a class as it was written; numbers are names, what YAML made a truth value is an error."""
     if isinstance(value, bool):
@@ -24,7 +28,6 @@ def read_name(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-QUOTE = "YAML reads an unquoted yes, no, on or off as a truth value; put the word in quotes"
 Name = Annotated[str, BeforeValidator(read_name)]
 
 

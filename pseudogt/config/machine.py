@@ -23,7 +23,7 @@ class ComputingSettings(Section):
     )
 
 
-WITHOUT_INFLUENCE = {"loader_workers"}
+UNRECORDED = {"loader_workers"}
 """Settings that change no result: neither models nor the names of checkpoints contain them."""
 
 

@@ -13,6 +13,9 @@ from pseudogt.config.training import BACKBONES, FAMILIES, TrainingSettings
 RESNET_WS = ("resnet_ws18", "resnet_ws50", "resnet_ws101")
 """Backbones that only mining has."""
 
+DENSE_LEVELS = 2
+"""Levels of a backbone that mining takes as they are; after them, dilation replaces strides."""
+
 
 class MiningSettings(TrainingSettings, AppearanceSettings):
     """How the JTSM network is built and trained; read by `method: jtsm` only."""

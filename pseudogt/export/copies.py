@@ -15,9 +15,9 @@ JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")
 
 
 def copy_image(source: Path, target: Path) -> None:
-    """Copy an image; encode it anew where the format wants another kind of file, or the file is stored turned.
+    """Copy an image. Re-encode it if the format needs another file type or the image is stored rotated.
 
-    Labels are of the upright image, and many readers pass the EXIF orientation over: the copy is upright without it.
+    Labels refer to the upright image, and many readers ignore the EXIF orientation, so the copy is stored upright.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     kinds = [path.suffix.lower() for path in (source, target)]

@@ -69,8 +69,8 @@ def _encode_png(path: Path, values: NDArray[Any]) -> None:
 def decode_image(path: Path | str, flags: int) -> NDArray[Any]:
     """Pixels of an image file as OpenCV decodes them with ``flags``; ``ValueError`` as :func:`read_image`.
 
-    OpenCV's decoders judge whether a file is whole: what follows a JPEG's end is nobody's business, and the end of its
-    thumbnail is not its own. Versions before 5.0 fill the missing part of a cut JPEG with grey.
+    OpenCV's decoders decide whether a file is complete: data after the end of a JPEG does no harm, and the end marker
+    of its thumbnail is not that of the image. Versions before 5.0 fill the missing part of a cut JPEG with grey.
     """
     path = Path(path)
     if not path.is_file():

@@ -16,7 +16,7 @@ from models.classifier.training import ClassifierLoss, TagBatches, list_tag_samp
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
 from pseudogt.config.classifier import ClassifierSettings
-from pseudogt.config.machine import WITHOUT_INFLUENCE
+from pseudogt.config.machine import UNRECORDED
 from pseudogt.weak_labels.gaps import check_supervision
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_training_files
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_settings(ClassifierSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
     val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels) if arguments.val_shards else None
-    resolved = settings.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
+    resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
     model = ClassifierModel.build(
         shard.classes,
         backbone=settings.backbone,

@@ -20,7 +20,7 @@ from models.jtsm.training import (
 )
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
-from pseudogt.config.machine import WITHOUT_INFLUENCE
+from pseudogt.config.machine import UNRECORDED
 from pseudogt.config.mining import MiningSettings
 from pseudogt.proposals.files import ProposalFile, read_proposal_files
 from pseudogt.weak_labels.gaps import check_supervision
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels)
         shard.check_classes(val.classes, val.path)
         val_source = MiningSource.open(val, arguments.val_proposals, settings.samples)
-    resolved = settings.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
+    resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
     model = JtsmModel.build(
         shard.classes,
         settings.fill(

@@ -19,7 +19,7 @@ from models.segmenter.network import PanopticModel
 from models.segmenter.training import PanopticBatches, SegmenterLoss, check_labelled, measure_fixed_loss, prepare_sample
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
-from pseudogt.config.machine import WITHOUT_INFLUENCE
+from pseudogt.config.machine import UNRECORDED
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.files.io import link_atomically, read_json, write_json
@@ -96,7 +96,7 @@ def train_segmenter(
     pixels = count_pixels(shard, labels)
     check_labelled(pixels, shard.classes, label_folders[0])
     source = PanopticSource(shard, labels, settings.scale)
-    resolved = settings.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
+    resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
     model = PanopticModel.build(
         shard.classes,
         backbone=settings.backbone,

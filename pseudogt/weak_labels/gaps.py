@@ -22,7 +22,7 @@ def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None =
     background : int, optional
         Train id of a class whose tags nobody gave.
     reason : str
-        What to say of the source, if that is known.
+        Why the source held nothing, if that is known; added to the message.
     """
     for image in images:
         given = np.append(image.tags, image.crop_tags.any())

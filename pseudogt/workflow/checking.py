@@ -23,7 +23,7 @@ from pseudogt.datasets.source import SourceFiles
 from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
-from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
+from pseudogt.weak_labels.gaps import SHOWN, describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 from pseudogt.workflow.estimate import describe_estimate
 
@@ -38,10 +38,6 @@ IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 """Images of 16 bits, or of the 10, 12 or 14 that cameras and microscopes store in them."""
-
-
-SHOWN = 5
-"""Examples in a warning where there may be thousands."""
 
 
 @dataclass(frozen=True)

@@ -62,17 +62,19 @@ def estimate_seconds(config: RunConfig, train_images: int, val_images: int = 0) 
     return seconds
 
 
-def list_trainings(config: RunConfig) -> list[TrainingSettings]:
-    """Settings of the networks that a run trains."""
+def list_trainings(config: RunConfig) -> dict[str, TrainingSettings]:
+    """Settings of the networks that a run trains, by section, in their order."""
     if config.method == "wsps":
-        return [config.classifier, config.segmenter]
-    first = [config.classifier] if config.mining.init == "classifier" else []
-    return [*first, config.mining, config.segmenter]
+        return {"classifier": config.classifier, "segmenter": config.segmenter}
+    first = {"classifier": config.classifier} if config.mining.init == "classifier" else {}
+    return {**first, "mining": config.mining, "segmenter": config.segmenter}
 
 
 def estimate_seconds_of_trainings(config: RunConfig, train_images: int) -> float:
     """Seconds of all trainings of a run; that of the segmenter is repeated in every round and for the reference."""
-    *first, segmenter = (estimate_training_seconds(s, train_images, config.gpus) for s in list_trainings(config))
+    *first, segmenter = (
+        estimate_training_seconds(s, train_images, config.gpus) for s in list_trainings(config).values()
+    )
     rounds = 2 * config.rounds.max if config.rounds.init == "previous" else config.rounds.max + 1
     return sum(first) + rounds * segmenter
 
@@ -80,7 +82,11 @@ def estimate_seconds_of_trainings(config: RunConfig, train_images: int) -> float
 def estimate_gpu_gb(config: RunConfig) -> float:
     """Memory of each GPU for the largest training of a run; 0 without GPUs."""
     classes = len(config.dataset.classes)
-    return max(estimate_gpu_mb(s, classes, config.gpus) for s in list_trainings(config)) / 1e3 if config.gpus else 0.0
+    return (
+        max(estimate_gpu_mb(s, classes, config.gpus) for s in list_trainings(config).values()) / 1e3
+        if config.gpus
+        else 0.0
+    )
 
 
 def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels: int) -> float:
@@ -97,16 +103,11 @@ def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels
 
 def estimate_prepared_bytes_per_pixel(config: RunConfig, train_images: int) -> float:
     """Bytes, per pixel of an image, of what that training prepares that takes most: the images that it draws."""
-    # The reference takes as many steps as all rounds together.
-    trainings = [
-        ("classifier", config.classifier.scale, 1),
-        ("segmenter", config.segmenter.scale, config.rounds.max + 1),
-    ]
-    if config.method == "jtsm":
-        trainings.append(("mining", 1.0, 1))
     needed = []
-    for name, scale, rounds in trainings:
-        settings: TrainingSettings = getattr(config, name)
+    for name, settings in list_trainings(config).items():
+        # The reference takes as many steps as all rounds together.
+        rounds = config.rounds.max + 1 if name == "segmenter" else 1
         drawn = min(train_images, rounds * settings.steps * settings.batch_size)
+        scale: float = getattr(settings, "scale", 1.0)  # mining keeps images as they are
         needed.append(drawn * BYTES_PER_PREPARED_PIXEL[name] * scale**2)
     return max(needed)

@@ -11,12 +11,9 @@ from collections.abc import Sequence
 
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.mined import MinedSettings
-from pseudogt.config.mining import MiningSettings
+from pseudogt.config.mining import DENSE_LEVELS, MiningSettings
 from pseudogt.config.training import TrainingSettings
 from pseudogt.workflow.backbone_costs import COSTS, UNKNOWN, BackboneCosts, find_backbone_costs
-
-DENSE_LEVELS = 2
-"""Levels of a backbone that mining takes as they are; after them, dilation replaces strides."""
 
 SECONDS_PER_MEGAPIXEL = {
     "small": 0.55,
@@ -110,6 +107,32 @@ MB_PER_ACTIVATION_MB = 1.4
 
 FROZEN_SHARE = 0.1
 """Of that memory, what a pass without gradients takes: few layers at a time."""
+
+SMALL = BackboneCosts(14.0, 170, 1.9, CHANNELS["small"])
+"""Costs of ``small``, in the units of the table for timm's networks."""
+
+PEAK_PER_ACTIVATION = 1.2
+"""What a backbone takes at the peak of a step over what it keeps for the backward pass (docs/results/recipes.md)."""
+
+BF16_SHARE = 0.6
+"""Of the values that a backbone keeps in 32 bits, what it keeps under autocast to bfloat16, in which normalisation and
+weights stay as they are; ResNets were counted."""
+
+DECODER_ACTIVATION_MB = {"classifier": {"fp32": 1.8, "bf16": 0.85}, "segmenter": {"fp32": 3.0, "bf16": 1.8}}
+"""What a decoder keeps, in MB per million pixels and channel."""
+
+CLASS_ACTIVATION_MB = {"classifier": 1.0, "segmenter": 8.0}
+"""What the losses keep, in MB per million pixels and class, in 32 bits whatever the precision: the classifier's scores
+are at stride 4, the segmenter's at that of the image."""
+
+DECODER_MILLION_WEIGHTS = 2.7
+"""Millions of weights of a decoder of 128 channels, with its heads."""
+
+GPU_BASE_MB = 1500.0
+"""Of each GPU, what CUDA's context and the work space of convolutions take."""
+
+GPU_MARGIN = 1.2
+"""Gradients on their way, and what an allocator can't use of its blocks."""
 
 BYTES_PER_WEIGHT = 16
 """A weight that is trained, its gradient, its momentum, and a copy on its way to or from a file."""
@@ -299,33 +322,6 @@ def estimate_mined_mb(mining: MiningSettings, mined: MinedSettings, stuff: int) 
     weights = 1e-6 * BYTES_PER_WEIGHT / 2 * count_neck_weights(mining)
     proposals = 1e-6 * mining.max_proposals * count_proposal_bytes(mining)
     return FROZEN_SHARE * largest * find_mb_per_megapixel(mining) + kept + weights + proposals
-
-
-SMALL = BackboneCosts(14.0, 170, 1.9, CHANNELS["small"])
-"""What the table of timm's networks would say of ``small``."""
-
-PEAK_PER_ACTIVATION = 1.2
-"""What a backbone takes at the peak of a step over what it keeps for the backward pass (docs/results/recipes.md)."""
-
-BF16_SHARE = 0.6
-"""Of the values that a backbone keeps in 32 bits, what it keeps under autocast to bfloat16, in which normalisation and
-weights stay as they are; ResNets were counted."""
-
-DECODER_ACTIVATION_MB = {"classifier": {"fp32": 1.8, "bf16": 0.85}, "segmenter": {"fp32": 3.0, "bf16": 1.8}}
-"""What a decoder keeps, in MB per million pixels and channel."""
-
-CLASS_ACTIVATION_MB = {"classifier": 1.0, "segmenter": 8.0}
-"""What the losses keep, in MB per million pixels and class, in 32 bits whatever the precision: the classifier's scores
-are at stride 4, the segmenter's at that of the image."""
-
-DECODER_MILLION_WEIGHTS = 2.7
-"""Millions of weights of a decoder of 128 channels, with its heads."""
-
-GPU_BASE_MB = 1500.0
-"""Of each GPU, what CUDA's context and the work space of convolutions take."""
-
-GPU_MARGIN = 1.2
-"""Gradients on their way, and what an allocator can't use of its blocks."""
 
 
 def find_network_size(backbone: str) -> BackboneCosts:

@@ -18,13 +18,13 @@ from pseudogt import __version__
 from pseudogt.config.base import Section
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.inheritance import SHARED
+from pseudogt.config.mining import DENSE_LEVELS
 from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import BACKBONES, FAMILIES
 from pseudogt.datasets import class_table, list_images
 from pseudogt.files.io import write_json
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
-from pseudogt.workflow.network_costs import DENSE_LEVELS
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 from pseudogt.workflow.requirements import measure_pixels
 from pseudogt.workflow.shards import plan_shards, split_of_shard
@@ -352,7 +352,7 @@ class RunPlan:
         return [f"{self.results}/backbones/{section}.json"] if section in self.list_networks() else []
 
     def find_initial_weights(self, section: str) -> list[str]:
-        """What the backbone of a section starts from, as far as it is a file of the user's."""
+        """The user's file of initial weights for the backbone of a section, if there is one."""
         network = self.list_networks().get(section)
         return [network.weights] if network and network.weights and Path(network.weights).is_file() else []
 

@@ -56,7 +56,7 @@ def test_frozen_and_unused_parts_of_a_backbone_wait_for_nobody(tmp_path, backbon
     assert done.returncode == 0, done.stderr
     first, second = read_states(tmp_path)
     assert_equal(first, second)
-    network, _ = train_small(PLAN, None, network=backbone)
+    network, _ = train_small(PLAN, None, name=backbone)
     assert_equal(first, network.state_dict(), tolerance=1e-4)
 
 

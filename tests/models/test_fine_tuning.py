@@ -9,33 +9,20 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from train_in_processes import PLAN, build_network, load_batch
+from train_in_processes import PLAN, build_network, train_network
 
 from models.backbones.layers import synchronise_norms
-from models.training import train
 
 BACKBONES = ["small", "timm/test_resnet"]
 
 
 def fine_tune(network, *, checkpoint=None, stop_at=None, **changes):
-    calls = 0
-
-    def compute_losses(module, batch):
-        nonlocal calls
-        calls += 1
-        if calls == stop_at:
+    def disturb(call):
+        if call == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        return {"class": nn.functional.cross_entropy(module(batch["images"]), batch["classes"])}
 
     plan = replace(PLAN, **{"steps": 6, "accumulation": 2, "checkpoint_every_s": 1000} | changes)
-    return train(
-        network,
-        sample_count=10,
-        load_batch=load_batch,
-        compute_losses=compute_losses,
-        plan=plan,
-        checkpoint=checkpoint,
-    )
+    return train_network(network, plan, checkpoint, disturb)
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])

@@ -63,9 +63,13 @@ def load_batch(indices, generator):
 
 
 def train_small(
-    plan: TrainingPlan, checkpoint: Path | None, disturb=lambda step: None, network: str | None = None
+    plan: TrainingPlan, checkpoint: Path | None, disturb=lambda step: None, name: str | None = None
 ) -> tuple[nn.Module, dict]:
-    network = build_network(network)
+    network = build_network(name)
+    return network, train_network(network, plan, checkpoint, disturb)
+
+
+def train_network(network: nn.Module, plan: TrainingPlan, checkpoint: Path | None, disturb=lambda step: None) -> dict:
     steps = 0
 
     def compute_losses(module, batch):
@@ -82,7 +86,7 @@ def train_small(
         plan=plan,
         checkpoint=checkpoint,
     )
-    return network, record | {"computed": steps}
+    return record | {"computed": steps}
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ def compute_needs(name, gpus):
     config = config.model_copy(update=changes)
     needed = [
         request_training_memory_mb(settings, images, pixels, config.threads, gpus, 1)
-        for settings in list_trainings(config)
+        for settings in list_trainings(config).values()
     ]
     main_mb = max(needed)
     return estimate_gpu_gb(config), main_mb / 1000, estimate_seconds_of_trainings(config, images) / 3600
