@@ -25,6 +25,7 @@ from pseudogt.files.parsing import (
     unify_id,
 )
 
+PER_IMAGE = False
 Key = int | str
 Polygons = list[Annotated[list[Coordinate], Field(min_length=6)]]
 
@@ -107,6 +108,14 @@ class _Content:
         self.boxes = _index((image["id"], list[AnnotatedBox]()) for image in self.images)
         self.unusable = _index((image["id"], list[UnusableObject]()) for image in self.images)
         self.names = _index((category["id"], category["name"]) for category in self.categories)
+
+
+def recognise(content: Any) -> bool:
+    """Whether a JSON has COCO's three lists, and boxes rather than panoptic segments."""
+    if not isinstance(content, dict) or not {"images", "categories", "annotations"} <= content.keys():
+        return False
+    entries = content["annotations"]
+    return isinstance(entries, list) and not any(isinstance(e, dict) and "segments_info" in e for e in entries[:1])
 
 
 def read(source: Source) -> Reading:

@@ -39,6 +39,14 @@ SHAPE_TYPES = ("rectangle", "polygon", "ellipse", "brush", "bitmask", "keypoint"
 REMARKS = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker", "relation")
 """Results that mark no object."""
 
+MINIMAL_TASK_KEYS = frozenset({"annotator", "annotation_id", "lead_time"})
+"""What tells a task of the export JSON-MIN."""
+
+TASK_KEYS = MINIMAL_TASK_KEYS | {"annotations", "completions"}
+"""What tells a task of any export."""
+
+PER_IMAGE = False
+
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 
@@ -95,6 +103,12 @@ class _Mark(NamedTuple):
     where: str
 
 
+def recognise(content: Any) -> bool:
+    """Whether a JSON is a list of tasks, of whichever of Label Studio's exports."""
+    tasks = content[:1] if isinstance(content, list) else []
+    return any(isinstance(task, dict) and bool(TASK_KEYS & task.keys()) for task in tasks)
+
+
 def read(source: Source) -> Reading:
     """As :func:`read_label_studio`, of a file or of a folder of such files, called by the name of the format."""
     return read_exports(source.path, ".json", read_label_studio, declared=False)
@@ -143,7 +157,7 @@ def _describe_dialect(path: Path, task: Mapping[str, Any]) -> str:
     if "completions" in task:
         return f"{path}: holds 'completions', so a Label Studio before 1.0 wrote it; export it as JSON by a newer one"
     names_image = any(isinstance(v, str) and v.split("?")[0].lower().endswith(NAMED_SUFFIXES) for v in task.values())
-    if names_image or {"annotator", "annotation_id", "lead_time"} & task.keys():
+    if names_image or MINIMAL_TASK_KEYS & task.keys():
         return (
             f"{path}: is an export of the kind JSON-MIN, which leaves out too much; export it from Label Studio as JSON"
         )

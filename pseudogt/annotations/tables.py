@@ -18,6 +18,7 @@ from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, S
 from pseudogt.annotations.records import list_labels, read_exports, read_objects
 from pseudogt.files.parsing import EXTRA, parse_csv, parse_flag, parse_json, parse_name, parse_number
 
+PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
 """Words for what a tag says of a class, beside truth values."""
@@ -28,6 +29,31 @@ class _Row(NamedTuple):
 
     values: dict[str, str]
     where: str
+
+
+def recognise(content: Any) -> bool:
+    """Whether the first line of a CSV names the columns of boxes."""
+    return isinstance(content, tuple) and {"image", "class", *CORNERS} <= set(content)
+
+
+def recognise_tags(content: Any) -> bool:
+    """Whether a CSV or a JSON holds tags of images and nothing else."""
+    if isinstance(content, tuple):
+        return "image" in content and len(content) > 1 and not recognise(content)
+    if not isinstance(content, dict) or not content:
+        return False
+    return all(
+        isinstance(found, list | dict) and all(map(_is_state, _list_values(found))) for found in content.values()
+    )
+
+
+def _list_values(found: list[Any] | dict[str, Any]) -> list[Any]:
+    return list(found.values()) if isinstance(found, dict) else found
+
+
+def _is_state(value: Any) -> bool:
+    """Whether a value may be a class or its state."""
+    return value is None or isinstance(value, str | bool)
 
 
 def read(source: Source) -> Reading:
