@@ -20,6 +20,9 @@ from pseudogt.files.parsing import EXTRA, parse_csv, parse_flag, parse_json, par
 
 PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")
+SYNONYMS = {"filename": "image", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
+"""Names that Roboflow and TensorFlow's tools give the columns."""
+
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
 """Words for what a tag says of a class, beside truth values."""
 
@@ -33,7 +36,8 @@ class _Row(NamedTuple):
 
 def recognise(content: Any) -> bool:
     """Whether the first line of a CSV names the columns of boxes."""
-    return isinstance(content, tuple) and {"image", "class", *CORNERS} <= set(content)
+    names = {SYNONYMS.get(name, name) for name in content} if isinstance(content, tuple) else set()
+    return {"image", "class", *CORNERS} <= names
 
 
 def recognise_tags(content: Any) -> bool:
@@ -69,7 +73,7 @@ def read_box_table(path: Path) -> Reading:
     ValueError
         If the file is not CSV with these columns.
     """
-    header, rows = parse_csv(path, ("image", "class", *CORNERS))
+    header, rows = parse_csv(path, ("image", "class", *CORNERS), numbers=CORNERS, synonyms=SYNONYMS)
     boxes: dict[str, list[_Row]] = {}
     broken = []
     for line, row in rows:
