@@ -47,6 +47,12 @@ def guess_kind(name: str, count: ClassCount) -> Guess:
     return Guess(True, f"has boxes, {per_image:.1f} in an image")
 
 
+def guess_by_name(name: str) -> bool:
+    """Guess from its name whether a class is a thing; what no table knows is one."""
+    known = list_known_names().get(normalise_name(name))
+    return known is None or known.isthing
+
+
 @cache
 def list_known_names() -> dict[str, Guess]:
     """Names in the class tables of this repository; those on which two tables disagree are left out."""

@@ -16,6 +16,7 @@ from pseudogt.datasets import LAYOUTS, Layout
 from pseudogt.datasets.source import ImageFolders
 from pseudogt.files.images import read_png
 from pseudogt.files.parsing import Flag, Name, parse_json
+from pseudogt.setup.guessing import guess_by_name
 from pseudogt.setup.proposal import Proposal
 from pseudogt.setup.splits import find_role
 
@@ -92,10 +93,10 @@ def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal,
 
 
 def list_coco_classes(path: Path) -> list[dict[str, Any]]:
-    """Class table of a COCO panoptic JSON."""
+    """Class table of a COCO panoptic JSON; where it does not say what is a thing, the name does."""
     categories = parse_json(path, TypeAdapter(_Document))["categories"]
-    kinds = {category["name"]: "thing" if category.get("isthing", True) else "stuff" for category in categories}
-    rows = number_classes(kinds)
+    kinds = {c["name"]: c.get("isthing", guess_by_name(c["name"])) for c in categories}
+    rows = number_classes({name: "thing" if isthing else "stuff" for name, isthing in kinds.items()})
     return [row | {"source_id": category["id"]} for row, category in zip(rows, categories, strict=True)]
 
 
