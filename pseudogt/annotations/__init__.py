@@ -40,7 +40,7 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Map
         return None
     names = data_root / settings.names if settings.names else None
     reader: AnnotationFormat = FORMATS.load(settings.format)
-    return reader.read(Source(data_root / settings.path, images, names))
+    return reader.read(Source(data_root / settings.path, images, names, settings.attribute))
 
 
 @contextmanager

@@ -21,11 +21,14 @@ class Source(NamedTuple):
         Image id -> path of the image, where each image has a label file of its own: those that are looked for.
     names : Path or None
         File with the names of the classes, for formats that need one.
+    attribute : str or None
+        Attribute that holds the class, for formats that have several.
     """
 
     path: Path
     images: Mapping[str, str]
     names: Path | None
+    attribute: str | None = None
 
 
 class AnnotatedBox(NamedTuple):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from pseudogt.annotations.form import Corners
 from pseudogt.boxes import find_tight_box
@@ -137,3 +140,22 @@ def unpack_counts(text: str) -> list[int]:
             counts.append(value + counts[-2] if len(counts) > 2 else value)
             value = shift = 0
     return counts
+
+
+def decode_png_mask(text: str, height: int, width: int) -> NDArray[np.bool_]:
+    """Mask ``(H, W)`` of a PNG in base 64: what is opaque, or else what is not black.
+
+    Raises
+    ------
+    ValueError
+        If it can't be read, or has another size.
+    """
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
+            if image.size != (width, height) or width * height > LARGEST_MASK_PX:
+                raise ValueError(f"its mask is {image.width}x{image.height}, the image {width}x{height}")
+            pixels = np.asarray(image.convert("RGBA"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"its mask is no PNG that can be read ({error})") from error
+    opaque = pixels[..., 3] > 0
+    return np.asarray(pixels[..., :3].any(-1) if opaque.all() else opaque)

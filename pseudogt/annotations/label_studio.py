@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Annotated, Any, NamedTuple, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
@@ -24,12 +21,19 @@ from pseudogt.annotations.form import (
     Source,
     UnusableObject,
 )
-from pseudogt.annotations.geometry import bound_ellipse, bound_points, encode_mask, flatten_points, rotate_rectangle
+from pseudogt.annotations.geometry import (
+    bound_ellipse,
+    bound_points,
+    decode_png_mask,
+    encode_mask,
+    flatten_points,
+    rotate_rectangle,
+)
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
 from pseudogt.files.io import IMAGE_SUFFIXES
-from pseudogt.files.parsing import LARGEST_MASK_PX, Coordinate, Extent, Flag, fit_record, parse_json, parse_name
+from pseudogt.files.parsing import Coordinate, Extent, Flag, fit_record, parse_json, parse_name
 
 NAMED_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
 REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "bitmasklabels", "labels")
@@ -291,17 +295,8 @@ def read_region(label: str, kind: str, region: Region, where: str) -> AnnotatedB
 
 
 def _decode_bitmask(value: RegionValue, height: int, width: int) -> NDArray[np.bool_]:
-    """Mask ``(H, W)`` of a PNG in a data URL: what is opaque, or else what is not black."""
-    try:
-        data = base64.b64decode(value["imageDataURL"].partition(",")[2], validate=True)
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            if image.size != (width, height) or width * height > LARGEST_MASK_PX:
-                raise ValueError(f"its mask is {image.width}x{image.height}, the image {width}x{height}")
-            pixels = np.asarray(image.convert("RGBA"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"its mask is no PNG that can be read ({error})") from error
-    opaque = pixels[..., 3] > 0
-    return np.asarray(pixels[..., :3].any(-1) if opaque.all() else opaque)
+    """Mask ``(H, W)`` of a PNG in a data URL."""
+    return decode_png_mask(value["imageDataURL"].partition(",")[2], height, width)
 
 
 def _read_rectangle(value: RegionValue, scale: NDArray[np.float64]) -> Corners:
