@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import TypeAdapter
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source, UnusableObject
 from pseudogt.annotations.geometry import bound_ellipse, bound_points, flatten_points
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
 from pseudogt.files.parsing import parse_flag, parse_json, parse_name, parse_number
@@ -66,11 +66,15 @@ class _File:
 
 @dataclass
 class _Project:
-    """What a document holds: files, classes by attribute as far as it declares them, and entries without a file."""
+    """What a document holds: files, classes by attribute as far as it declares them, entries that belong to no file.
+
+    ``warnings`` names entries that say nothing.
+    """
 
     files: list[_File]
     options: Mapping[str, Iterable[str]]
     broken: list[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 def recognise(content: Any) -> bool:
@@ -118,12 +122,16 @@ def read_via(path: Path, attribute: str | None = None) -> Reading:
     for file in project.files:
         marks = [_Mark(label, region) for region in file.regions for label in _list_classes(region, name)]
         boxes, unusable = read_objects(marks, lambda mark: mark.label, lambda mark: [_read_mark(mark)])
-        tags = {label: True for label in _read_value(file.attributes.get(name)) if label is not None}
-        images.append(ImageAnnotations(file.name, boxes, tags=tags, unusable=unusable))
+        named = _read_value(file.attributes.get(name))
+        unclear = [UnusableObject(None, "tag that is no name")] if None in named else []
+        tags = {label: True for label in named if label is not None}
+        images.append(ImageAnnotations(file.name, boxes, tags=tags, unusable=[*unusable, *unclear]))
         remarks.update(key for key, value in file.attributes.items() if key != name and _read_value(value))
     declared = {label for option in project.options.get(name, ()) for label in _read_value(option)}
     labels = list_labels(images) | frozenset(label for label in declared if label is not None)
-    warnings = [f"{path}: {count} images have {key!r}, which says nothing of classes" for key, count in remarks.items()]
+    warnings = project.warnings + [
+        f"{path}: {count} images have {key!r}, which says nothing of classes" for key, count in remarks.items()
+    ]
     tagged = frozenset(label for image in images for label in image.tags)
     return Reading(images, labels, tagged, broken=project.broken, warnings=warnings)
 
@@ -160,6 +168,7 @@ def _open_third(content: Mapping[str, Any], path: Path) -> _Project:
     """Files of a project of version 3, whose views hold one image each."""
     attributes, files = _as_mapping(content.get("attribute")), dict[str, _File]()
     broken: list[str] = []
+    warnings: list[str] = []
     views = {key: _list_files(view) for key, view in _as_mapping(content.get("view")).items()}
     for key, entry in _as_mapping(content["file"]).items():
         name = _as_mapping(entry).get("fname")
@@ -176,10 +185,12 @@ def _open_third(content: Mapping[str, Any], path: Path) -> _Project:
         values = _resolve_options(_as_mapping(entry.get("av")), attributes)
         if entry.get("xy"):
             file.regions.append(_Region(_name_coordinates(entry["xy"]), values, where))
-        else:
+        elif any(map(_read_value, values.values())):
             file.attributes = {**file.attributes, **values}
+        else:
+            warnings.append(f"{where} has neither coordinates nor values, so it says nothing of {file.name}")
     options = {name: list(_as_mapping(form.get("options")).values()) for name, form in _name_attributes(attributes)}
-    return _Project(list(files.values()), options, broken)
+    return _Project(list(files.values()), options, broken, warnings)
 
 
 def _list_files(view: Any) -> list[str]:
