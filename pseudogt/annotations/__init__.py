@@ -20,7 +20,9 @@ __all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert
 FORMATS = Registry("pseudogt.annotations.formats", "annotation format")
 
 
-def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Mapping[str, str]) -> Reading | None:
+def read_annotations(
+    settings: AnnotationsSettings, data_root: Path, images: Mapping[str, str], *, masks: bool = False
+) -> Reading | None:
     """Read the source of boxes; None if there is none.
 
     Parameters
@@ -30,6 +32,8 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Map
         Where relative paths start.
     images : mapping
         Image id -> path of the image, where each image has a label file of its own: those that are looked for.
+    masks : bool
+        Keep the objects' masks, where a reader leaves them out otherwise.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Map
         return None
     names = data_root / settings.names if settings.names else None
     reader: AnnotationFormat = FORMATS.load(settings.format)
-    return reader.read(Source(data_root / settings.path, images, names, settings.attribute))
+    return reader.read(Source(data_root / settings.path, images, names, settings.attribute, masks))
 
 
 @contextmanager

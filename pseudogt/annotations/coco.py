@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
@@ -120,7 +121,7 @@ def recognise(content: Any) -> bool:
 
 def read(source: Source) -> Reading:
     """As :func:`read_coco`, of a file or of a folder of such files, called by the name of the format."""
-    return read_exports(source.path, ".json", read_coco, declared=True)
+    return read_exports(source.path, ".json", partial(read_coco, masks=source.masks), declared=True)
 
 
 def read_coco(path: Path, *, masks: bool = False) -> Reading:

@@ -23,12 +23,15 @@ class Source(NamedTuple):
         File with the names of the classes, for formats that need one.
     attribute : str or None
         Attribute that holds the class, for formats that have several.
+    masks : bool
+        Keep the objects' masks, for formats in which they are most of a file.
     """
 
     path: Path
     images: Mapping[str, str]
     names: Path | None
     attribute: str | None = None
+    masks: bool = False
 
 
 class AnnotatedBox(NamedTuple):

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pseudogt.annotations import convert_annotations
+from pseudogt.annotations.masks import read_masks
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
@@ -261,6 +262,9 @@ def check_weak_labels(
             findings.add_problems(result.problems)
             findings.warnings += result.warnings
             images = result.images
+            if config.full_labels.polygons:
+                masked = read_masks(config.annotations, data_root, records, classes)[0].images
+                describe_masks(len(masked), len(records), findings)
         elif config.provided.weak_labels:
             images = list(read_weak_labels([config.provided.weak_labels])[0].values())
             findings.add_problems(describe_nothing(images))
@@ -269,6 +273,19 @@ def check_weak_labels(
     if images:
         findings.classes = count_weak_labels(images, classes)
         findings.warnings += find_gaps(images, classes)
+
+
+def describe_masks(count: int, total: int, findings: DatasetFindings) -> None:
+    """Say how many images have polygons or masks of everything in them; none is a problem."""
+    if count:
+        findings.warnings.append(f"{count} of {total} training images have masks of everything: they are full labels")
+        return
+    findings.add_problems(
+        [
+            "full_labels.polygons: no training image has a polygon or mask of each object, and of stuff or "
+            "annotations.background; draw them, or set it to false"
+        ]
+    )
 
 
 def count_weak_labels(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[dict[str, Any]]:

@@ -434,6 +434,7 @@ class RunPlan:
             "full_labels": {
                 "of_the_dataset": len(self.full_label_ids),
                 "folder": config.full_labels.folder,
+                "polygons": config.full_labels.polygons,
                 "ground_truth_used": bool(self.full_label_ids),
             },
         }

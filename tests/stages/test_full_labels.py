@@ -31,14 +31,14 @@ def dataset(tmp_path):
     return write_dataset(tmp_path / "set", 3)
 
 
-def give_full_labels(dataset, *listed, weak="weak.json", **settings):
+def give_full_labels(dataset, *listed, weak="weak.json", more=(), **settings):
     out = dataset / "full"
     files = ["--shard", "shard.json", "--all-shards", "shard.json", "--weak-labels", weak]
     files += ["--ground-truth", "labels"] if listed else []
     files += ["--out", "full", "--weak-out", "weak_of_full.json"]
     options = ["--listed", *listed] if listed else []
     options += ["--settings", json.dumps(settings), "--weak-settings", json.dumps({"tags": "image"})]
-    main([*(f if f.startswith("--") else str(dataset / f) for f in files), *options])
+    main([*(f if f.startswith("--") else str(dataset / f) for f in files), *options, *more])
     return LabelFolder(out), read_weak_labels([dataset / "weak_of_full.json"])[0]
 
 
@@ -46,6 +46,28 @@ def drop(dataset, name, label=CORRECTED):
     (dataset / "fixed").mkdir(exist_ok=True)
     write_png(dataset / "fixed" / name, panoptic_to_rgb(label))
     return str(dataset / "fixed")
+
+
+def write_polygons(dataset, *image_ids):
+    """Each image holds road and one car."""
+    polygons = {"road": [[0, 0], [96, 0], [96, 64], [0, 64]], "car": [[10, 20], [30, 20], [30, 40], [10, 40]]}
+    shapes = [{"label": name, "shape_type": "polygon", "points": points} for name, points in polygons.items()]
+    for image_id in image_ids:
+        document = {"imagePath": image_id, "imageWidth": 96, "imageHeight": 64, "shapes": shapes}
+        write_json(dataset / "labelme" / f"{image_id}.json", document)
+    return ["--data-root", str(dataset), "--annotations", json.dumps({"format": "labelme", "path": "labelme"})]
+
+
+def test_polygons_go_before_the_dataset_and_a_folder_before_polygons(dataset):
+    more = write_polygons(dataset, "image1", "image2")
+    fixed = drop(dataset, "image2.png")
+    full, weak = give_full_labels(dataset, "image1", "image0", polygons=True, folder=fixed, more=more)
+    drawn = full.read("image1")
+    road, car = (CLASSES.category_ids[CLASSES.names.index(name)] * 1000 for name in ("road", "car"))
+    assert drawn[10, 50] == road and (drawn[20:40, 10:30] == car + 1).all()
+    np.testing.assert_array_equal(full.read("image0"), LabelFolder(dataset / "labels").read("image0"))
+    np.testing.assert_array_equal(full.read("image2"), CORRECTED)
+    assert weak["image1"].boxes_xyxy.tolist() == [[10, 20, 30, 40]]
 
 
 def test_listed_images_get_the_labels_of_the_dataset(dataset):
