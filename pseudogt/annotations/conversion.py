@@ -400,7 +400,13 @@ def scale_corners(corners: Corners, width: int, height: int) -> Corners:
 
 
 def round_outwards(corners: Corners) -> WholeCorners:
-    """Smallest half-open box of whole pixels that holds the corners, of each axis at least one pixel."""
+    """Smallest half-open box of whole pixels that holds the corners, of each axis at least one pixel.
+
+    Examples
+    --------
+    >>> round_outwards((10.02, 4.5, 19.96, 8.04))
+    (10, 4, 20, 8)
+    """
     x0, y0 = math.floor(corners[0] + ROUNDING_PX), math.floor(corners[1] + ROUNDING_PX)
     x1, y1 = math.ceil(corners[2] - ROUNDING_PX), math.ceil(corners[3] - ROUNDING_PX)
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)

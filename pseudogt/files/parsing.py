@@ -144,7 +144,13 @@ def _refuse_entity(name: str, *_: Any) -> None:
 
 
 def parse_flag(value: object, where: str) -> bool:
-    """Truth value, also as a number or as text, which is read as what it says; nothing is false."""
+    """Truth value, also as a number or as text, which is read as what it says; nothing is false.
+
+    Examples
+    --------
+    >>> parse_flag("0", "iscrowd"), parse_flag("Yes", "iscrowd"), parse_flag(None, "iscrowd")
+    (False, True, False)
+    """
     known = FLAGS.get(str("" if value is None else value).strip().lower())
     if known is None:
         raise ValueError(f"{where}: {value!r:.80} is not a truth value; write true or false")
@@ -159,7 +165,13 @@ def parse_name(value: object) -> str:
 
 
 def unify_id(value: int | str) -> int | str:
-    """Number of an id that is written as text, as it is otherwise: ids that differ only in type are equal."""
+    """Number of an id that is written as text, as it is otherwise: ids that differ only in type are equal.
+
+    Examples
+    --------
+    >>> unify_id("17"), unify_id("017"), unify_id("a")
+    (17, '017', 'a')
+    """
     return int(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value
 
 

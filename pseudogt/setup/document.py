@@ -78,6 +78,12 @@ def _render_line(line: str, comment: str | None) -> str:
 
 
 def write_scalar(value: Any) -> str:
-    """YAML of a value on one line, quoted where that is needed."""
+    """YAML of a value on one line, quoted where that is needed.
+
+    Examples
+    --------
+    >>> print(write_scalar("no"), write_scalar(None), write_scalar({"lane": None}))
+    'no' null {lane: null}
+    """
     in_brackets = yaml.safe_dump([value], default_flow_style=True, width=10**6, allow_unicode=True).rstrip()
     return in_brackets[1:-1]

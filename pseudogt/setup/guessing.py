@@ -68,7 +68,13 @@ def list_known_names() -> dict[str, Guess]:
 
 
 def normalise_name(name: str) -> str:
-    """Name in lower case and singular, without what COCO appends to its classes of stuff."""
+    """Name in lower case and singular, without what COCO appends to its classes of stuff.
+
+    Examples
+    --------
+    >>> normalise_name("Trees"), normalise_name("sky-other-merged"), normalise_name("other")
+    ('tree', 'sky', 'other')
+    """
     words = name.lower().replace("_", " ").replace("-", " ").split()
     plain = [word for word in words if word not in ("merged", "other", "stuff")] or words
     return " ".join(plain).removesuffix("s")

@@ -54,7 +54,13 @@ class Proposal:
 
 
 def make_run_name(folder: Path) -> str:
-    """Name of a run after a folder, of characters that a name may have."""
+    """Name of a run after a folder, of characters that a name may have.
+
+    Examples
+    --------
+    >>> make_run_name(Path("/data/Kühe 2026"))
+    'K-he-2026'
+    """
     return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._") or "run"
 
 

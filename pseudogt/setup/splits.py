@@ -63,7 +63,13 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
 
 
 def find_role(folder: str) -> str:
-    """Return train, val or test if the name of a folder, or of one above it, says so; else nothing."""
+    """Return train, val or test if the name of a folder, or of one above it, says so; else nothing.
+
+    Examples
+    --------
+    >>> find_role("images/train2017"), find_role("valid/images"), find_role("images/cam1")
+    ('train', 'val', '')
+    """
     return next((ROLES[word] for word in _list_words(folder) if word in ROLES), "")
 
 
