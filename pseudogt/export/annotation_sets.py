@@ -61,6 +61,10 @@ class AnnotationSet:
         """Names in file order."""
         return list(self._images)
 
+    def count_objects(self, image_id: str) -> int:
+        """Number of objects in one image."""
+        return len(self._images[image_id].boxes)
+
     def read(self, image_id: str) -> NDArray[np.int32]:
         """Panoptic ids ``(H, W) int32`` of one image.
 

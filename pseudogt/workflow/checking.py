@@ -263,8 +263,8 @@ def check_weak_labels(
             findings.warnings += result.warnings
             images = result.images
             if config.full_labels.polygons:
-                masked = read_masks(config.annotations, data_root, records, classes)[0].images
-                describe_masks(len(masked), len(records), findings)
+                drawn = read_masks(config.annotations, data_root, records, classes)
+                describe_masks(len(drawn.full.images), len(drawn.things.images), findings)
         elif config.provided.weak_labels:
             images = list(read_weak_labels([config.provided.weak_labels])[0].values())
             findings.add_problems(describe_nothing(images))
@@ -275,15 +275,18 @@ def check_weak_labels(
         findings.warnings += find_gaps(images, classes)
 
 
-def describe_masks(count: int, total: int, findings: DatasetFindings) -> None:
-    """Say how many images have polygons or masks of everything in them; none is a problem."""
-    if count:
-        findings.warnings.append(f"{count} of {total} training images have masks of everything: they are full labels")
+def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:
+    """Say of how many images polygons and masks are used; none is a problem."""
+    if full or things:
+        findings.warnings.append(
+            f"polygons and masks are full labels of {full} training images, and box masks of {things} others, of which "
+            "stuff has none"
+        )
         return
     findings.add_problems(
         [
-            "full_labels.polygons: no training image has a polygon or mask of each object, and of stuff or "
-            "annotations.background; draw them, or set it to false"
+            "full_labels.polygons: there is no training image in which each thing has a polygon or a mask; draw them, "
+            "or set it to false"
         ]
     )
 

@@ -137,8 +137,8 @@ def read(folder, name, images, **settings):
     path = WRITERS[name](folder, images)
     records = [ImageRecord(i, f"/photos/{i}.jpg", HEIGHT, WIDTH, "") for i in images]
     settings = AnnotationsSettings(format=name, path=path, **settings)
-    reading, background = read_masks(settings, folder, records, CLASSES)
-    return AnnotationSet(reading, CLASSES, background=background)
+    drawn = read_masks(settings, folder, records, CLASSES)
+    return AnnotationSet(drawn.full, CLASSES, background=drawn.background), AnnotationSet(drawn.things, CLASSES)
 
 
 def test_every_format_with_polygons_is_tried():
@@ -147,35 +147,50 @@ def test_every_format_with_polygons_is_tried():
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_polygons_of_things_and_stuff_are_a_full_label(name, tmp_path):
-    labels = read(tmp_path, name, {"a": mask(SKY, *CARS), "b": mask(*CARS), "c": []})
-    assert labels.image_ids == ["a"]
+    labels, things = read(tmp_path, name, {"a": mask(SKY, *CARS), "b": mask(*CARS), "c": []})
+    assert labels.image_ids == ["a"] and things.image_ids == ["b"]
     np.testing.assert_array_equal(labels.read("a"), EXPECTED)
+    np.testing.assert_array_equal(things.read("b"), np.where(EXPECTED == 3000, 0, EXPECTED))
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_with_a_background_polygons_of_things_are(name, tmp_path):
-    labels = read(tmp_path, name, {"a": mask(*CARS), "b": []}, background="outside_boxes")
-    assert labels.image_ids == ["a", "b"]
+    labels, things = read(tmp_path, name, {"a": mask(*CARS), "b": []}, background="outside_boxes")
+    assert labels.image_ids == ["a", "b"] and not things.image_ids
     np.testing.assert_array_equal(labels.read("a"), EXPECTED)
     assert (labels.read("b") == 3000).all()
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_object_without_a_mask_leaves_its_image_to_weak_labels(name, tmp_path):
-    images = {"a": [*mask(SKY, CARS[0]), (*CARS[1], False)], "b": mask(SKY, CARS[0])}
-    assert read(tmp_path, name, images).image_ids == ["b"]
+    images = {"a": [*mask(SKY, CARS[0]), (*CARS[1], False)], "b": [*mask(*CARS), (*SKY, False)], "c": mask(SKY)}
+    labels, things = read(tmp_path, name, images)
+    assert labels.image_ids == ["c"] and things.image_ids == ["b"] and things.count_objects("b") == 2
 
 
 def test_names_follow_the_settings_of_boxes(tmp_path):
     images = {"a": [*mask(SKY, *CARS), ("sky", SKY[1], False)]}
-    assert read(tmp_path, "labelme", images, leave_out=["sky"], background="outside_boxes").image_ids == ["a"]
+    labels, _ = read(tmp_path, "labelme", images, leave_out=["sky"], background="outside_boxes")
+    assert labels.image_ids == ["a"]
+
+
+def test_lines_of_a_thing_leave_its_image_to_weak_labels(tmp_path):
+    write_labelme(tmp_path, {"a": mask(SKY, *CARS), "b": mask(SKY, *CARS)})
+    for image_id, label in (("a", "car"), ("b", "sky")):
+        path = tmp_path / "labelme" / f"{image_id}.json"
+        document = json.loads(path.read_text())
+        document["shapes"].append({"label": label, "shape_type": "line", "points": [[1, 1], [5, 5]]})
+        path.write_text(json.dumps(document))
+    records = [ImageRecord(i, f"/photos/{i}.jpg", HEIGHT, WIDTH, "") for i in "ab"]
+    drawn = read_masks(AnnotationsSettings(format="labelme", path="labelme"), tmp_path, records, CLASSES)
+    assert not drawn.full.images and [image.file_name for image in drawn.things.images] == ["b"]
 
 
 def test_photos_that_were_turned_are_left_to_weak_labels(tmp_path):
     path = write_labelme(tmp_path, {"a": mask(SKY, *CARS)})
     turned = [ImageRecord("a", "/photos/a.jpg", WIDTH, HEIGHT, "", 6)]
-    settings = AnnotationsSettings(format="labelme", path=path)
-    assert not read_masks(settings, tmp_path, turned, CLASSES)[0].images
+    drawn = read_masks(AnnotationsSettings(format="labelme", path=path), tmp_path, turned, CLASSES)
+    assert not drawn.full.images and not drawn.things.images
 
 
 def test_polygons_need_annotations():
