@@ -25,8 +25,8 @@ class FullLabelsSettings(Section):
     )
     polygons: bool = Field(
         False,
-        description="Take polygons and masks of section annotations as they were drawn: as full labels, which go before "
-        "those of the dataset, of images in which every object has one and stuff has some, too (or "
+        description="Take polygons and masks of section annotations as they were drawn: as full labels, which go "
+        "before those of the dataset, of images in which every object has one and stuff has some, too (or "
         "annotations.background is set); as box masks of images in which every thing has one.",
     )
     folder: str | None = Field(

@@ -40,7 +40,7 @@ def write_configuration(root: Path, name: str | None, out: Path | None, *, overw
     if out.exists() and not overwrite:
         raise ValueError(f"{out}: is there already; give another file with --out, or --overwrite it")
     survey = survey_folder(root)
-    print(f"{root}: {sum(survey.images.values())} images in {len(survey.images)} folders")
+    print(f"{root}: images: {sum(survey.images.values())}, folders with images: {len(survey.images)}")
     for source in survey.sources:
         print(f"  annotations of the format {source.format}: {source.path}")
     for path in survey.tags:

@@ -111,10 +111,15 @@ def list_train_images(root: Path, splits: Splits) -> dict[str, str]:
 
 def describe_class(count: ClassCount, guess: Guess) -> str:
     """Say how often a class occurs and why it is taken for what it is."""
-    parts = [f"{count.boxes} boxes in {count.images} images"] if count.boxes else []
-    parts += [f"{count.tags} tags"] if count.tags else []
-    parts += [f"{count.unusable} objects without a box"] if count.unusable else []
+    parts = [f"{_name(count.boxes, 'box', 'boxes')} in {_name(count.images, 'image')}"] if count.boxes else []
+    parts += [_name(count.tags, "tag")] if count.tags else []
+    parts += [f"{_name(count.unusable, 'object')} without a box"] if count.unusable else []
     return f"{', '.join(parts)}; {guess.reason}"
+
+
+def _name(count: int, one: str, several: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
 
 
 def _describe_splits(splits: Splits, survey: Survey, count: int) -> dict[str, str]:

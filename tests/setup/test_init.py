@@ -149,8 +149,8 @@ def test_kinds_are_guessed_by_names_tags_and_sizes(init, tmp_path):
     assert not findings.problems
     kinds = {"Trees": "stuff", "flange": "thing", "mortar": "stuff", "haze": "stuff"}
     assert config["dataset"]["classes"] == kinds and "background" not in config["annotations"]
-    assert "mortar: stuff (1 boxes in 1 images; its boxes usually cover 98% of their image, one in each)" in printed
-    assert "haze: stuff (1 tags; is tagged, and nobody drew it)" in printed
+    assert "mortar: stuff (1 box in 1 image; its boxes usually cover 98% of their image, one in each)" in printed
+    assert "haze: stuff (1 tag; is tagged, and nobody drew it)" in printed
 
 
 def test_records_that_cannot_be_used_are_left_out_aloud(init, tmp_path):
