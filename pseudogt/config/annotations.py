@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 
 from pseudogt.config.base import Name, Section, listed_in
 
-NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
-"""Files with the class names of YOLO labels, the first that is there; else any ``*.names``, as darknet calls them."""
+NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "_darknet.labels")
+"""Files with the class names of YOLO labels, the first that is there; else any ``*.names``, as darknet calls them.
+
+The last one is Roboflow's."""
 
 
 def find_name_files(folder: Path) -> list[Path]:

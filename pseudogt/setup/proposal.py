@@ -145,6 +145,10 @@ def _describe_annotations(
         settings |= {"format": source.source.format, "path": source.source.path}
         others = [f"{s.format} {s.path}" for s in survey.sources if s != source.source]
         reasons["annotations.format"] = f"annotates {source.matched} of {images} training images"
+        if source.is_drawn:
+            reasons["annotations.format"] += (
+                "; each object has a polygon or a mask: add full_labels: {polygons: true} to use them as drawn"
+            )
         if others:
             reasons["annotations.path"] = f"also found: {', '.join(others[:SHOWN])}"
     if tags is not None:

@@ -37,6 +37,12 @@ class SourceChoice:
     problem: str = ""
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether every object has a mask, as far as the reader keeps masks."""
+        boxes = [box for image in self.reading.images for box in image.boxes] if self.reading else []
+        return bool(boxes) and all(box.segmentation is not None for box in boxes)
+
+    @property
     def faults(self) -> int:
         """Number of records that can't be used."""
         return len(self.reading.list_faults()) if self.reading else 0

@@ -94,6 +94,34 @@ def test_folders_of_splits_with_annotations_in_each(name, init, tmp_path):
     assert {row["name"]: row["boxes"] for row in findings.classes} == {"bus": 1, "car": 1, "background": 0}
 
 
+@pytest.mark.parametrize("names", ["data.yaml", "train/labels/_darknet.labels"])
+def test_labels_in_a_folder_beside_that_of_the_images(names, init, tmp_path):
+    """As Roboflow exports YOLO files, with one list of names for all splits, or one in each."""
+    write_photos(tmp_path / "data" / "train" / "images", "abc")
+    write_photos(tmp_path / "data" / "valid" / "images", "d")
+    rules.WRITERS["yolo"](tmp_path / "data" / "train", rules.GOOD)
+    (tmp_path / "data" / "train" / "yolo").rename(tmp_path / "data" / "train" / "labels")
+    (tmp_path / "data" / "train" / "labels" / "data.yaml").unlink()
+    is_yaml = names.endswith(".yaml")
+    text = f"names: [{', '.join(rules.NAMES)}]" if is_yaml else "\n".join(rules.NAMES)
+    (tmp_path / "data" / names).write_text(text)
+    config, _, findings = init()
+    assert not findings.problems and findings.images == {"train": 3, "val": 1}
+    assert config["annotations"]["path"] == "train/labels"
+    assert config["dataset"]["train_split"] == "train/images"
+
+
+def test_polygons_are_offered_as_masks(init, tmp_path):
+    write_photos(tmp_path / "data")
+    points = [[10, 10], [30, 10], [20, 30]]
+    shape = {"label": "car", "shape_type": "polygon", "points": points}
+    document = {"imagePath": "a.jpg", "imageWidth": rules.WIDTH, "imageHeight": rules.HEIGHT, "shapes": [shape]}
+    (tmp_path / "data" / "a.json").write_text(json.dumps(document))
+    _, _, findings = init()
+    assert not findings.problems
+    assert "add full_labels: {polygons: true}" in (tmp_path / "run.yaml").read_text()
+
+
 @pytest.mark.parametrize("name", TREES)
 def test_official_trees(name, init, tmp_path):
     TREES[name](tmp_path / "data")
