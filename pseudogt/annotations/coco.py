@@ -112,8 +112,10 @@ class _Content:
 
 
 def recognise(content: Any) -> bool:
-    """Whether a JSON has COCO's three lists, and boxes rather than panoptic segments."""
+    """Whether a JSON has COCO's three lists, and boxes rather than panoptic segments or a run's weak labels."""
     if not isinstance(content, dict) or not {"images", "categories", "annotations"} <= content.keys():
+        return False
+    if "image_tags" in content:
         return False
     entries = content["annotations"]
     return isinstance(entries, list) and not any(isinstance(e, dict) and "segments_info" in e for e in entries[:1])

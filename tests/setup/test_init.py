@@ -208,6 +208,23 @@ def test_photos_alone(tmp_path, capsys):
     assert "is there already" in capsys.readouterr().err
 
 
+def test_weak_labels_of_a_run_are_no_annotations_of_a_tool(tmp_path, capsys):
+    """Their tags would be lost."""
+    write_photos(tmp_path / "data")
+    document = {"images": [{"id": "a"}], "categories": [], "annotations": [], "image_tags": {}}
+    (tmp_path / "data" / "weak_labels.json").write_text(json.dumps(document))
+    main(["init", str(tmp_path / "data"), "--out", str(tmp_path / "run.yaml")])
+    assert "None were found (weak_labels.json: of no format that is read)" in capsys.readouterr().out
+
+
+def test_names_that_nobody_wrote_down_are_a_question(init, tmp_path):
+    write_photos(tmp_path / "data" / "images")
+    (rules.WRITERS["yolo"](tmp_path / "data", rules.GOOD) / "data.yaml").unlink()
+    config, printed, findings = init()
+    assert len(findings.problems) == 1 and config["annotations"]["path"] == "yolo"
+    assert "name the file with the class names, one on each line, in annotations.names" in " ".join(printed.split())
+
+
 @pytest.mark.parametrize("folder", ["nowhere", "empty"])
 def test_a_folder_without_images(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
