@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,13 @@ def make_step(network: JtsmNetwork, arrays: dict[str, NDArray[Any]], ends: list[
 
 def probe(key: str, values: torch.Tensor) -> float:
     """A weighted sum that a permutation changes."""
-    noise = np.random.default_rng([20240, zlib.crc32(key.encode())]).standard_normal(tuple(values.shape))
-    return float((values.double().numpy() * noise).sum())
+    return float((values.double().numpy() * draw_noise(key, tuple(values.shape))).sum())
+
+
+@lru_cache(24)
+def draw_noise(key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The weights of the sum."""
+    return np.random.default_rng([20240, zlib.crc32(key.encode())]).standard_normal(shape)
 
 
 def assert_near(ours: Any, theirs: Any, *, share: float) -> None:

@@ -13,6 +13,7 @@ import yaml
 from jtsm_cases import (
     CASES,
     CLASSES,
+    FOLDER,
     INDEX,
     LOSSES,
     assert_near,
@@ -357,6 +358,8 @@ def test_second_mask_targets():
 @needs("mask_targets")
 def test_mask_loss():
     arrays = read("mask_targets")
+    if "loss_logits" not in arrays:
+        pytest.skip(f"{FOLDER} holds the targets alone")
     logits, labels = torch.from_numpy(arrays["loss_logits"]), torch.from_numpy(arrays["loss_labels"])
     loss, _ = compute_mask_losses(logits, logits, labels, torch.from_numpy(unpack(arrays["loss_targets"], 28)))
     assert loss.item() == pytest.approx(float(arrays["loss_value"]), rel=1e-6)
