@@ -42,6 +42,10 @@ class DetectionPlan:
     device : torch.device
     dtype : torch.dtype
         Numbers in the network.
+    semantic_mean : {"logits", "probabilities"}
+        What the views' semantic maps are averaged as. Logits as in the paper's code, where every map goes to the
+        sizes of its view and of the image by nearest pixel; or probabilities, cut off at the border of the view and
+        resized linearly.
     """
 
     short_sides_px: tuple[int, ...]
@@ -54,6 +58,7 @@ class DetectionPlan:
     max_detections: int
     device: torch.device
     dtype: torch.dtype
+    semantic_mean: str = "logits"
 
 
 class _Seen(NamedTuple):
@@ -102,7 +107,7 @@ def detect(
         scores=scores[rows, classes],
         classes=classes,
         masks=masks,
-        semantic=_average_semantic(network, seen, shape, allowed[network.order.of_stuff]),
+        semantic=_average_semantic(network, seen, shape, allowed[network.order.of_stuff], plan.semantic_mean),
         presence=presence,
         proposal_classes=_average([each.proposal_classes for each in seen]),
         superpixel_classes=_average(told) if told else None,
@@ -124,7 +129,10 @@ def _place_views(shape: tuple[int, int], plan: DetectionPlan) -> list[Placement]
 
 def _look(network: JtsmNetwork, sample: MiningImage, placement: Placement, plan: DetectionPlan) -> _Seen:
     view = make_view(sample, placement, plan.max_proposals, distinct=False)
-    batch = {name: tensor.to(plan.device) for name, tensor in collate([sample], [0], [view]).items()}
+    batch = {
+        name: tensor.to(plan.device)
+        for name, tensor in collate([sample], [0], [view], network.backbone.multiple).items()
+    }
     with autocast(plan.dtype, plan.device):
         proposed: Proposed = network(batch)
         logits = network.semantic(proposed.features) if network.semantic is not None else None
@@ -132,11 +140,7 @@ def _look(network: JtsmNetwork, sample: MiningImage, placement: Placement, plan:
     scores, boxes = _score_proposals(network, proposed, batch["boxes"])
     semantic = None
     if logits is not None:
-        # Enlarge to the size of the input, cut off the padding, and undo the mirroring.
-        height, width = placement.size
-        full = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
-        semantic = full[0, :, :height, :width].softmax(0).cpu().numpy()
-        semantic = semantic[:, :, ::-1] if placement.flipped else semantic
+        semantic = map_semantic(logits, placement, sample.image.shape[:2], plan.semantic_mean)[0].cpu().numpy()
     return _Seen(
         placement=placement,
         features=proposed.features.float(),
@@ -147,6 +151,29 @@ def _look(network: JtsmNetwork, sample: MiningImage, placement: Placement, plan:
         superpixel_classes=None if told is None else told.softmax(1).cpu().numpy(),
         semantic=semantic,
     )
+
+
+def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], mean: str) -> Tensor:
+    """What a view says of stuff at each pixel of the image: logits or probabilities ``(B, S, H, W)``, as ``mean`` says.
+
+    Parameters
+    ----------
+    logits : (B, S, h / 4, w / 4)
+        Of the padded view.
+    placement : Placement
+        Of the view, which shows the whole image.
+    shape : (H, W)
+        Of the image.
+    mean : {"logits", "probabilities"}
+        See :class:`DetectionPlan`.
+    """
+    height, width = placement.size
+    padded = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
+    if mean == "logits":
+        seen = F.interpolate(padded, size=(height, width), mode="nearest")
+        return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="nearest")
+    seen = padded[..., :height, :width].softmax(1)
+    return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="bilinear", align_corners=False)
 
 
 def _score_proposals(network: JtsmNetwork, proposed: Proposed, boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -227,7 +254,7 @@ def paste_mask(
 
 
 def _average_semantic(
-    network: JtsmNetwork, seen: Sequence[_Seen], shape: tuple[int, int], allowed: NDArray[np.bool_]
+    network: JtsmNetwork, seen: Sequence[_Seen], shape: tuple[int, int], allowed: NDArray[np.bool_], mean: str
 ) -> NDArray[np.float32]:
     """Probabilities ``(S, H, W)`` by semantic label; of stuff classes ``(S - 1,)`` that are not allowed 0."""
     semantic = np.zeros((network.order.label_count, *shape), np.float32)
@@ -236,8 +263,9 @@ def _average_semantic(
     else:
         for each in seen:
             assert each.semantic is not None
-            for total, values in zip(semantic, each.semantic, strict=True):
-                total += cv2.resize(np.ascontiguousarray(values), shape[::-1], interpolation=cv2.INTER_LINEAR)
+            semantic += each.semantic
         semantic /= len(seen)
+        if mean == "logits":
+            semantic = torch.from_numpy(semantic).softmax(0).numpy()
     semantic[network.order.stuff_labels[~allowed]] = 0
     return semantic

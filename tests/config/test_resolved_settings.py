@@ -51,8 +51,9 @@ CONSTANTS = {
 }
 """What removed settings are in the code now."""
 
-NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(".cache_gb")}
-ADDED = {"classifier.loader_workers", "mining.loader_workers", "segmenter.loader_workers", "mining.evidence_gb"}
+TRAININGS = ("classifier", "mining", "segmenter")
+NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith((".cache_gb", ".accumulation"))}
+ADDED = {"mining.evidence_gb", *(f"{name}.loader_workers" for name in TRAININGS)}
 
 ADDED_UNSET = {"annotations.attribute", "full_labels.polygons"}
 """Settings that change nothing unless they are set."""
