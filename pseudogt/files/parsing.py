@@ -174,7 +174,7 @@ def parse_number(text: str | float | None, where: str) -> float:
     return number
 
 
-def parse_whole_number(text: str | None, where: str) -> int:
+def parse_whole_number(text: str | float | None, where: str) -> int:
     """A number without fraction."""
     number = parse_number(text, where)
     if number != int(number):

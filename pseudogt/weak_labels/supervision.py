@@ -20,6 +20,7 @@ def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
     tags of crops                        ``crop tags``
     no tags of crops, some of the image  ``image tags``
     boxes                                ``boxes``
+    points, scribbles, masks             ``points``, ``scribbles``, ``masks``
     none of these                        ``nothing``
     ===================================  ==========================
 
@@ -34,6 +35,8 @@ def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
         parts.append("image tags")
     if len(weak.boxes_xyxy):
         parts.append("boxes")
+    kinds = {mark.kind for mark in weak.marks}
+    parts += [f"{kind}s" for kind in ("point", "scribble", "mask") if kind in kinds]
     return " + ".join(parts) or NOTHING
 
 
