@@ -152,12 +152,12 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     load = training.make_tag_batch
     calls = 0
 
-    def fail_later(*arguments: object) -> object:
+    def fail_later(*arguments: object, **options: object) -> object:
         nonlocal calls
         calls += 1
         if calls > 4:
             raise KeyboardInterrupt
-        return load(*arguments)
+        return load(*arguments, **options)
 
     monkeypatch.setattr(training, "make_tag_batch", fail_later)
     with pytest.raises(KeyboardInterrupt):
