@@ -40,7 +40,8 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Map
         return None
     names = data_root / settings.names if settings.names else None
     read: Callable[[Source], Reading] = FORMATS.load(settings.format)
-    return read(Source(data_root / settings.path, images, names))
+    points, masks = settings.points == "weak", settings.masks == "scribbles"
+    return read(Source(data_root / settings.path, images, names, points=points, masks=masks))
 
 
 @contextmanager

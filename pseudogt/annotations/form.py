@@ -1,4 +1,4 @@
-"""The common form of what annotation tools write: boxes and tags of images, by class name."""
+"""The common form of what annotation tools write: boxes, marks and tags of images, by class name."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ class Source(NamedTuple):
         Image id -> path of the image, where each image has a label file of its own: those that are looked for.
     names : Path or None
         File with the names of the classes, for formats that need one.
+    points : bool
+        Whether key points and points are wanted where an object has them besides its box.
+    masks : bool
+        Whether masks are wanted, which are most of a file.
     """
 
     path: Path
     images: Mapping[str, str]
     names: Path | None
+    points: bool = False
+    masks: bool = False
 
 
 class AnnotatedBox(NamedTuple):
@@ -45,6 +51,8 @@ class AnnotatedBox(NamedTuple):
     segmentation
         Its mask as COCO writes it, if the source has one: polygons ``[[x, y, x, y, ...], ...]`` in the
         unit of the box, or run lengths ``{"size": [h, w], "counts": [...]}``.
+    group : str or None
+        What marks of the same object have, too.
     """
 
     label: str
@@ -52,6 +60,31 @@ class AnnotatedBox(NamedTuple):
     iscrowd: bool = False
     difficult: bool = False
     segmentation: Any = None
+    group: str | None = None
+
+
+class AnnotatedMark(NamedTuple):
+    """Pixels of an object that were clicked or painted over, without its outline.
+
+    Attributes
+    ----------
+    label : str
+        Name of its class in the source.
+    points : tuple of (x, y)
+        In pixels: a point, or the vertices of a scribble. Empty if there is a mask.
+    radius : float or None
+        Of the disc around a point, half the width of a scribble, in pixels, if the source says so.
+    segmentation : dict or None
+        Uncompressed run lengths ``{"size": [h, w], "counts": [...]}``.
+    group : str or None
+        What other marks, or the box, of the same object have, too.
+    """
+
+    label: str
+    points: tuple[tuple[float, float], ...] = ()
+    radius: float | None = None
+    segmentation: Any = None
+    group: str | None = None
 
 
 class UnusableObject(NamedTuple):
@@ -65,11 +98,14 @@ class UnusableObject(NamedTuple):
         What the source calls it: ``polyline``, ``keypointlabels``; ``BROKEN`` for a record that should hold a box.
     problem : str
         What is wrong with a broken record, naming file and value.
+    marks : tuple of AnnotatedMark
+        What it says of single pixels, if that is wanted.
     """
 
     label: str | None
     kind: str
     problem: str = ""
+    marks: tuple[AnnotatedMark, ...] = ()
 
 
 BROKEN = "box that can't be read"
@@ -100,6 +136,8 @@ class ImageAnnotations:
         What was seen besides the boxes.
     vocabulary : frozenset of str or None
         Classes that boxes of this image may have, if its source has several files that differ in them.
+    marks : sequence of AnnotatedMark
+        What is known of single pixels.
     """
 
     file_name: str
@@ -111,6 +149,7 @@ class ImageAnnotations:
     relative: bool = False
     unusable: Sequence[UnusableObject] = ()
     vocabulary: frozenset[str] | None = None
+    marks: Sequence[AnnotatedMark] = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from pseudogt.annotations.form import (
     REGION_CHOICE,
     AnnotatedBox,
+    AnnotatedMark,
     Corners,
     ImageAnnotations,
     Reading,
@@ -105,7 +106,8 @@ def read_label_studio(path: Path) -> Reading:
 
     Skipped (``was_cancelled``) annotations do not count; a task without any other is not labelled. Of
     several the one marked as ground truth counts, otherwise the latest. Choices of images become tags. Key points,
-    choices of regions and regions without class have no box: their class is unknown.
+    choices of regions and regions without class have no box: their class is unknown. A key point belongs to the region
+    that it was dragged into (``parentID``).
 
     Raises
     ------
@@ -244,10 +246,30 @@ def _find_size(results: Sequence[Mapping[str, Any]], where: str) -> tuple[int | 
 def _read_mark(mark: _Mark) -> list[AnnotatedBox]:
     if mark.label is None and mark.kind in (*REGION_TYPES, *SHAPE_TYPES):
         raise UnsupportedKindError("region without class")
+    if mark.label is not None and mark.kind == "keypointlabels":
+        raise UnsupportedKindError(mark.kind, _read_key_point(mark.label, mark.result))
     if mark.label is None or mark.kind not in REGION_TYPES:
         raise UnsupportedKindError(mark.kind)
     region = fit_record(TypeAdapter(Region), {"value": {}, **mark.result}, mark.where)
-    return [read_region(mark.label, mark.kind, region, mark.where)]
+    box = read_region(mark.label, mark.kind, region, mark.where)
+    identity = mark.result.get("id")
+    return [box._replace(group=str(identity))] if identity is not None else [box]
+
+
+def _read_key_point(label: str, result: Mapping[str, Any]) -> list[AnnotatedMark]:
+    """Point of a key point, in pixels, with the group of the region that it is part of; none if it can't be read."""
+    try:
+        region = fit_record(TypeAdapter(Region), {"value": {}, **result}, "")
+        scale = region["original_width"] / 100, region["original_height"] / 100
+        point = region["value"]["x"] * scale[0], region["value"]["y"] * scale[1]
+    except (ValueError, KeyError):
+        return []
+    return [AnnotatedMark(label, (point,), group=_find_parent(result))]
+
+
+def _find_parent(result: Mapping[str, Any]) -> str | None:
+    parent = result.get("parentID")
+    return str(parent) if parent else None
 
 
 def read_region(label: str, kind: str, region: Region, where: str) -> AnnotatedBox:

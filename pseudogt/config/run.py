@@ -113,6 +113,8 @@ class RunConfig(Section):
             for key, remedy, is_wrong in (
                 ("weak_labels.boxes", "false", self.weak_labels.boxes),
                 ("annotations.boxes", "false", self.annotations.path is not None and self.annotations.boxes),
+                ("annotations.points", "unknown", self.annotations.points == "weak"),
+                ("annotations.masks", "boxes", self.annotations.masks == "scribbles"),
                 ("weak_labels.points", "null", self.weak_labels.points is not None),
                 ("weak_labels.thing_tags", "true", not self.weak_labels.thing_tags),
                 ("provided.cams", "null", self.provided.cams is not None),
