@@ -315,20 +315,21 @@ def _make_box(annotation: Any, label: str) -> AnnotatedBox:
 def read_coco_marks(annotation: Mapping[str, Any], label: str, where: str) -> list[AnnotatedMark]:
     """Points and scribble of an annotation."""
     instance = annotation.get("instance")
-    group = where if instance is None else str(instance)
+    named = instance is not None
+    group = str(instance) if named else where
     flat, pairs = (annotation.get(key) or [] for key in ("keypoints", "points"))
     radius = annotation.get("radius")
     if not isinstance(flat, list) or len(flat) % 3 or not isinstance(pairs, list):
         raise ValueError(f"{where}: keypoints are [x, y, visibility, ...], points are [[x, y], ...]")
     numbers = [parse_number(value, f"{where}, keypoints") for value in flat]
     visible = [(x, y) for x, y, seen in zip(*[iter(numbers)] * 3, strict=True) if seen == VISIBLE]
-    marks = [AnnotatedMark(label, (point,), group=group) for point in visible]
+    marks = [AnnotatedMark(label, (point,), group=group, is_named=named) for point in visible]
     if any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         raise ValueError(f"{where}: points are [[x, y], ...]")
     if pairs:
         vertices = tuple((parse_number(x, f"{where}, points"), parse_number(y, f"{where}, points")) for x, y in pairs)
         own = parse_number(radius, f"{where}, radius") if radius is not None else None
-        marks.append(AnnotatedMark(label, vertices, own, group=group))
+        marks.append(AnnotatedMark(label, vertices, own, group=group, is_named=named))
     return marks
 
 

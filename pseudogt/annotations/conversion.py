@@ -304,6 +304,7 @@ class _Converter:
         """Marks inside the image; a class with bad ones becomes unknown in ``state``."""
         owners = find_group_owners([(box.train_id, box.group) for box in things])
         next_object = len(things)  # objects without box are numbered after the boxes
+        next_group = UNSETTLED - 1
         for number, mark in enumerate(marks, 1):
             train_id = self.train_ids.get(mark.label)
             if train_id is None:
@@ -316,7 +317,10 @@ class _Converter:
                 continue
             key = (train_id, mark.group or "")
             if mark.group and self.classes.isthing[train_id] and key not in owners:
-                owners[key], next_object = next_object, next_object + 1
+                if mark.is_named:
+                    owners[key], next_object = next_object, next_object + 1
+                else:
+                    owners[key], next_group = next_group, next_group - 1
             yield Mark(train_id, owners.get(key, UNSETTLED), radius, values)
 
     def _report_bad_mark(self, problem: str) -> None:

@@ -131,8 +131,8 @@ def _read_marks(shape: Element, label: str | None, where: str) -> list[Annotated
         return []
     if shape.tag == "polyline":
         return [AnnotatedMark(label, tuple(points), group=_find_group(shape))]
-    group = _find_group(shape) or (where if len(points) > 1 else None)
-    return [AnnotatedMark(label, (point,), group=group) for point in points]
+    group = _find_group(shape)
+    return [AnnotatedMark(label, (point,), group=group or where, is_named=group is not None) for point in points]
 
 
 def _find_group(shape: Element) -> str | None:

@@ -78,6 +78,8 @@ class AnnotatedMark(NamedTuple):
         Uncompressed run lengths ``{"size": [h, w], "counts": [...]}``.
     group : str or None
         What other marks, or the box, of the same object have, too.
+    is_named : bool
+        False if nobody told the object of the group from others: if a box of its class is around it, it is this one.
     """
 
     label: str
@@ -85,6 +87,7 @@ class AnnotatedMark(NamedTuple):
     radius: float | None = None
     segmentation: Any = None
     group: str | None = None
+    is_named: bool = True
 
 
 class UnusableObject(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, NotRequired
 
@@ -176,6 +176,7 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
     tags: dict[str, bool | None] = {}
     marks: list[_Mark] = []
     choices: list[UnusableObject] = []
+    parents = {_find_parent(result) for result in annotation["result"]}
     labelled = {str(r["id"]) for r in annotation["result"] if r.get("id") is not None and _list_labels(r)}
     for number, result in enumerate(annotation["result"]):
         kind, place = str(result.get("type") or ""), f"{where}, result {number}"
@@ -191,7 +192,7 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
         elif str(result.get("id")) not in labelled:
             marks.append(_Mark(None, kind or "result without type", result, place))
     width, height = _find_size(annotation["result"], where)
-    boxes, unusable = read_objects(marks, lambda mark: mark.label, _read_mark)
+    boxes, unusable = read_objects(marks, lambda mark: mark.label, lambda mark: _read_mark(mark, parents))
     return ImageAnnotations(name, boxes, tags=tags, width=width, height=height, unusable=[*unusable, *choices])
 
 
@@ -243,7 +244,7 @@ def _find_size(results: Sequence[Mapping[str, Any]], where: str) -> tuple[int | 
     return sizes.pop() if sizes else (None, None)
 
 
-def _read_mark(mark: _Mark) -> list[AnnotatedBox]:
+def _read_mark(mark: _Mark, parents: Collection[str | None]) -> list[AnnotatedBox]:
     if mark.label is None and mark.kind in (*REGION_TYPES, *SHAPE_TYPES):
         raise UnsupportedKindError("region without class")
     if mark.label is not None and mark.kind == "keypointlabels":
@@ -252,8 +253,8 @@ def _read_mark(mark: _Mark) -> list[AnnotatedBox]:
         raise UnsupportedKindError(mark.kind)
     region = fit_record(TypeAdapter(Region), {"value": {}, **mark.result}, mark.where)
     box = read_region(mark.label, mark.kind, region, mark.where)
-    identity = mark.result.get("id")
-    return [box._replace(group=str(identity))] if identity is not None else [box]
+    identity = str(mark.result.get("id"))
+    return [box._replace(group=identity) if identity in parents else box]
 
 
 def _read_key_point(label: str, result: Mapping[str, Any]) -> list[AnnotatedMark]:

@@ -13,7 +13,7 @@ NO_OBJECT = -1
 """Owner of a mark of stuff, or of a thing of which nobody knows which one it is."""
 
 UNSETTLED = -2
-"""Owner of a mark before :func:`settle_owners` has looked at the boxes."""
+"""Owner of a mark before :func:`settle_owners` has looked at the boxes; marks of one object share a lower number."""
 
 MASK_RADIUS = -1.0
 """Radius of a mark whose pixels are listed."""
@@ -153,7 +153,7 @@ def settle_owners(
     isthing: Sequence[bool],
     size: tuple[int, int],
 ) -> Marks:
-    """Find the object of each mark that is ``UNSETTLED``.
+    """Find the object of each mark whose owner is ``UNSETTLED`` or lower; equal lower numbers mean one object.
 
     ======================================  =======================
     boxes of its class around a thing mark  owner
@@ -163,7 +163,7 @@ def settle_owners(
     several, or groups only                 ``NO_OBJECT``
     ======================================  =======================
 
-    A box is around a mark if it holds most of its pixels. Stuff has no object.
+    A box is around marks if it holds most of their pixels. Stuff has no object.
 
     Parameters
     ----------
@@ -177,19 +177,28 @@ def settle_owners(
     """
     owners = marks.owners.copy()
     next_object = max(len(boxes_xyxy), owners.max(initial=NO_OBJECT) + 1)
-    for number, mark in enumerate(marks):
-        if mark.owner != UNSETTLED:
-            continue
-        if not isthing[mark.train_id]:
-            owners[number] = NO_OBJECT
-            continue
-        around = (box_classes == mark.train_id) & _hold_most(boxes_xyxy, mark.find_pixels(*size, core=True))
+    listed = list(marks)
+    owners[[mark.owner <= UNSETTLED and not isthing[mark.train_id] for mark in listed]] = NO_OBJECT
+    for members in _list_objects(owners):
+        train_id = listed[members[0]].train_id
+        pixels = np.concatenate([listed[member].find_pixels(*size, core=True) for member in members])
+        around = (box_classes == train_id) & _hold_most(boxes_xyxy, pixels)
         single = np.flatnonzero(around & ~box_iscrowd)
         if not around.any():
-            owners[number], next_object = next_object, next_object + 1
+            owners[members], next_object = next_object, next_object + 1
         else:
-            owners[number] = single[0] if len(single) == 1 else NO_OBJECT
+            owners[members] = single[0] if len(single) == 1 else NO_OBJECT
     return replace(marks, owners=owners)
+
+
+def _list_objects(owners: NDArray[np.int32]) -> list[list[int]]:
+    """Positions of the marks of each object that is not settled, in the order of their first ones."""
+    objects: dict[int, list[int]] = {}
+    for position, owner in enumerate(owners.tolist()):
+        if owner <= UNSETTLED:
+            # A mark that shares its object with no other is known by its position.
+            objects.setdefault(position if owner == UNSETTLED else owner, []).append(position)
+    return list(objects.values())
 
 
 def _hold_most(boxes_xyxy: NDArray[np.int32], pixels: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -92,6 +92,14 @@ def test_things_that_share_an_object_are_not_split():
     assert weak.object_classes.tolist() == [CAR] * 3
 
 
+def test_marks_of_one_object_find_their_box_together():
+    """One of three lies outside the box around the others; two of another object lie in no box."""
+    owners = [UNSETTLED - 1, UNSETTLED - 2, UNSETTLED - 1, UNSETTLED - 1, UNSETTLED - 2]
+    places = [(5, 5), (20, 15), (6, 5), (12, 5), (22, 15)]
+    marks = [point(CAR, x, y, owner=owner) for owner, (x, y) in zip(owners, places, strict=True)]
+    assert make_weak(marks, [[0, 0, 9, 9]]).marks.owners.tolist() == [0, 1, 0, 0, 1]
+
+
 def test_marks_imply_tags_of_the_image_and_of_the_crops_they_lie_in():
     crops = [[0, 0, 15, 20], [10, 0, 30, 20]]
     weak = make_weak([point(ROAD, 12, 5)], crops=crops, crop_tags=[[1, 0, 0], [1, 0, 0]], unknown=[ROAD])

@@ -108,6 +108,19 @@ def test_marks_are_weak_labels_of_pixels_if_they_are_wanted(tmp_path, name):
     assert weak.tags.all() and weak.unknown_ids == ()
 
 
+def test_marks_that_name_no_object_belong_to_the_box_around_them(tmp_path):
+    """Two points of one shape, a polyline, and a point of a group of its own, all in one box."""
+    write_cvat(tmp_path)
+    file = tmp_path / "cvat.xml"
+    more = (
+        '<points label="car" points="12,22;13,23"></points><polyline label="car" points="12,30;20,30"></polyline>'
+        '<points label="car" points="28,38" group_id="9"></points></image>'
+    )
+    file.write_text(file.read_text().replace("</image>", more))
+    (weak,) = convert(tmp_path, "cvat", "cvat.xml", points="weak", leave_out=("bus", "sky")).images
+    assert weak.marks.owners.tolist() == [0, 0, 0, 0, 1]
+
+
 @pytest.mark.parametrize("name", ["label_studio", "cvat", "csv"])
 def test_by_default_they_make_their_class_unknown(tmp_path, name):
     write, path = FORMATS[name]
