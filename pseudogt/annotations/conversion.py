@@ -292,7 +292,7 @@ class _Converter:
             else:
                 unusable.append(seen)
         for box in annotations.boxes:
-            if self.settings.masks == "scribbles" and isinstance(box.segmentation, dict):
+            if self.settings.masks == "scribbles" and isinstance(box.segmentation, dict) and not box.iscrowd:
                 marks.append(AnnotatedMark(box.label, segmentation=box.segmentation, group=box.group))
             else:
                 boxes.append(box)

@@ -104,8 +104,8 @@ class RunConfig(Section):
         if self.method == "wsps":
             if not self.weak_labels.boxes and self.weak_labels.points not in ("things", "all"):
                 raise ValueError(
-                    "method: wsps needs boxes or points of things; set weak_labels.boxes to true, "
-                    "weak_labels.points to things or all, or method to jtsm"
+                    "method: wsps needs boxes, or points of things; set weak_labels.boxes to true, weak_labels.points "
+                    "to things or all, or method to jtsm"
                 )
             return self
         wrong = [

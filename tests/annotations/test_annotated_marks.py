@@ -160,6 +160,19 @@ def test_brush_masks_are_outlines_or_scribbles(tmp_path):
     assert not len(painted.boxes_xyxy) and mark.owner == 0 and mark.kind == "mask"
 
 
+def test_masks_of_coco_are_outlines_of_groups_and_scribbles_of_others(tmp_path):
+    write_coco(tmp_path)
+    document = json.loads((tmp_path / "coco.json").read_text())
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:20, 30:40] = True
+    drawn = {"image_id": 1, "category_id": 2, "bbox": [30, 10, 10, 10], "segmentation": encode_mask(mask)}
+    document["annotations"] = [{"id": 1, **drawn}, {"id": 2, "iscrowd": 1, **drawn}]
+    (tmp_path / "coco.json").write_text(json.dumps(document))
+    (weak,) = convert(tmp_path, "coco", "coco.json", masks="scribbles").images
+    assert weak.box_iscrowd.tolist() == [True]
+    assert [(mark.kind, mark.owner) for mark in weak.marks] == [("mask", -1)]
+
+
 @pytest.mark.parametrize("name", ["coco", "csv"])
 def test_a_mark_outside_its_image_is_named_or_makes_its_class_unknown(tmp_path, name):
     write, path = FORMATS[name]
