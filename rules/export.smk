@@ -37,6 +37,7 @@ rule export_set:
         parts=lambda wildcards: PLAN.list_exported(
             wildcards.subject, f"export_shards/{wildcards.subject}/{wildcards.format}/{{shard}}"
         ),
+        weak_labels=PLAN.list_marked(),
     output:
         folder=directory(f"{RESULTS}/export/{{subject}}/{{format}}"),
     log:
@@ -54,6 +55,7 @@ rule export_set:
     params:
         shards=lambda wildcards, input: pass_files("shards", input.shards),
         parts=lambda wildcards, input: pass_files("parts", input.parts),
+        weak_labels=lambda wildcards, input: pass_files_if_any("weak-labels", input.weak_labels),
         provenance=lambda wildcards: json.dumps(PLAN.describe_provenance(wildcards.subject), sort_keys=True),
         settings=EXPORT_SETTINGS,
         code=lambda wildcards: digest_code("export", export_format=wildcards.format),
@@ -61,7 +63,7 @@ rule export_set:
         "export: {wildcards.subject} as {wildcards.format}"
     shell:
         "python -m pseudogt.stages.export merge --format {wildcards.format} {params.shards} "
-        "{params.parts} --provenance {params.provenance:q} --out {output.folder:q} "
+        "{params.parts} {params.weak_labels} --provenance {params.provenance:q} --out {output.folder:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

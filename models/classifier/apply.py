@@ -15,7 +15,9 @@ from models.classifier.network import STRIDE, ClassifierModel, pool_regions, res
 from models.training import autocast, choose_precision
 from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
 from pseudogt.pseudo_labels.cams import choose_label, normalise_cams, normalise_logits, stitch_crops
+from pseudogt.pseudo_labels.spreading import blend, resize_spread, spread_marks
 from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 Maps = NDArray[np.float32]
@@ -44,6 +46,8 @@ class CamPlan:
         Scores are averaged over regions of even colour of this scale; 0 leaves them as they are.
     min_confidence : float
         Pixels whose best score is lower get no label.
+    point_spread : float
+        Weight of what marks say in the rest of the regions that they lie in.
     precision : {"auto", "fp32", "bf16"}
     """
 
@@ -54,6 +58,7 @@ class CamPlan:
     things_in_boxes: bool
     region_scale: float
     min_confidence: float
+    point_spread: float
     precision: str
 
 
@@ -90,9 +95,14 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
     # At the scaled image's size again, so that no border of the candidates is blurred by the stride.
     fine_candidates = find_candidates(scaled.shape[:2])
     fine = normalise(resize_maps(raw, scaled.shape[:2]), fine_candidates)
+    regions = None
     if plan.region_scale:
         regions = find_colour_regions(scaled, scale=plan.region_scale, min_area_px=MIN_CAM_REGION_PX)
         fine = pool_over_regions(fine, regions)
+    if len(weak.marks):
+        spread = spread_marks(find_labelled_pixels(weak), image.shape[:2], scaled.shape[:2], regions, plan.point_spread)
+        fine = blend(fine, spread, fine_candidates)
+        scores = blend(scores, resize_spread(spread, grid), find_candidates(grid))
     label, confidence = choose_label(
         resize_maps(fine, image.shape[:2]),
         find_candidates(image.shape[:2]),

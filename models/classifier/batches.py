@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image
+from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_points
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidates_at, cover_span
+from pseudogt.weak_labels.labelled import find_labelled_pixels, paint_classes
+from pseudogt.weak_labels.marks import NO_MARKS
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 REGION_INSIDE = 0.9
 """A tag holds in a window that shows this share of its region; below, what was tagged may be cut off."""
+
+
+def _label_nothing() -> NDArray[np.int32]:
+    return np.zeros((0, 3), np.int32)
 
 
 @dataclass(frozen=True)
@@ -28,24 +34,37 @@ class TagSample:
     ----------
     image : (h, w, 3) uint8 RGB
     weak : ImageWeakLabels
-        In coordinates of the original image.
+        In coordinates of the original image. Without marks: those are in ``labelled``.
+    labelled : (P, 3) int32
+        Row and column in the original image, and train id, of each pixel that a mark labels.
     """
 
     image: NDArray[np.uint8]
     weak: ImageWeakLabels
+    labelled: NDArray[np.int32] = field(default_factory=_label_nothing)
+
+    @classmethod
+    def make(cls, image: NDArray[np.uint8], weak: ImageWeakLabels) -> TagSample:
+        """Sample of a resized image, with its marks drawn."""
+        if not len(weak.marks):
+            return cls(image, weak)
+        found = find_labelled_pixels(weak)
+        labelled = np.column_stack([found.rows, found.columns, found.classes]).astype(np.int32)
+        return cls(image, replace(weak, marks=NO_MARKS), labelled)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Image and weak labels by name, for :class:`models.training_set.TrainingSet`."""
-        return {"image": self.image} | {name: np.array(value) for name, value in vars(self.weak).items()}
+        weak = {name: np.array(value) for name, value in vars(self.weak).items() if name != "marks"}
+        return {**weak, "image": self.image, "labelled": self.labelled}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> TagSample:
         """Inverse of :meth:`to_arrays`."""
-        weak = {name: values for name, values in arrays.items() if name != "image"}
-        # What is no array in weak labels: a name, two numbers and a tuple.
-        plain = {name: weak[name].tolist() for name in ("image_id", "height", "width")}
-        unknown_ids = tuple(weak["unknown_ids"].astype(int).tolist())
-        return cls(arrays["image"], ImageWeakLabels(**(weak | plain | {"unknown_ids": unknown_ids})))
+        weak: dict[str, Any] = {name: values for name, values in arrays.items() if name not in ("image", "labelled")}
+        # What is no array in weak labels: a name, two numbers and two tuples.
+        weak |= {name: weak[name].tolist() for name in ("image_id", "height", "width")}
+        weak |= {name: tuple(weak[name].astype(int).tolist()) for name in ("unknown_ids", "partly_boxed_ids")}
+        return cls(arrays["image"], ImageWeakLabels(**weak), arrays["labelled"])
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,8 @@ def cut_out_crop(sample: TagSample, crop: int) -> TagSample:
     # Boxes in coordinates of the crop, clipped to it; those left without a pixel are dropped.
     clipped = np.clip(weak.boxes_xyxy - [x0, y0, x0, y0], 0, [x1 - x0, y1 - y0] * 2).astype(np.int32)
     kept = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    row, column, _ = sample.labelled.T
+    inside = (row >= y0) & (row < y1) & (column >= x0) & (column < x1)
     # The crop in pixels of the sample's image, whose resolution may differ from that of the weak labels.
     height, width = sample.image.shape[:2]
     rows = slice(round(y0 * height / weak.height), round(y1 * height / weak.height))
@@ -91,7 +112,9 @@ def cut_out_crop(sample: TagSample, crop: int) -> TagSample:
             crops_xyxy=np.zeros((0, 4), np.int32),
             crop_tags=np.zeros((0, len(weak.tags)), bool),
             unknown_ids=weak.unknown_ids,
+            partly_boxed_ids=weak.partly_boxed_ids,
         ),
+        labelled=(sample.labelled - np.array([y0, x0, 0], np.int32))[inside],
     )
 
 
@@ -101,6 +124,8 @@ def make_tag_batch(
     augmentation: Augmentation,
     stride: int,
     generator: np.random.Generator,
+    *,
+    with_marks: bool = False,
 ) -> dict[str, Tensor]:
     """Augmented windows of the samples, B of one size.
 
@@ -109,17 +134,20 @@ def make_tag_batch(
     dict
         ``images (B, 3, H, W) uint8``, ``colour_factors (B, 3)``, ``candidates (B, C, h, w) bool`` at
         the network's stride, and the regions padded to G per window: ``rows (B, G, h)``,
-        ``columns (B, G, w)``, ``tags`` and ``known (B, G, C)``, all bool.
+        ``columns (B, G, w)``, ``tags`` and ``known (B, G, C)``, all bool; ``with_marks`` also ``marked (B, h, w)
+        uint8``, see :func:`label_cells`.
     """
-    images, candidates, regions = [], [], []
+    images, candidates, regions, marked = [], [], [], []
     for sample in samples:
         affine = draw_affine(sample.image.shape[:2], augmentation, generator)
         images.append(warp_image(sample.image, affine, augmentation.crop_size))
         rows, columns = locate_cells(sample, affine, augmentation.crop_size, stride)
         candidates.append(candidates_at(sample.weak, classes, rows, columns))
         regions.append(list_tag_regions(sample.weak, rows, columns))
+        if with_marks:
+            marked.append(label_cells(sample, affine, augmentation.crop_size, stride))
     most = max(1, *(len(r.tags) for r in regions))
-    return {
+    batch = {
         "images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
         "colour_factors": draw_colour_factors(len(samples), augmentation, generator),
         "candidates": torch.from_numpy(np.stack(candidates)),
@@ -128,6 +156,23 @@ def make_tag_batch(
         "tags": torch.from_numpy(np.stack([_pad(r.tags, most) for r in regions])),
         "known": torch.from_numpy(np.stack([_pad(r.known, most) for r in regions])),
     }
+    return batch | {"marked": torch.from_numpy(np.stack(marked))} if with_marks else batch
+
+
+def label_cells(
+    sample: TagSample, affine: NDArray[np.float64], size: tuple[int, int], stride: int
+) -> NDArray[np.uint8]:
+    """Class ``(h, w)`` of the cells of a window in which pixels are labelled, with one class alone.
+
+    Parameters as of :func:`locate_cells`; other cells have ``IGNORE_LABEL``.
+    """
+    cells = (-(-size[0] // stride), -(-size[1] // stride))
+    # Middles of the labelled pixels in the sample's image, then in the window; half a pixel from there to its border.
+    scale = np.array(sample.image.shape[:2]) / (sample.weak.height, sample.weak.width)
+    in_sample = (sample.labelled[:, :2] + 0.5) * scale - 0.5
+    row, column = np.floor((warp_points(in_sample.astype(np.float32), affine) + 0.5) / stride).astype(int).T
+    inside = (row >= 0) & (row < cells[0]) & (column >= 0) & (column < cells[1])
+    return paint_classes(row[inside], column[inside], sample.labelled[inside, 2].astype(np.uint8), cells)
 
 
 def locate_cells(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
 from models.backbones.layers import ConvNorm
 from models.checkpoints import load_checkpoint, save_checkpoint
-from pseudogt.classes import ClassTable
+from pseudogt.classes import IGNORE_LABEL, ClassTable
 
 STRIDE = 4
 """Pixels per cell of the score map."""
@@ -158,6 +158,25 @@ def keep_candidates(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
 def presence_loss(log_presence: Tensor, tags: Tensor) -> Tensor:
     """Negative log of the pooled probabilities ``(B, G, C)`` of the tagged classes, their mean; 0 without tags."""
     return -(log_presence * tags).sum() / tags.sum().clamp(min=1)
+
+
+def marked_cell_loss(log_probabilities: Tensor, marked: Tensor) -> Tensor:
+    """Cross-entropy of the cells that marks label: mean over the classes of the mean over the cells of each; 0 without.
+
+    Parameters
+    ----------
+    log_probabilities : (B, C, h, w)
+    marked : (B, h, w) uint8
+        Train ids, ``IGNORE_LABEL`` where no mark is.
+    """
+    inside = marked != IGNORE_LABEL
+    targets = torch.where(inside, marked, 0).long()
+    loss = -log_probabilities.gather(1, targets[:, None])[:, 0] * inside
+    # Sum and number of cells of each class: a click counts as much as a mask.
+    one_hot = F.one_hot(targets, log_probabilities.shape[1]) * inside[..., None]
+    count = one_hot.sum((0, 1, 2))
+    mean = torch.einsum("bhw,bhwc->c", loss, one_hot.to(loss.dtype)) / count.clamp(min=1)
+    return mean.sum() / (count > 0).sum().clamp(min=1)
 
 
 def resize_for_classifier(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

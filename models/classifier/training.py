@@ -19,6 +19,7 @@ from models.classifier.network import (
     ClassifierModel,
     candidate_map_loss,
     keep_candidates,
+    marked_cell_loss,
     pool_regions,
     presence_loss,
     region_tag_loss,
@@ -37,13 +38,14 @@ class ClassifierLoss:
     ----------
     sharpness : float
         See :func:`models.classifier.network.pool_regions`.
-    candidate_weight, presence_weight : float
+    candidate_weight, presence_weight, point_weight : float
         Weights relative to the loss of the tags.
     """
 
     sharpness: float
     candidate_weight: float
     presence_weight: float
+    point_weight: float
 
     def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name of a batch of :func:`models.classifier.batches.make_tag_batch`."""
@@ -54,11 +56,14 @@ class ClassifierLoss:
         presence = pool_regions(
             keep_candidates(log_probabilities, candidates), batch["rows"], batch["columns"], PRESENCE_SHARPNESS
         )
-        return {
+        losses = {
             "regions": region_tag_loss(scores, batch["tags"], batch["known"]),
             "candidates": self.candidate_weight * candidate_map_loss(log_probabilities, candidates),
             "presence": self.presence_weight * presence_loss(presence, batch["tags"]),
         }
+        if "marked" in batch:
+            losses["points"] = self.point_weight * marked_cell_loss(log_probabilities, batch["marked"])
+        return losses
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,15 @@ class TagBatches:
         See :func:`list_tag_samples`.
     classes : ClassTable
     augmentation : Augmentation
+    with_marks : bool
+        Whether any image has marks.
     """
 
     images: Samples[TagSample]
     samples: list[tuple[int, int | None]]
     classes: ClassTable
     augmentation: Augmentation
+    with_marks: bool
 
     def load(self, indices: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Tensor]:
         """Batch of the samples ``(B,)``."""
@@ -85,7 +93,7 @@ class TagBatches:
         for number, crop in (self.samples[i] for i in indices):
             image = self.images[number]
             chosen.append(image if crop is None else cut_out_crop(image, crop))
-        return make_tag_batch(chosen, self.classes, self.augmentation, STRIDE, generator)
+        return make_tag_batch(chosen, self.classes, self.augmentation, STRIDE, generator, with_marks=self.with_marks)
 
 
 def list_tag_samples(weak_labels: Sequence[ImageWeakLabels], kind: str) -> list[tuple[int, int | None]]:

@@ -87,9 +87,9 @@ def prepare_sample(
     semantic = panoptic_to_semantic(panoptic_id, classes)
     semantic[semantic == BACKGROUND] = IGNORE_LABEL
 
-    # Boxes count as complete if each thing that may be in the image has any.
+    # Boxes count as complete if each thing that may be in the image has any, and no mark shows that there are more.
     possible_things = np.flatnonzero(weak.possible & np.array(classes.isthing))
-    boxes_are_complete = bool(np.isin(possible_things, weak.box_classes).all())
+    boxes_are_complete = bool(np.isin(possible_things, weak.box_classes).all()) and not weak.partly_boxed_ids
     single = ~weak.box_iscrowd
     instances = find_instance_targets(
         panoptic_id,

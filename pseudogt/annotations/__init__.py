@@ -44,7 +44,15 @@ def read_annotations(
         return None
     names = data_root / settings.names if settings.names else None
     reader: AnnotationFormat = FORMATS.load(settings.format)
-    return reader.read(Source(data_root / settings.path, images, names, settings.attribute, masks))
+    source = Source(
+        data_root / settings.path,
+        images,
+        names,
+        attribute=settings.attribute,
+        points=settings.points == "weak",
+        masks=masks or settings.masks == "scribbles",
+    )
+    return reader.read(source)
 
 
 @contextmanager

@@ -11,7 +11,15 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from pseudogt.annotations.form import BROKEN, AnnotatedBox, ImageAnnotations, Reading, Source, UnusableObject
+from pseudogt.annotations.form import (
+    BROKEN,
+    AnnotatedBox,
+    AnnotatedMark,
+    ImageAnnotations,
+    Reading,
+    Source,
+    UnusableObject,
+)
 from pseudogt.annotations.geometry import bound_segmentation, bound_turned
 from pseudogt.annotations.records import read_exports, read_objects
 from pseudogt.files.parsing import (
@@ -28,6 +36,9 @@ from pseudogt.files.parsing import (
 
 PER_IMAGE = False
 Key = int | str
+VISIBLE = 2
+"""Visibility of a key point that is seen; others are hidden or not there."""
+
 Polygons = list[Annotated[list[Coordinate], Field(min_length=6)]]
 
 
@@ -103,11 +114,13 @@ class _Content:
     broken: list[str] = field(default_factory=list)
     boxes: dict[Hashable, list[AnnotatedBox]] = field(default_factory=dict)
     unusable: dict[Hashable, list[UnusableObject]] = field(default_factory=dict)
+    marks: dict[Hashable, list[AnnotatedMark]] = field(default_factory=dict)
     names: dict[Hashable, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.boxes = _index((image["id"], list[AnnotatedBox]()) for image in self.images)
         self.unusable = _index((image["id"], list[UnusableObject]()) for image in self.images)
+        self.marks = _index((image["id"], list[AnnotatedMark]()) for image in self.images)
         self.names = _index((category["id"], category["name"]) for category in self.categories)
 
 
@@ -123,27 +136,39 @@ def recognise(content: Any) -> bool:
 
 def read(source: Source) -> Reading:
     """As :func:`read_coco`, of a file or of a folder of such files, called by the name of the format."""
-    return read_exports(source.path, ".json", partial(read_coco, masks=source.masks), declared=True)
+    return read_exports(
+        source.path,
+        ".json",
+        partial(read_coco, masks=source.masks, points=source.points),
+        declared=True,
+    )
 
 
-def read_coco(path: Path, *, masks: bool = False) -> Reading:
+def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Reading:
     """Read a COCO instances file; an image without annotations was looked at and holds nothing.
 
     A box that CVAT turned (``attributes.rotation``) becomes the box around the turned rectangle. An annotation without
     a usable ``bbox`` gets the box of its ``segmentation``.
+
+    With ``points``, ``keypoints`` that are visible (2) are points of the object. An annotation may also hold ``points``
+    ``[[x, y], ...]`` in place of a box: a point, or the vertices of a scribble, with a ``radius`` in pixels if wanted.
+    Annotations with the same ``instance`` are of one object.
 
     Parameters
     ----------
     path : Path
     masks : bool
         Keep ``segmentation``, which is most of a file.
+    points : bool
+        Read key points and points.
 
     Raises
     ------
     ValueError
         If the file is not JSON of this form.
     """
-    content = _read_whole(path, masks=masks) or _read_by_entry(path, masks=masks)
+    content = None if points else _read_whole(path, masks=masks)
+    content = content or _read_by_entry(path, masks=masks, points=points)
     images = [
         ImageAnnotations(
             i["file_name"],
@@ -151,6 +176,7 @@ def read_coco(path: Path, *, masks: bool = False) -> Reading:
             width=i.get("width"),
             height=i.get("height"),
             unusable=content.unusable[i["id"]],
+            marks=content.marks[i["id"]],
         )
         for i in content.images
     ]
@@ -186,7 +212,7 @@ def _read_whole(path: Path, *, masks: bool) -> _Content | None:
     return content
 
 
-def _read_by_entry(path: Path, *, masks: bool) -> _Content:
+def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
     """Read each entry on its own, so that one that is not of the form hides no other."""
     document = parse_json(path, TypeAdapter(CocoEntries))
     broken: list[str] = []
@@ -209,12 +235,13 @@ def _read_by_entry(path: Path, *, masks: bool) -> _Content:
             broken.append(_describe_stray(path, position, annotation))
             continue
         label = content.names.get(_find_key(annotation, "category_id"))
+        marks = content.marks[key] if points else None
         found, seen = read_objects(
             [annotation],
             lambda _, label=label: label,  # type: ignore[misc]
-            lambda record, label=label, position=position: [  # type: ignore[misc]
-                _read_object(path, position, record, label, masks=masks)
-            ],
+            lambda record, label=label, position=position, marks=marks: _read_marked(  # type: ignore[misc]
+                path, position, record, label, masks=masks, marks=marks
+            ),
         )
         content.boxes[key] += found
         content.unusable[key] += seen
@@ -235,6 +262,20 @@ def _fit_image(entry: Any, where: str, broken: list[str]) -> list[Any]:
         return [fit_record(adapter, without_size, where)]
     except ValueError:
         return []
+
+
+def _read_marked(
+    path: Path, position: int, record: Any, label: str | None, *, masks: bool, marks: list[AnnotatedMark] | None
+) -> list[AnnotatedBox]:
+    """Box of an annotation; adds what it says of single pixels to ``marks``, beside which it needs no box."""
+    if marks is None or label is None:
+        return [_read_object(path, position, record, label, masks=masks)]
+    found = read_coco_marks(record, label, _name(path, position, record))
+    marks += found
+    if found and not record.get("bbox") and not record.get("segmentation"):
+        return []
+    box = _read_object(path, position, record, label, masks=masks)
+    return [box._replace(group=found[0].group) if found else box]
 
 
 def _read_object(path: Path, position: int, record: Any, label: str | None, *, masks: bool) -> AnnotatedBox:
@@ -281,6 +322,27 @@ def _make_box(annotation: Any, label: str) -> AnnotatedBox:
     corners = (x, y, x + width, y + height)
     # By position, which is faster: a set may have millions.
     return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), False, annotation.get("segmentation"))
+
+
+def read_coco_marks(annotation: Mapping[str, Any], label: str, where: str) -> list[AnnotatedMark]:
+    """Points and scribble of an annotation."""
+    instance = annotation.get("instance")
+    named = instance is not None
+    group = str(instance) if named else where
+    flat, pairs = (annotation.get(key) or [] for key in ("keypoints", "points"))
+    radius = annotation.get("radius")
+    if not isinstance(flat, list) or len(flat) % 3 or not isinstance(pairs, list):
+        raise ValueError(f"{where}: keypoints are [x, y, visibility, ...], points are [[x, y], ...]")
+    numbers = [parse_number(value, f"{where}, keypoints") for value in flat]
+    visible = [(x, y) for x, y, seen in zip(*[iter(numbers)] * 3, strict=True) if seen == VISIBLE]
+    marks = [AnnotatedMark(label, (point,), group=group, is_named=named) for point in visible]
+    if any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
+        raise ValueError(f"{where}: points are [[x, y], ...]")
+    if pairs:
+        vertices = tuple((parse_number(x, f"{where}, points"), parse_number(y, f"{where}, points")) for x, y in pairs)
+        own = parse_number(radius, f"{where}, radius") if radius is not None else None
+        marks.append(AnnotatedMark(label, vertices, own, group=group, is_named=named))
+    return marks
 
 
 def _index(pairs: Iterable[tuple[Key, Any]]) -> dict[Hashable, Any]:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.annotations.form import BROKEN, REGION_CHOICE, Corners, ImageAnnotations, Reading, UnusableObject
+from pseudogt.annotations.form import (
+    BROKEN,
+    REGION_CHOICE,
+    AnnotatedMark,
+    Corners,
+    ImageAnnotations,
+    Reading,
+    UnusableObject,
+)
 from pseudogt.annotations.frames import turn_upright
+from pseudogt.annotations.marking import find_group_owners, fit_mark
 from pseudogt.annotations.matching import match_names
 from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
@@ -20,7 +29,8 @@ from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.parsing import parse_name
 from pseudogt.weak_labels.gaps import SHOWN, describe_nothing
-from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.weak_labels.marks import NO_MARKS, UNSETTLED, Mark, Marks
+from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
 ROUNDING_PX = 0.05
 """A corner this far inside a pixel does not count it: tools write fractions of the image with few digits."""
@@ -39,6 +49,7 @@ class FittedBox(NamedTuple):
     corners: WholeCorners
     train_id: int
     iscrowd: bool
+    group: str | None = None
 
 
 @dataclass
@@ -69,6 +80,7 @@ def convert_readings(
     the source lacks the image      unknown
     has difficult boxes only        unknown (``difficult`` absent: absent, use: present)
     was seen, but has no usable box unknown (``leave_out``: as if it was not seen)
+    has marks that are wanted       present
     ==============================  =============================================
 
     If there is nothing to learn from, ``reason`` is added to the error message.
@@ -88,6 +100,8 @@ def convert_readings(
             result.warnings += reading.warnings
             converter.report_broken(reading.broken)
             found = pick_images(reading, records, result)
+            if settings.points == "weak" or settings.masks == "scribbles":
+                found = {image_id: converter.use_marks(annotations) for image_id, annotations in found.items()}
         pairs.append(found)
     frames = turn_upright(pairs[0], records)
     result.problems += frames.problems
@@ -169,6 +183,7 @@ class _Converter:
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
         self.unusable: defaultdict[tuple[str, bool], Counter[str]] = defaultdict(Counter)
+        self.with_marks: set[str] = set()
         self.examples: list[str] = []
         self.readings = [reading for reading in (boxes, tags) if reading is not None]
         self.box_names = set(boxes.box_labels) if boxes else set()
@@ -254,6 +269,7 @@ class _Converter:
                 f"{total} have no box that can be used, so their class is unknown in their image, unless it has others"
             )
             remedy = f"; to leave them out, set annotations.leave_out: [{kind}]"
+            remedy += "; to learn from their pixels, set annotations.points: weak" if kind in self.with_marks else ""
             lines.append(f"{line}: {'; '.join(self.examples)}" if kind == BROKEN else line + remedy)
         return lines
 
@@ -269,14 +285,15 @@ class _Converter:
             for seen in boxed.unusable:
                 self._apply_unusable(seen, state)
             kept = list(self._fit_boxes(boxed, record, state))
-            drawn = {box.label for box in boxed.boxes}
+            drawn = {box.label for box in boxed.boxes} | {mark.label for mark in boxed.marks}
         for source in (boxed, tagged):
             self._apply_tags(state, source.tags if source else {}, drawn, record.image_id)
-        state[[box.train_id for box in kept]] = PRESENT
+        things = [box for box in kept if self.classes.isthing[box.train_id]] if self.settings.boxes else []
+        marks = list(self._fit_marks(boxed.marks, record, things, state)) if boxed is not None else []
+        state[[box.train_id for box in kept] + [mark.train_id for mark in marks]] = PRESENT
         if self.background is not None and boxed is not None and boxed.boxed:
             state[self.background] = PRESENT
-        things = [box for box in kept if self.classes.isthing[box.train_id]]
-        return assemble(record, things if self.settings.boxes else [], state)
+        return complete_marks(assemble(record, things, marks, state), self.classes)
 
     def _start_state(self, boxed: ImageAnnotations | None, tagged: ImageAnnotations | None) -> NDArray[np.int8]:
         """Absent is what a source that knows the image could have named, unknown the rest."""
@@ -291,16 +308,67 @@ class _Converter:
             state[[self.train_ids[name] for name in looked_for if name in self.train_ids]] = ABSENT
         return state
 
+    def use_marks(self, annotations: ImageAnnotations) -> ImageAnnotations:
+        """Take what the settings want as marks out of the objects without box, and out of the boxes."""
+        marks, unusable, boxes = list(annotations.marks), [], []
+        for seen in annotations.unusable:
+            if seen.marks and self.settings.points == "weak" and not self._is_left_out(seen):
+                marks += seen.marks
+            else:
+                unusable.append(seen)
+        for box in annotations.boxes:
+            if self.settings.masks == "scribbles" and isinstance(box.segmentation, dict) and not box.iscrowd:
+                marks.append(AnnotatedMark(box.label, segmentation=box.segmentation, group=box.group))
+            else:
+                boxes.append(box)
+        return replace(annotations, boxes=boxes, unusable=unusable, marks=marks)
+
+    def _fit_marks(
+        self, marks: Sequence[AnnotatedMark], record: ImageRecord, things: Sequence[FittedBox], state: NDArray[np.int8]
+    ) -> Iterable[Mark]:
+        """Marks inside the image; a class with bad ones becomes unknown in ``state``."""
+        owners = find_group_owners([(box.train_id, box.group) for box in things])
+        next_object = len(things)  # objects without box are numbered after the boxes
+        next_group = UNSETTLED - 1
+        for number, mark in enumerate(marks, 1):
+            train_id = self.train_ids.get(mark.label)
+            if train_id is None:
+                continue
+            try:
+                radius, values = fit_mark(mark, record, self.settings.point_radius_px)
+            except ValueError as error:
+                self._report_bad_mark(f"image {record.image_id!r}: mark {number} ({mark.label}) {error}")
+                state[train_id] = UNKNOWN
+                continue
+            key = (train_id, mark.group or "")
+            if mark.group and self.classes.isthing[train_id] and key not in owners:
+                if mark.is_named:
+                    owners[key], next_object = next_object, next_object + 1
+                else:
+                    owners[key], next_group = next_group, next_group - 1
+            yield Mark(train_id, owners.get(key, UNSETTLED), radius, values)
+
+    def _report_bad_mark(self, problem: str) -> None:
+        if self.settings.bad_boxes == "skip":
+            self.counts["marks that don't fit their image are left out, so their class is unknown there"] += 1
+            return
+        self.problems.append(f"{problem}; correct it, or set annotations.bad_boxes: skip")
+
+    def _is_left_out(self, seen: UnusableObject) -> bool:
+        label = seen.label or "no class"
+        return seen.kind in self.left_out or seen.label in self.left_out or self.targets.get(label, label) is None
+
     def _apply_unusable(self, seen: UnusableObject, state: NDArray[np.int8]) -> None:
         """Make the class of something that was seen, but has no box, unknown in ``state``."""
         label = seen.label or "no class"
-        if seen.kind in self.left_out or seen.label in self.left_out or self.targets.get(label, label) is None:
+        if self._is_left_out(seen):
             self.unusable[seen.kind, True][label] += 1
             return
         if seen.problem and self.settings.bad_boxes == "error":
             self.problems.append(f"{seen.problem}; correct it, or set annotations.bad_boxes: skip")
             return
         self.unusable[seen.kind, False][label] += 1
+        self.with_marks |= {seen.kind} if seen.marks else set()
         if seen.problem and len(self.examples) < SHOWN:
             self.examples.append(seen.problem)
         if seen.label is None:
@@ -351,7 +419,7 @@ class _Converter:
             seen.add((clipped, train_id))
             if not is_thing:
                 self.counts["boxes and polygons of stuff became tags of their class"] += 1
-            yield FittedBox(clipped, train_id, box.iscrowd)
+            yield FittedBox(clipped, train_id, box.iscrowd, box.group)
 
     def _report_stuff(self, number: int, label: str, record: ImageRecord) -> None:
         self.problems.append(
@@ -370,8 +438,10 @@ class _Converter:
         )
 
 
-def assemble(record: ImageRecord, boxes: Sequence[FittedBox], state: NDArray[np.int8]) -> ImageWeakLabels:
-    """Weak labels of an image from its boxes and the state ``(C,)`` of each class."""
+def assemble(
+    record: ImageRecord, boxes: Sequence[FittedBox], marks: Sequence[Mark], state: NDArray[np.int8]
+) -> ImageWeakLabels:
+    """Weak labels of an image from its boxes, its marks and the state ``(C,)`` of each class."""
     return ImageWeakLabels(
         image_id=record.image_id,
         height=record.height,
@@ -383,6 +453,7 @@ def assemble(record: ImageRecord, boxes: Sequence[FittedBox], state: NDArray[np.
         crops_xyxy=np.zeros((0, 4), np.int32),
         crop_tags=np.zeros((0, len(state)), bool),
         unknown_ids=tuple(np.flatnonzero(state == UNKNOWN).tolist()),
+        marks=Marks.collect(marks) if marks else NO_MARKS,
     )
 
 

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
+from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, Corners, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import (
     bound_ellipse,
     bound_points,
@@ -31,6 +31,8 @@ from pseudogt.files.parsing import (
 PER_IMAGE = False
 ROOT = "annotations"
 SHAPES = ("box", "polygon", "mask", "ellipse")
+MARKS = ("points", "polyline")
+"""Shapes that are no outline, but say what is at some pixels."""
 
 
 class _Shape(NamedTuple):
@@ -107,9 +109,9 @@ def _find_label(shape: _Shape) -> str | None:
 
 def _read_shape(found: _Shape) -> list[AnnotatedBox]:
     shape, image, where = found
-    if shape.tag not in SHAPES:
-        raise UnsupportedKindError(shape.tag)
     label = _find_label(found)
+    if shape.tag not in SHAPES:
+        raise UnsupportedKindError(shape.tag, _read_marks(shape, label, where))
     if label is None:
         raise ValueError(f"{where} has no label")
     segmentation: Any = None
@@ -123,7 +125,27 @@ def _read_shape(found: _Shape) -> list[AnnotatedBox]:
         box, segmentation = bound_points(points), [flatten_points(points)]
     else:
         box, segmentation = _read_mask(shape, image, where)
-    return [AnnotatedBox(label, box, segmentation=segmentation)]
+    return [AnnotatedBox(label, box, segmentation=segmentation, group=_find_group(shape))]
+
+
+def _read_marks(shape: Element, label: str | None, where: str) -> list[AnnotatedMark]:
+    """Points, which are of one object, or the scribble of a polyline; none of others and of what can't be read."""
+    if label is None or shape.tag not in MARKS:
+        return []
+    try:
+        points = [(x, y) for x, y in _read_points(shape, where, fewest=1).tolist()]
+    except ValueError:
+        return []
+    if shape.tag == "polyline":
+        return [AnnotatedMark(label, tuple(points), group=_find_group(shape))]
+    group = _find_group(shape)
+    return [AnnotatedMark(label, (point,), group=group or where, is_named=group is not None) for point in points]
+
+
+def _find_group(shape: Element) -> str | None:
+    """Number of the group that a person put shapes of one object into; 0 means none."""
+    group = shape.get("group_id", "0")
+    return None if group == "0" else group
 
 
 def _read_rotation(shape: Element, where: str) -> float:
@@ -137,9 +159,9 @@ def _read_box(shape: Element, where: str) -> Corners:
     return bound_turned((x0, y0, x1, y1), _read_rotation(shape, where))
 
 
-def _read_points(shape: Element, where: str) -> np.ndarray:
+def _read_points(shape: Element, where: str, fewest: int = 3) -> np.ndarray:
     pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
-    if len(pairs) < 3 or any(len(pair) != 2 for pair in pairs):
+    if len(pairs) < fewest or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"{where}: its points are not 'x,y;x,y;x,y'")
     return np.array([[parse_number(value, where) for value in pair] for pair in pairs])
 

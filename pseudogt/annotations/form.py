@@ -1,4 +1,4 @@
-"""The common form of what annotation tools write: boxes and tags of images, by class name."""
+"""The common form of what annotation tools write: boxes, marks and tags of images, by class name."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ class Source(NamedTuple):
         File with the names of the classes, for formats that need one.
     attribute : str or None
         Attribute that holds the class, for formats that have several.
+    points : bool
+        Whether key points and points are wanted where an object has them besides its box.
     masks : bool
-        Keep the objects' masks, for formats in which they are most of a file.
+        Whether masks are wanted, which are most of a file.
     """
 
     path: Path
     images: Mapping[str, str]
     names: Path | None
     attribute: str | None = None
+    points: bool = False
     masks: bool = False
 
 
@@ -51,6 +54,8 @@ class AnnotatedBox(NamedTuple):
     segmentation
         Its mask as COCO writes it, if the source has one: polygons ``[[x, y, x, y, ...], ...]`` in the
         unit of the box, or run lengths ``{"size": [h, w], "counts": [...]}``.
+    group : str or None
+        What marks of the same object have, too.
     """
 
     label: str
@@ -58,6 +63,34 @@ class AnnotatedBox(NamedTuple):
     iscrowd: bool = False
     difficult: bool = False
     segmentation: Any = None
+    group: str | None = None
+
+
+class AnnotatedMark(NamedTuple):
+    """Pixels of an object that were clicked or painted over, without its outline.
+
+    Attributes
+    ----------
+    label : str
+        Name of its class in the source.
+    points : tuple of (x, y)
+        In pixels: a point, or the vertices of a scribble. Empty if there is a mask.
+    radius : float or None
+        Of the disc around a point, half the width of a scribble, in pixels, if the source says so.
+    segmentation : dict or None
+        Uncompressed run lengths ``{"size": [h, w], "counts": [...]}``.
+    group : str or None
+        What other marks, or the box, of the same object have, too.
+    is_named : bool
+        False if nobody told the object of the group from others: if a box of its class is around it, it is this one.
+    """
+
+    label: str
+    points: tuple[tuple[float, float], ...] = ()
+    radius: float | None = None
+    segmentation: Any = None
+    group: str | None = None
+    is_named: bool = True
 
 
 class UnusableObject(NamedTuple):
@@ -71,11 +104,14 @@ class UnusableObject(NamedTuple):
         What the source calls it: ``polyline``, ``keypointlabels``; ``BROKEN`` for a record that should hold a box.
     problem : str
         What is wrong with a broken record, naming file and value.
+    marks : tuple of AnnotatedMark
+        What it says of single pixels, if that is wanted.
     """
 
     label: str | None
     kind: str
     problem: str = ""
+    marks: tuple[AnnotatedMark, ...] = ()
 
 
 BROKEN = "box that can't be read"
@@ -106,6 +142,8 @@ class ImageAnnotations:
         What was seen besides the boxes.
     vocabulary : frozenset of str or None
         Classes that boxes of this image may have, if its source has several files that differ in them.
+    marks : sequence of AnnotatedMark
+        What is known of single pixels.
     """
 
     file_name: str
@@ -117,6 +155,7 @@ class ImageAnnotations:
     relative: bool = False
     unusable: Sequence[UnusableObject] = ()
     vocabulary: frozenset[str] | None = None
+    marks: Sequence[AnnotatedMark] = ()
 
 
 @dataclass(frozen=True)

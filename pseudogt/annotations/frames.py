@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from pseudogt.annotations.form import Corners, ImageAnnotations
+from pseudogt.annotations.form import AnnotatedMark, Corners, ImageAnnotations
+from pseudogt.annotations.geometry import decode_segmentation, encode_mask
 from pseudogt.files.headers import TURNED
 from pseudogt.files.index import ImageRecord
 
@@ -56,12 +57,13 @@ def turn_upright(found: Mapping[str, ImageAnnotations], records: Sequence[ImageR
             (frame,) = agreed
         if frame in (Frame.EITHER, Frame.OTHER_FILE):
             result.problems.append(describe_doubt(boxed, record, frame))
-            empty = replace(boxed, boxes=[], boxed=False, width=record.width, height=record.height)
+            empty = replace(boxed, boxes=[], marks=[], boxed=False, width=record.width, height=record.height)
             result.annotations[record.image_id] = empty
             continue
         if frame is Frame.STORED:
             boxes = [box._replace(xyxy=turn_corners(box.xyxy, boxed, record)) for box in boxed.boxes]
-            boxed = replace(boxed, boxes=boxes)
+            marks = [turn_mark(mark, boxed, record) for mark in boxed.marks]
+            boxed = replace(boxed, boxes=boxes, marks=marks)
         if frame is Frame.STORED or record.image_id in with_stored_size:
             counts[frame] += 1
             boxed = replace(boxed, width=record.width, height=record.height)
@@ -86,9 +88,10 @@ def find_frame(boxed: ImageAnnotations, record: ImageRecord) -> Frame:
     """Find the coordinate frame of an image's boxes."""
     upright, turned = (record.width, record.height), (record.height, record.width)
     known = (boxed.width, boxed.height) in ((None, None), upright, turned)
-    if upright == turned or not known or not boxed.boxes:
+    if upright == turned or not known or not (boxed.boxes or boxed.marks):
         return Frame.UPRIGHT
     corners = [] if boxed.relative else [box.xyxy for box in boxed.boxes]
+    corners += [(x, y, x, y) for mark in boxed.marks for x, y in mark.points]
     in_upright, in_turned = (all(fits(c, size) for c in corners) for size in (upright, turned))
     is_stored_turned = record.orientation in TURNED
     if in_turned and not in_upright and is_stored_turned:
@@ -118,6 +121,19 @@ def turn_corners(corners: Corners, boxed: ImageAnnotations, record: ImageRecord)
     if record.orientation in (7, 8):
         x0, x1 = width - x1, width - x0
     return y0, x0, y1, x1
+
+
+def turn_mark(mark: AnnotatedMark, boxed: ImageAnnotations, record: ImageRecord) -> AnnotatedMark:
+    """The same of a point, a scribble or a mask."""
+    if mark.segmentation is None:
+        turned = [turn_corners((x, y, x, y), boxed, record) for x, y in mark.points]
+        return mark._replace(points=tuple((x, y) for x, y, _, _ in turned))
+    mask = decode_segmentation(mark.segmentation, record.width, record.height)
+    if record.orientation in (6, 7):
+        mask = mask[::-1]
+    if record.orientation in (7, 8):
+        mask = mask[:, ::-1]
+    return mark._replace(segmentation=encode_mask(mask.T))
 
 
 def describe_doubt(boxed: ImageAnnotations, record: ImageRecord, frame: Frame) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, NotRequired
 
@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from pseudogt.annotations.form import (
     REGION_CHOICE,
     AnnotatedBox,
+    AnnotatedMark,
     Corners,
     ImageAnnotations,
     Reading,
@@ -123,7 +124,8 @@ def read_label_studio(path: Path) -> Reading:
 
     Skipped (``was_cancelled``) annotations do not count; a task without any other is not labelled. Of
     several the one marked as ground truth counts, otherwise the latest. Choices of images become tags. Key points,
-    choices of regions and regions without class have no box: their class is unknown.
+    choices of regions and regions without class have no box: their class is unknown. A key point belongs to the region
+    that it was dragged into (``parentID``).
 
     Raises
     ------
@@ -192,6 +194,7 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
     tags: dict[str, bool | None] = {}
     marks: list[_Mark] = []
     choices: list[UnusableObject] = []
+    parents = {_find_parent(result) for result in annotation["result"]}
     labelled = {str(r["id"]) for r in annotation["result"] if r.get("id") is not None and _list_labels(r)}
     for number, result in enumerate(annotation["result"]):
         kind, place = str(result.get("type") or ""), f"{where}, result {number}"
@@ -207,7 +210,7 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
         elif str(result.get("id")) not in labelled:
             marks.append(_Mark(None, kind or "result without type", result, place))
     width, height = _find_size(annotation["result"], where)
-    boxes, unusable = read_objects(marks, lambda mark: mark.label, _read_mark)
+    boxes, unusable = read_objects(marks, lambda mark: mark.label, lambda mark: _read_mark(mark, parents))
     return ImageAnnotations(name, boxes, tags=tags, width=width, height=height, unusable=[*unusable, *choices])
 
 
@@ -259,13 +262,33 @@ def _find_size(results: Sequence[Mapping[str, Any]], where: str) -> tuple[int | 
     return sizes.pop() if sizes else (None, None)
 
 
-def _read_mark(mark: _Mark) -> list[AnnotatedBox]:
+def _read_mark(mark: _Mark, parents: Collection[str | None]) -> list[AnnotatedBox]:
     if mark.label is None and mark.kind in (*REGION_TYPES, *SHAPE_TYPES):
         raise UnsupportedKindError("region without class")
+    if mark.label is not None and mark.kind == "keypointlabels":
+        raise UnsupportedKindError(mark.kind, _read_key_point(mark.label, mark.result))
     if mark.label is None or mark.kind not in REGION_TYPES:
         raise UnsupportedKindError(mark.kind)
     region = fit_record(TypeAdapter(Region), {"value": {}, **mark.result}, mark.where)
-    return [read_region(mark.label, mark.kind, region, mark.where)]
+    box = read_region(mark.label, mark.kind, region, mark.where)
+    identity = str(mark.result.get("id"))
+    return [box._replace(group=identity) if identity in parents else box]
+
+
+def _read_key_point(label: str, result: Mapping[str, Any]) -> list[AnnotatedMark]:
+    """Point of a key point, in pixels, with the group of the region that it is part of; none if it can't be read."""
+    try:
+        region = fit_record(TypeAdapter(Region), {"value": {}, **result}, "")
+        scale = region["original_width"] / 100, region["original_height"] / 100
+        point = region["value"]["x"] * scale[0], region["value"]["y"] * scale[1]
+    except (ValueError, KeyError):
+        return []
+    return [AnnotatedMark(label, (point,), group=_find_parent(result))]
+
+
+def _find_parent(result: Mapping[str, Any]) -> str | None:
+    parent = result.get("parentID")
+    return str(parent) if parent else None
 
 
 def read_region(label: str, kind: str, region: Region, where: str) -> AnnotatedBox:

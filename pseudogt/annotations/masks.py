@@ -95,6 +95,9 @@ def _name_objects(
         if seen.kind not in names.left_out and seen.label not in names.left_out:
             train_id = names.train_ids.get(seen.label or "")
             unclear.append(seen._replace(label=None if train_id is None else classes.names[train_id]))
+    # What is known by single pixels alone has no outline.
+    marked = [mark.label for mark in image.marks if mark.label in names.train_ids]
+    unclear += [UnusableObject(classes.names[names.train_ids[label]], "point") for label in marked]
     named = replace(image, file_name=record.image_id, boxes=boxes, unusable=unclear)
     return replace(named, width=record.width, height=record.height)
 

@@ -8,18 +8,26 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from pseudogt.annotations.form import BROKEN, REGION_CHOICE, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
+from pseudogt.annotations.form import (
+    BROKEN,
+    REGION_CHOICE,
+    AnnotatedBox,
+    AnnotatedMark,
+    ImageAnnotations,
+    Reading,
+    UnusableObject,
+)
 from pseudogt.weak_labels.gaps import SHOWN
 
 Record = TypeVar("Record")
 
 
 class UnsupportedKindError(ValueError):
-    """An object of a kind of which no box can be made."""
+    """An object of a kind of which no box can be made, and what it says of single pixels."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, marks: Sequence[AnnotatedMark] = ()) -> None:
         super().__init__(kind)
-        self.kind = kind
+        self.kind, self.marks = kind, tuple(marks)
 
 
 def read_objects(
@@ -42,7 +50,7 @@ def read_objects(
         try:
             boxes += read(record)
         except UnsupportedKindError as error:
-            unusable.append(UnusableObject(find_label(record), error.kind))
+            unusable.append(UnusableObject(find_label(record), error.kind, marks=error.marks))
         except ValueError as error:
             unusable.append(UnusableObject(find_label(record), BROKEN, str(error)))
     return boxes, unusable
@@ -55,6 +63,7 @@ def list_labels(images: Iterable[ImageAnnotations]) -> frozenset[str]:
         for image in images
         for label in (
             *(box.label for box in image.boxes),
+            *(mark.label for mark in image.marks),
             *(seen.label for seen in image.unusable if seen.kind != REGION_CHOICE),
         )
         if label is not None

@@ -1,6 +1,9 @@
 """Boxes and tags as CSV, tags as JSON.
 
 Boxes: ``image,class,x0,y0,x1,y1`` in pixels, half-open; a row with an image alone says that nothing is there.
+Points: ``image,class,x,y`` in pixels, scribbles ``image,class,points`` with ``x y;x y``; each with ``radius`` and
+``instance`` if wanted, which marks of one object, and its box, share. All of these may be in one file, in which a row
+leaves out what it does not need.
 
 Tags, one row for each: ``image,class`` and, if wanted, ``state``: present, absent or unknown.
 Tags, one row for each image: ``image`` and a column for each class with 1, 0 or nothing for unknown.
@@ -14,8 +17,8 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
-from pseudogt.annotations.records import list_labels, read_exports, read_objects
+from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, ImageAnnotations, Reading, Source
+from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
 from pseudogt.files.parsing import EXTRA, parse_csv, parse_flag, parse_json, parse_name, parse_number
 
 PER_IMAGE = False
@@ -23,6 +26,9 @@ CORNERS = ("x0", "y0", "x1", "y1")
 SYNONYMS = {"filename": "image", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
 """Names that Roboflow and TensorFlow's tools give the columns."""
 
+POINT = ("x", "y")
+MARK_COLUMNS = (*POINT, "points", "radius", "instance")
+NUMBERS = (*CORNERS, *POINT, "radius")
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
 """Words for what a tag says of a class, beside truth values."""
 
@@ -35,9 +41,9 @@ class _Row(NamedTuple):
 
 
 def recognise(content: Any) -> bool:
-    """Whether the first line of a CSV names the columns of boxes."""
+    """Whether the first line of a CSV names the columns of boxes, points or scribbles."""
     names = {SYNONYMS.get(name, name) for name in content} if isinstance(content, tuple) else set()
-    return {"image", "class", *CORNERS} <= names
+    return {"image", "class"} <= names and any(set(shape) <= names for shape in (CORNERS, POINT, ("points",)))
 
 
 def recognise_tags(content: Any) -> bool:
@@ -66,14 +72,17 @@ def read(source: Source) -> Reading:
 
 
 def read_box_table(path: Path) -> Reading:
-    """Read boxes from CSV.
+    """Read boxes, points and scribbles from CSV.
 
     Raises
     ------
     ValueError
         If the file is not CSV with these columns.
     """
-    header, rows = parse_csv(path, ("image", "class", *CORNERS), numbers=CORNERS, synonyms=SYNONYMS)
+    header, rows = parse_csv(path, ("image",), numbers=NUMBERS, synonyms=SYNONYMS)
+    has_marks = set(POINT) <= set(header) or "points" in header
+    if not has_marks or set(CORNERS) & set(header) or "class" not in header:
+        header, rows = parse_csv(path, ("image", "class", *CORNERS), numbers=NUMBERS, synonyms=SYNONYMS)
     boxes: dict[str, list[_Row]] = {}
     broken = []
     for line, row in rows:
@@ -82,14 +91,15 @@ def read_box_table(path: Path) -> Reading:
             broken.append(f"{where} names no image")
             continue
         found = boxes.setdefault(row["image"], [])
-        if any(row[name] for name in ("class", *CORNERS)):
+        if any(row.get(name) for name in ("class", *CORNERS, *MARK_COLUMNS)):
             found.append(_Row(row, where))
     images = [
         ImageAnnotations(name, found, unusable=unusable)
         for name, rows_of_image in boxes.items()
         for found, unusable in [read_objects(rows_of_image, _find_label, lambda row: [_read_box(row)])]
     ]
-    others = [name for name in header if name not in ("image", "class", *CORNERS)]
+    known = ("image", "class", *CORNERS, *(MARK_COLUMNS if has_marks else ()))
+    others = [name for name in header if name not in known]
     warnings = [f"{path}: columns that are not read: {', '.join(map(repr, others))}"] if others else []
     return Reading(images, list_labels(images), broken=broken, warnings=warnings)
 
@@ -104,8 +114,22 @@ def _read_box(row: _Row) -> AnnotatedBox:
         raise ValueError(f"{where} has more values than the first line has names; quote commas")
     if label is None:
         raise ValueError(f"{where} names no class")
-    x0, y0, x1, y1 = (parse_number(row.values[name], f"{where}, {name}") for name in CORNERS)
-    return AnnotatedBox(label, (x0, y0, x1, y1))
+    if not any(row.values.get(name) for name in CORNERS) and any(row.values.get(name) for name in (*POINT, "points")):
+        mark = _read_mark(row, label)
+        raise UnsupportedKindError("point" if len(mark.points) == 1 else "scribble", [mark])
+    x0, y0, x1, y1 = (parse_number(row.values.get(name), f"{where}, {name}") for name in CORNERS)
+    return AnnotatedBox(label, (x0, y0, x1, y1), group=row.values.get("instance") or None)
+
+
+def _read_mark(row: _Row, label: str) -> AnnotatedMark:
+    values, where = row.values, row.where
+    pairs = [pair.split() for pair in values["points"].split(";")] if values.get("points") else []
+    pairs = pairs or [[values.get(name, "") for name in POINT]]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"{where}: its points {values['points']!r:.80} are not 'x y;x y'")
+    points = tuple((parse_number(x, f"{where}, x"), parse_number(y, f"{where}, y")) for x, y in pairs)
+    radius = parse_number(values["radius"], f"{where}, radius") if values.get("radius") else None
+    return AnnotatedMark(label, points, radius, group=values.get("instance") or None)
 
 
 def read_tags(path: Path) -> Reading:

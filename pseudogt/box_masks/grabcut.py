@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from pseudogt.box_masks.scene import BoxScene, BoxSegmenter, PrepareScene, SegmenterOptions
+from pseudogt.box_masks.scene import IS_OTHER, IS_THING, BoxScene, BoxSegmenter, PrepareScene, SegmenterOptions
 from pseudogt.boxes import box_slices, check_boxes, measure_thing_radius
 from pseudogt.maps import resize_maps
 from pseudogt.proposals.engine import make_region_finder
@@ -29,6 +29,7 @@ def segment_by_grabcut(
     iterations: int = 2,
     max_side_px: int = 96,
     prior: NDArray[np.floating] | None = None,
+    certain: NDArray[np.int8] | None = None,
     restarts: int = 1,
     seed: int = 0,
 ) -> NDArray[np.bool_]:
@@ -57,6 +58,8 @@ def segment_by_grabcut(
     prior : (H, W) floating, optional
         Probability of the class, of a classifier: where it is 0.5 or more the cut starts from
         object, elsewhere in the box from background; the core stays.
+    certain : (H, W) int8, optional
+        Pixels known beforehand, see :meth:`pseudogt.box_masks.scene.BoxScene.find_certain`: they seed the cut.
     restarts : int
         Cuts with other colour clusters, and cores between 0.8 and 1.2 of ``core_radius``; a pixel
         belongs to the thing if it does in more than half of them.
@@ -94,6 +97,9 @@ def segment_by_grabcut(
         seeds = _seed_window(window, box, others, radius, core, None if prior is None else prior[box_slices(box)])
         if not (seeds == cv2.GC_BGD).any():
             return radius <= 1
+        if certain is not None:
+            known = certain[box_slices(window)]
+            seeds[known == IS_THING], seeds[known == IS_OTHER] = cv2.GC_FGD, cv2.GC_BGD
         # Segment the window, cut the mask back to the box, and count votes.
         cut = _cut(image[box_slices(window)], seeds, scale, iterations, seed + turn)
         votes += _keep_main_part(cut[top : top + y1 - y0, left : left + x1 - x0], core)
@@ -189,6 +195,7 @@ def load_grabcut(options: SegmenterOptions) -> PrepareScene:
             scene.boxes_xyxy[index],
             scene.other_boxes(index),
             prior=priors.get(int(scene.classes[index])),
+            certain=scene.find_certain(index),
             restarts=options.restarts,
         )
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agreement
-from pseudogt.box_masks.scene import BoxScene, PrepareScene
-from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
+from pseudogt.box_masks.scene import IS_OTHER, IS_THING, BoxScene, PrepareScene
+from pseudogt.boxes import box_slices
+from pseudogt.classes import BACKGROUND, INSTANCE_DIVISOR, ClassTable
 from pseudogt.pseudo_labels.instances import Overlap, compose_panoptic, number_boxes
 
 
@@ -54,12 +55,21 @@ def label_boxes(
 
 
 def segment_boxes(scene: BoxScene, segmenters: Sequence[PrepareScene], *, sure: float) -> list[NDArray[np.uint8]]:
-    """What the segmenters say of each box of a scene: verdicts of :func:`pseudogt.box_masks.consensus.fuse_masks`."""
+    """What the segmenters say of each box of a scene: verdicts of :func:`pseudogt.box_masks.consensus.fuse_masks`.
+
+    Labelled pixels decide whatever the segmenters say.
+    """
     prepared = [prepare(scene) for prepare in segmenters] if len(scene.boxes_xyxy) else []
-    return [
-        fuse_masks([segment(index) for segment in prepared], train_id, sure=sure)
-        for index, train_id in enumerate(scene.classes.tolist())
-    ]
+    verdicts = []
+    for index, train_id in enumerate(scene.classes.tolist()):
+        verdict = fuse_masks([segment(index) for segment in prepared], train_id, sure=sure)
+        certain = scene.find_certain(index)
+        if certain is not None:
+            in_box = certain[box_slices(scene.boxes_xyxy[index])]
+            verdict[in_box == IS_THING] = train_id
+            verdict[in_box == IS_OTHER] = BACKGROUND
+        verdicts.append(verdict)
+    return verdicts
 
 
 def score_instances(

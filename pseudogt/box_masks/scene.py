@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from pseudogt.proposals.contours import FindContours
 from pseudogt.proposals.generation import Proposals
+from pseudogt.weak_labels.labelled import LabelledPixels
+from pseudogt.weak_labels.marks import NO_OBJECT
+
+IS_THING, IS_OTHER, UNCERTAIN = 1, 0, -1
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class BoxScene:
         Read by ``proposal``.
     cams : {train id: (h, w) float32}, optional
         Score maps of classes, of any size; read by ``grabcut`` with ``cam_prior``.
+    labelled : LabelledPixels, optional
+        Pixels whose class, and maybe box, is certain.
     """
 
     image: NDArray[np.uint8]
@@ -34,6 +40,21 @@ class BoxScene:
     classes: NDArray[np.integer]
     proposals: Proposals | None = None
     cams: dict[int, NDArray[np.float32]] | None = None
+    labelled: LabelledPixels | None = None
+
+    def find_certain(self, index: int) -> NDArray[np.int8] | None:
+        """What labelled pixels say of a box: ``(H, W)``, ``IS_THING``, ``IS_OTHER`` or ``UNCERTAIN``; None without any.
+
+        Another class, or another object of its class, is not the thing of the box.
+        """
+        if not self.labelled:
+            return None
+        rows, columns, classes, owners = self.labelled
+        certain = np.full(self.image.shape[:2], UNCERTAIN, np.int8)
+        is_other = (classes != self.classes[index]) | (owners != NO_OBJECT)
+        certain[rows[is_other], columns[is_other]] = IS_OTHER
+        certain[rows[owners == index], columns[owners == index]] = IS_THING
+        return certain
 
     def other_boxes(self, index: int) -> NDArray[np.int32]:
         """Boxes ``(N - 1, 4)`` of the other things."""

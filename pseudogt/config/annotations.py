@@ -59,6 +59,19 @@ class AnnotationsSettings(Section):
     stuff: Literal["tags", "error"] = Field(
         "tags", description="Boxes and polygons of stuff: they tag their image, or are an error."
     )
+    points: Literal["unknown", "weak"] = Field(
+        "unknown",
+        description="Points, key points and polylines: they make their class unknown in their image, or are weak "
+        "labels of the pixels they lie on. A point of a thing that has no box is an object of its own.",
+    )
+    masks: Literal["boxes", "scribbles"] = Field(
+        "boxes",
+        description="Brush masks: outlines, of which things take a box and stuff a tag, or scribbles, which are weak "
+        "labels of their pixels alone.",
+    )
+    point_radius_px: float = Field(
+        2.0, ge=0, description="Pixels around a point or polyline that are its class, too, unless its source says it."
+    )
     unlisted: Literal["absent", "unknown"] = Field(
         "absent",
         description="What is known of a class that a labelled image does not name though others do: it is absent, or "

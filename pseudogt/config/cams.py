@@ -38,6 +38,13 @@ class CamsSettings(ComputingSettings):
     min_confidence: float = Field(
         0.0, ge=0, le=1, description="Pixels whose best score is lower get no label; raise it for fewer, surer labels."
     )
+    point_spread: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="A region of even colour with points, scribbles or masks of one class alone gets this class with "
+        "at least this score; 0 = the labelled pixels alone.",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "fp32", description="Floating-point type in the forward pass; auto takes bf16 where the processor supports it."
     )

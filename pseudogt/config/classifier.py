@@ -45,6 +45,9 @@ class ClassifierSettings(FreezingSettings, AugmentationSettings):
         ge=0,
         description="Weight of the loss that asks each pixel for any class that all its crops and boxes allow.",
     )
+    point_weight: float = Field(
+        1.0, ge=0, description="Weight of the loss that asks each pixel of a point, scribble or mask for its class."
+    )
     scale: float = Field(
         1.0,
         gt=0,

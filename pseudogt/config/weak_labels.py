@@ -46,3 +46,10 @@ class WeakLabelsSettings(Section):
     thing_tags: bool = Field(
         True, description="Whether thing classes are tagged too; false if your labellers tag stuff only."
     )
+    points: Literal["stuff", "things", "all"] | None = Field(
+        None,
+        description="Points as people click them, one in each segment of stuff, of things, or of both, away from its "
+        "border; groups get none. Null for none.",
+    )
+    point_radius_px: float = Field(2.0, ge=0, description="Pixels around a point that are taken to be its class, too.")
+    points_seed: int = Field(0, ge=0, description="Where in its segment each point lies.")

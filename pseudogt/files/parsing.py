@@ -191,7 +191,7 @@ def parse_number(text: str | float | None, where: str) -> float:
     return number
 
 
-def parse_whole_number(text: str | None, where: str) -> int:
+def parse_whole_number(text: str | float | None, where: str) -> int:
     """A number without fraction."""
     number = parse_number(text, where)
     if number != int(number):
@@ -227,7 +227,7 @@ def parse_csv(
     columns : tuple of str
         Names that the header must have.
     numbers : tuple of str
-        Columns of numbers, in which a decimal comma becomes a point if commas separate no values.
+        Columns of numbers, if they are there, in which a decimal comma becomes a point if commas separate no values.
     synonyms : mapping, optional
         Other names of columns.
     """
@@ -245,8 +245,9 @@ def parse_csv(
             "separated by commas, semicolons or tabs"
         )
     if reader.reader.dialect.delimiter != ",":
+        present = [name for name in numbers if name in names]
         for _, row in rows:
-            row |= {name: row[name].replace(",", ".") for name in numbers if DECIMAL_COMMA.fullmatch(row[name])}
+            row |= {name: row[name].replace(",", ".") for name in present if DECIMAL_COMMA.fullmatch(row[name])}
     return names, [(line, row) for line, row in rows if any(row.values())]
 
 

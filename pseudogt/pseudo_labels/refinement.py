@@ -24,8 +24,10 @@ from pseudogt.pseudo_labels.cleaning import (
     merge_box_masks,
     threshold_scores,
 )
+from pseudogt.pseudo_labels.growing import grow_objects
 from pseudogt.pseudo_labels.instances import NO_OWNER, assign_instances, compose_panoptic, find_owners, number_boxes
 from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 
@@ -151,7 +153,7 @@ def clean_label(
     """The five cleaning steps of WSPS ``clean_label``, each as far as it is asked for.
 
     Differs from the paper: pixels of a class of which nobody knows whether it is in the image are
-    ignored.
+    ignored, and labelled pixels keep their class whatever the steps make of them.
 
     Parameters
     ----------
@@ -176,6 +178,7 @@ def clean_label(
     # Things without boxes are handled like stuff: neither box masks nor boxes count against them.
     unboxed = find_unboxed_things(weak, classes)
     boxed = np.setdiff1d(classes.thing_ids, unboxed)
+    by_tags = cleaned
     if box_masks is not None:
         cleaned = merge_box_masks(
             box_masks,
@@ -198,7 +201,33 @@ def clean_label(
             stuff_ids=classes.stuff_ids.tolist(),
             whole_box=True,
         )
-    return cleaned
+    return hold_marks(cleaned, by_tags, weak) if len(weak.marks) else cleaned
+
+
+def hold_marks(cleaned: NDArray[np.uint8], by_tags: NDArray[np.uint8], weak: ImageWeakLabels) -> NDArray[np.uint8]:
+    """Let marks have the last word.
+
+    Parameters
+    ----------
+    cleaned : (H, W) uint8
+        A label after all steps.
+    by_tags : (H, W) uint8
+        The same before the steps that look at boxes.
+    weak : ImageWeakLabels
+
+    Returns
+    -------
+    (H, W) uint8
+        Labelled pixels have their class. Things of which boxes hold only some keep their pixels outside the boxes,
+        where nothing else was found.
+    """
+    held = cleaned.copy()
+    masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, cleaned.shape)
+    for train_id in weak.partly_boxed_ids:
+        held[(by_tags == train_id) & ~masks[train_id] & (cleaned == IGNORE_LABEL)] = train_id
+    labelled = find_labelled_pixels(weak)
+    held[labelled.rows, labelled.columns] = labelled.classes
+    return held
 
 
 def assign_boxes(
@@ -236,7 +265,7 @@ def assign_boxes(
 def make_panoptic(
     semantic: NDArray[np.uint8], weak: ImageWeakLabels, classes: ClassTable, overlap: str
 ) -> tuple[NDArray[np.int32], set[int]]:
-    """The instance step: panoptic ids ``(H, W) int32`` and those of them that are crowds.
+    """The instance step by boxes and marks: panoptic ids ``(H, W) int32`` and those of them that are crowds.
 
     Parameters
     ----------
@@ -250,11 +279,15 @@ def make_panoptic(
     -------
     panoptic_id : (H, W) int32
     crowd_ids : set of int
-        Thing pixels that belong to no single box: groups.
+        Thing pixels that belong to no single box, nor to an object that marks show: groups.
     """
     labelled, owner = assign_boxes(semantic, weak, overlap)
-    numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
-    panoptic_id = compose_panoptic(labelled, owner, numbers, classes)
+    object_classes = weak.object_classes
+    if len(weak.marks):
+        owner = grow_objects(labelled, owner, find_labelled_pixels(weak), object_classes, len(weak.boxes_xyxy))
+    # Only boxes are of groups; objects without box are numbered after them.
+    iscrowd = np.pad(weak.box_iscrowd, (0, len(object_classes) - len(weak.box_iscrowd)))
+    panoptic_id = compose_panoptic(labelled, owner, number_boxes(object_classes, iscrowd), classes)
     return panoptic_id, find_crowds(panoptic_id, classes)
 
 

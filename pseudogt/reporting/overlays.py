@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 BORDER_COLOR = (255, 255, 255)
 HUE_RANGE = 0.12
 LIGHTNESS_RANGE = 0.4
 HATCHING_LIFT = 70
+SMALLEST_MARK_PX = 3
+"""Radius that marks have at least on a picture."""
+
 _GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
 
 
@@ -94,6 +98,34 @@ def draw_panoptic(
     overlay = np.rint(colored).astype(np.uint8)
     overlay[find_borders(panoptic_id)] = BORDER_COLOR
     return overlay
+
+
+def draw_marks(panel: NDArray[np.uint8], weak: ImageWeakLabels, classes: ClassTable) -> NDArray[np.uint8]:
+    """Draw the points, scribbles and masks of an image in the colours of their classes, with white rims.
+
+    Parameters
+    ----------
+    panel : (h, w, 3) uint8
+        The image, resized. Marks are drawn large enough to be seen on it.
+    weak : ImageWeakLabels
+    classes : ClassTable
+    """
+    drawn = panel.copy()
+    scale = np.array([panel.shape[1] / weak.width, panel.shape[0] / weak.height])
+    for mark in weak.marks:
+        color = classes.palette[mark.train_id].tolist()
+        if mark.kind == "mask":
+            rows, columns = mark.find_pixels(weak.height, weak.width).T
+            drawn[(rows * scale[1]).astype(int), (columns * scale[0]).astype(int)] = color
+            continue
+        radius = max(SMALLEST_MARK_PX, round(mark.radius * float(scale[0])))
+        vertices = np.floor(mark.values * scale).astype(np.int32)
+        ends = vertices[1:] if len(vertices) > 1 else vertices
+        # A line of no length is a disc; all rims come first, so that strokes join.
+        for shade, thickness in ((BORDER_COLOR, 2 * radius + 4), (color, 2 * radius)):
+            for start, stop in zip(vertices.tolist(), ends.tolist(), strict=False):
+                cv2.line(drawn, start, stop, shade, thickness, cv2.LINE_AA)
+    return drawn
 
 
 def _draw_hatching(height: int, width: int) -> NDArray[np.bool_]:

@@ -18,6 +18,11 @@ SUPERVISION_NAMES = {
     "crop_tags": "tags of fixed crops of each image",
     "image_tags": "tags of each image",
     "boxes": "boxes around things",
+    "points": "points and scribbles",
+    "scribbles": "masks of some pixels",
+    "points_of_stuff": "a point in each stuff class of an image",
+    "points_of_things": "a point in each thing",
+    "points_of_all": "a point in each thing and in each stuff class of an image",
     "full": "full labels of some images",
 }
 DPI = 110
@@ -140,7 +145,10 @@ def tabulate_ratios(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def render_page(
-    summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], supervision: Mapping[str, int]
+    summary: Mapping[str, Any],
+    figures: Sequence[Mapping[str, Any]],
+    supervision: Mapping[str, int],
+    marks: Mapping[str, int],
 ) -> str:
     """Render the report as one HTML page that needs no other file.
 
@@ -153,6 +161,8 @@ def render_page(
         embedded as JPEG: a tenth of the size of the PNG file that ``name`` links to.
     supervision : mapping
         How many training images had what.
+    marks : mapping
+        How many points, scribbles and masks they have; empty if none.
 
     Returns
     -------
@@ -167,7 +177,7 @@ def render_page(
         tables=[
             _make_ratio_table(summary),
             _make_class_table(summary),
-            _make_supervision_table(supervision),
+            _make_supervision_table(supervision, marks),
             _make_time_table(summary),
         ],
         figures=[{**f, "data": _encode_jpeg(f["image"])} for f in figures],
@@ -210,10 +220,12 @@ def _make_class_table(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _make_supervision_table(supervision: Mapping[str, int]) -> dict[str, Any]:
+def _make_supervision_table(supervision: Mapping[str, int], marks: Mapping[str, int]) -> dict[str, Any]:
+    counted = " and ".join(f"{count} {kind}" for kind, count in marks.items())
     return {
         "title": "What was known of the training images",
-        "caption": "The list of all images is supervision.csv, beside this page.",
+        "caption": "The list of all images is supervision.csv, beside this page."
+        + (f" Together they have {counted}." if marks else ""),
         "columns": ["", "images"],
         "rows": [[what, str(count)] for what, count in supervision.items()],
     }

@@ -113,7 +113,9 @@ def describe_class(count: ClassCount, guess: Guess) -> str:
     """Say how often a class occurs and why it is taken for what it is."""
     parts = [f"{_name(count.boxes, 'box', 'boxes')} in {_name(count.images, 'image')}"] if count.boxes else []
     parts += [_name(count.tags, "tag")] if count.tags else []
-    parts += [f"{_name(count.unusable, 'object')} without a box"] if count.unusable else []
+    parts += [_name(count.marks, "point or scribble", "points or scribbles")] if count.marks else []
+    unusable = max(count.unusable - count.marks, 0)
+    parts += [f"{_name(unusable, 'object')} without a box"] if unusable else []
     return f"{', '.join(parts)}; {guess.reason}"
 
 
@@ -153,7 +155,11 @@ def _describe_annotations(
             reasons["annotations.path"] = f"also found: {', '.join(others[:SHOWN])}"
     if tags is not None:
         settings["tags"] = tags[0]
-    undrawn = [label for label, count in counts.items() if not count.boxes and not count.tags and count.unusable]
+    unboxed = [label for label, count in counts.items() if not count.boxes and not count.tags]
+    if any(counts[label].marks for label in unboxed):
+        settings["points"] = "weak"
+        reasons["annotations.points"] = "some classes have points or scribbles and no box"
+    undrawn = [label for label in unboxed if counts[label].unusable and not counts[label].marks]
     if undrawn and len(undrawn) < len(counts):
         settings["rename"] = dict.fromkeys(undrawn)
         reasons["annotations.rename"] = "left out, as none of their objects has a box or an area"

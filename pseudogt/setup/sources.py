@@ -58,6 +58,8 @@ class ClassCount:
         Boxes, images with one, and images with a tag of the class.
     unusable : int
         Objects without a box.
+    marks : int
+        Points, scribbles and painted masks without a box; also counted as ``unusable`` where they have to be asked for.
     shares : list of float
         Part of its image that each box covers, where the size of the image is known.
     """
@@ -66,6 +68,7 @@ class ClassCount:
     images: int = 0
     tags: int = 0
     unusable: int = 0
+    marks: int = 0
     shares: list[float] = field(default_factory=list)
 
     @property
@@ -140,6 +143,10 @@ def _count_image(image: ImageAnnotations, counts: dict[str, ClassCount]) -> None
         counts[label].images += 1
     for seen in image.unusable:
         if seen.label is not None:
-            counts.setdefault(seen.label, ClassCount()).unusable += 1
+            count = counts.setdefault(seen.label, ClassCount())
+            count.unusable += 1
+            count.marks += bool(seen.marks)
+    for mark in image.marks:
+        counts.setdefault(mark.label, ClassCount()).marks += 1
     for label, state in image.tags.items():
         counts.setdefault(label, ClassCount()).tags += state is True

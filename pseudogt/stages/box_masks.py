@@ -19,6 +19,7 @@ from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.scores import ScoreFile
 from pseudogt.proposals.files import ProposalFile
+from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard, ShardImage
 
@@ -65,6 +66,7 @@ def read_scene(image: ShardImage, proposals: ProposalFile | None, cams: ScoreFil
         classes=image.weak.box_classes,
         proposals=proposals.read(image.image_id) if proposals else None,
         cams=cams.read_maps(image.image_id) if cams else None,
+        labelled=find_labelled_pixels(image.weak) if len(image.weak.marks) else None,
     )
 
 

@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             crop_size=(settings.crop_height_px, settings.crop_width_px),
             zoom=(settings.zoom_min, settings.zoom_max),
         ),
+        with_marks=any(len(weak.marks) for weak in weak_labels),
     )
     record = train(
         model.network,
@@ -94,7 +95,7 @@ class TagSource:
 
     def __getitem__(self, number: int) -> TagSample:
         image = self.shard[number]
-        return TagSample(resize_for_classifier(image.read(), self.scale), image.weak)
+        return TagSample.make(resize_for_classifier(image.read(), self.scale), image.weak)
 
 
 if __name__ == "__main__":

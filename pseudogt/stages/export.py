@@ -38,6 +38,8 @@ from pseudogt.export.segments import LabelledImage
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.files.parsing import read_id_list
+from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.weak_labels.supervision import count_marks
 from pseudogt.workflow.cli import parse_settings, run_stage
 from pseudogt.workflow.shards import split_of_shard
 from pseudogt.workflow.stage import Shard, ShardImage
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     merge = commands.add_parser("merge", help="one set of all shards")
     merge.add_argument("--shards", required=True, nargs="+", type=Path, help="index/<shard>.json of all parts")
     merge.add_argument("--parts", required=True, nargs="+", type=Path, help="--out of all shards")
+    merge.add_argument("--weak-labels", nargs="*", default=[], type=Path, help="of train, whose marks are counted")
     merge.add_argument("--provenance", default="{}", help="what the manifest says of the run, as JSON")
     merge.set_defaults(run=merge_set)
     for command in (part, merge):
@@ -108,7 +111,13 @@ def write_image(
 
 
 def merge_set(
-    shards: Sequence[Path], parts: Sequence[Path], provenance: str, name: str, out: Path, settings: str
+    shards: Sequence[Path],
+    parts: Sequence[Path],
+    weak_labels: Sequence[Path],
+    provenance: str,
+    name: str,
+    out: Path,
+    settings: str,
 ) -> None:
     """Write one set of all shards."""
     section = parse_settings(ExportSettings, settings)
@@ -121,6 +130,8 @@ def merge_set(
         FORMATS.load(name).write_set(folder, records, classes, section)
         summary = summarise_set((record["measured"] for record in records), classes)
         facts = {"format": name, **json.loads(provenance)}
+        if weak_labels:
+            facts["marks"] = count_marks(read_weak_labels(weak_labels)[0].values())
         checksums = ((file, compute_checksum(folder / file)) for file in list_files(folder))
         write_json(folder / MANIFEST_JSON, build_manifest(facts, summary, checksums))
 

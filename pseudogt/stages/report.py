@@ -24,7 +24,7 @@ from pseudogt.files.io import read_json, replace_atomically
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.files.scores import ScoreFile, read_score_files
 from pseudogt.files.tables import write_table
-from pseudogt.reporting.overlays import draw_grid, draw_legend, draw_panoptic, resize_to_width
+from pseudogt.reporting.overlays import draw_grid, draw_legend, draw_marks, draw_panoptic, resize_to_width
 from pseudogt.reporting.report import (
     choose_evenly,
     describe_example,
@@ -35,8 +35,8 @@ from pseudogt.reporting.report import (
     render_page,
     tabulate_ratios,
 )
-from pseudogt.weak_labels.records import read_weak_labels
-from pseudogt.weak_labels.supervision import count_images, describe_images
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.supervision import count_images, count_marks, describe_images
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.shards import split_of_shard
 from pseudogt.workflow.stage import Shard
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources: Sources = {name: read_score_files(files[name]) for name in SCORE_COLUMNS}
     sources |= {name: read_label_folders(files[name]) for name in LABEL_COLUMNS}
     examples = {
-        split: Examples(shard, {name: sources[name] for name in COLUMNS[split]}, settings)
+        split: Examples(shard, {name: sources[name] for name in COLUMNS[split]}, weak_labels, settings)
         for split, shard in open_splits(arguments.shards).items()
     }
     with replace_atomically(arguments.out) as folder:
@@ -123,7 +123,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             {"name": name, "title": title, "caption": f"{CAPTIONS[name]} {note}", "image": read_image(folder / name)}
             for name, title in titles.items()
         ]
-        (folder / "index.html").write_text(render_page(summary, figures, count_images(supervision)), encoding="utf-8")
+        page = render_page(summary, figures, count_images(supervision), count_marks(weak_labels.values()))
+        (folder / "index.html").write_text(page, encoding="utf-8")
 
 
 def open_splits(shards: Sequence[Path]) -> dict[str, Shard]:
@@ -164,11 +165,14 @@ class Examples:
     shard : Shard
     sources : mapping
         Labels of the columns by name; a column none of whose images is shown is left out.
+    weak_labels : mapping
+        Their marks are drawn on the images.
     settings : ReportSettings
     """
 
     shard: Shard
     sources: Sources
+    weak_labels: Mapping[str, ImageWeakLabels]
     settings: ReportSettings
 
     def draw(self, chosen: Sequence[str], captions: Sequence[str]) -> NDArray[np.uint8]:
@@ -180,7 +184,9 @@ class Examples:
         rows = []
         for image_id in tqdm(chosen, desc="report", unit="image"):
             image = resize_to_width(images[image_id].read(), width)
-            row: list[NDArray[np.uint8] | None] = [image]
+            weak = self.weak_labels.get(image_id)
+            row: list[NDArray[np.uint8] | None] = [image if weak is None else draw_marks(image, weak, classes)]
+            present.update(weak.marks.classes.tolist() if weak else ())
             for source in filled.values():
                 panoptic_id = read_panoptic_label(source, image_id, classes)
                 if panoptic_id is None:

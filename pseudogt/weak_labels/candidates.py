@@ -20,8 +20,8 @@ def candidate_classes(
 
     A class is possible at a pixel if the image has its tag and every crop that covers the pixel
     has it too, or if nobody knows whether it is in the image. With ``things_in_boxes`` a thing of
-    which the image has boxes is possible only inside them. A thing with boxes but without the
-    image's tag was not tagged: boxes alone decide.
+    which the image has boxes is possible only inside them, unless marks show that there are more of
+    it. A thing with boxes but without the image's tag was not tagged: boxes alone decide.
 
     Parameters
     ----------
@@ -65,6 +65,7 @@ def candidates_at(
         inside_boxes[train_id] |= down[:, None] & across
     boxed = np.zeros(len(classes), bool)
     boxed[np.intersect1d(weak.box_classes, classes.thing_ids)] = True
+    boxed[list(weak.partly_boxed_ids)] = False
     untagged = boxed & ~weak.tags
     in_image = cover_span(rows, 0, weak.height)[:, None] & cover_span(columns, 0, weak.width)
     possible[untagged] = in_image

@@ -10,8 +10,10 @@ from scipy.ndimage import find_objects
 
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
 from pseudogt.config.weak_labels import WeakLabelsSettings
+from pseudogt.weak_labels.clicks import draw_clicks
 from pseudogt.weak_labels.crops import crop_grid
-from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.weak_labels.marks import NO_MARKS, NO_OBJECT, Marks, make_point
+from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
 
 def derive_weak_labels(
@@ -37,7 +39,8 @@ def derive_weak_labels(
     -------
     ImageWeakLabels
         If wanted, a tight box per thing instance and one around all pixels of each group, ordered by
-        panoptic id; tags of the image; tags of each crop unless ``tags`` is ``image``.
+        panoptic id; tags of the image; tags of each crop unless ``tags`` is ``image``; a point in each segment that
+        ``points`` asks for.
     """
     height, width = panoptic_id.shape
     boxes, box_classes, iscrowd = find_boxes(panoptic_id, crowd_ids, classes)
@@ -50,7 +53,7 @@ def derive_weak_labels(
     if settings.tags == "crop":
         crops = crop_grid(height, width, settings.crop_height_fraction, settings.crop_width_fraction)
     can_tag = np.array([settings.thing_tags or not thing for thing in classes.isthing])
-    return ImageWeakLabels(
+    weak = ImageWeakLabels(
         image_id=image_id,
         height=height,
         width=width,
@@ -60,7 +63,37 @@ def derive_weak_labels(
         tags=find_tags(semantic, np.array([[0, 0, width, height]]), len(classes))[0] & can_tag,
         crops_xyxy=crops,
         crop_tags=find_tags(semantic, crops, len(classes)) & can_tag,
+        marks=_derive_points(image_id, panoptic_id, crowd_ids, classes, settings) if settings.points else NO_MARKS,
     )
+    return complete_marks(weak, classes)
+
+
+def _derive_points(
+    image_id: str,
+    panoptic_id: NDArray[np.int32],
+    crowd_ids: Container[int],
+    classes: ClassTable,
+    settings: WeakLabelsSettings,
+) -> Marks:
+    """A point in each segment that is asked for; it belongs to the segment's box, if there is one."""
+    isthing = np.array(classes.isthing)
+    wanted = {"stuff": ~isthing, "things": isthing, "all": np.ones(len(classes), bool)}[settings.points or "all"]
+    clicks = draw_clicks(image_id, panoptic_id, crowd_ids, classes, wanted, seed=settings.points_seed)
+    things = [int(i) for i in np.unique(panoptic_id) if i != VOID and isthing[_find_class(int(i), classes)]]
+    boxed = [i for i in things if settings.boxes and (settings.group_boxes or i not in crowd_ids)]
+    # Objects are numbered as their boxes are, those without box after them.
+    numbers = {segment_id: number for number, segment_id in enumerate(boxed)}
+    owners = [
+        numbers.setdefault(click.segment_id, len(numbers)) if isthing[click.train_id] else NO_OBJECT for click in clicks
+    ]
+    return Marks.collect(
+        make_point(click.train_id, owner, click.x, click.y, settings.point_radius_px)
+        for click, owner in zip(clicks, owners, strict=True)
+    )
+
+
+def _find_class(segment_id: int, classes: ClassTable) -> int:
+    return int(classes.category_to_train[segment_id // INSTANCE_DIVISOR])
 
 
 def find_boxes(
@@ -72,7 +105,7 @@ def find_boxes(
     slices = find_objects(index.reshape(panoptic_id.shape) + 1)
     boxes, train_ids, iscrowd = [], [], []
     for segment_id, (rows, columns) in zip(ids.tolist(), slices, strict=True):
-        train_id = int(classes.category_to_train[segment_id // INSTANCE_DIVISOR])
+        train_id = _find_class(segment_id, classes)
         if segment_id == VOID or not classes.isthing[train_id]:
             continue
         boxes.append((columns.start, rows.start, columns.stop, rows.stop))

@@ -28,7 +28,7 @@ def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None =
         given = np.append(image.tags, image.crop_tags.any())
         if background is not None:
             given[background] = False
-        if len(image.boxes_xyxy) or given.any():
+        if len(image.boxes_xyxy) or len(image.marks) or given.any():
             return []
     text = f"there is nothing to learn from: none of the {len(images)} training images has a box or a tag"
     return [f"{text}. {reason}" if reason else text]
@@ -47,6 +47,7 @@ def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[st
     in_crops = np.any([image.crop_tags.any(0) for image in images], 0)
     boxed = np.zeros(len(classes), bool)
     boxed[np.concatenate([image.box_classes for image in images])] = True
+    marked = np.isin(np.arange(len(classes)), np.concatenate([image.marks.classes for image in images]))
     gaps = [
         f"image {image_id!r} has no box and no tag, so it teaches nothing that is there"
         for image_id in (i.image_id for i in images if not len(i.boxes_xyxy) and not i.tags.any() and i.known.any())
@@ -57,6 +58,8 @@ def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[st
         if not boxed[train_id] and not tagged[train_id]:
             remedy = "set annotations.background: outside_boxes" if things_only else "take it out of dataset.classes"
             gaps.append(f"class {name!r} occurs in no image; tag it, or {remedy}")
+        elif marked[train_id]:
+            continue
         elif classes.isthing[train_id] and boxed.any() and not boxed[train_id]:
             gaps.append(f"class {name!r} has no box; where it is must be learnt from tags alone")
         elif tagged[train_id] == len(images) > 1 and not boxed[train_id] and not in_crops[train_id]:

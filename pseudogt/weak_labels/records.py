@@ -1,4 +1,4 @@
-"""Weak labels: boxes of things, tags of images and of crops; COCO-style JSON on disk."""
+"""Weak labels: boxes of things, marks, tags of images and of crops; COCO-style JSON on disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pseudogt.classes import ClassTable
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.parsing import parse_flag, parse_number, unify_id
+from pseudogt.weak_labels.mark_entries import MarkContext, describe_mark, parse_marks
+from pseudogt.weak_labels.marks import NO_MARKS, NO_OBJECT, Marks, find_marked_classes, settle_owners
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class ImageWeakLabels:
     crop_tags : (G, C) bool
     unknown_ids : tuple of int
         Train ids of classes about which the tags say nothing, neither present nor absent.
+    marks : Marks
+        Points, scribbles and masks.
+    partly_boxed_ids : tuple of int
+        Train ids of things that have boxes, and marks outside them: boxes do not hold all of them.
     """
 
     image_id: str
@@ -49,6 +55,8 @@ class ImageWeakLabels:
     crops_xyxy: NDArray[np.int32]
     crop_tags: NDArray[np.bool_]
     unknown_ids: tuple[int, ...] = ()
+    marks: Marks = NO_MARKS
+    partly_boxed_ids: tuple[int, ...] = ()
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -62,6 +70,15 @@ class ImageWeakLabels:
         """Classes ``(C,)`` that may be in the image: those that are, and those of which nobody knows."""
         return self.tags | ~self.known
 
+    @property
+    def object_classes(self) -> NDArray[np.uint8]:
+        """Train ids of all objects: of the boxes ``(N,)``, then of those that marks alone show."""
+        owners = self.marks.owners
+        found = np.zeros(max(len(self.boxes_xyxy), owners.max(initial=NO_OBJECT) + 1), np.uint8)
+        found[owners[owners >= 0]] = self.marks.classes[owners >= 0]
+        found[: len(self.boxes_xyxy)] = self.box_classes
+        return found
+
     def without_boxes(self) -> ImageWeakLabels:
         """The same, less the boxes."""
         return replace(
@@ -72,8 +89,30 @@ class ImageWeakLabels:
         )
 
 
+def complete_marks(weak: ImageWeakLabels, classes: ClassTable) -> ImageWeakLabels:
+    """Let marks say all they imply: their objects, and the tags of the image and of the crops that they lie in.
+
+    A class with a mark is known to be in an image without crops, even if its tag was unknown.
+    """
+    if not len(weak.marks):
+        return weak
+    size, count = (weak.height, weak.width), len(classes)
+    marks = settle_owners(weak.marks, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd, classes.isthing, size)
+    marked = np.isin(np.arange(count), marks.classes)
+    known_now = marked if not len(weak.crops_xyxy) else np.zeros(count, bool)
+    outside = marks.classes[marks.owners >= len(weak.boxes_xyxy)]
+    return replace(
+        weak,
+        marks=marks,
+        tags=weak.tags | marked,
+        crop_tags=weak.crop_tags | find_marked_classes(marks, weak.crops_xyxy, size, count),
+        unknown_ids=tuple(train_id for train_id in weak.unknown_ids if not known_now[train_id]),
+        partly_boxed_ids=tuple(np.intersect1d(outside, weak.box_classes).tolist()),
+    )
+
+
 def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], classes: ClassTable) -> None:
-    """Write weak labels as COCO-style JSON with ``image_tags``, ``crop_tags`` and, if there are, ``unknown_tags``."""
+    """Write COCO-style JSON with ``image_tags``, ``crop_tags`` and, if there are, ``unknown_tags`` and ``marks``."""
     document: dict[str, Any] = {
         "images": [],
         "categories": classes.to_categories(),
@@ -92,6 +131,12 @@ def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], class
             document["crop_tags"][image.image_id] = [
                 {"crop_xyxy": crop.tolist(), "tags": [to_category[i] for i in np.flatnonzero(tags)]}
                 for crop, tags in zip(image.crops_xyxy, image.crop_tags, strict=True)
+            ]
+        if len(image.marks):
+            first_id = len(document["annotations"]) + 1
+            document.setdefault("marks", {})[image.image_id] = [
+                describe_mark(mark, to_category, len(image.boxes_xyxy), first_id, (image.height, image.width))
+                for mark in image.marks
             ]
         columns = (image.boxes_xyxy.tolist(), image.box_classes.tolist(), image.box_iscrowd.tolist())
         for (x0, y0, x1, y1), train_id, crowd in zip(*columns, strict=True):
@@ -146,25 +191,41 @@ def _parse_document(document: dict[str, Any], classes: ClassTable, path: Path) -
     to_train = {unify_id(c): i for i, c in enumerate(classes.category_ids)}
     boxes = _parse_boxes(document["annotations"], sizes, to_train, path)
     unknown, crops = document.get("unknown_tags", {}), document.get("crop_tags", {})
+    marks = document.get("marks", {})
+    strangers = [image_id for image_id in marks if image_id not in sizes]
+    if strangers:
+        raise ValueError(f"{path}: 'marks' names image {strangers[0]!r}, which is not in 'images'")
     parsed = []
     for image_id, (height, width) in sizes.items():
         encode = partial(_encode_tags, to_train=to_train, classes=classes, where=f"{path}: image {image_id!r}")
         own_boxes, own_crops = boxes[image_id], crops.get(image_id, [])
+        keys = {box.key: (position, box.train_id) for position, box in enumerate(own_boxes)}
+        context = MarkContext(path, image_id, (height, width), to_train, keys)
         parsed.append(
             ImageWeakLabels(
                 image_id=image_id,
                 height=height,
                 width=width,
-                boxes_xyxy=np.array([box for box, _, _ in own_boxes], np.int32).reshape(-1, 4),
-                box_classes=np.array([train_id for _, train_id, _ in own_boxes], np.uint8),
-                box_iscrowd=np.array([iscrowd for _, _, iscrowd in own_boxes], bool),
+                boxes_xyxy=np.array([box.corners for box in own_boxes], np.int32).reshape(-1, 4),
+                box_classes=np.array([box.train_id for box in own_boxes], np.uint8),
+                box_iscrowd=np.array([box.iscrowd for box in own_boxes], bool),
                 tags=encode(document["image_tags"].get(image_id, [])),
                 crops_xyxy=np.array([c["crop_xyxy"] for c in own_crops], np.int32).reshape(-1, 4),
                 crop_tags=np.array([encode(c["tags"]) for c in own_crops], bool).reshape(-1, len(classes)),
                 unknown_ids=tuple(np.flatnonzero(encode(unknown.get(image_id, []))).tolist()),
+                marks=parse_marks(marks[image_id], context) if image_id in marks else NO_MARKS,
             )
         )
-    return parsed
+    return [complete_marks(image, classes) for image in parsed]
+
+
+class _Box(NamedTuple):
+    """A box of a file, and its id there."""
+
+    key: str
+    corners: list[int]
+    train_id: int
+    iscrowd: bool
 
 
 def _parse_boxes(
@@ -172,9 +233,9 @@ def _parse_boxes(
     sizes: Mapping[str, tuple[int, int]],
     to_train: Mapping[int | str, int],
     path: Path,
-) -> dict[str, list[tuple[list[int], int, bool]]]:
-    """Box, train id and whether it is a group, of each annotation, by image."""
-    boxes: dict[str, list[tuple[list[int], int, bool]]] = {image_id: [] for image_id in sizes}
+) -> dict[str, list[_Box]]:
+    """Boxes of all annotations, by image."""
+    boxes: dict[str, list[_Box]] = {image_id: [] for image_id in sizes}
     for annotation in annotations:
         image_id, category_id = str(annotation["image_id"]), unify_id(annotation["category_id"])
         where = f"{path}: annotation {annotation['id']}"
@@ -184,7 +245,7 @@ def _parse_boxes(
             raise ValueError(f"{where} has category_id {category_id}, not one of {sorted(to_train)}")
         box = _check_box(annotation["bbox"], *sizes[image_id], where=where)
         iscrowd = parse_flag(annotation.get("iscrowd"), f"{where}, iscrowd")
-        boxes[image_id].append((box, to_train[category_id], iscrowd))
+        boxes[image_id].append(_Box(str(annotation["id"]), box, to_train[category_id], iscrowd))
     return boxes
 
 

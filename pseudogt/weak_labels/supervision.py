@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pseudogt.weak_labels.records import ImageWeakLabels
 
@@ -20,6 +20,7 @@ def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
     tags of crops                        ``crop tags``
     no tags of crops, some of the image  ``image tags``
     boxes                                ``boxes``
+    points, scribbles, masks             ``points``, ``scribbles``, ``masks``
     none of these                        ``nothing``
     ===================================  ==========================
 
@@ -34,7 +35,14 @@ def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
         parts.append("image tags")
     if len(weak.boxes_xyxy):
         parts.append("boxes")
+    parts += count_marks([weak])
     return " + ".join(parts) or NOTHING
+
+
+def count_marks(images: Iterable[ImageWeakLabels]) -> dict[str, int]:
+    """How many points, scribbles and masks there are; kinds of which there are none are left out."""
+    kinds = Counter(mark.kind for image in images for mark in image.marks)
+    return {f"{kind}s": kinds[kind] for kind in ("point", "scribble", "mask") if kinds[kind]}
 
 
 def describe_images(weak_labels: Mapping[str, ImageWeakLabels], full: Collection[str]) -> dict[str, str]:

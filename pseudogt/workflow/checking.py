@@ -26,6 +26,7 @@ from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
 from pseudogt.weak_labels.gaps import SHOWN, describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.supervision import count_marks
 from pseudogt.workflow.estimate import describe_estimate
 
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
@@ -39,6 +40,9 @@ IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 """Images of 16 bits, or of the 10, 12 or 14 that cameras and microscopes store in them."""
+
+COUNTED = ("name", "isthing", "images", "unknown", "boxes")
+"""What is always said of a class."""
 
 
 @dataclass(frozen=True)
@@ -292,11 +296,15 @@ def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:
 
 
 def count_weak_labels(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[dict[str, Any]]:
-    """Images and boxes of each class in weak labels."""
+    """Images, boxes and, of kinds that there are, marks of each class in weak labels."""
     tagged = np.sum([image.tags for image in images], 0)
     unknown = np.sum([~image.known for image in images], 0)
     boxes = np.sum([np.bincount(image.box_classes, minlength=len(classes)) for image in images], 0)
-    return tabulate_classes(classes, tagged.tolist(), boxes.tolist(), unknown.tolist())
+    rows = tabulate_classes(classes, tagged.tolist(), boxes.tolist(), unknown.tolist())
+    counts = Counter((mark.train_id, f"{mark.kind}s") for image in images for mark in image.marks)
+    for kind in count_marks(images):
+        rows = [row | {kind: counts[train_id, kind]} for train_id, row in enumerate(rows)]
+    return rows
 
 
 def count_ground_truth(checked: Iterable[ImageFindings], classes: ClassTable) -> list[dict[str, Any]]:
@@ -314,7 +322,7 @@ def tabulate_classes(
 ) -> list[dict[str, Any]]:
     """One row per class."""
     columns = zip(classes.names, classes.isthing, images, unknown, boxes, strict=True)
-    return [dict(zip(("name", "isthing", "images", "unknown", "boxes"), row, strict=True)) for row in columns]
+    return [dict(zip(COUNTED, row, strict=True)) for row in columns]
 
 
 def describe_gaps(checked: Iterable[ImageFindings], rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -342,10 +350,14 @@ def format_findings(findings: DatasetFindings, *, most: int = 40) -> str:
     lines += [f"{split:<10}{count:>8}{troubled[split]:>10}" for split, count in findings.images.items()]
     lines += [f"{'the rest':<10}{'':>8}{troubled['']:>10}"] if troubled[""] else []
     if findings.classes:
-        lines += ["", f"{'class':<24}{'':<8}{'images':>8}{'unknown':>9}{'boxes':>9}"]
+        marks = [kind for kind in findings.classes[0] if kind not in COUNTED]
+        lines += [
+            "",
+            f"{'class':<24}{'':<8}{'images':>8}{'unknown':>9}{'boxes':>9}" + "".join(f"{m:>11}" for m in marks),
+        ]
         lines += [
             f"{row['name']:<24}{'thing' if row['isthing'] else 'stuff':<8}{row['images']:>8}{row['unknown']:>9}"
-            f"{row['boxes'] if row['isthing'] else '-':>9}"
+            f"{row['boxes'] if row['isthing'] else '-':>9}" + "".join(f"{row[kind]:>11}" for kind in marks)
             for row in findings.classes
         ]
     lines += ["", findings.estimate] if findings.estimate else []

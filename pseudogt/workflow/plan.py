@@ -405,9 +405,20 @@ class RunPlan:
             parts = ["provided"]
         elif annotations.given:
             parts = ["image_tags", *(["boxes"] if annotations.path and annotations.boxes else [])]
+            parts += ["points"] if annotations.path and annotations.points == "weak" else []
+            parts += ["scribbles"] if annotations.path and annotations.masks == "scribbles" else []
         else:
             parts = [f"{weak_labels.tags}_tags", *(["boxes"] if weak_labels.boxes else [])]
+            parts += [f"points_of_{weak_labels.points}"] if weak_labels.points else []
         return "+".join([*parts, "full"] if self.has_full_labels else parts)
+
+    def list_marked(self) -> list[str]:
+        """Weak labels of all training shards, if points, scribbles or masks may be in them."""
+        annotations = self.config.annotations
+        reads_marks = annotations.given and (annotations.points == "weak" or annotations.masks == "scribbles")
+        derives_marks = not self.has_given_weak_labels and self.config.weak_labels.points is not None
+        may_hold = reads_marks or derives_marks or self.config.provided.weak_labels
+        return self.list_train("weak_labels/{shard}.json") if may_hold else []
 
     def describe_rounds(self, number: int) -> dict[str, Any]:
         """Section `rounds` for the training of one round, to which it does not matter how many may follow."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pseudogt.box_masks.grabcut import segment_by_grabcut, smooth_regions
+from pseudogt.box_masks.scene import IS_OTHER, IS_THING, UNCERTAIN
 from pseudogt.boxes import measure_box_radius, measure_thing_radius
 
 
@@ -88,3 +89,18 @@ def test_smoothing_evens_regions_and_keeps_their_means(scene):
 def test_bad_boxes(scene, box):
     with pytest.raises(ValueError, match="inverted, empty or outside"):
         segment_by_grabcut(scene[0], box)
+
+
+def test_labelled_pixels_seed_the_cut(scene):
+    """A blue half in the box: the core takes it in, a point of another class in it leaves it out."""
+    image, _, box = scene
+    noise = np.random.default_rng(1).integers(-20, 20, (30, 20, 3))
+    image[20:50, 50:70] = (np.array([40, 40, 200]) + noise).clip(0, 255)
+    certain = np.full(image.shape[:2], UNCERTAIN, np.int8)
+    whole = segment_by_grabcut(image, box)
+    np.testing.assert_array_equal(segment_by_grabcut(image, box, certain=certain), whole)
+    certain[24:46, 51:69] = IS_OTHER
+    certain[34:37, 40:43] = IS_THING
+    seeded = segment_by_grabcut(image, box, certain=certain)
+    assert whole[:, 22:].mean() > 0.6 and seeded[:, 22:].mean() < 0.1
+    assert seeded[14:17, 10:13].all()

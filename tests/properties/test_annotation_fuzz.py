@@ -25,12 +25,14 @@ from pseudogt.annotations.yolo import read_yolo
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
+from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.records import read_weak_labels
 
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)
 RECORDS = [ImageRecord("a", "/images/a.jpg", 20, 30, "")]
 SETTINGS = AnnotationsSettings(bad_boxes="skip")
+WITH_MARKS = AnnotationsSettings(bad_boxes="skip", points="weak", masks="scribbles")
 
 COCO = {
     "images": [{"id": 7, "file_name": "a.jpg", "width": 30, "height": 20}],
@@ -39,6 +41,12 @@ COCO = {
         {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 5, 4], "segmentation": [[1, 2, 5, 2, 5, 4]]},
         {"image_id": 7, "category_id": 3, "bbox": [1, 2, 5, 4], "segmentation": {"size": [20, 30], "counts": [600]}},
     ],
+}
+MARKED = COCO | {
+    "annotations": [
+        {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 5, 4], "keypoints": [2, 3, 2, 4, 4, 1]},
+        {"id": 2, "image_id": 7, "category_id": 3, "points": [[9, 9], [12, 15]], "radius": 2, "instance": 1},
+    ]
 }
 REGION = {"original_width": 30, "original_height": 20}
 LABEL_STUDIO = [
@@ -67,6 +75,11 @@ LABEL_STUDIO = [
                             "brushlabels": ["car"],
                         },
                     },
+                    {
+                        "type": "keypointlabels",
+                        **REGION,
+                        "value": {"x": 50, "y": 60, "width": 0.5, "keypointlabels": ["car"]},
+                    },
                     {"type": "choices", "value": {"choices": ["sky"]}},
                 ],
             }
@@ -83,6 +96,13 @@ WEAK = {
     "image_tags": {"a": [2]},
     "unknown_tags": {"a": [1]},
     "crop_tags": {"a": [{"crop_xyxy": [0, 0, 15, 20], "tags": [2]}]},
+    "marks": {
+        "a": [
+            {"category_id": 2, "annotation_id": 1, "points": [[3, 3]], "radius": 1},
+            {"category_id": 1, "points": [[9, 9], [12, 15]], "radius": 2, "instance": "x"},
+            {"category_id": 1, "segmentation": {"size": [20, 30], "counts": [100, 5, 495]}},
+        ]
+    },
 }
 LABELME = {
     "imagePath": "a.jpg",
@@ -131,9 +151,11 @@ CVAT = (
     '<annotations><image name="a.jpg" width="30" height="20"><tag label="sky"/>'
     '<box label="car" xtl="1" ytl="2" xbr="3" ybr="4" rotation="5"/><polygon label="car" points="1,2;3,4;5,6"/>'
     '<ellipse label="car" cx="5" cy="5" rx="2" ry="3"/><mask label="car" rle="1,2,3" left="0" top="0" width="3" '
-    'height="2"/></image></annotations>'
+    'height="2"/><points label="car" points="7,8;9,9"/><polyline label="car" points="2,15;9,16"/></image></annotations>'
 )
-BOXES = "image,class,x0,y0,x1,y1\na.jpg,car,1,2,3,4\n"
+BOXES = (
+    "image,class,x0,y0,x1,y1,x,y,points,radius\na.jpg,car,1,2,3,4,,,,\na.jpg,car,,,,,9,9,,2\na.jpg,car,,,,,,,1 9;5 9,\n"
+)
 TAG_TABLE = "image,class,state\na.jpg,sky,present\n"
 YOLO = "0 0.5 0.5 0.1 0.1\n0 0.1 0.1 0.2 0.1 0.2 0.3\n"
 NAMES = "names:\n  0: car\nkpt_shape: [2, 3]\n"
@@ -161,6 +183,10 @@ def read_coco_masks(path: Path) -> Reading:
     return read_coco(path, masks=True)
 
 
+def read_coco_points(path: Path) -> Reading:
+    return read_coco(path, masks=True, points=True)
+
+
 def read_weak_file(path: Path) -> Reading:
     images, _ = read_weak_labels([path])
     return Reading([ImageAnnotations(image_id) for image_id in images])
@@ -168,6 +194,7 @@ def read_weak_file(path: Path) -> Reading:
 
 READERS: dict[str, tuple[Callable[[Path], Reading], str]] = {
     "coco.json": (read_coco_masks, json.dumps(COCO)),
+    "marked.json": (read_coco_points, json.dumps(MARKED)),
     "label_studio.json": (read_label_studio, json.dumps(LABEL_STUDIO)),
     "labelme.json": (read_labelme_file, json.dumps(LABELME)),
     "via.json": (read_via, json.dumps(VIA)),
@@ -183,6 +210,7 @@ READERS: dict[str, tuple[Callable[[Path], Reading], str]] = {
 }
 JSON_DOCUMENTS = {
     "coco.json": COCO,
+    "marked.json": MARKED,
     "label_studio.json": LABEL_STUDIO,
     "labelme.json": LABELME,
     "via.json": VIA,
@@ -221,7 +249,9 @@ def read(name: str, content: bytes, folder: Path) -> None:
     # What is seen as a whole may say less of an image, but only aloud that a class is not there.
     if name not in STATED and not result.problems and not result.warnings:
         assert all(not (weak.known & ~weak.tags).any() for weak in result.images)
-    for weak in result.images:
+    marked = convert_readings(reading, None, RECORDS, CLASSES, WITH_MARKS)
+    for weak in (*result.images, *marked.images):
+        find_labelled_pixels(weak)
         x0, y0, x1, y1 = weak.boxes_xyxy.T
         assert (x0 >= 0).all() and (y0 >= 0).all() and (x1 > x0).all() and (y1 > y0).all()
         assert (x1 <= weak.width).all() and (y1 <= weak.height).all()
@@ -264,7 +294,7 @@ def test_changed_values(name, data, tmp_path):
     read(name, json.dumps(document["root"]).encode(errors="replace"), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["coco.json", "label_studio.json", "tags.json"])
+@pytest.mark.parametrize("name", ["coco.json", "marked.json", "label_studio.json", "tags.json"])
 @FUZZ
 @given(data=st.data())
 def test_shuffled_and_retyped(name, data, tmp_path):
@@ -278,7 +308,7 @@ def test_shuffled_and_retyped(name, data, tmp_path):
 def rewrite(value: Any, random: Any, retype: set[type], inside: str = "") -> Any:
     if isinstance(value, dict):
         return {k: rewrite(value[k], random, retype, k) for k in random.sample(list(value), len(value))}
-    if isinstance(value, list) and inside in ("bbox", "segmentation", "size", "counts", "points", "rle"):
+    if isinstance(value, list) and inside in ("bbox", "segmentation", "size", "counts", "points", "keypoints", "rle"):
         return [rewrite(item, random, retype, inside) for item in value]
     if isinstance(value, list):
         return [rewrite(item, random, retype) for item in random.sample(value, len(value))]
@@ -289,11 +319,18 @@ def describe(name: str, content: bytes, folder: Path) -> list[Any]:
     """All that the labels of a file say, whatever the order of its entries."""
     (folder / name).write_bytes(content)
     reading = READERS[name][0](folder / name)
-    result = convert_readings(reading, None, RECORDS, CLASSES, SETTINGS)
+    results = [convert_readings(reading, None, RECORDS, CLASSES, section) for section in (SETTINGS, WITH_MARKS)]
     return [
-        *result.problems,
+        *(problem for result in results for problem in result.problems),
         *(
-            (w.tags.tolist(), w.known.tolist(), sorted(zip(w.boxes_xyxy.tolist(), w.box_classes.tolist(), strict=True)))
+            (
+                w.tags.tolist(),
+                w.known.tolist(),
+                sorted(zip(w.boxes_xyxy.tolist(), w.box_classes.tolist(), strict=True)),
+                [part.tolist() for part in find_labelled_pixels(w)[:3]],
+                len(w.object_classes),
+            )
+            for result in results
             for w in result.images
         ),
     ]

@@ -164,6 +164,19 @@ def test_annotations_are_counted(run, photos):
     assert "1 images have no annotations and train nothing: 'ü'" in printed
 
 
+def test_marks_are_counted_by_kind(run, photos):
+    (photos / "marks.csv").write_text(
+        "image,class,x,y,points\na.png,nucleus,5,5,\na.png,rest,20,5,\na.png,nucleus,,,3 15;9 15\n"
+    )
+    report, error, printed = run(photos, IMAGES, annotations={"format": "csv", "path": "marks.csv", "points": "weak"})
+    assert error is None
+    assert report["classes"] == [
+        {"name": "nucleus", "isthing": True, "images": 1, "unknown": 2, "boxes": 0, "points": 1, "scribbles": 1},
+        {"name": "rest", "isthing": False, "images": 1, "unknown": 2, "boxes": 0, "points": 1, "scribbles": 0},
+    ]
+    assert "boxes     points  scribbles" in printed
+
+
 def test_problems_of_annotations_and_of_images_stand_together(run, photos):
     (photos / "images" / "b b.png").write_bytes(b"no image")
     (photos / "labels" / "a.txt").write_text("0 0.5 0.5 0 0.2\n3 0.2 0.2 0.1 0.1\n0 0.5 0.5\n0 1.5 0.5 0.2 0.2\n")

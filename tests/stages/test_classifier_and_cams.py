@@ -16,6 +16,7 @@ from pseudogt.files.io import read_json
 from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import cams, classifier
 from pseudogt.weak_labels.crops import crop_grid
+from pseudogt.weak_labels.marks import UNSETTLED, Marks, make_point
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 CLASSES = ClassTable(("red", "green", "ball"), (1, 2, 3), (False, False, True), ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
@@ -152,12 +153,12 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     load = training.make_tag_batch
     calls = 0
 
-    def fail_later(*arguments: object) -> object:
+    def fail_later(*arguments: object, **options: object) -> object:
         nonlocal calls
         calls += 1
         if calls > 4:
             raise KeyboardInterrupt
-        return load(*arguments)
+        return load(*arguments, **options)
 
     monkeypatch.setattr(training, "make_tag_batch", fail_later)
     with pytest.raises(KeyboardInterrupt):
@@ -168,6 +169,28 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     whole, resumed = (ClassifierModel.load(tmp_path / n / "model.pt") for n in ("whole", "resumed"))
     for name, tensor in whole.network.state_dict().items():
         assert tensor.equal(resumed.network.state_dict()[name]), name
+
+
+def test_a_point_of_each_class_teaches_what_tags_of_all_images_cannot(data: Path, tmp_path: Path) -> None:
+    """Every class is in every image, and nobody drew a box: only the points say which is which."""
+    weak, classes = read_weak_labels([data / "all_weak.json"])
+    pointed = []
+    for image in weak.values():
+        truth = np.load(data / f"{image.image_id}.npy")
+        places = [np.argwhere(truth == train_id).mean(0) + 0.5 for train_id in range(3)]
+        marks = Marks.collect(make_point(i, UNSETTLED, x, y, 2) for i, (y, x) in enumerate(places))
+        no_crops = {"crops_xyxy": image.crops_xyxy[:0], "crop_tags": image.crop_tags[:0]}
+        pointed.append(replace(image.without_boxes(), marks=marks, **no_crops))
+    write_weak_labels(tmp_path / "all_weak.json", pointed, classes)
+    for name in ("all.json", *(f"{i}.npy" for i in range(6))):
+        (tmp_path / name).symlink_to(data / name)
+    train(tmp_path, tmp_path, steps=40)
+    scores = make_cams(tmp_path, "all", tmp_path / "model.pt", tmp_path / "c.h5", point_spread=0.0)
+    assert measure_accuracy(tmp_path, scores) > 0.9
+    # Labelled pixels have their class for certain.
+    label, confidence = scores.read_label("0")
+    x, y = np.floor(pointed[0].marks.values[2]).astype(int)
+    assert label[y, x] == 2 and confidence[y, x] == 255
 
 
 def test_weak_labels_that_say_nothing_are_an_error(data: Path, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import write_labels
 from pseudogt.stages.export import main
+from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_point
+from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 
 CLASSES = ClassTable(
     ("road", "sky", "person", "car & <van>"),
@@ -70,7 +72,7 @@ def run_folder(tmp_path):
     return tmp_path
 
 
-def export(folder, name, *, provenance=None, **settings):
+def export(folder, name, *, provenance=None, weak_labels=(), **settings):
     options = ["--format", name, "--settings", json.dumps(settings)]
     shards = [folder / "index" / f"{shard}.json" for shard in IMAGE_IDS]
     parts = [folder / "parts" / name / shard for shard in IMAGE_IDS]
@@ -78,6 +80,7 @@ def export(folder, name, *, provenance=None, **settings):
         labels = folder / "labels" / shard.stem
         main(["shard", *options, "--shard", str(shard), "--labels", str(labels), "--out", str(part)])
     merge = ["merge", *options, "--shards", *map(str, shards), "--parts", *map(str, parts)]
+    merge += ["--weak-labels", *map(str, weak_labels)] if weak_labels else []
     main([*merge, "--provenance", json.dumps(provenance or {}), "--out", str(folder / "export" / name)])
     return folder / "export" / name
 
@@ -208,6 +211,16 @@ def test_semantic_classes_are_a_class_table_of_this_workflow(run_folder):
         (name, category_id, i)
         for i, (name, category_id) in enumerate(zip(CLASSES.names, CLASSES.category_ids, strict=True))
     ]
+
+
+def test_manifest_counts_the_marks_of_the_weak_labels(run_folder):
+    assert "marks" not in read_json(export(run_folder, "semantic") / "manifest.json")
+    marks = Marks.collect([make_point(0, NO_OBJECT, 2, 2, 1), make_point(0, NO_OBJECT, 9, 9, 1)])
+    empty, nothing = np.zeros((0, 4), np.int32), np.zeros(len(CLASSES), bool)
+    given = (empty, np.zeros(0, np.uint8), np.zeros(0, bool), nothing, empty, np.zeros((0, len(CLASSES)), bool))
+    write_weak_labels(run_folder / "weak.json", [ImageWeakLabels("a", 20, 20, *given, marks=marks)], CLASSES)
+    exported = export(run_folder, "semantic", weak_labels=[run_folder / "weak.json"])
+    assert read_json(exported / "manifest.json")["marks"] == {"points": 2}
 
 
 def test_manifest_says_where_labels_come_from_and_what_is_in_them(run_folder):

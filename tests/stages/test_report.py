@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,8 @@ from pseudogt.files.scores import write_scores
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS
 from pseudogt.reporting.report import choose_evenly, find_worst
 from pseudogt.stages.report import main
-from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_mask, make_point
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 CLASSES = ClassTable(
     ("road", "sky", "car & <b>van</b>"),
@@ -173,6 +175,20 @@ def test_report_says_which_image_had_what(run_folder):
     page = (report / "index.html").read_text()
     assert re.search(r"<td>crop tags \+ boxes</td>\s*<td>2</td>", page)
     assert re.search(r"<td>full label</td>\s*<td>1</td>", page)
+
+
+def test_marks_are_counted_and_drawn(run_folder):
+    before = read_image(run(run_folder, splits=("train",), scores=False) / "train_examples.png")
+    weak, classes = read_weak_labels([run_folder / "weak.json"])
+    first, *others = weak.values()
+    marks = Marks.collect([make_point(0, NO_OBJECT, 60, 30, 2), make_mask(0, NO_OBJECT, [640, 64, 64 * 128 - 704])])
+    write_weak_labels(run_folder / "weak.json", [replace(first, marks=marks), *others], classes)
+    report = run(run_folder, splits=("train",), scores=False)
+    assert "Together they have 1 points and 1 masks." in (report / "index.html").read_text()
+    changed = np.argwhere((read_image(report / "train_examples.png") != before).any(-1))
+    # The first panel is of the image that has them; the legend may be another.
+    panel = changed[changed[:, 0] < 230]
+    assert len(panel) and panel[:, 1].max() < 364
 
 
 def test_page_needs_no_other_file_and_escapes_what_it_shows(run_folder):

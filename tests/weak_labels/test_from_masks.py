@@ -7,6 +7,7 @@ from pseudogt.classes import ClassTable
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.weak_labels.from_masks import derive_weak_labels
 
+SKY, ROAD, CAR = 0, 1, 2
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 1), (0, 0, 2), (0, 0, 3)))
 
 
@@ -65,3 +66,26 @@ def test_tags_alone(panoptic_id):
 def test_an_image_without_any_class():
     weak = derive(np.zeros((6, 6), np.int32))
     assert weak.boxes_xyxy.shape == (0, 4) and not weak.tags.any() and not weak.crop_tags.any()
+
+
+def test_points_lie_inside_their_segments_and_belong_to_their_boxes(panoptic_id):
+    weak = derive(panoptic_id, points="all", boxes=True)
+    expected = {SKY: 1000, ROAD: 2000, CAR: 3001}
+    assert sorted(weak.marks.classes.tolist()) == [SKY, ROAD, CAR]
+    for mark in weak.marks:
+        x, y = np.floor(mark.values[0]).astype(int)
+        assert panoptic_id[y, x] == expected[mark.train_id]
+    # The car is three pixels wide: only its middle is far enough from its border.
+    car = next(mark for mark in weak.marks if mark.train_id == CAR)
+    assert car.values.tolist() == [[2.5, 5.5]] and car.owner == 1
+
+
+@pytest.mark.parametrize(("points", "classes"), [("stuff", {SKY, ROAD}), ("things", {CAR}), ("all", {SKY, ROAD, CAR})])
+def test_points_of_stuff_and_of_things(panoptic_id, points, classes):
+    assert set(derive(panoptic_id, points=points, boxes=False).marks.classes.tolist()) == classes
+
+
+def test_points_depend_on_the_seed_and_the_image_alone(panoptic_id):
+    first, again = (derive(panoptic_id, points="stuff").marks.values.tolist() for _ in range(2))
+    assert first == again
+    assert first != derive(panoptic_id, points="stuff", points_seed=1).marks.values.tolist()

@@ -36,7 +36,10 @@ def test_no_classifier_without_need(fresh):
     [
         ({"weak_labels": {"boxes": True}}, "method: jtsm learns from tags alone; set weak_labels.boxes to false"),
         ({"provided": {"cams": "x.h5"}}, "set provided.cams to null"),
-        ({"method": "wsps"}, "method: wsps needs boxes; set weak_labels.boxes to true, or method to jtsm"),
+        ({"weak_labels": {"points": "stuff"}}, "set weak_labels.points to null"),
+        ({"annotations": {"points": "weak"}}, "set annotations.points to unknown"),
+        ({"method": "wsps", "weak_labels": {"points": "stuff"}}, "method: wsps needs boxes, or points of things"),
+        ({"method": "wsps"}, "method: wsps needs boxes, or points of things; set weak_labels.boxes to true"),
         ({"mining": {"init": "weights"}}, "init: weights with weights: None; name a file in weights"),
         ({"mining": {"init": "scratch", "decoder": True}}, "decoder: true with init: scratch; only init: classifier"),
         ({"mined": {"things": "components"}}, "things: components with stuff: branch"),
@@ -51,6 +54,13 @@ def test_what_does_not_fit_is_refused_before_the_graph(config, message):
     default, tiny = (yaml.safe_load(path.read_text()) for path in (REPOSITORY / "config.yaml", TINY_JTSM))
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_run_config(merge(merge(default, tiny), config))
+
+
+def test_points_of_things_take_the_place_of_boxes():
+    default, tiny = (yaml.safe_load(path.read_text()) for path in (REPOSITORY / "config.yaml", TINY_JTSM))
+    for points in ("things", "all"):
+        pointed = {"method": "wsps", "weak_labels": {"points": points}}
+        assert not parse_run_config(merge(merge(default, tiny), pointed)).weak_labels.boxes
 
 
 def merge(base, override):

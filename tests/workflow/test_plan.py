@@ -206,10 +206,18 @@ def test_initial_weights_of_mining_that_are_a_file_are_an_input(tmp_path):
         (WITHOUT_TRUTH, "image_tags+boxes"),
         ({"provided": {"weak_labels": "w.json"}}, "provided"),
         ({"full_labels": {"images": "full.txt"}}, "crop_tags+boxes+full"),
+        ({"weak_labels": {"points": "all", "boxes": False}}, "crop_tags+points_of_all"),
     ],
 )
 def test_supervision(sections, expected):
     assert plan(**sections).describe_supervision() == expected
+
+
+def test_only_sets_that_may_hold_marks_have_them_counted():
+    assert plan().list_marked() == []
+    derived = plan(weak_labels={"points": "stuff"})
+    assert derived.list_marked() == derived.list_train("weak_labels/{shard}.json") != []
+    assert plan(provided={"weak_labels": "w.json"}).list_marked()
 
 
 def test_provenance_leaves_out_what_no_label_depends_on():

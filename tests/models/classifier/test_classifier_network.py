@@ -11,12 +11,13 @@ from models.classifier.network import (
     build_tag_classifier,
     candidate_map_loss,
     keep_candidates,
+    marked_cell_loss,
     pool_regions,
     presence_loss,
     region_tag_loss,
     resize_for_classifier,
 )
-from pseudogt.classes import ClassTable
+from pseudogt.classes import IGNORE_LABEL, ClassTable
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (9, 9, 9)))
 
@@ -54,6 +55,19 @@ def test_an_empty_region_is_finite_and_without_gradient() -> None:
     scores = pool_regions(logits, nowhere, nowhere, 1.0)
     scores.sum().backward()
     assert torch.isfinite(scores).all() and not logits.grad.any()
+
+
+def test_marked_cells_weigh_by_class_and_others_not_at_all() -> None:
+    logits = torch.randn(2, 3, 4, 5, requires_grad=True)
+    marked = torch.full((2, 4, 5), IGNORE_LABEL, dtype=torch.uint8)
+    marked[0, 0, :3], marked[1, 2, 2] = 1, 2
+    loss = marked_cell_loss(logits.log_softmax(1), marked)
+    expected = -logits.log_softmax(1)
+    torch.testing.assert_close(loss, (expected[0, 1, 0, :3].mean() + expected[1, 2, 2, 2]) / 2)
+    loss.backward()
+    assert logits.grad is not None
+    assert ((logits.grad != 0).any(1) == (marked != IGNORE_LABEL)).all()
+    assert marked_cell_loss(logits.log_softmax(1), torch.full_like(marked, IGNORE_LABEL)) == 0
 
 
 def test_tag_loss_weighs_presence_and_absence_alike() -> None:

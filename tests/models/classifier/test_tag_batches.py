@@ -5,10 +5,18 @@ import numpy as np
 import pytest
 
 from models.augmentation import Augmentation, draw_affine, warp_image
-from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions, locate_cells, make_tag_batch
+from models.classifier.batches import (
+    TagSample,
+    cut_out_crop,
+    label_cells,
+    list_tag_regions,
+    locate_cells,
+    make_tag_batch,
+)
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
-from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.weak_labels.marks import UNSETTLED, Marks, make_point
+from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 
@@ -88,3 +96,42 @@ def test_tags_that_leave_out_things_say_nothing_about_them() -> None:
     weak = ImageWeakLabels(**{**vars(make_sample().weak), "tags": np.array([True, True, False])})
     regions = list_tag_regions(weak, np.arange(2, 64, 4.0), np.arange(2, 96, 4.0))
     assert regions.known.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+
+
+def mark_sample(sample: TagSample, marks: list[tuple[int, float, float, float]]) -> TagSample:
+    collected = Marks.collect(make_point(train_id, UNSETTLED, x, y, radius) for train_id, x, y, radius in marks)
+    weak = ImageWeakLabels(**(vars(sample.weak) | {"marks": collected}))
+    return TagSample.make(sample.image, complete_marks(weak, CLASSES))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_marks_move_with_the_image(seed: int) -> None:
+    """A bright disc is drawn where the mark is: the cells that see it are those that are labelled."""
+    sample = make_sample(scale=1)
+    y, x = np.mgrid[:64, :96]
+    sample.image[:] = 255 * (np.hypot(x + 0.5 - 60, y + 0.5 - 30) <= 12)[..., None]
+    marked = mark_sample(sample, [(1, 60, 30, 12)])
+    augmentation = Augmentation(crop_size=(48, 48), zoom=(0.8, 1.5), flip=0.5, colour=0)
+    batch = make_tag_batch([marked], CLASSES, augmentation, 4, np.random.default_rng(seed), with_marks=True)
+    share = batch["images"][0, 0].float().reshape(12, 4, 12, 4).mean((1, 3)) / 255
+    label = batch["marked"][0]
+    assert (label[share > 0.9] == 1).all() and (label[share < 0.02] == 255).all()
+
+
+def test_marks_of_a_crop_are_those_inside_it() -> None:
+    sample = mark_sample(make_sample(scale=1), [(0, 20, 30, 0), (1, 60, 30, 0)])
+    assert cut_out_crop(sample, 1).labelled[:, 2].tolist() == [1] * 4
+    assert set(map(tuple, cut_out_crop(sample, 1).labelled[:, :2].tolist())) == {(29, 11), (29, 12), (30, 11), (30, 12)}
+    again = TagSample.from_arrays(sample.to_arrays())
+    np.testing.assert_array_equal(again.labelled, sample.labelled)
+
+
+def test_a_cell_with_marks_of_two_classes_teaches_neither() -> None:
+    sample = mark_sample(make_sample(scale=0.5), [(0, 2.5, 2.5, 0), (1, 5.5, 5.5, 0), (2, 20.5, 50.5, 0)])
+    label = label_cells(sample, np.eye(2, 3), (32, 48), 4)
+    assert label[0, 0] == 255 and label[6, 2] == 2 and (label != 255).sum() == 1
+
+
+def test_batches_without_marks_hold_what_they_held() -> None:
+    whole = Augmentation(crop_size=(32, 48), zoom=(1, 1), flip=0, colour=0)
+    assert "marked" not in make_tag_batch([make_sample()], CLASSES, whole, 4, np.random.default_rng(0))
