@@ -68,7 +68,7 @@ def read_and_score_corloc(objects: Sequence[Path], detections: Sequence[Path]) -
 
 def read_all_objects(paths: Sequence[Path]) -> TrueObjectsOfShard:
     """True objects of several shards as one."""
-    first, *others = map(read_true_objects, paths)
+    first, *others = [read_true_objects(path) for path in paths]
     for path, other in zip(paths[1:], others, strict=True):
         if other.classes != first.classes:
             raise ValueError(f"{path}: its categories differ from those of {paths[0]}; make both anew")

@@ -35,22 +35,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_settings(DatasetSettings, arguments.settings)
     shard = Shard.open(arguments.shard)
     read = (
-        open_labels(arguments.ground_truth, shard.classes)
+        open_true_masks(arguments.ground_truth, shard.classes)
         if arguments.ground_truth
-        else open_boxes(arguments.data_root, settings, shard.classes)
+        else open_true_boxes(arguments.data_root, settings, shard.classes)
     )
     objects = {image.image_id: read(image.image_id) for image in shard.images("objects")}
     sizes = {image.image_id: image.size for image in shard}
     write_true_objects(arguments.out, sizes, objects, shard.classes)
 
 
-def open_labels(folder: Path, classes: ClassTable) -> Callable[[str], list[Annotation]]:
+def open_true_masks(folder: Path, classes: ClassTable) -> Callable[[str], list[Annotation]]:
     """Return what reads an image's things, with masks."""
     labels = LabelFolder(folder)
     return lambda image_id: describe_true_things(labels.read(image_id), classes)
 
 
-def open_boxes(root: Path, settings: DatasetSettings, classes: ClassTable) -> Callable[[str], list[Annotation]]:
+def open_true_boxes(root: Path, settings: DatasetSettings, classes: ClassTable) -> Callable[[str], list[Annotation]]:
     """Return what reads an image's boxes."""
     images = list_images(settings, root)
 

@@ -172,8 +172,8 @@ def test_voc_ap_by_hand(tmp_path):
     assert found["voc_ap"] == pytest.approx(of_cars / 2)
     assert found["mask_ap"] is found["per_class"]["car"]["mask_ap50"] is None, "the objects have no masks"
     assert (found["images"], found["objects"]) == (3, 3)
-    # At IoU 0.75 the box moved by 1 pixel of 10 (IoU 9/11) is a hit, the one moved by 2 (8/12) is a miss: precision 1 up
-    # to recall 1/2, which are 51 of COCO's 101 recalls.
+    # At IoU 0.75 the box moved by 1 pixel of 10 (IoU 9/11) is a hit, the one moved by 2 (8/12) is a miss: precision 1
+    # up to recall 1/2, which are 51 of COCO's 101 recalls.
     assert found["per_class"]["car"]["box_ap75"] == pytest.approx(51 / 101)
 
 
