@@ -53,6 +53,7 @@ CONSTANTS = {
 
 NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(".cache_gb")}
 ADDED = {"classifier.loader_workers", "mining.loader_workers", "segmenter.loader_workers", "mining.evidence_gb"}
+ADDED |= {"mined.images_per_pass"}
 
 
 def resolve_file(name: str) -> dict[str, Any]:
