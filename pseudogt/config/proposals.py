@@ -19,8 +19,8 @@ class ProposalsSettings(Section):
     )
     folder: str | tuple[str, ...] | None = Field(
         None,
-        description="For mcg and converted: folder with one file <image>.mat or <image>.pkl of each image, or a list of "
-        "folders, of which an image takes its file from the first that has one.",
+        description="For mcg and converted: folder with one file <image>.mat or <image>.pkl of each image, or a list "
+        "of folders, of which an image takes its file from the first that has one.",
     )
     mode: Literal["single", "multi"] = Field(
         "single",

@@ -76,7 +76,7 @@ def flatten(config: dict[str, Any]) -> dict[str, Any]:
 def test_settings_are_those_of_before(name):
     before = BEFORE["config"] | BEFORE[name]
     now = {key: value for key, value in resolve_file(name).items() if key.partition(".")[0] not in SHARED}
-    assert {now.pop(key) for key in ADDED} == {"auto", before["mining.cache_gb"] / 2}
+    assert {now.pop(key) for key in ADDED} == {"auto", before["mining.cache_gb"] / 2, 1}
     assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}
     assert {key: before[key] for key in REMOVED.keys() - NO_LONGER_NEEDED} == CONSTANTS
     assert now["mining.torch_threads"] == before["mining.workers"]

@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from pseudogt.config.proposals import ProposalsSettings
-from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.proposals.foreign import find_proposal_files, read_converted
 
 
