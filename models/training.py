@@ -1,8 +1,8 @@
-"""The training loop of every network: schedule, precision, accumulation, resume, several devices.
+"""The training loop of every network: schedule, precision, passes, resume, several devices.
 
 Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is one of
 the step, so that a run resumed from its checkpoint equals an uninterrupted one bit for bit on the
-same machine. A batch is cut into accumulation x processes pieces, each with random numbers of its own: several
+same machine. A batch is cut into passes x processes pieces, each with random numbers of its own: several
 processes train like one that takes as many pieces in turn.
 """
 
@@ -25,6 +25,7 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -43,6 +44,9 @@ CHECKPOINT_KIND = "training checkpoint"
 KEPT_NUMBERS = ("step", "seconds", "waiting_seconds", "curve", "sums", "summed")
 """Attributes of a run that a checkpoint keeps beside the states of network and optimiser."""
 
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+"""Normalisation layers."""
+
 CURVE_POINTS = 100
 """Points of the recorded loss curve; each is the mean over the steps since the point before."""
 
@@ -57,8 +61,9 @@ class TrainingPlan:
         Optimiser steps.
     batch_size : int
         Samples of an optimiser step, over all devices.
-    accumulation : int
-        Parts of the batch whose gradients are summed; memory falls by this factor.
+    images_per_pass : int
+        Samples that a process computes at once, at most; gradients of several passes are summed. 0 for all of its
+        share of the batch.
     optimiser : {"adamw", "sgd"}
     learning_rate, weight_decay, momentum : float
         ``learning_rate`` is the highest; ``momentum`` is used by SGD only. Biases and
@@ -81,6 +86,10 @@ class TrainingPlan:
         Shares of the steps after which the schedule ``step`` divides the learning rate by ten.
     bias_rate : float
         Learning rate of biases over that of all other weights.
+    norm_bias_rate : float
+        The same of the biases of normalisation layers.
+    nesterov : bool
+        Whether the momentum of SGD is Nesterov's.
     backbone_rate : float
         Learning rate of pretrained parts over that of the rest.
     loader_workers : int or "auto"
@@ -91,7 +100,7 @@ class TrainingPlan:
 
     steps: int
     batch_size: int
-    accumulation: int
+    images_per_pass: int
     optimiser: str
     learning_rate: float
     weight_decay: float
@@ -106,9 +115,28 @@ class TrainingPlan:
     checkpoint_every_s: float
     drops: tuple[float, ...] = ()
     bias_rate: float = 1.0
+    norm_bias_rate: float = 1.0
+    nesterov: bool = False
     backbone_rate: float = 1.0
     loader_workers: int | str = 0
     cores: int | None = None
+
+    def count_passes(self, processes: int) -> int:
+        """Parts of a batch that each of several processes takes one after the other.
+
+        Raises
+        ------
+        ValueError
+            If they can't be of equal size.
+        """
+        share = self.batch_size // processes
+        size = min(self.images_per_pass or share, share)
+        if self.batch_size % processes or share % size:
+            raise ValueError(
+                f"batch_size {self.batch_size} can't be split into {processes} processes with images_per_pass "
+                f"{self.images_per_pass}; choose a multiple of both"
+            )
+        return share // size
 
 
 def train(
@@ -165,11 +193,7 @@ def train(
         raise ValueError("there is no image to train on")
     torch.set_num_threads(plan.torch_threads)
     with _join_processes(plan.device) as (rank, processes, device):
-        if plan.batch_size % (plan.accumulation * processes):
-            raise ValueError(
-                f"batch_size {plan.batch_size} can't be split into accumulation {plan.accumulation} "
-                f"x {processes} processes; choose a multiple"
-            )
+        passes = plan.count_passes(processes)
         workers = count_workers(plan.loader_workers, device, plan.cores)
         with _catch_stop_signals() as stopped, explain_lost_workers():
             if preparation is not None:
@@ -177,10 +201,8 @@ def train(
             run = _Run(network, plan, rank, processes, device, compute_losses)
             run.resume(checkpoint)
             pieces = _Pieces(load_batch, plan, sample_count, rank, processes)
-            numbers = range(run.step * plan.accumulation, plan.steps * plan.accumulation)
-            batches = load_batches(
-                pieces.load, numbers, workers=workers, held=plan.accumulation, pin_memory=device.type == "cuda"
-            )
+            numbers = range(run.step * passes, plan.steps * passes)
+            batches = load_batches(pieces.load, numbers, workers=workers, held=passes, pin_memory=device.type == "cuda")
             with closing(batches):
                 run.advance_to_end(batches, stopped, checkpoint, description)
         return run.describe() | {"loader_workers": workers}
@@ -295,6 +317,7 @@ class _Run:
     ) -> None:
         self.plan, self.rank, self.processes, self.device = plan, rank, processes, device
         self.compute_losses = compute_losses
+        self.passes = plan.count_passes(processes)
         self.dtype = choose_precision(plan.precision, device)
         self.network = network.train().to(device).to(memory_format=torch.channels_last)
         self.parallel: nn.Module = self.network
@@ -321,7 +344,7 @@ class _Run:
         with progress:
             while self.step < steps:
                 start = time.monotonic()
-                parts = [next(batches) for _ in range(self.plan.accumulation)]
+                parts = [next(batches) for _ in range(self.passes)]
                 self.waiting_seconds += time.monotonic() - start
                 self.advance(parts)
                 progress.update()
@@ -350,8 +373,9 @@ class _Run:
             self.optimiser.zero_grad(set_to_none=True)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ValueError(
-                f"out of memory at batch_size {self.plan.batch_size} with accumulation {self.plan.accumulation}: "
-                "raise accumulation (same result, less memory), or lower batch_size, crop_size or scale"
+                f"out of memory at batch_size {self.plan.batch_size} in {self.passes} passes of each process: "
+                f"set images_per_pass below {self.plan.batch_size // self.processes // self.passes} (less memory), or "
+                "lower batch_size, crop_size or scale"
             ) from error
         self.step += 1
         self.seconds += time.monotonic() - start
@@ -368,9 +392,9 @@ class _Run:
             if not torch.isfinite(total):
                 parts = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
                 raise ValueError(f"the loss is not finite at step {self.step} ({parts}); lower learning_rate")
-            (total / self.plan.accumulation).backward()
+            (total / self.passes).backward()
         for name, value in [("loss", total), *losses.items()]:
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach()) / self.plan.accumulation
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach()) / self.passes
 
     def _record(self, rate: float) -> None:
         self.summed += 1
@@ -423,26 +447,41 @@ def _build_optimiser(network: nn.Module, plan: TrainingPlan) -> torch.optim.Opti
     pretrained = [m for m in network.modules() if isinstance(m, PretrainedModule)]
     # At the rate of the rest they stay in its groups: the order of parameters decides the bits of a sum.
     slow = {id(p) for m in pretrained for p in m.pretrained_parameters()} if plan.backbone_rate != 1 else set()
-    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    groups = _group_parameters([(name, p) for name, p in named if id(p) not in slow], plan, rate=1.0)
+    rates = _find_rates(network, plan)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    groups = _group_parameters([p for p in trained if id(p) not in slow], rates, plan, rate=1.0)
     if slow:
-        groups += _group_parameters([(name, p) for name, p in named if id(p) in slow], plan, rate=plan.backbone_rate)
+        groups += _group_parameters([p for p in trained if id(p) in slow], rates, plan, rate=plan.backbone_rate)
     if plan.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=plan.momentum > 0)
+        nesterov = plan.nesterov and plan.momentum > 0
+        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=nesterov)
     return torch.optim.AdamW(groups, lr=plan.learning_rate, fused=True)
 
 
+def _find_rates(network: nn.Module, plan: TrainingPlan) -> dict[int, float]:
+    """Learning rate over that of the plan by id, of the biases; those of normalisation layers have one of their own."""
+    return {
+        id(p): plan.norm_bias_rate if isinstance(module, NORMS) else plan.bias_rate
+        for module in network.modules()
+        for name, p in module.named_parameters(recurse=False)
+        if name.endswith("bias")
+    }
+
+
 def _group_parameters(
-    named: list[tuple[str, nn.Parameter]], plan: TrainingPlan, *, rate: float
+    parameters: list[nn.Parameter], rates: Mapping[int, float], plan: TrainingPlan, *, rate: float
 ) -> list[dict[str, Any]]:
     """Groups of the optimiser for parameters whose learning rate is ``rate`` times that of the plan."""
-    # Vectors, the biases and the weights of normalisation, do not decay; biases have a learning rate of their own.
-    vectors = [(name.endswith("bias"), p) for name, p in named if p.ndim <= 1]
-    return [
-        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": plan.weight_decay, "rate": rate},
-        {"params": [p for is_bias, p in vectors if not is_bias], "weight_decay": 0.0, "rate": rate},
-        {"params": [p for is_bias, p in vectors if is_bias], "weight_decay": 0.0, "rate": rate * plan.bias_rate},
+    # Vectors, the biases and the weights of normalisation, do not decay; biases have learning rates of their own.
+    vectors = [p for p in parameters if p.ndim <= 1]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay, "rate": rate},
+        {"params": [p for p in vectors if id(p) not in rates], "weight_decay": 0.0, "rate": rate},
     ]
+    for own in dict.fromkeys((plan.bias_rate, plan.norm_bias_rate)):
+        biases = [p for p in vectors if rates.get(id(p)) == own]
+        groups.append({"params": biases, "weight_decay": 0.0, "rate": rate * own})
+    return groups
 
 
 @dataclass(frozen=True)
@@ -461,10 +500,11 @@ class _Pieces:
 
     def load(self, number: int) -> Batch:
         """Load a piece."""
-        step, part = divmod(number, self.plan.accumulation)
+        passes = self.plan.count_passes(self.processes)
+        step, part = divmod(number, passes)
         piece = part * self.processes + self.rank
         indices = select_samples(step, self.plan.batch_size, self.sample_count, self.plan.seed)
-        mine = indices.reshape(self.plan.accumulation * self.processes, -1)[piece]
+        mine = indices.reshape(passes * self.processes, -1)[piece]
         return self.load_batch(mine, np.random.default_rng([self.plan.seed, step, piece, 0]))
 
 

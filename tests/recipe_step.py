@@ -91,7 +91,7 @@ def prepare(settings: ClassifierSettings | SegmenterSettings, classes: ClassTabl
 def main(recipe: str, section: str, crops: str) -> None:
     """Train two steps and print JSON: megabytes before the network is built, and at the peak."""
     config = read_recipe(recipe)
-    changes = {"batch_size": int(crops), "accumulation": 1, "device": "cpu", "precision": "fp32", "steps": 2}
+    changes = {"batch_size": int(crops), "images_per_pass": 0, "device": "cpu", "precision": "fp32", "steps": 2}
     settings = getattr(config, section).model_copy(update=changes)
     start_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     network, losses, batch = prepare(settings, class_table(config.dataset), int(crops))

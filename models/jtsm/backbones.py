@@ -53,6 +53,8 @@ class JtsmBackbone(PretrainedModule, ABC):
     """
 
     stride = STRIDE
+    multiple = STRIDE
+    """Images are filled up to multiples of it; 1 for none."""
 
     def __init__(self, *, channels: int, architecture: dict[str, Any]) -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class JtsmBackbone(PretrainedModule, ABC):
 
     @abstractmethod
     def compute_features(self, images: Tensor) -> Tensor:
-        """Feature map of images whose size is known to be a multiple of ``stride``."""
+        """Feature map of images whose size is known to be a multiple of ``multiple``."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(B, channels, H / stride, W / stride)`` of normalised images ``(B, 3, H, W)``.
@@ -74,11 +76,11 @@ class JtsmBackbone(PretrainedModule, ABC):
         Raises
         ------
         ValueError
-            If H or W is no multiple of 8.
+            If H or W is no multiple of ``multiple``.
         """
         height, width = images.shape[-2:]
-        if height % STRIDE or width % STRIDE:
-            raise ValueError(f"images of {width}x{height}: pad them to multiples of {STRIDE} after normalising")
+        if height % self.multiple or width % self.multiple:
+            raise ValueError(f"images of {width}x{height}: pad them to multiples of {self.multiple} after normalising")
         return self.compute_features(images)
 
     def set_freeze(self, freeze: str) -> None:
@@ -117,6 +119,7 @@ def build_jtsm_backbone(
     decoder_channels: int = 0,
     class_count: int = 0,
     freeze: str = "all",
+    padding: bool = True,
 ) -> JtsmBackbone:
     """Build a backbone with a feature map at stride 8, or 4 with one level or with a decoder.
 
@@ -141,6 +144,9 @@ def build_jtsm_backbone(
         Classes that the tag classifier knows; without a decoder it is of no account.
     freeze : str
         See :meth:`JtsmBackbone.set_freeze`.
+    padding : bool
+        Whether images are filled up to multiples of the stride. ResNet-WS can do without, as the "v1" of the JTSM
+        code does for VOC 2007.
 
     Raises
     ------
@@ -156,10 +162,13 @@ def build_jtsm_backbone(
             f"backbone {name!r} with init {init!r} and weights {weights!r}: "
             "weights name a file, and only init 'scratch' goes without"
         )
+    if not padding and name not in RESNET_WS_NAMES:
+        raise ValueError(f"backbone {name!r} needs padding; only {', '.join(RESNET_WS_NAMES)} can do without")
     source = None if weights is None else str(weights)
     backbone: JtsmBackbone
     if name in RESNET_WS_NAMES:
         backbone = _build_resnet_ws(name, init, source, levels)
+        backbone.multiple = STRIDE if padding else 1
     elif init == "classifier":
         backbone = _take_from_classifier(name, Path(str(source)), with_decoder=bool(decoder_channels))
     elif decoder_channels:

@@ -18,9 +18,15 @@ from models.jtsm.masks import MASK_PX, pool_boxes
 from models.jtsm.network import JtsmNetwork, Proposed
 from models.jtsm.refinement import decode_boxes
 from models.jtsm.samples import MiningImage, Placement, count_proposals
-from models.jtsm.views import PlacedImage, make_batch, move_to_image, place_image, place_views
+from models.jtsm.views import PlacedImage, collate_views, move_to_image, place_on_device, place_views
 from models.training import autocast
 from pseudogt.pseudo_labels.mined import Detections
+
+MAPS_AT_ONCE = 8
+"""Semantic maps that are enlarged to the size of a view at the same time."""
+
+BAND_ROWS = 64
+"""Rows of the image whose logits become probabilities at the same time."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class DetectionPlan:
     device : torch.device
     dtype : torch.dtype
         Numbers in the network.
+    semantic_mean : {"logits", "probabilities"}
+        What the views' semantic maps are averaged as. Logits as in the paper's code, where every map goes to the
+        sizes of its view and of the image by nearest pixel; or probabilities, cut off at the border of the view and
+        resized linearly.
     """
 
     short_sides_px: tuple[int, ...]
@@ -55,6 +65,7 @@ class DetectionPlan:
     max_detections: int
     device: torch.device
     dtype: torch.dtype
+    semantic_mean: str = "logits"
 
 
 class Instances(NamedTuple):
@@ -140,7 +151,7 @@ def see_images(network: JtsmNetwork, samples: Sequence[MiningImage], plan: Detec
         Their own tags are not looked at.
     plan : DetectionPlan
     """
-    placed = [place_image(sample, plan.max_proposals, plan.device) for sample in samples]
+    placed = [place_on_device(sample, plan.max_proposals, plan.device) for sample in samples]
     seen = [SeenImage(sample) for sample in samples]
     for placements in place_views(seen[0].shape, plan.short_sides_px, plan.long_side_px, flip=plan.flip):
         _look(network, placed, placements, plan, seen)
@@ -167,7 +178,7 @@ def describe_seen(
         superpixel_classes = seen.average("superpixel_classes").cpu().numpy()
     return Detections(
         **find_instances(network, seen, plan, tags=tags)._asdict(),
-        semantic=_average_semantic(network, seen, allowed[network.order.of_stuff]),
+        semantic=_average_semantic(network, seen, allowed[network.order.of_stuff], plan.semantic_mean),
         presence=seen.average("presence").cpu().numpy(),
         proposal_classes=seen.average("proposal_classes").cpu().numpy(),
         superpixel_classes=superpixel_classes,
@@ -197,7 +208,7 @@ def _look(
     seen: Sequence[SeenImage],
 ) -> None:
     """Add what the views of one size say of each image."""
-    batch = make_batch(placed, placements)
+    batch = collate_views(placed, placements, network.backbone.multiple)
     with autocast(plan.dtype, plan.device):
         proposed: Proposed = network(batch)
         logits = network.semantic(proposed.features) if network.semantic is not None else None
@@ -218,15 +229,25 @@ def _look(
         if told is not None:
             image.add({"superpixel_classes": told[view, : image.superpixel_count].softmax(1)})
         if logits is not None:
-            image.add({"semantic": map_semantic(logits[view : view + 1], placement, image.shape)[0]})
+            _add_semantic(image, logits[view : view + 1], placement, plan.semantic_mean)
         image.views += 1
     if network.mask_heads and plan.masks == "branch":
         for image, features in zip(seen, proposed.features.split(views), strict=True):
             image.features.append((placements, features))
 
 
-def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int]) -> Tensor:
-    """What a view says of stuff at each pixel of the image: probabilities ``(B, S, H, W)``.
+def _add_semantic(image: SeenImage, logits: Tensor, placement: Placement, mean: str) -> None:
+    """Add the semantic maps ``(1, S, h / 4, w / 4)`` of a view to the totals of its image."""
+    labels = logits.shape[1]
+    total = image.totals.setdefault("semantic", torch.zeros((labels, *image.shape), device=logits.device))
+    # A probability needs the logits of all labels; logits alone are enlarged a few maps at a time.
+    at_once = MAPS_AT_ONCE if mean == "logits" else labels
+    for part, maps in zip(total.split(at_once), logits.split(at_once, dim=1), strict=True):
+        part += map_semantic(maps, placement, image.shape, mean)[0]
+
+
+def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], mean: str) -> Tensor:
+    """What a view says of stuff at each pixel of the image: logits or probabilities ``(B, S, H, W)``, as ``mean`` says.
 
     Parameters
     ----------
@@ -236,9 +257,14 @@ def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int]) -
         Of the view, which shows the whole image.
     shape : (H, W)
         Of the image.
+    mean : {"logits", "probabilities"}
+        See :class:`DetectionPlan`.
     """
     height, width = placement.size
     padded = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
+    if mean == "logits":
+        seen = F.interpolate(padded, size=(height, width), mode="nearest")
+        return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="nearest")
     seen = padded[..., :height, :width].softmax(1)
     return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="bilinear", align_corners=False)
 
@@ -324,12 +350,19 @@ def paste_mask(
     return pasted
 
 
-def _average_semantic(network: JtsmNetwork, seen: SeenImage, allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _average_semantic(
+    network: JtsmNetwork, seen: SeenImage, allowed: NDArray[np.bool_], mean: str
+) -> NDArray[np.float32]:
     """Probabilities ``(S, H, W)`` by semantic label; of stuff classes ``(S - 1,)`` that are not allowed 0."""
     if network.semantic is None:
         semantic = np.zeros((network.order.label_count, *seen.shape), np.float32)
         semantic[network.order.stuff_labels] = 1  # the one class of stuff, wherever no thing is
     else:
-        semantic = seen.average("semantic").cpu().numpy()
+        averaged = seen.average("semantic")
+        if mean == "logits":
+            # Band by band and in place, as there may be a hundred maps.
+            for band in averaged.split(BAND_ROWS, dim=1):
+                band.copy_(band.softmax(0))
+        semantic = averaged.cpu().numpy()
     semantic[network.order.stuff_labels[~allowed]] = 0
     return semantic

@@ -112,6 +112,37 @@ def choose_mask_targets(
     return MaskTargets(learning, labels[learning], nearest, evidence_rows)
 
 
+def complete_masks(masks: Sequence[BoxMask], boxes_xyxy: NDArray[np.floating]) -> list[BoxMask]:
+    """Masks as the polygons of the paper's code have them: without holes, and the whole box where there is no pixel.
+
+    Parameters
+    ----------
+    masks : sequence of BoxMask
+        N masks in the image.
+    boxes_xyxy : (N, 4)
+        Box in the image in which each was looked for.
+    """
+    completed = []
+    for mask, (x0, y0, x1, y1) in zip(masks, np.round(boxes_xyxy).astype(int).tolist(), strict=True):
+        if mask.mask.any():
+            completed.append(BoxMask(mask.origin_xy, fill_enclosed(mask.mask[None])[0]))
+        else:
+            completed.append(BoxMask((x0, y0), np.ones((max(y1 - y0, 1), max(x1 - x0, 1)), bool)))
+    return completed
+
+
+def fill_enclosed(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Masks ``(N, h, w)`` without their holes: what no path to the border, diagonal steps included, leads out of."""
+    count, height, width = masks.shape
+    # All masks in one column, each framed by background, so that everything outside them is connected.
+    framed = np.pad(masks, ((0, 0), (1, 1), (1, 1))).reshape(count * (height + 2), width + 2)
+    if not framed.size:
+        return masks
+    _, parts = cv2.connectedComponents((~framed).astype(np.uint8), connectivity=8)
+    outside = np.asarray(parts == parts[0, 0]).reshape(count, height + 2, width + 2)
+    return ~outside[:, 1:-1, 1:-1]
+
+
 def sample_masks(
     masks: Sequence[BoxMask], near: Sequence[int], boxes_xyxy: NDArray[np.float32], placement: Placement
 ) -> NDArray[np.bool_]:
@@ -160,7 +191,15 @@ def pool_boxes(features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor, stride
     return roi_align(features, rois, POOLED, spatial_scale=1 / stride, sampling_ratio=-1, aligned=True)
 
 
-def compute_mask_losses(first: Tensor, second: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def compute_mask_losses(
+    first: Tensor,
+    second: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    boxes_xyxy: Tensor | None = None,
+    *,
+    polygons: bool = True,
+) -> tuple[Tensor, Tensor]:
     """Losses of both heads.
 
     Parameters
@@ -170,6 +209,11 @@ def compute_mask_losses(first: Tensor, second: Tensor, labels: Tensor, targets: 
     labels : (P,) int64
     targets : (P, 28, 28) bool
         What evidence says; the second head learns the mask of the first one.
+    boxes_xyxy : (P, 4), optional
+        Proposals in the view; see :func:`find_follower_targets`.
+    polygons : bool
+        Whether the second head learns polygons, see :func:`find_follower_targets`, or the cells that the first
+        one says.
     """
     if not len(labels):
         # Zeros that depend on the weights: DistributedDataParallel waits for the gradient of each.
@@ -177,7 +221,74 @@ def compute_mask_losses(first: Tensor, second: Tensor, labels: Tensor, targets: 
     # The map of its own class for each proposal: (P, 28, 28).
     chosen = torch.arange(len(labels), device=labels.device), labels
     own, follower = first[chosen].float(), second[chosen].float()
+    wanted = find_follower_targets(own.detach(), boxes_xyxy) if polygons else own.detach() > 0
     return (
         F.binary_cross_entropy_with_logits(own, targets.float()),
-        F.binary_cross_entropy_with_logits(follower, (own.detach() > 0).float()),
+        F.binary_cross_entropy_with_logits(follower, wanted.float()),
     )
+
+
+def find_follower_targets(own: Tensor, boxes_xyxy: Tensor | None) -> Tensor:
+    """What the second head learns from the logits ``(P, 28, 28)`` of the first: ``(P, 28, 28) bool``.
+
+    As in the paper's code the mask of the first head is one of the view's pixels, has no holes, and is the whole
+    box if it has no pixel; else a first head that finds nothing would teach the second that nothing is there.
+
+    Parameters
+    ----------
+    own : (P, 28, 28) float
+        Logits for the class of each proposal.
+    boxes_xyxy : (P, 4), optional
+        Proposals in the view; None for a mask of cells in place of pixels.
+    """
+    if boxes_xyxy is None:
+        masks = own >= 0
+        found = masks.flatten(1).any(1)
+    else:
+        masks, found = _sample_pixels(own.sigmoid(), boxes_xyxy)
+    filled = torch.from_numpy(fill_enclosed(masks.cpu().numpy())).to(own.device)
+    return filled | ~found[:, None, None]
+
+
+def _sample_pixels(probabilities: Tensor, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+    """Paste probabilities ``(P, 28, 28)`` into boxes as masks of pixels, and sample these: masks of the same shape.
+
+    Of all pixels those matter that lie next to the middles of the cells, two in each direction. The second result
+    says which masks ``(P,)`` have any.
+    """
+    columns, rows = (_weigh_pixels(boxes_xyxy[:, axis], boxes_xyxy[:, axis + 2]) for axis in (0, 1))
+    # Pixels (P, 56, 56) of the pasted masks, then the share of mask at the middles of the cells.
+    pixels = (rows.of_cells @ probabilities @ columns.of_cells.transpose(1, 2)) >= 0.5
+    share = rows.of_pixels @ pixels.to(probabilities.dtype) @ columns.of_pixels.transpose(1, 2)
+    return share >= 0.5, pixels.flatten(1).any(1)
+
+
+class _PixelWeights(NamedTuple):
+    """Weights of linear interpolation along an axis.
+
+    Attributes
+    ----------
+    of_cells : (P, 56, 28)
+        Of each cell of a mask for each pixel.
+    of_pixels : (P, 28, 56)
+        Of each pixel for the middle of each cell.
+    """
+
+    of_cells: Tensor
+    of_pixels: Tensor
+
+
+def _weigh_pixels(low: Tensor, high: Tensor) -> _PixelWeights:
+    """Weights between the cells of boxes and the two pixels next to the middle of each."""
+    cells = torch.arange(MASK_PX, device=low.device)
+    size = ((high - low).clamp(min=1e-3) / MASK_PX)[:, None]
+    middles = low[:, None] + (cells + 0.5) * size - 0.5
+    first = middles.floor()
+    pixels = torch.stack([first, first + 1], dim=2).flatten(1)
+    # Pixel centres counted in cells from the middle of the first one; beyond the mask the probability is 0.
+    places = (pixels + 0.5 - low[:, None]) / size - 0.5
+    of_cells = (1 - (places[:, :, None] - cells).abs()).clamp(min=0)
+    part = middles - first
+    of_pixels = torch.zeros(len(low), MASK_PX, MASK_PX, 2, device=low.device)
+    of_pixels[:, cells, cells] = torch.stack([1 - part, part], dim=2)
+    return _PixelWeights(of_cells, of_pixels.flatten(2))

@@ -28,6 +28,8 @@ class JtsmArchitecture:
     levels, refinements, mask_channels, semantic_channels, decoder_channels : int
     neck_widths : (int, int)
     dropout : float
+    semantic_start : str
+    padding : bool
     """
 
     backbone: str
@@ -39,6 +41,8 @@ class JtsmArchitecture:
     semantic_channels: int
     decoder_channels: int
     neck_widths: tuple[int, int]
+    semantic_start: str = "he"
+    padding: bool = True
 
 
 @dataclass(frozen=True)

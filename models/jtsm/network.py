@@ -59,6 +59,8 @@ class JtsmNetwork(nn.Module):
         Width of the mask heads; 0 for none.
     semantic_channels : int
         Width of the semantic head; 0 for none: what is no thing is then the one class of stuff.
+    semantic_start : {"he", "small"}
+        See :class:`models.jtsm.semantic.SemanticHead`.
     """
 
     def __init__(
@@ -71,12 +73,15 @@ class JtsmNetwork(nn.Module):
         refinements: int = 4,
         mask_channels: int = 256,
         semantic_channels: int = SEMANTIC_CHANNELS,
+        semantic_start: str = "he",
     ) -> None:
         super().__init__()
         if mask_channels and not refinements:
             raise ValueError("the mask branch learns from the last refinement head; give it one, or leave masks out")
         if not semantic_channels and stuff > 1:
             raise ValueError(f"{stuff} classes of stuff need the semantic branch; only one can be told without it")
+        if semantic_channels and stuff and backbone.multiple % backbone.stride:
+            raise ValueError("the semantic branch needs padding; its maps are those of whole cells")
         self.backbone, self.neck = backbone, neck
         self.order = ClassOrder(things, stuff)
         width = neck.channels
@@ -95,6 +100,7 @@ class JtsmNetwork(nn.Module):
                 channels=semantic_channels,
                 labels=self.order.label_count,
                 stride=backbone.stride,
+                start=semantic_start,
             )
             if semantic_channels and stuff
             else None
@@ -164,6 +170,8 @@ def build_jtsm_network(
     refinements: int,
     mask_channels: int,
     semantic_channels: int,
+    semantic_start: str = "he",
+    padding: bool = True,
 ) -> JtsmNetwork:
     """Build the network; see :func:`models.jtsm.backbones.build_jtsm_backbone` and :class:`JtsmNetwork`.
 
@@ -177,6 +185,7 @@ def build_jtsm_network(
         decoder_channels=decoder_channels,
         class_count=things + stuff,
         freeze=freeze,
+        padding=padding,
     )
     holds_neck = init == "weights" and backbone.startswith("resnet_ws")
     return JtsmNetwork(
@@ -187,4 +196,5 @@ def build_jtsm_network(
         refinements=refinements,
         mask_channels=mask_channels,
         semantic_channels=semantic_channels,
+        semantic_start=semantic_start,
     )

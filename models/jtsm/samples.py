@@ -147,12 +147,14 @@ class Placement(NamedTuple):
     size: tuple[int, int]
     flipped: bool
 
-    def to_view(self, boxes_xyxy: NDArray[Any]) -> NDArray[np.float32]:
-        """Boxes ``(R, 4)`` of the image in pixels of the view; they may stick out."""
+    def to_view(self, boxes_xyxy: NDArray[Any], *, whole_pixels: bool = False) -> NDArray[np.float32]:
+        """Boxes ``(R, 4)`` of the image in pixels of the view, whole ones if so wanted; they may stick out."""
         x0, y0, x1, y1 = self.window_xyxy
         height, width = self.size
         scale = np.array([width / (x1 - x0), height / (y1 - y0)] * 2)
         moved = (boxes_xyxy - np.array([x0, y0, x0, y0])) * scale
+        if whole_pixels:
+            moved = np.trunc(moved)
         return self._mirror(moved).astype(np.float32)
 
     def to_image(self, boxes_xyxy: NDArray[Any]) -> NDArray[np.float32]:
@@ -207,6 +209,8 @@ class MiningAugmentation:
         Probability of a mirror image.
     colour : float
         Largest change of brightness and of saturation, as a share.
+    whole_pixels : bool
+        Whether coordinates of boxes in views are cut to whole pixels, before mirroring, as in the paper's code.
     """
 
     short_sides_px: tuple[int, ...]
@@ -214,6 +218,7 @@ class MiningAugmentation:
     crop_fraction: float
     flip: float
     colour: float
+    whole_pixels: bool = False
 
 
 def draw_view(
@@ -235,7 +240,8 @@ def draw_view(
         window, crop_height, crop_width = (0, 0, width, height), height, width
     short = int(rng.choice(augmentation.short_sides_px))
     size = choose_size((crop_height, crop_width), short, augmentation.long_side_px)
-    view = make_view(sample, Placement(window, size, rng.random() < augmentation.flip), max_proposals)
+    placement = Placement(window, size, rng.random() < augmentation.flip)
+    view = make_view(sample, placement, max_proposals, whole_pixels=augmentation.whole_pixels)
     return view._replace(image=_change_colours(view.image, augmentation.colour, rng))
 
 
@@ -251,12 +257,20 @@ def choose_size(size: tuple[int, int], short_side_px: int, long_side_px: int) ->
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def make_view(sample: MiningImage, placement: Placement, max_proposals: int, *, distinct: bool = True) -> View:
+def make_view(
+    sample: MiningImage,
+    placement: Placement,
+    max_proposals: int,
+    *,
+    distinct: bool = True,
+    whole_pixels: bool = False,
+) -> View:
     """A view with its proposals.
 
     Boxes are moved along and clipped; of those that are equal when rounded the first counts; empty
     ones are dropped, and all after the first ``max_proposals``. With ``distinct`` false all of the
-    first stay, so that the views of an image can be averaged.
+    first stay, so that the views of an image can be averaged. ``whole_pixels`` is that of
+    :class:`MiningAugmentation`.
 
     Raises
     ------
@@ -271,7 +285,8 @@ def make_view(sample: MiningImage, placement: Placement, max_proposals: int, *, 
     superpixels = cv2.resize(sample.superpixels[y0:y1, x0:x1], (width, height), interpolation=cv2.INTER_NEAREST)
     if placement.flipped:
         image, superpixels = image[:, ::-1], superpixels[:, ::-1]
-    boxes = np.clip(placement.to_view(sample.boxes_xyxy), 0, np.array([width, height, width, height], np.float32))
+    moved = placement.to_view(sample.boxes_xyxy, whole_pixels=whole_pixels)
+    boxes = np.clip(moved, 0, np.array([width, height, width, height], np.float32))
     rows = _select_boxes(boxes, max_proposals) if distinct else np.arange(min(len(boxes), max_proposals))
     if not len(rows):
         raise ValueError(f"no proposal has a pixel in the window {placement.window_xyxy} of the image")
@@ -294,7 +309,9 @@ def _change_colours(image: NDArray[np.uint8], share: float, rng: np.random.Gener
     return np.clip(grey[..., None] + saturation * (bright - grey[..., None]), 0, 255).astype(np.uint8)
 
 
-def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Sequence[View]) -> dict[str, Tensor]:
+def collate(
+    samples: Sequence[MiningImage], numbers: Sequence[int], views: Sequence[View], multiple: int = STRIDE
+) -> dict[str, Tensor]:
     """Tensors of several views, filled on the right and below to one size.
 
     Parameters
@@ -303,6 +320,8 @@ def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Seque
     numbers : sequence of int
         Numbers of the images, by which evidence of them is asked for.
     views : sequence of View
+    multiple : int
+        Height and width of the tensors are multiples of it; see :attr:`models.jtsm.backbones.JtsmBackbone.multiple`.
 
     Returns
     -------
@@ -313,7 +332,7 @@ def collate(samples: Sequence[MiningImage], numbers: Sequence[int], views: Seque
         float32``, ``numbers (B,)``, ``windows (B, 4)``, ``flipped (B,)``.
     """
     sizes = np.array([view.placement.size for view in views])
-    height, width = (-(-int(extent) // STRIDE) * STRIDE for extent in sizes.max(0))
+    height, width = (-(-int(extent) // multiple) * multiple for extent in sizes.max(0))
     images = np.zeros((len(views), height, width, 3), np.uint8)
     superpixels = np.full((len(views), height, width), NO_SUPERPIXEL, np.int32)
     for b, view in enumerate(views):

@@ -29,16 +29,23 @@ class SemanticHead(nn.Module):
         Stuff classes and one for all things, S.
     stride : int
         Of the features, 4 or 8.
+    start : {"he", "small"}
+        First weights of the prediction: those of He for its outputs with biases of 0, as in the paper's code, or
+        a deviation of 0.01 with PyTorch's biases, at which all labels are about as likely.
     """
 
-    def __init__(self, *, channels_in: int, channels: int, labels: int, stride: int = 8) -> None:
+    def __init__(self, *, channels_in: int, channels: int, labels: int, stride: int = 8, start: str = "he") -> None:
         super().__init__()
         self.enlargement = stride // 4
         self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
         self.norm = nn.GroupNorm(math.gcd(32, channels), channels)
         self.predict = nn.Conv2d(channels, labels, 1)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.normal_(self.predict.weight, std=0.01)
+        if start == "he":
+            nn.init.kaiming_normal_(self.predict.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(self.predict.bias)  # type: ignore[arg-type]
+        else:
+            nn.init.normal_(self.predict.weight, std=0.01)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits ``(B, S, H / 4, W / 4)`` of features ``(B, C, H / stride, W / stride)``."""
@@ -96,13 +103,12 @@ def paint_stuff(
 ) -> NDArray[np.uint8]:
     """Semantic map ``(H, W)`` of masks of stuff with their labels, the surest on top; ``THINGS`` where there is none.
 
-    A label that others cover completely is painted once more at the end.
+    Labels that others cover completely are painted once more at the end, in their own order.
     """
     painted = np.full(shape, THINGS, np.uint8)
-    order = np.argsort(scores, kind="stable")
-    for index in order:
+    for index in np.argsort(scores, kind="stable"):
         painted[masks[index]] = labels[index]
-    for index in order:
+    for index in np.argsort(labels, kind="stable"):
         if not (painted == labels[index]).any():
             painted[masks[index]] = labels[index]
     return painted

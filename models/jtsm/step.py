@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.jtsm.masks import choose_mask_targets, compute_mask_losses, move_mask, sample_masks
+from models.jtsm.masks import choose_mask_targets, complete_masks, compute_mask_losses, move_mask, sample_masks
 from models.jtsm.mining import Mined, compute_mining_loss
 from models.jtsm.network import JtsmNetwork, Proposed
 from models.jtsm.refinement import (
@@ -91,12 +91,23 @@ class MiningStep(nn.Module):
         Proposals near each pseudo box in whose boxes evidence is looked for.
     mask_limit : int or None
         Proposals of an image that learn masks, at most.
+    polygons : bool
+        Whether masks are taught as the polygons of the paper's code: see
+        :func:`models.jtsm.masks.complete_masks` and :func:`models.jtsm.masks.find_follower_targets`.
     """
 
-    def __init__(self, network: JtsmNetwork, evidence: Evidence, *, top_k: int, mask_limit: int | None) -> None:
+    def __init__(
+        self,
+        network: JtsmNetwork,
+        evidence: Evidence,
+        *,
+        top_k: int,
+        mask_limit: int | None,
+        polygons: bool = True,
+    ) -> None:
         super().__init__()
         self.network = network
-        self.evidence, self.top_k, self.mask_limit = evidence, top_k, mask_limit
+        self.evidence, self.top_k, self.mask_limit, self.polygons = evidence, top_k, mask_limit, polygons
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses by name of a batch of :func:`models.jtsm.samples.collate`; their sum is what training lowers."""
@@ -109,7 +120,9 @@ class MiningStep(nn.Module):
             learnt = self._find_mask_lessons(batch, lessons)
             first, second = network.predict_masks(proposed.features, learnt.boxes_xyxy, learnt.batch_index)
             wanted = learnt.masks.to(first.device)
-            losses["masks"], losses["masks_refined"] = compute_mask_losses(first, second, learnt.labels, wanted)
+            losses["masks"], losses["masks_refined"] = compute_mask_losses(
+                first, second, learnt.labels, wanted, learnt.boxes_xyxy, polygons=self.polygons
+            )
         if network.semantic is not None:
             logits = network.semantic(proposed.features)
             labels = label_stuff(proposed.mined, batch, network.order, self.evidence.find_stuff)
@@ -130,6 +143,8 @@ class MiningStep(nn.Module):
         for b, (target, placement) in enumerate(zip(chosen, get_placements(batch), strict=True)):
             number = int(batch["numbers"][b])
             found = self.evidence.find_masks([(number, row) for row in rows[b][target.evidence_rows].tolist()])
+            if self.polygons:
+                found = complete_masks(found, placement.to_image(boxes[b][target.evidence_rows].cpu().numpy()))
             own = boxes[b][target.rows].cpu().numpy()
             masks.append(sample_masks(found, target.near.tolist(), own, placement))
         return MaskLessons(

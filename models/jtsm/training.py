@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.jtsm.backbones import STRIDE
 from models.jtsm.model import JtsmModel
 from models.jtsm.samples import (
     MiningAugmentation,
@@ -34,17 +35,18 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 
 @dataclass(frozen=True)
 class MiningBatches:
-    """Batches of random views of the samples of a training set."""
+    """Batches of random views of the samples of a training set; ``multiple`` is that of the backbone."""
 
     samples: Samples[MiningImage]
     augmentation: MiningAugmentation
     max_proposals: int
+    multiple: int = STRIDE
 
     def load(self, indices: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Tensor]:
         """Batch of the samples ``(B,)``."""
         chosen = [self.samples[i] for i in indices]
         views = [draw_view(sample, self.augmentation, self.max_proposals, generator) for sample in chosen]
-        return collate(chosen, indices.tolist(), views)
+        return collate(chosen, indices.tolist(), views, self.multiple)
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,38 @@ def make_evidence(samples: Samples[MiningImage], plan: EvidencePlan) -> Evidence
     )
 
 
-def list_mining_samples(weak_labels: Sequence[ImageWeakLabels], kind: str) -> list[tuple[int, int | None]]:
+def list_mining_samples(
+    weak_labels: Sequence[ImageWeakLabels], kind: str, tagged: NDArray[np.integer] | None = None
+) -> list[tuple[int, int | None]]:
     """All samples as (number of the image, number of its crop or None for the whole image).
 
-    ``kind`` is "image" or "crop"; to learn from crops, all images must have tagged ones.
+    Parameters
+    ----------
+    weak_labels : sequence of ImageWeakLabels
+    kind : {"image", "crop"}
+        To learn from crops, all images must have tagged ones.
+    tagged : (T,) int, optional
+        Train ids of which a sample must have one; None takes all samples.
 
     Raises
     ------
     ValueError
-        If an image has no tagged crops.
+        If an image has no tagged crops, or no sample a tag that it needs.
     """
+    samples = _list_all_samples(weak_labels, kind)
+    if tagged is None:
+        return samples
+    kept = [
+        (number, crop)
+        for number, crop in samples
+        if (weak_labels[number].tags if crop is None else weak_labels[number].crop_tags[crop])[tagged].any()
+    ]
+    if not kept:
+        raise ValueError("no image has a tagged thing; set mining.needs_things to false, or tag things")
+    return kept
+
+
+def _list_all_samples(weak_labels: Sequence[ImageWeakLabels], kind: str) -> list[tuple[int, int | None]]:
     if kind == "image":
         return [(number, None) for number in range(len(weak_labels))]
     without = next((weak.image_id for weak in weak_labels if not len(weak.crops_xyxy)), None)
@@ -148,7 +172,8 @@ def measure_presence(
         height, width = sample.image.shape[:2]
         placement = Placement((0, 0, width, height), choose_size((height, width), short_side_px, long_side_px), False)
         view = make_view(sample, placement, model.max_proposals)
-        batch = {name: tensor.to(device) for name, tensor in collate([sample], [number], [view]).items()}
+        tensors = collate([sample], [number], [view], model.network.backbone.multiple)
+        batch = {name: tensor.to(device) for name, tensor in tensors.items()}
         with torch.inference_mode():
             presence.append(model.network(batch).mined.presence[0].cpu().numpy())
         tags.append(sample.tags)

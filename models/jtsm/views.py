@@ -40,7 +40,7 @@ class PlacedImage(NamedTuple):
     scores: Tensor
 
 
-def place_image(sample: MiningImage, max_proposals: int, device: torch.device) -> PlacedImage:
+def place_on_device(sample: MiningImage, max_proposals: int, device: torch.device) -> PlacedImage:
     """Move an image and its first ``max_proposals`` proposals to the device."""
     members = sample.members.take(np.arange(min(len(sample.boxes_xyxy), max_proposals)))
     return PlacedImage(
@@ -53,7 +53,7 @@ def place_image(sample: MiningImage, max_proposals: int, device: torch.device) -
     )
 
 
-def make_batch(
+def collate_views(
     images: Sequence[PlacedImage], placements: Sequence[Placement], multiple: int = STRIDE
 ) -> dict[str, Tensor]:
     """What the network sees: all placements of the first image, then those of the others.

@@ -67,7 +67,7 @@ def convert_readings(
     has neither, others have        absent (``unlisted: unknown``: unknown)
     is nowhere in the source        unknown
     the source lacks the image      unknown
-    has difficult boxes only        unknown (``difficult: use``: present)
+    has difficult boxes only        unknown (``difficult`` absent: absent, use: present)
     was seen, but has no usable box unknown (``leave_out``: as if it was not seen)
     ==============================  =============================================
 
@@ -295,7 +295,7 @@ class _Converter:
             state[train_id] = UNKNOWN if value is None else PRESENT if value else ABSENT
 
     def _fit_boxes(self, boxed: ImageAnnotations, record: ImageRecord, state: NDArray[np.int8]) -> Iterable[FittedBox]:
-        """Boxes inside the image, each once; a class with difficult or bad ones becomes unknown in ``state``."""
+        """Boxes inside the image, each once; a class with bad or skipped ones becomes unknown in ``state``."""
         seen = set()
         for number, box in enumerate(boxed.boxes, 1):
             train_id = self.train_ids.get(box.label)
@@ -305,9 +305,11 @@ class _Converter:
             if not is_thing and self.settings.stuff == "error":
                 self._report_stuff(number, box.label, record)
                 continue
-            if box.difficult and self.settings.difficult == "skip":
-                state[train_id] = UNKNOWN
-                self.counts["boxes are difficult, so their class is unknown in their image"] += 1
+            if box.difficult and self.settings.difficult != "use":
+                if self.settings.difficult == "skip":
+                    state[train_id] = UNKNOWN
+                outcome = "unknown in their image" if self.settings.difficult == "skip" else "as if they were not there"
+                self.counts[f"boxes are difficult, so their class is {outcome}"] += 1
                 continue
             pixels = scale_corners(box.xyxy, record.width, record.height) if boxed.relative else box.xyxy
             whole = round_outwards(pixels)

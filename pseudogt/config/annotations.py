@@ -57,10 +57,10 @@ class AnnotationsSettings(Section):
         description="What is known of a class that a labelled image does not name though others do: it is absent, or "
         "unknown. Unknown tags train nothing.",
     )
-    difficult: Literal["skip", "use"] = Field(
+    difficult: Literal["skip", "absent", "use"] = Field(
         "skip",
-        description="Objects that VOC calls difficult: skip makes their class unknown in the image, use takes their "
-        "boxes like others.",
+        description="Objects that VOC calls difficult: skip makes their class unknown in the image, absent takes them "
+        "as not there, as in the paper of JTSM, and use takes their boxes like others.",
     )
     bad_boxes: Literal["error", "skip"] = Field(
         "error",

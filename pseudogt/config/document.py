@@ -52,7 +52,7 @@ INDEX = {
     "shard_size": "images per job; large datasets need more",
     "keep_scores": "false saves disk space",
     "machine.torch_threads": "cores that networks use",
-    "optimisation.batch_size": "lower it if memory runs out, or raise accumulation",
+    "optimisation.batch_size": "size of a batch; learning_rate goes with it",
     "optimisation.seed": "another run of the same experiment",
     "augmentation.crop_height_px": "size of the training crops; see crop_width_px, too",
     "augmentation.flip": "0 for images whose sides matter",

@@ -47,6 +47,11 @@ class MinedSettings(ComputingSettings):
         description="What says which stuff is where: the semantic branch, or classes of the proposals spread over "
         "their superpixels, which is what the branch learns from.",
     )
+    semantic_mean: Literal["probabilities", "logits"] = Field(
+        "probabilities",
+        description="What the semantic maps of several views are averaged as; logits as in the paper, resized by "
+        "nearest pixel.",
+    )
     things: Literal["detections", "components"] = Field(
         "detections",
         description="What instances are: what is detected; or also connected parts of thing pixels, by the segments "

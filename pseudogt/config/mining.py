@@ -25,6 +25,9 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
         description="What one sample is: an image with its tags, or one tagged crop as an image of its own, for scenes "
         "in which every image has nearly every class.",
     )
+    needs_things: bool = Field(
+        False, description="Whether images without a tagged thing are left out of the training, as in the paper."
+    )
     backbone: Annotated[str, listed_in(BACKBONES, FAMILIES, RESNET_WS)] = Field(
         "small",
         description="Image backbone, made stride 8: that of the tag classifier, torchvision's ResNets, timm/<name> for "
@@ -47,6 +50,11 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
         description="Stages of the backbone up to the features used, at stride 8 (1: 4); a classifier brings its own "
         "number. Fewer see less of the surroundings: better where things, few pixels wide, go together.",
     )
+    padding: bool = Field(
+        True,
+        description="Whether images are filled up to multiples of 8 pixels; ResNet-WS can do without, as in the paper "
+        "on VOC 2007.",
+    )
     decoder: bool = Field(
         False,
         description="Whether the features are those of the classifier's decoder, at stride 4 and of all its levels, in "
@@ -68,6 +76,11 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
         "proposals' own segments.",
     )
     mask_channels: int = Field(64, ge=8, description="Width of the mask branch; 256 in the paper.")
+    polygons: bool = Field(
+        False,
+        description="Whether the mask branch learns masks as polygons, as in the paper: without holes, and the whole "
+        "box where there is no pixel.",
+    )
     mask_limit: int | None = Field(
         16, ge=1, description="Proposals of an image that learn masks, at most; null for all, as in the paper."
     )
@@ -75,6 +88,11 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
         True,
         description="Whether a branch learns stuff. Without it, pixels that no instance has are background: for class "
         "tables with one stuff class, as in VOC.",
+    )
+    semantic_start: Literal["small", "he"] = Field(
+        "small",
+        description="First weights of the semantic branch's last layer: small ones, at which all labels are about as "
+        "likely, or He's random numbers for its outputs, as in the paper.",
     )
     evidence: Literal["segments", "grabcut"] = Field(
         "segments",
@@ -102,6 +120,10 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
         le=1,
         description="Augmentation: height and width of a random window over those of the image, at least.",
     )
+    whole_pixels: bool = Field(
+        False,
+        description="Whether boxes of proposals are cut to whole pixels in resized images, as in the paper.",
+    )
     steps: int = Field(2000, ge=1, description="Optimiser steps; training time is proportional to it.")
     optimiser: Literal["adamw", "sgd"] = Field(
         "sgd", description="SGD as in the paper; AdamW learns faster from scratch."
@@ -118,6 +140,9 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
         (0.7,), description="Shares of the steps after which the schedule `step` divides the learning rate by ten."
     )
     bias_rate: float = Field(2.0, gt=0, description="Learning rate of biases over that of all other weights.")
+    norm_bias_rate: float = Field(
+        2.0, gt=0, description="The same of the biases of normalisation layers; 1 in the paper."
+    )
 
     @model_validator(mode="after")
     def _check_init(self) -> MiningSettings:
@@ -132,4 +157,14 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
             )
         if self.decoder and self.init != "classifier":
             raise ValueError(f"decoder: true with init: {self.init}; only init: classifier brings a decoder")
+        return self
+
+    @model_validator(mode="after")
+    def _check_padding(self) -> MiningSettings:
+        """Only pooling copes with parts of cells."""
+        if not self.padding and (self.semantic or not self.backbone.startswith("resnet_ws")):
+            raise ValueError(
+                f"padding: false with backbone: {self.backbone} and semantic: {self.semantic}; it takes one of "
+                f"{', '.join(RESNET_WS)} and semantic: false"
+            )
         return self

@@ -12,7 +12,13 @@ RENAMED = {
 
 NO_CACHE = "prepared images are files in the scratch folder, which every process maps"
 
+PASSES = "the number of passes follows: set images_per_pass to batch_size / (devices x passes), or leave it out for one"
+
 REMOVED = {
+    "classifier.accumulation": PASSES,
+    "mining.accumulation": PASSES,
+    "optimisation.accumulation": PASSES,
+    "segmenter.accumulation": PASSES,
     "box_masks.seed": "GrabCut's seed is 0",
     "cams.region_min_area_px": "the smallest region has 20 pixels",
     "classifier.cache_gb": NO_CACHE,

@@ -17,10 +17,11 @@ class OptimisationSettings(Section):
     """
 
     batch_size: int = Field(4, ge=1, description="Images (or crops) per optimiser step, over all devices.")
-    accumulation: int = Field(
-        1,
-        ge=1,
-        description="Parts into which a batch is split, one after the other; raise it when memory runs out.",
+    images_per_pass: int = Field(
+        0,
+        ge=0,
+        description="Images (or crops) that a device computes at once, at most; the gradients of several passes are "
+        "summed. 0 for all of its share of the batch; set it when memory runs out.",
     )
     optimiser: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, which is faster from scratch, or SGD.")
     learning_rate: float = Field(
@@ -28,6 +29,7 @@ class OptimisationSettings(Section):
     )
     weight_decay: float = Field(0.05, ge=0, description="Decay of the weights; 1e-4 suits SGD.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD; AdamW has its own.")
+    nesterov: bool = Field(True, description="Whether the momentum of SGD is Nesterov's; plain in the paper of JTSM.")
     schedule: Literal["one_cycle", "poly"] = Field(
         "one_cycle", description="How the learning rate falls to zero: along a cosine, or by (1 - t) ** 0.9."
     )

@@ -15,12 +15,18 @@ class ProposalsSettings(Section):
     source: Literal["engine", "mcg", "converted"] = Field(
         "engine",
         description="Where proposals come from: our own engine, MCG's files of segments (superpixels, labels, scores), "
-        "or the JTSM authors' conversion of these. Of the settings below, only max_proposals holds for the latter two.",
+        "or the JTSM authors' conversion of these. Of the settings below, only distinct and max_proposals hold for "
+        "the latter two.",
     )
     folder: str | tuple[str, ...] | None = Field(
         None,
         description="For mcg and converted: folder with one file <image>.mat or <image>.pkl of each image, or a list "
         "of folders, of which an image takes its file from the first that has one.",
+    )
+    distinct: bool = Field(
+        False,
+        description="For mcg and converted: whether of proposals with equal boxes the best alone stays, as in the "
+        "paper of JTSM; what is left is then cut to max_proposals.",
     )
     mode: Literal["single", "multi"] = Field(
         "single",
@@ -61,6 +67,8 @@ class ProposalsSettings(Section):
         if (self.source == "engine") != (not self.folder):
             remedy = "takes no folder" if self.source == "engine" else "needs the folder of its files; set folder"
             raise ValueError(f"source: {self.source} {remedy} (got {self.folder!r})")
+        if self.source == "engine" and self.distinct:
+            raise ValueError("source: engine with distinct: true; only mcg and converted can leave equal boxes out")
         return self
 
     @model_validator(mode="after")

@@ -36,6 +36,9 @@ class WeakLabelsSettings(Section):
     group_boxes: bool = Field(
         True, description="Whether groups of a thing class (crowds) get one box around all of them, marked iscrowd."
     )
+    group_tags: bool = Field(
+        True, description="Whether a thing class of which there are only groups is tagged; false in the paper of JTSM."
+    )
     boxes: bool = Field(
         True,
         description="Whether each thing gets a box; false for tags alone, which is what `method: jtsm` learns from.",

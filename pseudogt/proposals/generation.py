@@ -71,8 +71,15 @@ class Proposals(NamedTuple):
 
     def take(self, count: int) -> Proposals:
         """Return the first ``count`` proposals."""
-        members = self.members.take(np.arange(min(count, len(self.scores))))
-        return Proposals(self.superpixels, members, self.scores[:count], self.boxes_xyxy[:count])
+        return self.take_rows(np.arange(min(count, len(self.scores))))
+
+    def take_rows(self, rows: NDArray[np.integer]) -> Proposals:
+        """Return some proposals ``(R,)``, in the order given."""
+        return Proposals(self.superpixels, self.members.take(rows), self.scores[rows], self.boxes_xyxy[rows])
+
+    def keep_distinct_boxes(self) -> Proposals:
+        """Return the first of the proposals with each box, in their order."""
+        return self.take_rows(np.sort(np.unique(self.boxes_xyxy, axis=0, return_index=True)[1]))
 
 
 class ImageSegments(NamedTuple):

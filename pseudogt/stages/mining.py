@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
     # Boxes teach this network nothing.
     check_supervision([image.weak.without_boxes() for image in shard])
-    source, val_source = MiningSource.open(shard, arguments.proposals, settings.samples), None
+    source = MiningSource.open(shard, arguments.proposals, settings.samples, needs_things=settings.needs_things)
+    val_source = None
     if arguments.val_shards:
         val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels)
         shard.check_classes(val.classes, val.path)
@@ -67,14 +68,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     inputs = [*arguments.shards, *arguments.weak_labels, *arguments.proposals, *weights]
     plan = settings.fill(TrainingPlan, cores=arguments.cores)
     drawn = list_drawn(plan, len(source))
-    sample_facts = [settings.samples, drawn.tolist()]
+    sample_facts = [settings.samples, settings.needs_things, drawn.tolist()]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
     samples = TrainingSet(files.samples, drawn, MiningImage)
     evidence = make_evidence(samples, settings.fill(EvidencePlan, workers=settings.torch_threads))
+    augmentation, multiple = settings.fill(MiningAugmentation), model.network.backbone.multiple
+    batches = MiningBatches(samples, augmentation, settings.max_proposals, multiple)
     record = train(
-        MiningStep(model.network, evidence, top_k=settings.top_k, mask_limit=settings.mask_limit),
+        MiningStep(model.network, evidence, **settings.model_dump(include={"top_k", "mask_limit", "polygons"})),
         sample_count=len(source),
-        load_batch=MiningBatches(samples, settings.fill(MiningAugmentation), settings.max_proposals).load,
+        load_batch=batches.load,
         compute_losses=lambda step, batch: step(batch),
         plan=plan,
         preparation=Preparation(source, samples),
@@ -98,11 +101,12 @@ class MiningSource:
     samples: Sequence[tuple[int, int | None]]
 
     @classmethod
-    def open(cls, shard: Shard, proposals: Sequence[Path], kind: str) -> MiningSource:
-        """Find the proposals of all images; ``kind`` says what a sample is, see :func:`list_mining_samples`."""
+    def open(cls, shard: Shard, proposals: Sequence[Path], kind: str, *, needs_things: bool = False) -> MiningSource:
+        """Find the proposals of all images; for ``kind`` see :func:`list_mining_samples`."""
+        tagged = shard.classes.thing_ids if needs_things else None
         files = read_proposal_files(proposals)
         shard.check_images(files, proposals[0])
-        return cls(shard, files, list_mining_samples([image.weak for image in shard], kind))
+        return cls(shard, files, list_mining_samples([image.weak for image in shard], kind, tagged))
 
     def __len__(self) -> int:
         return len(self.samples)

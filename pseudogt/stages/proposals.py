@@ -46,7 +46,8 @@ def open_archives(settings: ProposalsSettings, shard: Shard) -> Callable[[ShardI
         path = files[image.image_id]
         found = read(path)
         image.check_size(found.superpixels.shape, path)
-        return found.take(settings.max_proposals)
+        # Cut last: a list whose equal boxes are left out afterwards would be shorter than it may be.
+        return (found.keep_distinct_boxes() if settings.distinct else found).take(settings.max_proposals)
 
     return read_foreign
 

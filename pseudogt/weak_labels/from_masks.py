@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
+from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.weak_labels.crops import crop_grid
 from pseudogt.weak_labels.records import ImageWeakLabels
@@ -43,6 +43,9 @@ def derive_weak_labels(
     boxes, box_classes, iscrowd = find_boxes(panoptic_id, crowd_ids, classes)
     kept = (~iscrowd | settings.group_boxes) & settings.boxes
     semantic = panoptic_to_semantic(panoptic_id, classes)
+    if not settings.group_tags:
+        groups = [segment_id for segment_id in np.unique(panoptic_id).tolist() if segment_id in crowd_ids]
+        semantic[np.isin(panoptic_id, groups)] = IGNORE_LABEL
     crops = np.zeros((0, 4), np.int32)
     if settings.tags == "crop":
         crops = crop_grid(height, width, settings.crop_height_fraction, settings.crop_width_fraction)

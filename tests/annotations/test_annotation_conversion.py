@@ -102,6 +102,8 @@ def test_difficult_objects():
     assert describe_tags(result.images[0]) == "uupu" and len(result.images[0].boxes_xyxy) == 1
     result = convert(boxes(ImageAnnotations("a", [CAR, hard])), difficult="use")
     assert describe_tags(result.images[0]) == "uupp" and len(result.images[0].boxes_xyxy) == 2
+    result = convert(boxes(ImageAnnotations("a", [CAR, hard])), difficult="absent")
+    assert describe_tags(result.images[0]) == "uupa" and len(result.images[0].boxes_xyxy) == 1
     both = [hard, AnnotatedBox("bus", (3, 3, 5, 5))]
     assert describe_tags(convert(boxes(ImageAnnotations("a", both))).images[0]) == "uuap"
 

@@ -108,5 +108,5 @@ def test_inherited_key_is_suggested_for_an_unknown_one():
 
 
 def test_inherited_values_are_checked_with_the_stages_own():
-    with pytest.raises(ValueError, match=r"classifier: .*batch_size 9 is not a multiple of accumulation 4"):
-        configure(optimisation={"accumulation": 4}, classifier={"batch_size": 9})
+    with pytest.raises(ValueError, match=r"classifier: .*batch_size 9 is not a multiple of images_per_pass 4"):
+        configure(optimisation={"images_per_pass": 4}, classifier={"batch_size": 9})

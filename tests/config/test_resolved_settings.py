@@ -51,9 +51,9 @@ CONSTANTS = {
 }
 """What removed settings are in the code now."""
 
-NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(".cache_gb")}
-ADDED = {"classifier.loader_workers", "mining.loader_workers", "segmenter.loader_workers", "mining.evidence_gb"}
-ADDED |= {"mined.images_per_pass"}
+TRAININGS = ("classifier", "mining", "segmenter")
+NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith((".cache_gb", ".accumulation"))}
+ADDED = {"mining.evidence_gb", "mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININGS)}
 
 
 def resolve_file(name: str) -> dict[str, Any]:

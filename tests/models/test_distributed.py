@@ -45,8 +45,8 @@ def uninterrupted(tmp_path_factory):
 def test_processes_agree_and_equal_one_with_the_same_batch(uninterrupted):
     first, second = uninterrupted
     assert_equal(first, second)
-    for accumulation in (1, 2):
-        network, _ = train_small(replace(PLAN, accumulation=accumulation), None)
+    for size in (0, 2):
+        network, _ = train_small(replace(PLAN, images_per_pass=size), None)
         assert_equal(first, network.state_dict(), tolerance=1e-4)
 
 

@@ -21,7 +21,7 @@ def fine_tune(network, *, checkpoint=None, stop_at=None, **changes):
         if call == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    plan = replace(PLAN, **{"steps": 6, "accumulation": 2, "checkpoint_every_s": 1000} | changes)
+    plan = replace(PLAN, **{"steps": 6, "images_per_pass": 2, "checkpoint_every_s": 1000} | changes)
     return train_network(network, plan, checkpoint, disturb)
 
 

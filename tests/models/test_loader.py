@@ -31,9 +31,9 @@ COUNT, FIRST = 20, 3
 
 def load_as_before(samples, number):
     """The batches of the loader before this one: three maps in one array of int16, warped together."""
-    step, part = divmod(number, PLAN.accumulation)
+    step, part = divmod(number, PLAN.count_passes(1))
     generator = np.random.default_rng([PLAN.seed, step, part, 0])
-    indices = select_samples(step, PLAN.batch_size, COUNT, PLAN.seed).reshape(PLAN.accumulation, -1)[part]
+    indices = select_samples(step, PLAN.batch_size, COUNT, PLAN.seed).reshape(PLAN.count_passes(1), -1)[part]
     images, maps, centres = [], [], []
     for sample in (samples[i] for i in indices):
         affine = draw_affine(sample.image.shape[:2], STRONG, generator)
@@ -211,7 +211,7 @@ def test_sigterm_to_the_whole_job_writes_a_checkpoint_and_leaves_no_process(tmp_
 
 
 def test_plan_says_how_many_pieces_a_batch_has():
-    plan = replace(PLAN, batch_size=8, accumulation=2)
+    plan = replace(PLAN, batch_size=8, images_per_pass=2)
     drawn = []
 
     def record(indices, generator):

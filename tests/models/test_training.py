@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import TrainingPlan, learning_rate_at, list_drawn, select_samples, train
+from models.training import TrainingPlan, _build_optimiser, learning_rate_at, list_drawn, select_samples, train
 
 PLAN = TrainingPlan(
     steps=12,
     batch_size=4,
-    accumulation=2,
+    images_per_pass=2,
     optimiser="adamw",
     learning_rate=1e-2,
     weight_decay=0.01,
@@ -146,11 +146,11 @@ def test_the_loss_falls():
     assert record["images_per_second"] > 0
 
 
-def test_accumulation_gives_the_same_step():
+def test_passes_give_the_same_step():
     """Without normalisation and dropout, parts of a batch add up to the batch."""
     networks = [nn.Sequential(nn.Flatten(), nn.Linear(192, 3)) for _ in range(2)]
     networks[1].load_state_dict(networks[0].state_dict())
-    for network, accumulation in zip(networks, (1, 2), strict=True):
+    for network, size in zip(networks, (0, 2), strict=True):
         train(
             network,
             sample_count=10,
@@ -158,7 +158,7 @@ def test_accumulation_gives_the_same_step():
                 load_batch(indices, np.random.default_rng(0)) | {"images": torch.from_numpy(IMAGES[indices])}
             ),
             compute_losses=compute_losses,
-            plan=replace(PLAN, accumulation=accumulation, steps=3, optimiser="sgd"),
+            plan=replace(PLAN, images_per_pass=size, steps=3, optimiser="sgd"),
         )
     torch.testing.assert_close(networks[0][1].weight, networks[1][1].weight)
 
@@ -175,7 +175,7 @@ def test_out_of_memory_names_the_settings_to_change():
     def losses(network, batch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(ValueError, match="out of memory at batch_size 4 with accumulation 2: raise accumulation"):
+    with pytest.raises(ValueError, match=r"out of memory at batch_size 4 in 2 passes .* set images_per_pass below 2"):
         run(build_network(), losses=losses)
 
 
@@ -190,8 +190,35 @@ def test_error_in_loading_a_batch_is_that_of_the_batch(workers):
 
 
 def test_batch_that_cannot_be_split():
-    with pytest.raises(ValueError, match="batch_size 4 can't be split into accumulation 3"):
-        run(build_network(), accumulation=3)
+    with pytest.raises(ValueError, match="batch_size 4 can't be split into 1 processes with images_per_pass 3"):
+        run(build_network(), images_per_pass=3)
+
+
+@pytest.mark.parametrize(
+    ("size", "processes", "passes"), [(0, 1, 1), (0, 4, 1), (1, 1, 8), (1, 4, 2), (4, 1, 2), (4, 4, 1), (16, 2, 1)]
+)
+def test_passes_follow_from_batch_and_processes(size, processes, passes):
+    assert replace(PLAN, batch_size=8, images_per_pass=size).count_passes(processes) == passes
+
+
+def test_momentum_is_plain_or_nesterovs():
+    """Two steps by hand with a gradient of 1: shifts of 1 and 1.9, or of 1.9 and 2.71, of the learning rate."""
+    for nesterov, shift in ((False, 2.9), (True, 4.61)):
+        network = nn.Linear(1, 1, bias=False)
+        optimiser = _build_optimiser(network, replace(PLAN, optimiser="sgd", weight_decay=0.0, nesterov=nesterov))
+        start = network.weight.item()
+        for _ in range(2):
+            network.weight.grad = torch.ones(1, 1)
+            optimiser.step()
+        assert start - network.weight.item() == pytest.approx(shift * PLAN.learning_rate, rel=1e-4)
+
+
+def test_biases_of_normalisation_have_a_rate_of_their_own():
+    network = build_network()
+    groups = _build_optimiser(network, replace(PLAN, bias_rate=2.0, norm_bias_rate=3.0)).param_groups
+    rates = {id(parameter): group["rate"] for group in groups for parameter in group["params"]}
+    names = {name: rates[id(parameter)] for name, parameter in network.named_parameters()}
+    assert names == {"0.weight": 1, "0.bias": 2, "1.weight": 1, "1.bias": 3, "5.weight": 1, "5.bias": 2}
 
 
 def test_no_sample():

@@ -21,7 +21,7 @@ from models.training import TrainingPlan, train
 PLAN = TrainingPlan(
     steps=20,
     batch_size=4,
-    accumulation=1,
+    images_per_pass=0,
     optimiser="sgd",
     learning_rate=1e-2,
     weight_decay=0.01,

@@ -105,6 +105,17 @@ def test_mcg_files_are_converted_as_they_are(panoptic_dataset, file, mcg_folder,
     assert len(few.members.lengths) == len(few.scores) == len(few.boxes_xyxy) == 3
 
 
+def test_equal_boxes_are_left_out_before_proposals_are_cut(panoptic_dataset, file, mcg_folder, tmp_path):
+    whole = file.read("image0")
+    write_mcg(mcg_folder / "image0.mat", whole.take_rows(np.array([0, 0, 0, 1, 1, 2, 3])))
+    found = make_proposals(
+        panoptic_dataset, tmp_path / "o.h5", source="mcg", folder=str(mcg_folder), distinct=True, max_proposals=3
+    ).read("image0")
+    distinct = np.unique(whole.boxes_xyxy[:4], axis=0)
+    assert len(distinct) == 4
+    assert_same(found, whole.take(3))
+
+
 def test_an_archive_cut_short_leaves_no_file(panoptic_dataset, mcg_folder, tmp_path):
     path = mcg_folder / "image3.mat"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

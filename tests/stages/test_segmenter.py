@@ -129,7 +129,7 @@ def test_label_of_another_size_is_named(tmp_path):
     [
         ({"zoom_min": 2.0, "zoom_max": 1.0}, "zoom_min 2.0 is larger than zoom_max 1.0"),
         ({"crop_width_px": 100}, "crop_width_px"),
-        ({"batch_size": 3, "accumulation": 2}, "batch_size 3 is not a multiple of accumulation 2"),
+        ({"batch_size": 3, "images_per_pass": 2}, "batch_size 3 is not a multiple of images_per_pass 2"),
         ({"stepps": 3}, "stepps"),
     ],
 )

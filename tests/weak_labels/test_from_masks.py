@@ -33,6 +33,14 @@ def test_boxes_are_tight_and_half_open(panoptic_id):
     assert weak.box_classes.tolist() == [2, 2]
 
 
+def test_groups_give_tags_or_none(panoptic_id):
+    panoptic_id[4:7, 1:4] = 2000  # the group is all that is left of cars
+    assert derive(panoptic_id).tags.tolist() == [True, True, True]
+    without = derive(panoptic_id, group_tags=False)
+    assert without.tags.tolist() == [True, True, False]
+    assert not without.crop_tags[:, 2].any()
+
+
 def test_tags_of_image_and_crops(panoptic_id):
     weak = derive(panoptic_id)
     assert weak.tags.all()

@@ -57,7 +57,10 @@ def test_step_of_mining_grows_with_each_size(more):
 
 
 def test_parts_of_a_batch_take_less_memory_and_the_same_time():
-    for whole, parts in ((mining(), mining(accumulation=4)), (SegmenterSettings(), SegmenterSettings(accumulation=4))):
+    for whole, parts in (
+        (mining(), mining(images_per_pass=1)),
+        (SegmenterSettings(), SegmenterSettings(images_per_pass=1)),
+    ):
         assert estimate_step_mb(parts) < estimate_step_mb(whole)
         assert estimate_step_seconds(parts) == estimate_step_seconds(whole)
 

@@ -38,13 +38,10 @@ STEP_FACTOR = 1.4
 
 
 def compute_needs(name, gpus):
-    """GB of each GPU, GB of main memory, and hours of all trainings; several GPUs take batches whole."""
+    """GB of each GPU, GB of main memory, and hours of all trainings."""
     images, pixels, _ = RECIPES[name]
     config = read_recipe(name)
     changes = {"gpus": gpus, "threads": gpus * config.threads}
-    if gpus > 1:
-        whole = {"accumulation": 1}
-        changes |= {key: getattr(config, key).model_copy(update=whole) for key in ("classifier", "segmenter")}
     config = config.model_copy(update=changes)
     needed = [
         request_training_memory_mb(settings, images, pixels, config.threads, gpus, 1)
@@ -61,9 +58,6 @@ def test_head_says_what_trainings_need(name):
     assert set(stated) == {1, 8}
     for gpus, values in stated.items():
         assert values == pytest.approx(compute_needs(name, gpus), rel=TOLERANCE)
-    assert (
-        "gpus=8 threads=64 'optimisation={accumulation: 1}'" in text or read_recipe(name).optimisation.accumulation == 1
-    )
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -79,7 +73,7 @@ def test_crops_suit_the_network_and_batches_the_gpus(name):
     config = read_recipe(name)
     for settings in (config.classifier, config.segmenter):
         assert settings.crop_height_px % 32 == settings.crop_width_px % 32 == 0
-        assert settings.batch_size % 8 == 0 == settings.batch_size % settings.accumulation
+        assert settings.batch_size % 8 == 0 == settings.batch_size % settings.count_pass_images(8)
         assert settings.weights is not None
 
 
@@ -130,7 +124,7 @@ def test_real_steps_take_the_memory_that_is_estimated(name, section):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     measured = json.loads(done.stdout)
     config = read_recipe(name)
-    settings = getattr(config, section).model_copy(update={"batch_size": 2, "accumulation": 1})
+    settings = getattr(config, section).model_copy(update={"batch_size": 2, "images_per_pass": 0})
     estimated = estimate_step_mb(settings, len(config.dataset.classes))
     taken = measured["peak_mb"] - measured["start_mb"]
     print(f"{name} {section}: {taken:.0f} MB, estimated {estimated:.0f} MB, {measured['seconds']:.1f} s")
@@ -140,8 +134,9 @@ def test_real_steps_take_the_memory_that_is_estimated(name, section):
 def test_gpu_memory_falls_with_parts_and_gpus_and_grows_with_precision_and_classes():
     settings = read_recipe("cityscapes").segmenter
     base = estimate_gpu_mb(settings, 19, 1)
-    assert estimate_gpu_mb(settings, 19, 4) < base
-    assert estimate_gpu_mb(settings.model_copy(update={"accumulation": 1}), 19, 4) == pytest.approx(base)
+    assert estimate_gpu_mb(settings, 19, 4) == pytest.approx(base)  # 8 crops at a time in either case
+    assert estimate_gpu_mb(settings, 19, 8) < base
+    assert estimate_gpu_mb(settings.model_copy(update={"images_per_pass": 4}), 19, 1) < base
     assert estimate_gpu_mb(settings.model_copy(update={"precision": "fp32"}), 19, 1) > 1.4 * base
     assert estimate_gpu_mb(settings, 133, 1) > base
     assert estimate_gpu_mb(settings.model_copy(update={"backbone": "resnet101"}), 19, 1) > base

@@ -39,7 +39,11 @@ def list_rows() -> list[tuple[str, str, str]]:
     rows = []
     for line in (ROOT / "docs" / "jtsm.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
-        key = re.fullmatch(r"`((mining|mined|proposals|dataset)\.\w+)`", cells[1]) if len(cells) > 3 else None
+        key = (
+            re.fullmatch(r"`((mining|mined|proposals|dataset|weak_labels|annotations)\.\w+)`", cells[1])
+            if len(cells) > 3
+            else None
+        )
         if key:
             values = cells[2:] if len(cells) == 2 + len(NAMES) else [cells[2]] * len(NAMES)
             rows.extend((name, key[1], cell) for name, cell in zip(NAMES, values, strict=True))

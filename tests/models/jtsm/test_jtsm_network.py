@@ -9,8 +9,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.jtsm.detection import DetectionPlan, detect, paste_mask
-from models.jtsm.masks import MASK_PX, choose_mask_targets, compute_mask_losses, move_mask, sample_masks
+from models.jtsm.detection import DetectionPlan, detect, map_semantic, paste_mask
+from models.jtsm.masks import (
+    MASK_PX,
+    choose_mask_targets,
+    complete_masks,
+    compute_mask_losses,
+    fill_enclosed,
+    find_follower_targets,
+    move_mask,
+    sample_masks,
+)
 from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
 from models.jtsm.network import Proposed, build_jtsm_network
 from models.jtsm.refinement import (
@@ -184,6 +193,30 @@ def test_masks_are_sampled_where_the_view_shows_them(flipped):
     np.testing.assert_array_equal(whole, seen[:, ::-1] if flipped else seen)
 
 
+def test_masks_as_polygons_have_no_holes_and_are_never_empty():
+    ring = np.pad(np.pad(np.zeros((2, 2), bool), 1, constant_values=True), 1)
+    leaking = ring.copy()
+    leaking[1, 1] = False  # diagonal steps lead out
+    filled = fill_enclosed(np.stack([ring, leaking]))
+    assert filled[0].sum() == 16
+    np.testing.assert_array_equal(filled[1], leaking)
+    masks = [BoxMask((3, 4), ring), BoxMask((0, 0), np.zeros((9, 9), bool))]
+    full, box = complete_masks(masks, np.array([[3, 4, 9, 10], [2, 1.2, 7, 4]]))
+    assert full.origin_xy == (3, 4) and full.mask.sum() == 16
+    assert box.origin_xy == (2, 1) and box.mask.shape == (3, 5) and box.mask.all()
+
+
+def test_second_mask_head_learns_pixels_of_the_first():
+    """A cell of a large box is a pixel at least; of a small one it may lie between the centres of all pixels."""
+    logits = torch.full((3, MASK_PX, MASK_PX), -9.0)
+    logits[:2, 10:16, 3] = 9
+    boxes = torch.tensor([[0.0, 0, 56, 56], [0, 0, 7, 7], [0, 0, 56, 56]])
+    large, lost, nothing = find_follower_targets(logits, boxes)
+    np.testing.assert_array_equal(large, logits[0] > 0)
+    assert lost.all() and nothing.all()
+    assert not find_follower_targets(logits[:1], None)[0, 0, 0]
+
+
 def test_second_mask_head_learns_from_the_first():
     first, second = torch.full((1, 2, MASK_PX, MASK_PX), 3.0), torch.zeros(1, 2, MASK_PX, MASK_PX)
     first[0, 1, :, :14] = -3
@@ -237,6 +270,28 @@ def test_painted_stuff_keeps_every_class():
 def test_semantic_head_of_any_width_is_at_stride_4(channels):
     head = SemanticHead(channels_in=16, channels=channels, labels=3)
     assert head(torch.zeros(2, 16, 4, 6)).shape == (2, 3, 8, 12)
+
+
+def test_first_predictions_of_stuff_are_small_or_those_of_he():
+    torch.manual_seed(0)
+    small, he = (SemanticHead(channels_in=16, channels=64, labels=50, start=start) for start in ("small", "he"))
+    assert small.predict.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert he.predict.weight.std().item() == pytest.approx((2 / 50) ** 0.5, rel=0.05)
+    assert not he.predict.bias.any()
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_semantic_maps_of_views_go_to_the_image(flipped):
+    """A view of 7x12, padded to 8x16, of an image half as large: logits by the nearest pixel, all of the padded map."""
+    logits = torch.randn(1, 3, 2, 4)
+    padded = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+    placement = Placement((0, 0, 6, 4), (7, 12), flipped)
+    rows = [int(int(y * 7 / 4) * 8 / 7) for y in range(4)]
+    seen = [11 - 2 * x if flipped else 2 * x for x in range(6)]
+    columns = [int(x * 16 / 12) for x in seen]
+    torch.testing.assert_close(map_semantic(logits, placement, (4, 6), "logits"), padded[:, :, rows][..., columns])
+    shares = map_semantic(logits, placement, (4, 6), "probabilities")
+    torch.testing.assert_close(shares.sum(1), torch.ones(1, 4, 6))
 
 
 def test_semantic_loss_ignores_what_is_unknown():
@@ -335,6 +390,14 @@ def test_size_by_shorter_and_longer_side():
     assert choose_size((40, 60), 80, 90) == (60, 90)
 
 
+def test_boxes_of_a_view_may_be_whole_pixels():
+    """Cut before mirroring, as whole numbers in a file would be."""
+    placement = Placement((1, 0, 11, 10), (15, 15), True)
+    boxes = np.array([[2, 1, 8, 4]])
+    assert placement.to_view(boxes).tolist() == [[4.5, 1.5, 13.5, 6.0]]
+    assert placement.to_view(boxes, whole_pixels=True).tolist() == [[5, 1, 14, 6]]
+
+
 # All together
 
 
@@ -421,6 +484,21 @@ def test_heads_can_be_left_out(changes, names):
     found = detect(network.eval(), images[0], PLAN)
     assert found.masks.shape == (len(found.scores), 48, 64)
     assert found.semantic.shape == (2, 48, 64)
+
+
+def test_images_of_a_resnet_ws_need_no_padding():
+    network = build(
+        backbone="resnet_ws18", levels=4, freeze="all", padding=False, semantic_channels=0, mask_channels=0
+    ).eval()
+    image = make_image(0)
+    batch = collate([image], [0], [make_view(image, Placement((0, 0, 64, 48), (45, 61), False), 10)], 1)
+    assert batch["images"].shape == (1, 3, 45, 61)
+    with torch.inference_mode():
+        assert network(batch).features.shape[2:] == (5, 7)
+    with pytest.raises(ValueError, match="semantic branch needs padding"):
+        build(backbone="resnet_ws18", levels=4, padding=False)
+    with pytest.raises(ValueError, match="'small' needs padding"):
+        build(padding=False)
 
 
 def test_combinations_that_cannot_be():

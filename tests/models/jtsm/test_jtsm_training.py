@@ -12,11 +12,12 @@ from models.checkpoints import load_checkpoint, save_checkpoint
 from models.jtsm.model import MODEL_KIND, JtsmArchitecture, JtsmModel
 from models.jtsm.samples import Placement
 from models.jtsm.step import Evidence, MiningStep, paint_best_stuff
-from models.jtsm.training import EvidencePlan
+from models.jtsm.training import EvidencePlan, list_mining_samples
 from models.jtsm.training import make_evidence as make_planned_evidence
 from pseudogt.box_masks.evidence import BoxMask, segment_by_plain_grabcut
 from pseudogt.classes import ClassTable
 from pseudogt.pseudo_labels.class_order import ClassOrder
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("grass", "car", "bus"), (1, 2, 3), (False, True, True), ((0, 0, 0),) * 3)
 
@@ -43,6 +44,18 @@ def test_a_step_is_one_call_that_several_processes_share():
         found.append([*losses.values(), *(p.grad.clone() for p in network.parameters() if p.requires_grad)])
     for alone, shared in zip(*found, strict=True):
         assert torch.equal(alone, shared)
+
+
+def test_images_without_things_may_be_left_out():
+    no_boxes = np.zeros((0, 4), np.int32), np.zeros(0, np.uint8), np.zeros(0, bool)
+    images = [
+        ImageWeakLabels("a", 4, 4, *no_boxes, np.array(tags), no_boxes[0], np.zeros((0, 3), bool))
+        for tags in ([True, True, False], [True, False, False], [False, False, True])
+    ]
+    assert len(list_mining_samples(images, "image")) == 3
+    assert list_mining_samples(images, "image", CLASSES.thing_ids) == [(0, None), (2, None)]
+    with pytest.raises(ValueError, match=r"no image has a tagged thing; set mining\.needs_things to false"):
+        list_mining_samples(images[1:2], "image", CLASSES.thing_ids)
 
 
 def test_stuff_is_painted_where_its_best_proposal_has_evidence():
