@@ -76,6 +76,9 @@ if not PLAN.uses_boxes:
         conda:
             "../envs/pseudogt.yaml"
         threads: 1
+        resources:
+            mem_mb=limit_memory("evaluation"),
+            runtime=limit_time("evaluation", 1),
         params:
             dataset=CONFIG.name,
             panoptic=lambda wildcards, input: pass_files_if_any("panoptic", input.panoptic),
