@@ -22,8 +22,11 @@ from models.jtsm.views import PlacedImage, collate_views, move_to_image, place_o
 from models.training import autocast
 from pseudogt.pseudo_labels.mined import Detections
 
+ENLARGEMENT = 4
+"""Pixels of a view per cell of its semantic map."""
+
 MAPS_AT_ONCE = 8
-"""Semantic maps that are enlarged to the size of a view at the same time."""
+"""Semantic maps that are enlarged at the same time."""
 
 BAND_ROWS = 64
 """Rows of the image whose logits become probabilities at the same time."""
@@ -260,13 +263,38 @@ def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], m
     mean : {"logits", "probabilities"}
         See :class:`DetectionPlan`.
     """
-    height, width = placement.size
-    padded = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
     if mean == "logits":
-        seen = F.interpolate(padded, size=(height, width), mode="nearest")
-        return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="nearest")
+        rows, columns = _trace_pixels(logits.shape[2:], placement, shape, logits.device)
+        return _enlarge_rows(_enlarge_rows(logits.float(), rows).mT, columns).mT
+    height, width = placement.size
+    padded = F.interpolate(logits.float(), scale_factor=ENLARGEMENT, mode="bilinear", align_corners=False)
     seen = padded[..., :height, :width].softmax(1)
     return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="bilinear", align_corners=False)
+
+
+def _trace_pixels(
+    map_size: Sequence[int], placement: Placement, shape: tuple[int, int], device: torch.device
+) -> list[Tensor]:
+    """Rows ``(H,)`` and columns ``(W,)`` of the padded view from which an image's pixels take their logits.
+
+    The padded view goes to the size of the view and then to that of the image, both by nearest pixel.
+    """
+    traced = []
+    for axis in (0, 1):
+        pixels = torch.arange(map_size[axis] * ENLARGEMENT, dtype=torch.float32, device=device)[None, None]
+        of_view = F.interpolate(pixels, size=placement.size[axis], mode="nearest")
+        if axis == 1 and placement.flipped:
+            of_view = of_view.flip(2)
+        traced.append(F.interpolate(of_view, size=shape[axis], mode="nearest")[0, 0])
+    return traced
+
+
+def _enlarge_rows(maps: Tensor, rows: Tensor) -> Tensor:
+    """Some rows ``(H,)`` of maps ``(..., h, w)`` enlarged bilinearly by ``ENLARGEMENT``: ``(..., H, w)``."""
+    source = ((rows + 0.5) / ENLARGEMENT - 0.5).clamp(min=0)
+    low = source.long()
+    high = (low + 1).clamp(max=maps.shape[-2] - 1)
+    return torch.lerp(maps[..., low, :], maps[..., high, :], (source - low)[:, None])
 
 
 def _score_proposals(
