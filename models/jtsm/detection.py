@@ -196,7 +196,9 @@ def find_instances(
     scores, (height, width) = seen.average("scores"), seen.shape
     if tags is not None:
         scores[:, torch.from_numpy(~tags[network.order.of_things]).to(scores.device)] = 0
-    clipped = seen.average("boxes").clamp(min=0).minimum(scores.new_tensor([width, height] * 2))
+    moved = seen.average("boxes")
+    clipped = moved.clamp(min=0).minimum(scores.new_tensor([width, height] * 2))
+    clipped = clipped.masked_fill(~moved.isfinite(), torch.nan)
     rows, classes = _select_detections(scores, clipped, plan)
     boxes = clipped[rows, classes]
     masks = _find_masks(network, seen, boxes, rows, classes, plan)
@@ -325,10 +327,10 @@ def _select_detections(scores: Tensor, boxes: Tensor, plan: DetectionPlan) -> tu
     ----------
     scores : (R, K)
     boxes : (R, K, 4)
-        Clipped to the image; those that are not finite, or empty, are dropped.
+        Clipped to the image. Empty ones are dropped, and so are those that hold a NaN, which is above nothing.
     plan : DetectionPlan
     """
-    valid = boxes.isfinite().all(-1) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
+    valid = (boxes[..., 2:] > boxes[..., :2]).all(-1)
     rows, classes = ((scores > plan.min_score) & valid).nonzero(as_tuple=True)
     kept = batched_nms(boxes[rows, classes], scores[rows, classes], classes, plan.nms_overlap)[: plan.max_detections]
     return rows[kept], classes[kept]

@@ -126,6 +126,18 @@ def test_tags_choose_among_what_was_seen_once():
         np.testing.assert_array_equal(first, second)
 
 
+def test_boxes_that_are_not_finite_or_empty_are_no_detections():
+    network, sample = build(), make_sample(0)
+    (seen,) = see_images(network, [sample], PLAN)
+    boxes = seen.totals["boxes"] = seen.totals["boxes"].clone()
+    boxes[:] = boxes.new_tensor([0, 0, 9, 9]) * seen.views
+    boxes[0, :, 2], boxes[1, :, 1] = torch.inf, torch.nan
+    boxes[2] = boxes.new_tensor([70, 0, 90, 9]) * seen.views  # outside the image, which is 61 wide
+    kept = find_instances(network, seen, replace(PLAN, nms_overlap=1.0, max_detections=99))
+    assert len(kept.scores) == 2 * (5 - 3)
+    assert (kept.boxes_xyxy == [0, 0, 9, 9]).all()
+
+
 def test_features_are_kept_for_mask_heads_alone():
     network, sample = build(), make_sample(0)
     assert len(see_images(network, [sample], PLAN)[0].features) == 2
