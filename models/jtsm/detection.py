@@ -267,7 +267,7 @@ def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], m
     """
     if mean == "logits":
         rows, columns = _trace_pixels(logits.shape[2:], placement, shape, logits.device)
-        return _enlarge_rows(_enlarge_rows(logits.float(), rows).mT, columns).mT
+        return _enlarge_along(_enlarge_along(logits.float(), 2, rows), 3, columns)
     height, width = placement.size
     padded = F.interpolate(logits.float(), scale_factor=ENLARGEMENT, mode="bilinear", align_corners=False)
     seen = padded[..., :height, :width].softmax(1)
@@ -291,12 +291,13 @@ def _trace_pixels(
     return traced
 
 
-def _enlarge_rows(maps: Tensor, rows: Tensor) -> Tensor:
-    """Some rows ``(H,)`` of maps ``(..., h, w)`` enlarged bilinearly by ``ENLARGEMENT``: ``(..., H, w)``."""
-    source = ((rows + 0.5) / ENLARGEMENT - 0.5).clamp(min=0)
+def _enlarge_along(maps: Tensor, dim: int, positions: Tensor) -> Tensor:
+    """Maps enlarged bilinearly by ``ENLARGEMENT`` along one axis, of which no other positions ``(N,)`` are made."""
+    source = ((positions + 0.5) / ENLARGEMENT - 0.5).clamp(min=0)
     low = source.long()
-    high = (low + 1).clamp(max=maps.shape[-2] - 1)
-    return torch.lerp(maps[..., low, :], maps[..., high, :], (source - low)[:, None])
+    high = (low + 1).clamp(max=maps.shape[dim] - 1)
+    share = (source - low).view([-1 if axis == dim else 1 for axis in range(maps.ndim)])
+    return torch.lerp(maps.index_select(dim, low), maps.index_select(dim, high), share)
 
 
 def _score_proposals(
