@@ -32,6 +32,7 @@ from jtsm_cases import (
     rename,
     take,
     unpack,
+    view_whole,
 )
 from pycocotools import mask as mask_tools
 from snakemake.utils import update_config
@@ -39,6 +40,7 @@ from torchvision.ops import box_iou
 
 from models.jtsm import detection
 from models.jtsm import moi_pool as moi_pool_module
+from models.jtsm import network as network_module
 from models.jtsm import step as step_module
 from models.jtsm.backbones import ResNetWS
 from models.jtsm.detection import DetectionPlan, detect
@@ -184,8 +186,9 @@ def test_moi_pool(case):
     np.testing.assert_array_equal(pooled.argmax[same], arrays["argmax"][same])
     np.testing.assert_allclose(scaled[same], arrays["scaled"][same], rtol=1e-6)
     for row in np.flatnonzero(~same):
-        # Halves left of or above the image: their cell lies further out than ours.
-        assert (arrays["boxes"][row] < 0).any()
+        # On purpose: a half left of or above the image is rounded up, theirs outwards to the next cell.
+        halves = (arrays["boxes"][row] / 8 % 1 == 0.5) & (arrays["boxes"][row] < 0)
+        assert halves.any()
 
 
 @needs("boxes")
@@ -216,10 +219,22 @@ class Recorder:
 
     def __init__(self, monkeypatch, arrays, ends):
         self.arrays, self.ends, self.lessons, self.mask_targets, self.masks = arrays, ends, [], [], {}
+        self.outputs = {}
+        monkeypatch.setattr(network_module, "moi_pool", self.pool)
         monkeypatch.setattr(step_module, "teach", self.record("lessons", step_module.teach))
         monkeypatch.setattr(step_module, "choose_mask_targets", self.record("mask_targets", choose_mask_targets))
         monkeypatch.setattr(step_module, "label_stuff", self.record("lessons", step_module.label_stuff))
         monkeypatch.setattr(step_module, "compute_mask_losses", self.compute_mask_losses)
+
+    def watch(self, network):
+        """Keep what goes through the neck and through the semantic branch."""
+        network.neck.register_forward_hook(lambda module, inputs, output: self.outputs.update(neck=output))
+        if network.semantic is not None:
+            network.semantic.register_forward_hook(lambda module, inputs, output: self.outputs.update(semantic=output))
+
+    def pool(self, *arguments, **keywords):
+        self.outputs["pooled"] = pooled = moi_pool(*arguments, **keywords)
+        return pooled
 
     def record(self, name, function):
         def call(*arguments, **keywords):
@@ -252,6 +267,7 @@ def take_step(monkeypatch, inclusive_boxes):
         network, batch = build_case(case).train(), make_batch([make_sample(arrays, end) for end in ends])
         proposed = []
         network.register_forward_hook(lambda module, inputs, output: proposed.append(output))
+        recorder.watch(network)
         losses = make_step(network, arrays, ends)(batch)
         return arrays, ends, network, proposed[0], losses, recorder
 
@@ -270,15 +286,35 @@ def test_training_step(case, take_step):
         assert_near(shown.detach(), arrays[f"deltas_{k}"], share=1e-5)
     assert_near(proposed.mined.shares.detach(), arrays["shares"], share=1e-4)
     assert_near(proposed.mined.presence.detach(), arrays["presence"], share=1e-4)
+    pooled = recorder.outputs["pooled"]
+    assert_near(*take(pooled.features, arrays, "pooled"), share=1e-5)
+    positions = pooled.argmax.contiguous().numpy().ravel()[arrays["pooled_index"]]
+    np.testing.assert_array_equal(positions, arrays["pooled_argmax"])
+    assert_near(recorder.outputs["neck"].detach(), arrays["neck"], share=1e-5)
     check_lessons(arrays, ends, recorder)
     if network.mask_heads:
         check_masks(arrays, ends, recorder)
     if network.semantic is not None:
+        assert_near(*take(recorder.outputs["semantic"], arrays, "semantic_logits"), share=1e-5)
         np.testing.assert_array_equal(recorder.lessons[-1], arrays["semantic_map"])
     for name, value in zip(arrays["loss_names"], arrays["loss_values"], strict=True):
         assert float(losses[LOSSES[str(name)]].detach()) == pytest.approx(value, rel=2e-5), name
     assert len(losses) == len(arrays["loss_names"])
     check_gradients(arrays, network, losses)
+
+
+@needs("train_voc12_batch")
+def test_padding_belongs_to_no_superpixel(inclusive_boxes):
+    """On purpose: theirs fills a batch with superpixel 0, whose proposals then hold cells beyond their image."""
+    arrays, network = read("train_voc12_batch"), build_case("train_voc12_batch").eval()
+    samples = [make_sample(arrays, end) for end in ("_a", "_b")]
+    batch = collate(samples, [0, 1], [view_whole(sample) for sample in samples])
+    assert (batch["superpixels"] < 0).any()
+    with torch.inference_mode():
+        presence = network(batch).mined.presence
+    difference = (presence - torch.from_numpy(arrays["presence"])).abs().amax(1)
+    # The larger image has no padding.
+    assert 1e-6 < difference.max() < 2e-2 and difference.min() < 1e-5
 
 
 def check_gradients(arrays, network, losses):
@@ -565,6 +601,20 @@ def test_detection(case, inclusive_boxes, monkeypatch):
         assert len(same[0]) > 20
         difference = (ours[same[0]] - ours[same[1]]) - (expected[same[0]] - expected[same[1]]).numpy()
         assert np.abs(difference).max() < 1e-3
+
+
+@needs("detect_voc12_scales")
+def test_own_views_find_almost_the_same(inclusive_boxes):
+    """On purpose: the image is resized once; theirs does it twice, and pads with superpixel 0."""
+    case = "detect_voc12_scales"
+    arrays, network = read(case), build_case(case).eval()
+    sides = tuple(CASES[case]["numbers"]["short_sides"])
+    plan = DetectionPlan(sides, 4000, True, 4000, "segments", 1e-5, 0.3, 100, torch.device("cpu"), torch.float32)
+    found = detect(network, make_sample(arrays, "", arrays["rows"]), plan)
+    overlap = box_iou(torch.from_numpy(found.boxes_xyxy), torch.from_numpy(arrays["detected_boxes"])).numpy()
+    same_class = found.classes[:, None] == arrays["detected_classes"]
+    again = ((overlap > 0.9) & same_class).any(0).sum()
+    assert 90 <= again <= 100
 
 
 # The panoptic merge

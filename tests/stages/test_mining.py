@@ -17,6 +17,7 @@ from models.classifier.network import ClassifierModel, build_tag_classifier
 from models.jtsm.model import JtsmModel
 from models.jtsm.step import MiningStep
 from pseudogt.classes import IGNORE_LABEL, panoptic_to_semantic
+from pseudogt.config.mining import MiningSettings
 from pseudogt.files.detections import read_detections
 from pseudogt.files.index import read_shard, write_shard
 from pseudogt.files.io import read_json
@@ -334,6 +335,22 @@ def test_shards_change_no_byte(dataset, model, tmp_path):
     (tmp_path / "proposals.h5").hardlink_to(dataset / "proposals.h5")
     alone = predict(tmp_path, model, tmp_path / "1", flip=False)
     np.testing.assert_array_equal(together.read("image3"), alone.read("image3"))
+
+
+def test_details_of_the_paper_train(dataset, tmp_path):
+    """Those that its config files switch on; the first image has no thing."""
+    details = {"nesterov": False, "norm_bias_rate": 1.0, "images_per_pass": 1, "semantic_start": "he"}
+    details |= {"polygons": True, "whole_pixels": True, "needs_things": True}
+    record = mine(dataset, tmp_path / "0", steps=2, **details)
+    assert record["samples"] == 4
+    assert np.isfinite(record["loss_curve"][-1]["loss"])
+    found = predict(dataset, tmp_path / "0", tmp_path / "labels", semantic_mean="logits").read("image3")
+    assert found.shape == (64, 96)
+
+
+def test_padding_is_left_out_for_a_resnet_ws_without_semantic_branch_only():
+    with pytest.raises(ValueError, match="it takes one of resnet_ws18, resnet_ws50, resnet_ws101 and semantic: false"):
+        MiningSettings(init="scratch", padding=False, semantic=False)
 
 
 def test_bf16_trains(dataset, tmp_path):
