@@ -1,8 +1,13 @@
-# demo  the whole chain on the embedded street scenes: about ten minutes on a laptop
-# resume go on with a run that died, however it died (ARGS="..." for other Snakemake arguments)
-# test  everything that is checked before a change lands
-# lint  format, types, workflow lint, the rules of the house
-# bench every benchmark; figures go to benchmarks/results/
+# What `make` prints: a target on each line.
+#> install  the environment .venv, from constraints.txt
+#> demo     the whole chain on generated street scenes: about ten minutes on a laptop
+#> resume   continue a crashed or interrupted run (ARGS="..." for other Snakemake arguments)
+#> test     everything that is checked before a change lands
+#> lint     format, types, workflow lint, the rules of the house
+#> docs     the documentation site, in site/docs/; a broken link is an error
+#> bench    every benchmark; figures go to benchmarks/results/
+#> clean    remove results, logs and the site
+.DEFAULT_GOAL := help
 SHELL := bash
 VENV ?= .venv
 CORES ?= all
@@ -14,7 +19,13 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo resume test lint bench clean
+.PHONY: help install demo resume test lint docs bench clean
+
+help:
+	@echo "Usage: make TARGET (CORES=$(CORES), VENV=$(VENV))"
+	@sed -n 's/^#> /  /p' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
@@ -34,13 +45,17 @@ lint: $(INSTALLED)
 	$(BIN)/snakemake --lint
 	$(BIN)/python -m pytest -q tests/lint
 
+docs: $(INSTALLED)
+	$(BIN)/zensical build --strict
+	cp -r configs site/
+
 bench: $(INSTALLED)
 	mkdir -p benchmarks/results
 	for script in pq wsps proposals datasets exports overhead training loop; do \
 		$(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; done
 
 clean:
-	rm -rf results logs .snakemake
+	rm -rf results logs .snakemake site
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with make PYTHON=/path/to/python"; exit 1; }

@@ -11,6 +11,7 @@ if PLAN.has_full_labels:
         output:
             folder=directory(f"{RESULTS}/full_labels/{{shard}}"),
             weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+            things=[directory(path) for path in PLAN.find_drawn_things("{shard}")],
         log:
             f"{LOGS}/full_labels/{{shard}}.log",
         benchmark:
@@ -26,6 +27,10 @@ if PLAN.has_full_labels:
             ground_truth=lambda wildcards, input: pass_files_if_any("ground-truth", input.ground_truth),
             listed=lambda wildcards: pass_files_if_any("listed", PLAN.list_full_ids(wildcards.shard)),
             content=lambda wildcards: GIVEN.digest_full_labels(SHARDS[wildcards.shard]),
+            data_root=PLAN.data_root,
+            polygons=GIVEN.annotations if CONFIG.full_labels.polygons else "",
+            annotations=dump_settings("annotations"),
+            things=lambda wildcards, output: pass_files_if_any("things-out", output.things),
             settings=dump_settings("full_labels"),
             weak_settings=dump_settings("weak_labels"),
             code=digest_code("full_labels"),
@@ -35,7 +40,8 @@ if PLAN.has_full_labels:
             "python -m pseudogt.stages.full_labels --shard {input.shard:q} {params.all_shards} "
             "--weak-labels {input.weak_labels:q} {params.ground_truth} {params.listed} --out {output.folder:q} "
             "--weak-out {output.weak_labels:q} --settings {params.settings:q} "
-            "--weak-settings {params.weak_settings:q} 2> {log:q}"
+            "--weak-settings {params.weak_settings:q} --data-root {params.data_root:q} "
+            "--annotations {params.annotations:q} {params.things} 2> {log:q}"
 
 
 rule full_labels:

@@ -81,6 +81,7 @@ if not CONFIG.provided.box_masks:
             weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
             proposals=lambda wildcards: PLAN.find_box_proposals(wildcards.shard),
             cams=lambda wildcards: PLAN.find_box_cams(wildcards.shard),
+            drawn=lambda wildcards: PLAN.find_drawn_things(wildcards.shard),
         output:
             folder=directory(f"{RESULTS}/box_masks/{{shard}}"),
         log:
@@ -96,6 +97,7 @@ if not CONFIG.provided.box_masks:
         params:
             proposals=lambda wildcards, input: pass_files_if_any("proposals", input.proposals),
             cams=lambda wildcards, input: pass_files_if_any("cams", input.cams),
+            drawn=lambda wildcards, input: pass_files_if_any("drawn", input.drawn),
             settings=dump_settings("box_masks"),
             code=digest_code("box_masks"),
             weights=GIVEN.weights["box_masks"],
@@ -103,7 +105,8 @@ if not CONFIG.provided.box_masks:
             "box_masks: {wildcards.shard}"
         shell:
             "python -m pseudogt.stages.box_masks --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-            "{params.proposals} {params.cams} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+            "{params.proposals} {params.cams} {params.drawn} --out {output.folder:q} "
+            "--settings {params.settings:q} 2> {log:q}"
 
 
 rule box_masks:

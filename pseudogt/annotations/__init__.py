@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pseudogt.annotations.conversion import Conversion, convert_readings
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
+from pseudogt.annotations.form import AnnotatedBox, AnnotationFormat, ImageAnnotations, Reading, Source
 from pseudogt.annotations.tables import read_tags
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
@@ -20,7 +20,9 @@ __all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert
 FORMATS = Registry("pseudogt.annotations.formats", "annotation format")
 
 
-def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Mapping[str, str]) -> Reading | None:
+def read_annotations(
+    settings: AnnotationsSettings, data_root: Path, images: Mapping[str, str], *, masks: bool = False
+) -> Reading | None:
     """Read the source of boxes; None if there is none.
 
     Parameters
@@ -30,6 +32,8 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Map
         Where relative paths start.
     images : mapping
         Image id -> path of the image, where each image has a label file of its own: those that are looked for.
+    masks : bool
+        Keep the objects' masks, where a reader leaves them out otherwise.
 
     Raises
     ------
@@ -39,8 +43,8 @@ def read_annotations(settings: AnnotationsSettings, data_root: Path, images: Map
     if settings.format is None or settings.path is None:
         return None
     names = data_root / settings.names if settings.names else None
-    read: Callable[[Source], Reading] = FORMATS.load(settings.format)
-    return read(Source(data_root / settings.path, images, names))
+    reader: AnnotationFormat = FORMATS.load(settings.format)
+    return reader.read(Source(data_root / settings.path, images, names, settings.attribute, masks))
 
 
 @contextmanager

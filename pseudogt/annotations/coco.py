@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
@@ -25,6 +26,7 @@ from pseudogt.files.parsing import (
     unify_id,
 )
 
+PER_IMAGE = False
 Key = int | str
 Polygons = list[Annotated[list[Coordinate], Field(min_length=6)]]
 
@@ -109,9 +111,19 @@ class _Content:
         self.names = _index((category["id"], category["name"]) for category in self.categories)
 
 
+def recognise(content: Any) -> bool:
+    """Whether a JSON has COCO's three lists, and boxes rather than panoptic segments or a run's weak labels."""
+    if not isinstance(content, dict) or not {"images", "categories", "annotations"} <= content.keys():
+        return False
+    if "image_tags" in content:
+        return False
+    entries = content["annotations"]
+    return isinstance(entries, list) and not any(isinstance(e, dict) and "segments_info" in e for e in entries[:1])
+
+
 def read(source: Source) -> Reading:
     """As :func:`read_coco`, of a file or of a folder of such files, called by the name of the format."""
-    return read_exports(source.path, ".json", read_coco, declared=True)
+    return read_exports(source.path, ".json", partial(read_coco, masks=source.masks), declared=True)
 
 
 def read_coco(path: Path, *, masks: bool = False) -> Reading:

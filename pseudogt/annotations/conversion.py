@@ -134,6 +134,31 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
     return {image_id: reading.images[positions[0]] for image_id, positions in matches.by_image.items()}
 
 
+class ClassNames(NamedTuple):
+    """What the names of a source mean.
+
+    Attributes
+    ----------
+    train_ids : mapping
+        Name in the source -> train id.
+    left_out : frozenset of str
+        Names, and kinds of objects, that are passed over.
+    background : int or None
+        Train id of what no object covers.
+    """
+
+    train_ids: Mapping[str, int]
+    left_out: frozenset[str]
+    background: int | None
+
+
+def map_class_names(reading: Reading, classes: ClassTable, settings: AnnotationsSettings) -> ClassNames:
+    """Find what the names of a source mean, by the same settings as its boxes."""
+    converter = _Converter(reading, None, classes, settings)
+    unnamed = {name for name, target in converter.targets.items() if target is None}
+    return ClassNames(converter.train_ids, frozenset(unnamed | converter.left_out), converter.background)
+
+
 class _Converter:
     """What is the same for all images."""
 
@@ -377,7 +402,13 @@ def scale_corners(corners: Corners, width: int, height: int) -> Corners:
 
 
 def round_outwards(corners: Corners) -> WholeCorners:
-    """Smallest half-open box of whole pixels that holds the corners, of each axis at least one pixel."""
+    """Smallest half-open box of whole pixels that holds the corners, of each axis at least one pixel.
+
+    Examples
+    --------
+    >>> round_outwards((10.02, 4.5, 19.96, 8.04))
+    (10, 4, 20, 8)
+    """
     x0, y0 = math.floor(corners[0] + ROUNDING_PX), math.floor(corners[1] + ROUNDING_PX)
     x1, y1 = math.ceil(corners[2] - ROUNDING_PX), math.ceil(corners[3] - ROUNDING_PX)
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)

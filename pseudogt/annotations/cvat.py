@@ -28,6 +28,8 @@ from pseudogt.files.parsing import (
     parse_xml,
 )
 
+PER_IMAGE = False
+ROOT = "annotations"
 SHAPES = ("box", "polygon", "mask", "ellipse")
 
 
@@ -37,6 +39,11 @@ class _Shape(NamedTuple):
     element: Element
     image: Element
     where: str
+
+
+def recognise(content: Any) -> bool:
+    """Whether an XML has CVAT's root element."""
+    return isinstance(content, Element) and content.tag == ROOT
 
 
 def read(source: Source) -> Reading:
@@ -55,8 +62,8 @@ def read_cvat(path: Path) -> Reading:
         If the file is not XML of this form, or holds the tracks of a video.
     """
     root = parse_xml(path)
-    if root.tag != "annotations":
-        raise ValueError(f"{path}: its root is <{root.tag}>, that of a CVAT file <annotations>")
+    if root.tag != ROOT:
+        raise ValueError(f"{path}: its root is <{root.tag}>, that of a CVAT file <{ROOT}>")
     track = root.find("track")
     if track is not None:
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Corners = tuple[float, float, float, float]
 
@@ -21,11 +21,17 @@ class Source(NamedTuple):
         Image id -> path of the image, where each image has a label file of its own: those that are looked for.
     names : Path or None
         File with the names of the classes, for formats that need one.
+    attribute : str or None
+        Attribute that holds the class, for formats that have several.
+    masks : bool
+        Keep the objects' masks, for formats in which they are most of a file.
     """
 
     path: Path
     images: Mapping[str, str]
     names: Path | None
+    attribute: str | None = None
+    masks: bool = False
 
 
 class AnnotatedBox(NamedTuple):
@@ -144,3 +150,25 @@ class Reading:
         """Whatever keeps the source from being read as a whole."""
         unusable = (seen for image in self.images for seen in image.unusable)
         return [*self.problems, *self.broken, *(seen.problem or f"{seen.kind} of {seen.label!r}" for seen in unusable)]
+
+
+class AnnotationFormat(Protocol):
+    """What the module of a format offers.
+
+    Attributes
+    ----------
+    PER_IMAGE : bool
+        Whether each image has a file of its own; a source is then their folder.
+    """
+
+    PER_IMAGE: bool
+
+    def read(self, source: Source) -> Reading:
+        """Read a source; ``ValueError`` if that is impossible as a whole."""
+
+    def recognise(self, content: Any) -> bool:
+        """Whether a file is of this format, by what was parsed of it.
+
+        ``content`` is a value of JSON, the root element of XML, the first line of a CSV as a tuple of names, or the
+        text of a text file.
+        """

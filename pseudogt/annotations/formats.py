@@ -1,8 +1,4 @@
-"""The annotation formats by name: to add one, write its module and import its ``read`` here."""
+"""The annotation formats by name: to add one, write its module (``AnnotationFormat``) and import it here."""
 
-from pseudogt.annotations.coco import read as coco
-from pseudogt.annotations.cvat import read as cvat
-from pseudogt.annotations.label_studio import read as label_studio
-from pseudogt.annotations.tables import read as csv
-from pseudogt.annotations.voc import read as voc
-from pseudogt.annotations.yolo import read as yolo
+from pseudogt.annotations import coco, cvat, label_studio, labelme, via, voc, yolo
+from pseudogt.annotations import tables as csv

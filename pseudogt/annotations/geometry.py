@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from pseudogt.annotations.form import Corners
 from pseudogt.boxes import find_tight_box
@@ -31,7 +34,13 @@ def rotate_rectangle(box: Corners, degrees: float, pivot: tuple[float, float]) -
 
 
 def bound_turned(box: Corners, degrees: float) -> Corners:
-    """Smallest box around a rectangle that is turned about its centre."""
+    """Smallest box around a rectangle that is turned about its centre.
+
+    Examples
+    --------
+    >>> [round(corner, 6) for corner in bound_turned((30, 35, 70, 45), 90)]
+    [45.0, 20.0, 55.0, 60.0]
+    """
     if not degrees:
         return box
     x0, y0, x1, y1 = box
@@ -71,7 +80,13 @@ def flatten_points(points: ArrayLike) -> list[float]:
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Uncompressed COCO run lengths of ``(H, W) bool``: column by column, zeros first."""
+    """Uncompressed COCO run lengths of ``(H, W) bool``: column by column, zeros first.
+
+    Examples
+    --------
+    >>> encode_mask(np.array([[True, False], [True, True]]))
+    {'size': [2, 2], 'counts': [0, 2, 1, 1]}
+    """
     flat = mask.ravel(order="F")
     # Lengths between changes of value; a mask that starts with ones gets an empty run of zeros before it.
     edges = np.flatnonzero(np.diff(flat)) + 1
@@ -120,7 +135,13 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NDArray[n
 
 
 def unpack_counts(text: str) -> list[int]:
-    """Run lengths of COCO's compressed form: base 32 with continuation and sign bits, differences from the fourth."""
+    """Run lengths of COCO's compressed form: base 32 with continuation and sign bits, differences from the fourth.
+
+    Examples
+    --------
+    >>> unpack_counts("52203")
+    [5, 2, 2, 2, 5]
+    """
     counts: list[int] = []
     value = shift = 0
     for character in text:
@@ -137,3 +158,22 @@ def unpack_counts(text: str) -> list[int]:
             counts.append(value + counts[-2] if len(counts) > 2 else value)
             value = shift = 0
     return counts
+
+
+def decode_png_mask(text: str, height: int, width: int) -> NDArray[np.bool_]:
+    """Mask ``(H, W)`` of a PNG in base 64: what is opaque, or else what is not black.
+
+    Raises
+    ------
+    ValueError
+        If it can't be read, or has another size.
+    """
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
+            if image.size != (width, height) or width * height > LARGEST_MASK_PX:
+                raise ValueError(f"its mask is {image.width}x{image.height}, the image {width}x{height}")
+            pixels = np.asarray(image.convert("RGBA"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"its mask is no PNG that can be read ({error})") from error
+    opaque = pixels[..., 3] > 0
+    return np.asarray(pixels[..., :3].any(-1) if opaque.all() else opaque)

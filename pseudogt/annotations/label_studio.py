@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Annotated, Any, NamedTuple, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
@@ -24,12 +21,19 @@ from pseudogt.annotations.form import (
     Source,
     UnusableObject,
 )
-from pseudogt.annotations.geometry import bound_ellipse, bound_points, encode_mask, flatten_points, rotate_rectangle
+from pseudogt.annotations.geometry import (
+    bound_ellipse,
+    bound_points,
+    decode_png_mask,
+    encode_mask,
+    flatten_points,
+    rotate_rectangle,
+)
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
 from pseudogt.files.io import IMAGE_SUFFIXES
-from pseudogt.files.parsing import LARGEST_MASK_PX, Coordinate, Extent, Flag, fit_record, parse_json, parse_name
+from pseudogt.files.parsing import Coordinate, Extent, Flag, fit_record, parse_json, parse_name
 
 NAMED_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
 REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "bitmasklabels", "labels")
@@ -38,6 +42,14 @@ SHAPE_TYPES = ("rectangle", "polygon", "ellipse", "brush", "bitmask", "keypoint"
 
 REMARKS = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker", "relation")
 """Results that mark no object."""
+
+MINIMAL_TASK_KEYS = frozenset({"annotator", "annotation_id", "lead_time"})
+"""What tells a task of the export JSON-MIN."""
+
+TASK_KEYS = MINIMAL_TASK_KEYS | {"annotations", "completions"}
+"""What tells a task of any export."""
+
+PER_IMAGE = False
 
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -95,6 +107,12 @@ class _Mark(NamedTuple):
     where: str
 
 
+def recognise(content: Any) -> bool:
+    """Whether a JSON is a list of tasks, of whichever of Label Studio's exports."""
+    tasks = content[:1] if isinstance(content, list) else []
+    return any(isinstance(task, dict) and bool(TASK_KEYS & task.keys()) for task in tasks)
+
+
 def read(source: Source) -> Reading:
     """As :func:`read_label_studio`, of a file or of a folder of such files, called by the name of the format."""
     return read_exports(source.path, ".json", read_label_studio, declared=False)
@@ -143,7 +161,7 @@ def _describe_dialect(path: Path, task: Mapping[str, Any]) -> str:
     if "completions" in task:
         return f"{path}: holds 'completions', so a Label Studio before 1.0 wrote it; export it as JSON by a newer one"
     names_image = any(isinstance(v, str) and v.split("?")[0].lower().endswith(NAMED_SUFFIXES) for v in task.values())
-    if names_image or {"annotator", "annotation_id", "lead_time"} & task.keys():
+    if names_image or MINIMAL_TASK_KEYS & task.keys():
         return (
             f"{path}: is an export of the kind JSON-MIN, which leaves out too much; export it from Label Studio as JSON"
         )
@@ -277,17 +295,8 @@ def read_region(label: str, kind: str, region: Region, where: str) -> AnnotatedB
 
 
 def _decode_bitmask(value: RegionValue, height: int, width: int) -> NDArray[np.bool_]:
-    """Mask ``(H, W)`` of a PNG in a data URL: what is opaque, or else what is not black."""
-    try:
-        data = base64.b64decode(value["imageDataURL"].partition(",")[2], validate=True)
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            if image.size != (width, height) or width * height > LARGEST_MASK_PX:
-                raise ValueError(f"its mask is {image.width}x{image.height}, the image {width}x{height}")
-            pixels = np.asarray(image.convert("RGBA"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"its mask is no PNG that can be read ({error})") from error
-    opaque = pixels[..., 3] > 0
-    return np.asarray(pixels[..., :3].any(-1) if opaque.all() else opaque)
+    """Mask ``(H, W)`` of a PNG in a data URL."""
+    return decode_png_mask(value["imageDataURL"].partition(",")[2], height, width)
 
 
 def _read_rectangle(value: RegionValue, scale: NDArray[np.float64]) -> Corners:

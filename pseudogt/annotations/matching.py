@@ -86,7 +86,13 @@ def index_names(images: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def find_path(name: str) -> PurePosixPath:
-    """Return the path in a name: of a URL the path or its ``d`` parameter, of a Windows path the same with slashes."""
+    """Return the path in a name: of a URL the path or its ``d`` parameter, of a Windows path the same with slashes.
+
+    Examples
+    --------
+    >>> str(find_path("/data/local-files/?d=set/cam1/a%20b.jpg"))
+    'set/cam1/a b.jpg'
+    """
     name = name.replace("\\", "/")
     if "://" in name or name.startswith("/data/"):
         try:
@@ -104,7 +110,13 @@ def normalise(name: str) -> str:
 
 
 def make_upload_name(stem: str) -> str:
-    """Return what a file is called after an upload to Label Studio: blanks become underscores, marks are dropped."""
+    """Return what a file is called after an upload to Label Studio: blanks become underscores, marks are dropped.
+
+    Examples
+    --------
+    >>> make_upload_name("my photo (1)")
+    'my_photo_1'
+    """
     return re.sub(r"[^-\w.]", "", stem.strip().replace(" ", "_"))
 
 

@@ -18,7 +18,11 @@ from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, S
 from pseudogt.annotations.records import list_labels, read_exports, read_objects
 from pseudogt.files.parsing import EXTRA, parse_csv, parse_flag, parse_json, parse_name, parse_number
 
+PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")
+SYNONYMS = {"filename": "image", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
+"""Names that Roboflow and TensorFlow's tools give the columns."""
+
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
 """Words for what a tag says of a class, beside truth values."""
 
@@ -28,6 +32,32 @@ class _Row(NamedTuple):
 
     values: dict[str, str]
     where: str
+
+
+def recognise(content: Any) -> bool:
+    """Whether the first line of a CSV names the columns of boxes."""
+    names = {SYNONYMS.get(name, name) for name in content} if isinstance(content, tuple) else set()
+    return {"image", "class", *CORNERS} <= names
+
+
+def recognise_tags(content: Any) -> bool:
+    """Whether a CSV or a JSON holds tags of images and nothing else."""
+    if isinstance(content, tuple):
+        return "image" in content and len(content) > 1 and not recognise(content)
+    if not isinstance(content, dict) or not content:
+        return False
+    return all(
+        isinstance(found, list | dict) and all(map(_is_state, _list_values(found))) for found in content.values()
+    )
+
+
+def _list_values(found: list[Any] | dict[str, Any]) -> list[Any]:
+    return list(found.values()) if isinstance(found, dict) else found
+
+
+def _is_state(value: Any) -> bool:
+    """Whether a value may be a class or its state."""
+    return value is None or isinstance(value, str | bool)
 
 
 def read(source: Source) -> Reading:
@@ -43,7 +73,7 @@ def read_box_table(path: Path) -> Reading:
     ValueError
         If the file is not CSV with these columns.
     """
-    header, rows = parse_csv(path, ("image", "class", *CORNERS))
+    header, rows = parse_csv(path, ("image", "class", *CORNERS), numbers=CORNERS, synonyms=SYNONYMS)
     boxes: dict[str, list[_Row]] = {}
     broken = []
     for line, row in rows:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import bound_turned
 from pseudogt.annotations.records import find_label_files, list_labels, read_objects
 from pseudogt.files.parsing import parse_extent, parse_flag, parse_name, parse_number, parse_xml
+
+PER_IMAGE = True
+ROOT = "annotation"
 
 
 class _Object(NamedTuple):
@@ -33,8 +36,8 @@ def read_voc(path: Path, image_id: str | None = None) -> ImageAnnotations:
         If the file is not XML of this form.
     """
     root = parse_xml(path)
-    if root.tag != "annotation":
-        raise ValueError(f"{path}: its root is <{root.tag}>, that of a VOC file <annotation>")
+    if root.tag != ROOT:
+        raise ValueError(f"{path}: its root is <{root.tag}>, that of a VOC file <{ROOT}>")
     objects = [_Object(element, f"{path}: object {i}") for i, element in enumerate(root.findall("object"), 1)]
     boxes, unusable = read_objects(objects, _find_label, lambda found: [_read_object(found)])
     return ImageAnnotations(
@@ -78,6 +81,11 @@ def _read_turned(element: Element, where: str) -> Corners:
         parse_number(element.findtext(key), f"{where}, {key}") for key in ("cx", "cy", "w", "h", "angle")
     )
     return bound_turned((x - width / 2, y - height / 2, x + width / 2, y + height / 2), math.degrees(angle))
+
+
+def recognise(content: Any) -> bool:
+    """Whether an XML has VOC's root element."""
+    return isinstance(content, Element) and content.tag == ROOT
 
 
 def read(source: Source) -> Reading:

@@ -32,6 +32,7 @@ from pseudogt.config.annotations import find_name_files
 from pseudogt.files.parsing import parse_name, parse_number, parse_yaml, read_text
 from pseudogt.weak_labels.gaps import SHOWN
 
+PER_IMAGE = True
 ORIENTED_BOX = 9
 FARTHEST = 2.0
 """Fractions farther out are no fractions but pixels."""
@@ -45,6 +46,19 @@ class Line(NamedTuple):
 
     where: str
     words: Sequence[str]
+
+
+def recognise(content: Any) -> bool:
+    """Whether the lines of a text are a class and the coordinates of a box or a polygon."""
+    lines = [line.split() for line in content.splitlines() if line.strip()] if isinstance(content, str) else []
+    return bool(lines) and all(len(words) >= 5 and all(map(_is_coordinate, words[1:])) for words in lines)
+
+
+def _is_coordinate(word: str) -> bool:
+    try:
+        return abs(parse_number(word, "")) <= FARTHEST
+    except ValueError:
+        return False
 
 
 def read(source: Source) -> Reading:

@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 
 from pseudogt.config.base import Name, Section, listed_in
 
-NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
-"""Files with the class names of YOLO labels, the first that is there; else any ``*.names``, as darknet calls them."""
+NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "_darknet.labels")
+"""Files with the class names of YOLO labels, the first that is there; else any ``*.names``, as darknet calls them.
+
+The last one is Roboflow's."""
 
 
 def find_name_files(folder: Path) -> list[Path]:
@@ -27,13 +29,18 @@ class AnnotationsSettings(Section):
 
     format: AnnotationFormat | None = Field(
         None,
-        description="Kind of `path`: COCO JSON, a folder of VOC XML or of YOLO txt, Label Studio's JSON, CVAT's images "
-        "1.1 XML, or a CSV with image,class,x0,y0,x1,y1. Null if there are tags only.",
+        description="Kind of `path`: COCO JSON, a folder of VOC XML or of YOLO txt, Label Studio's or VIA's JSON, a "
+        "folder of LabelMe's, CVAT's images 1.1 XML, or a CSV with image,class,x0,y0,x1,y1. Null for tags alone.",
     )
     path: str | None = Field(None, description="File or folder with the boxes; relative paths start at data_root.")
     boxes: bool = Field(True, description="False takes only tags from `path`: what has a box is present.")
     names: str | None = Field(
         None, description="YOLO: data.yaml or classes.txt with the class names; null looks in `path` and above it."
+    )
+    attribute: str | None = Field(
+        None,
+        description="VIA: attribute of regions that holds their class; null takes the only one, or the one that is "
+        "called class, label, category, name or type.",
     )
     tags: str | None = Field(
         None,
@@ -84,4 +91,6 @@ class AnnotationsSettings(Section):
             raise ValueError("format and path go together; set both, or neither")
         if self.names is not None and self.format != "yolo":
             raise ValueError("names is for the format yolo; other formats hold the names of their classes")
+        if self.attribute is not None and self.format != "via":
+            raise ValueError("attribute is for the format via; other formats have one place for the class")
         return self

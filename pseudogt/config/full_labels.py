@@ -23,9 +23,15 @@ class FullLabelsSettings(Section):
         description="Part of dataset.train_split, all of whose images have full labels in the dataset: train of "
         "train+train_extra; null for none.",
     )
+    polygons: bool = Field(
+        False,
+        description="Take polygons and masks of section annotations as they were drawn: as full labels, which go "
+        "before those of the dataset, of images in which every object has one and stuff has some, too (or "
+        "annotations.background is set); as box masks of images in which every thing has one.",
+    )
     folder: str | None = Field(
         None,
-        description="Folder with labels of training images, corrected ones for instance, which go before those of "
-        "the dataset: what `export` writes (coco_panoptic, cityscapes, voc, label_studio, cvat), what Label Studio and "
+        description="Folder with labels of training images, corrected ones for instance, which go before all "
+        "others: what `export` writes (coco_panoptic, cityscapes, voc, label_studio, cvat), what Label Studio and "
         "CVAT export, or PNG files <image id>.png as in a run's label folders; null for none.",
     )

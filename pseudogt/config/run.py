@@ -126,6 +126,8 @@ class RunConfig(Section):
     def _check_source_of_weak_labels(self) -> RunConfig:
         if self.annotations.given and self.provided.weak_labels:
             raise ValueError("weak labels come from annotations or from provided.weak_labels; set one of them to null")
+        if self.full_labels.polygons and self.annotations.path is None:
+            raise ValueError("full_labels.polygons takes the polygons of section annotations; set annotations.path")
         given = self.annotations.given or self.provided.weak_labels
         if not (given or self.dataset.has_ground_truth or self.images):
             raise ValueError(

@@ -28,6 +28,9 @@ __all__ = ["DatasetImages", "SourceFiles", "class_table", "list_images"]
 class Layout(Protocol):
     """Where the images of a split and their label files lie; a module or an object."""
 
+    def find_splits(self, root: Path) -> list[str]:
+        """Names of the splits in a folder; empty if it is not of this layout."""
+
     def list_split(self, root: Path, split: str) -> Listing:
         """Images of a split."""
 

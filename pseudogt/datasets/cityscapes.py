@@ -19,6 +19,12 @@ COARSE_SPLIT = "train_extra"
 IMAGE_ENDING = "_leftImg8bit"
 
 
+def find_splits(root: Path) -> list[str]:
+    """Names of the splits that have images and labels."""
+    names = scan_folder(root / IMAGE_FOLDER).subfolders if (root / IMAGE_FOLDER).is_dir() else []
+    return [name for name in names if (root / label_folder(name) / name).is_dir()]
+
+
 def list_split(root: Path, split: str) -> Listing:
     """Images of all cities below ``leftImg8bit/<split>/``, sorted by name."""
     folder = root / IMAGE_FOLDER / split

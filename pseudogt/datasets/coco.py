@@ -14,6 +14,13 @@ from pseudogt.datasets.source import ImageFolders, ListedImage, SourceFiles, pat
 list_split = images.list_split
 
 
+def find_splits(root: Path) -> list[str]:
+    """Names of the splits that have images and panoptic labels."""
+    documents = sorted((root / "annotations").glob("panoptic_*.json"))
+    names = [path.stem.removeprefix("panoptic_") for path in documents]
+    return [name for name in names if (root / name).is_dir()]
+
+
 def locate(root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles:
     """Files of one image."""
     labels = root / "annotations"

@@ -15,6 +15,13 @@ from pseudogt.files.parsing import read_image_list
 IMAGE_FOLDER = "images"
 
 
+def find_splits(root: Path) -> list[str]:
+    """Names of the lists beside the folders of images and labels."""
+    if not (root / IMAGE_FOLDER).is_dir() or not (root / "semantic").is_dir():
+        return []
+    return sorted(path.stem for path in root.glob("*.txt") if not path.name.startswith("."))
+
+
 def list_split(root: Path, split: str) -> Listing:
     """Images in ``<root>/<split>.txt``, blank lines left out."""
     listed = read_image_list(root / f"{split}.txt")

@@ -12,6 +12,11 @@ from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceF
 from pseudogt.files.listing import list_tree
 
 
+def find_splits(root: Path) -> list[str]:
+    """No names: any folder may hold images, and none is known by its name."""
+    return []
+
+
 def list_split(root: Path, split: str) -> Listing:
     """Images in ``<root>/<split>/``, sorted; other files are passed over."""
     folder = root / split

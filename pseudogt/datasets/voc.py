@@ -30,6 +30,11 @@ class VocLayout:
     year: int
     lists: str
 
+    def find_splits(self, root: Path) -> list[str]:
+        """Names of the lists of images; those of single classes are none."""
+        folder = root / "VOCdevkit" / f"VOC{self.year}" / "ImageSets" / self.lists
+        return [name for name in ("train", "val", "trainval", "test") if (folder / f"{name}.txt").is_file()]
+
     def list_split(self, root: Path, split: str) -> Listing:
         """Images of a split, in the order of its list; those of ``sbd`` in the order of SBD's train.txt and val.txt."""
         images = str((self._folder(root) / "JPEGImages").relative_to(root))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 from pseudogt.annotations.geometry import decode_segmentation
-from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.export.segments import assign_panoptic_ids, paint
 
 Rasteriser = Callable[[AnnotatedBox, int, int], NDArray[np.bool_]]
@@ -30,20 +30,40 @@ def rasterise(box: AnnotatedBox, height: int, width: int) -> NDArray[np.bool_]:
 
 
 class AnnotationSet:
-    """Label set of a reading; images are named as the source names them."""
+    """Label set of a reading; images are named as the source names them.
 
-    def __init__(self, reading: Reading, classes: ClassTable, rasterise: Rasteriser = rasterise) -> None:
+    Parameters
+    ----------
+    reading : Reading
+    classes : ClassTable
+    rasterise : callable
+    background : int, optional
+        Train id of the stuff class of what no mask covers; by default that has no label.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        classes: ClassTable,
+        rasterise: Rasteriser = rasterise,
+        background: int | None = None,
+    ) -> None:
         faults = reading.list_faults()
         if faults:
             raise ValueError("\n".join(faults))
         self._images = {image.file_name: image for image in reading.images if image.boxed}
         self._classes = classes
         self._rasterise = rasterise
+        self._empty = VOID if background is None else classes.category_ids[background] * INSTANCE_DIVISOR
 
     @property
     def image_ids(self) -> list[str]:
         """Names in file order."""
         return list(self._images)
+
+    def count_objects(self, image_id: str) -> int:
+        """Number of objects in one image."""
+        return len(self._images[image_id].boxes)
 
     def read(self, image_id: str) -> NDArray[np.int32]:
         """Panoptic ids ``(H, W) int32`` of one image.
@@ -70,4 +90,6 @@ class AnnotationSet:
         )
         ids = assign_panoptic_ids(names, self._classes)
         order = sorted(range(len(masks)), key=lambda i: -int(masks[i].sum()))
-        return paint((image.height, image.width), ((ids[i], (0, 0), masks[i]) for i in order))
+        panoptic_id = paint((image.height, image.width), ((ids[i], (0, 0), masks[i]) for i in order))
+        panoptic_id[panoptic_id == VOID] = self._empty
+        return panoptic_id

@@ -154,6 +154,11 @@ def name_images(images: Iterable[tuple[str, str]]) -> list[str]:
     ------
     ValueError
         If an image is there twice, or its id is the name of another.
+
+    Examples
+    --------
+    >>> name_images([("cam1", "0001"), ("cam2", "0001"), ("cam2", "0002")])
+    ['cam1__0001', 'cam2__0001', '0002']
     """
     pairs = list(images)
     ids = [name for _, name in pairs]

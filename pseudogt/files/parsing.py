@@ -36,6 +36,11 @@ PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 EXTRA = "\0more"
 """Column of the values of a CSV row that its header has no name for."""
 
+DELIMITERS = (",", ";", "\t")
+"""Marks that separate the values of a CSV."""
+
+DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
+
 FLAGS = {
     **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off", "", "none", "null"), False),
@@ -139,7 +144,13 @@ def _refuse_entity(name: str, *_: Any) -> None:
 
 
 def parse_flag(value: object, where: str) -> bool:
-    """Truth value, also as a number or as text, which is read as what it says; nothing is false."""
+    """Truth value, also as a number or as text, which is read as what it says; nothing is false.
+
+    Examples
+    --------
+    >>> parse_flag("0", "iscrowd"), parse_flag("Yes", "iscrowd"), parse_flag(None, "iscrowd")
+    (False, True, False)
+    """
     known = FLAGS.get(str("" if value is None else value).strip().lower())
     if known is None:
         raise ValueError(f"{where}: {value!r:.80} is not a truth value; write true or false")
@@ -154,7 +165,13 @@ def parse_name(value: object) -> str:
 
 
 def unify_id(value: int | str) -> int | str:
-    """Number of an id that is written as text, as it is otherwise: ids that differ only in type are equal."""
+    """Number of an id that is written as text, as it is otherwise: ids that differ only in type are equal.
+
+    Examples
+    --------
+    >>> unify_id("17"), unify_id("017"), unify_id("a")
+    (17, '017', 'a')
+    """
     return int(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value
 
 
@@ -190,25 +207,64 @@ def parse_extent(text: str | None, where: str) -> int | None:
     return number or None
 
 
-def parse_csv(path: Path, columns: tuple[str, ...]) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Header and rows with their line numbers of a comma-separated file that has the given columns.
+def parse_header(path: Path) -> tuple[str, ...]:
+    """Names of the columns of a table in CSV; ``ValueError`` as :func:`parse_csv`."""
+    return tuple(_open_table(path)[0].fieldnames or ())
 
-    A row with more values than the header has names keeps them under the key ``EXTRA``.
+
+def parse_csv(
+    path: Path, columns: tuple[str, ...], *, numbers: tuple[str, ...] = (), synonyms: Mapping[str, str] | None = None
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Header and rows with their line numbers of a table in CSV that has the given columns.
+
+    Values are separated by commas, or by semicolons or tabs, as spreadsheets write them where the comma is the decimal
+    mark. Rows without any value are left out. A row with more values than the header has names keeps them under the
+    key ``EXTRA``.
+
+    Parameters
+    ----------
+    path : Path
+    columns : tuple of str
+        Names that the header must have.
+    numbers : tuple of str
+        Columns of numbers, in which a decimal comma becomes a point if commas separate no values.
+    synonyms : mapping, optional
+        Other names of columns.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restkey=EXTRA, restval="")
+    reader, skipped = _open_table(path)
     try:
-        header = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = header
-        rows = [(reader.line_num, row) for row in reader]
+        names = [(synonyms or {}).get(name, name) for name in reader.fieldnames or ()]
+        reader.fieldnames = names
+        rows = [(reader.line_num + skipped, {k: ",".join(v).strip() for k, v in _wrap(row)}) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {reader.line_num + skipped + 1} is not CSV ({error})") from error
+    missing = [name for name in columns if name not in names]
+    if missing or len(set(names)) != len(names):
+        raise ValueError(
+            f"{path}: its first line is {','.join(names)!r}; it must name the columns {','.join(columns)}, once each, "
+            "separated by commas, semicolons or tabs"
+        )
+    if reader.reader.dialect.delimiter != ",":
+        for _, row in rows:
+            row |= {name: row[name].replace(",", ".") for name in numbers if DECIMAL_COMMA.fullmatch(row[name])}
+    return names, [(line, row) for line, row in rows if any(row.values())]
+
+
+def _open_table(path: Path) -> tuple[csv.DictReader[str], int]:
+    """Reader of a table after its first line, and how many lines come before that one."""
+    text = read_text(path)
+    first, _, rest = text.partition("\n")
+    # A spreadsheet program may say which mark it uses.
+    declared = first.strip().lower().startswith("sep=")
+    marks = first.strip()[len("sep=") :] if declared else first
+    delimiter = max(DELIMITERS, key=marks.count)
+    lines = io.StringIO(rest if declared else text, newline="")
+    reader = csv.DictReader(lines, restkey=EXTRA, restval="", delimiter=delimiter)
+    try:
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
     except csv.Error as error:
         raise ValueError(f"{path}: line {reader.line_num + 1} is not CSV ({error})") from error
-    missing = [name for name in columns if name not in header]
-    if missing or len(set(header)) != len(header):
-        raise ValueError(
-            f"{path}: its first line is {','.join(header)!r}; it must name the columns {','.join(columns)}, once each, "
-            "separated by commas"
-        )
-    return header, [(line, {name: ",".join(value).strip() for name, value in _wrap(row)}) for line, row in rows]
+    return reader, int(declared)
 
 
 def _wrap(row: Mapping[str, str | list[str]]) -> Iterator[tuple[str, list[str]]]:

@@ -1,7 +1,7 @@
 """Segment the thing in each box of one shard by the consensus of segmenters.
 
 python -m pseudogt.stages.box_masks --shard S.json --weak-labels F.json [--proposals F.h5] [--cams F.h5]
---out DIR --settings JSON
+[--drawn DIR] --out DIR --settings JSON
 
 The label folder holds thing segments, the category "background" where no thing is, and no label
 where the segmenters disagree. The ``score`` of an instance is their agreement on its box.
@@ -16,7 +16,7 @@ from models.pretrained.loading import load_segmenters
 from pseudogt.box_masks.labelling import label_boxes
 from pseudogt.box_masks.scene import BoxScene
 from pseudogt.config.box_masks import BoxMasksSettings
-from pseudogt.files.labels import write_labels
+from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.scores import ScoreFile
 from pseudogt.proposals.files import ProposalFile
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
@@ -31,14 +31,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--proposals", type=Path, help="of the shard; read by the segmenter `proposal`")
     parser.add_argument("--cams", type=Path, help="score file of the shard; read with cam_prior")
     parser.add_argument("--out", type=Path, required=True, help="label folder to write")
+    parser.add_argument(
+        "--drawn", type=Path, help="label folder of things that were drawn, which are taken as they are"
+    )
     arguments = parser.parse_args(argv)
     settings = parse_settings(BoxMasksSettings, arguments.settings)
     shard = Shard.open(arguments.shard, weak_labels=arguments.weak_labels)
     proposals = ProposalFile(arguments.proposals) if arguments.proposals else None
     cams = ScoreFile(arguments.cams) if arguments.cams else None
+    drawn = LabelFolder(arguments.drawn) if arguments.drawn else None
     segmenters = load_segmenters(settings)
     with write_labels(arguments.out, shard.classes) as labels:
         for image in shard.images("box masks"):
+            if drawn is not None and image.image_id in drawn:
+                labels.copy(drawn, image.image_id)
+                continue
             panoptic_id, scores = label_boxes(
                 read_scene(image, proposals, cams),
                 image.weak.box_iscrowd,

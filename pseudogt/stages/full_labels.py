@@ -1,7 +1,8 @@
 """Give the images of a shard that have full labels these labels, and weak labels that follow from them.
 
 python -m pseudogt.stages.full_labels --shard S.json --all-shards S.json.. --weak-labels F.json
-    [--ground-truth DIR --listed ID..] --out DIR --weak-out F.json --settings JSON --weak-settings JSON
+    [--ground-truth DIR --listed ID..] [--data-root R --annotations JSON --things-out DIR] --out DIR --weak-out F.json
+    --settings JSON --weak-settings JSON
 
 ``--out`` holds the full labels, ``--weak-out`` the weak labels of all images. An image may have a full label alone:
 it need not be in ``--weak-labels``. With ``stages.weak_labels`` this is all that training knows of the ground truth.
@@ -12,10 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from pseudogt.annotations.masks import read_masks
 from pseudogt.annotations.matching import match_label_names
-from pseudogt.classes import find_crowds
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, find_crowds
+from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
+from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.opening import open_labels
 from pseudogt.export.segments import LabelSource
 from pseudogt.files.labels import LabelFolder, write_labels
@@ -36,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="label folder to write")
     parser.add_argument("--weak-out", type=Path, required=True, help="weak-label file to write")
     parser.add_argument("--weak-settings", required=True, help="the config section `weak_labels` as JSON")
+    parser.add_argument("--data-root", type=Path, default=Path(), help="folder in which paths of annotations start")
+    parser.add_argument("--annotations", default="{}", help="the config section `annotations` as JSON, for polygons")
+    parser.add_argument("--things-out", type=Path, help="label folder to write, of things with polygons")
     arguments = parser.parse_args(argv)
     settings = parse_settings(FullLabelsSettings, arguments.settings)
     weak_settings = parse_settings(WeakLabelsSettings, arguments.weak_settings)
@@ -44,8 +53,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.ground_truth is not None:
         truth = LabelFolder(arguments.ground_truth)
         sources |= {image_id: (truth, image_id) for image_id in arguments.listed}
+    everything = Shard.open(arguments.all_shards)
+    if settings.polygons:
+        annotations = parse_settings(AnnotationsSettings, arguments.annotations)
+        drawn = read_masks(annotations, arguments.data_root, everything.records, shard.classes)
+        masks = AnnotationSet(drawn.full, shard.classes, background=drawn.background)
+        sources |= {image_id: (masks, image_id) for image_id in masks.image_ids}
+        write_things(arguments.things_out, shard, AnnotationSet(drawn.things, shard.classes))
     if settings.folder is not None:
-        sources |= open_folder(Path(settings.folder), shard, Shard.open(arguments.all_shards))
+        sources |= open_folder(Path(settings.folder), shard, everything)
     images = []
     with write_labels(arguments.out, shard.classes) as labels:
         for image in shard.images("full labels"):
@@ -63,6 +79,23 @@ def main(argv: Sequence[str] | None = None) -> None:
             labels.add(image.image_id, panoptic_id, crowd_ids=crowd_ids)
             images.append(derive_weak_labels(image.image_id, panoptic_id, crowd_ids, shard.classes, weak_settings))
     write_weak_labels(arguments.weak_out, images, shard.classes)
+
+
+def write_things(folder: Path, shard: Shard, masks: AnnotationSet) -> None:
+    """Write the things that were drawn in images of a shard in the form of box masks.
+
+    Images of which some objects have no box of their own, for example because two are equal, are left out: box masks
+    number instances like boxes.
+    """
+    background = shard.classes.background_category_id * INSTANCE_DIVISOR
+    with write_labels(folder, shard.classes) as labels:
+        for image in shard.images("polygons"):
+            if image.weak_labels is None or image.image_id not in masks.image_ids:
+                continue
+            if masks.count_objects(image.image_id) == len(image.weak.boxes_xyxy):
+                panoptic_id = masks.read(image.image_id)
+                image.check_size(panoptic_id.shape, "its polygons")
+                labels.add(image.image_id, np.where(panoptic_id == VOID, background, panoptic_id).astype(np.int32))
 
 
 def open_folder(folder: Path, shard: Shard, everything: Shard) -> dict[str, tuple[LabelSource, str]]:

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pseudogt.annotations import convert_annotations
+from pseudogt.annotations.masks import read_masks
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
@@ -261,6 +262,9 @@ def check_weak_labels(
             findings.add_problems(result.problems)
             findings.warnings += result.warnings
             images = result.images
+            if config.full_labels.polygons:
+                drawn = read_masks(config.annotations, data_root, records, classes)
+                describe_masks(len(drawn.full.images), len(drawn.things.images), findings)
         elif config.provided.weak_labels:
             images = list(read_weak_labels([config.provided.weak_labels])[0].values())
             findings.add_problems(describe_nothing(images))
@@ -269,6 +273,22 @@ def check_weak_labels(
     if images:
         findings.classes = count_weak_labels(images, classes)
         findings.warnings += find_gaps(images, classes)
+
+
+def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:
+    """Say of how many images polygons and masks are used; none is a problem."""
+    if full or things:
+        findings.warnings.append(
+            f"polygons and masks are full labels of {full} training images, and box masks of {things} others, of which "
+            "stuff has none"
+        )
+        return
+    findings.add_problems(
+        [
+            "full_labels.polygons: there is no training image in which each thing has a polygon or a mask; draw them, "
+            "or set it to false"
+        ]
+    )
 
 
 def count_weak_labels(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[dict[str, Any]]:

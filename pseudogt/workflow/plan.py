@@ -282,6 +282,10 @@ class RunPlan:
         """Full labels of a shard, if any image may have some."""
         return [f"{self.results}/full_labels/{shard}"] if self.has_full_labels else []
 
+    def find_drawn_things(self, shard: str) -> list[str]:
+        """Box masks of a shard that were drawn, if polygons are used."""
+        return [f"{self.results}/drawn_things/{shard}"] if self.config.full_labels.polygons else []
+
     def list_full_ids(self, shard: str) -> list[str]:
         """Images of a shard whose labels of the dataset are used."""
         return [image_id for image_id in self.shards[shard] if image_id in self.full_label_ids]
@@ -451,6 +455,7 @@ class RunPlan:
             "full_labels": {
                 "of_the_dataset": len(self.full_label_ids),
                 "folder": config.full_labels.folder,
+                "polygons": config.full_labels.polygons,
                 "ground_truth_used": bool(self.full_label_ids),
             },
         }

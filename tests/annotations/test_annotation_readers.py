@@ -423,7 +423,7 @@ class TestBoxTable:
         ("text", "message"),
         [
             ("", "must name the columns"),
-            ("image;class;x0;y0;x1;y1\n", "separated by commas"),
+            ("image|class|x0|y0|x1|y1\n", "separated by commas, semicolons or tabs"),
             ("image,class,x0,y0,x1,x1\n", "must name the columns"),
             ("image,class,x0,y0,x1,y1\na,b,1,2,3,4,5\n", "line 2 has more values"),
             ('image,class,x0,y0,x1,y1\n"a', "must name|names no class|not CSV|line 2"),

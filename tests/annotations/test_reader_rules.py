@@ -138,15 +138,50 @@ def write_yolo(folder, images, number=str):
     return folder / "yolo"
 
 
+def write_labelme(folder, images, number=lambda value: value):
+    (folder / "labelme").mkdir(parents=True, exist_ok=True)
+    for name, things in images.items():
+        shapes = [
+            {
+                "label": t.label,
+                "points": [[number(t.x0), number(t.y0)], [number(t.x1), number(t.y1)]],
+                "shape_type": "rectangle",
+            }
+            for t in things
+        ]
+        size = {"imageWidth": number(WIDTH), "imageHeight": number(HEIGHT)}
+        document = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": f"..\\{name}.jpg", **size}
+        write(folder / "labelme" / f"{name}.json", json.dumps(document | {"imageData": None}))
+    return folder / "labelme"
+
+
+def write_via(folder, images, number=lambda value: value):
+    def region(t):
+        keys = ("x", "y", "width", "height")
+        values = map(number, (t.x0, t.y0, measure(t.x0, t.x1), measure(t.y0, t.y1)))
+        shape = {"name": "rect"} | dict(zip(keys, values, strict=True))
+        return {"shape_attributes": shape, "region_attributes": {"kind": t.label}}
+
+    files = {
+        f"{name}.jpg123": {"filename": f"{name}.jpg", "size": 123, "regions": [*map(region, t)], "file_attributes": {}}
+        for name, t in images.items()
+    }
+    attributes = {"region": {"kind": {"type": "dropdown", "options": dict.fromkeys(NAMES, "")}}, "file": {}}
+    document = {"_via_settings": {}, "_via_img_metadata": files, "_via_attributes": attributes}
+    return write(folder / "via.json", json.dumps(document))
+
+
 WRITERS = {
     "coco": write_coco,
     "label_studio": write_label_studio,
+    "labelme": write_labelme,
+    "via": write_via,
     "cvat": write_cvat,
     "csv": write_csv,
     "voc": write_voc,
     "yolo": write_yolo,
 }
-ONE_FILE = ("coco", "label_studio", "cvat", "csv")
+ONE_FILE = tuple(name for name in FORMATS.names if not FORMATS.load(name).PER_IMAGE)
 """Formats of which a source is one file, and not one for each image."""
 
 GOOD = {"a": [Thing("car"), Thing("bus", 50, 10, 70, 30)], "b": [Thing("car"), Thing("bus", 40, 40, 90, 79)], "c": []}
@@ -177,7 +212,7 @@ def describe(result):
 
 
 def test_every_format_is_tried():
-    assert set(WRITERS) == set(FORMATS.names) and set(TURNED) | {"yolo", "csv"} == set(FORMATS.names)
+    assert set(WRITERS) == set(FORMATS.names) and set(TURNED) | {"yolo", "csv", "labelme", "via"} == set(FORMATS.names)
 
 
 @pytest.mark.parametrize("name", FORMATS.names)
@@ -229,7 +264,7 @@ def test_nothing_to_learn_from_is_an_error(name, images, tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["voc", "yolo"])
+@pytest.mark.parametrize("name", sorted(set(FORMATS.names) - set(ONE_FILE)))
 def test_a_folder_one_level_too_high(name, tmp_path):
     """The message names the folder, an image and the file that was looked for."""
     folder = WRITERS[name](tmp_path, GOOD)
@@ -240,7 +275,7 @@ def test_a_folder_one_level_too_high(name, tmp_path):
     assert f"image 'a' should have {tmp_path / 'a'}." in problem and f"files in {tmp_path / 'train' / name}" in problem
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("voc", ".XML"), ("yolo", ".TXT")])
+@pytest.mark.parametrize(("name", "suffix"), [("voc", ".XML"), ("yolo", ".TXT"), ("labelme", ".JSON")])
 def test_label_files_of_images_of_one_name_and_suffixes_in_capitals(name, suffix, tmp_path):
     """Ids hold a folder where names repeat; label files lie in folders of the same names, or are named like the ids."""
     folder = WRITERS[name](tmp_path, {"a": [Thing("car")], "b": [Thing("bus")]})

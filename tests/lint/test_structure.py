@@ -16,7 +16,18 @@ ONE_MODULE_EACH = ("pseudogt.config", "pseudogt.stages")
 """Packages with a module for each section or stage, which may be more."""
 
 LONGEST_FUNCTION = 60
-PLUG_INS = {"read", "read_set", "write_set", "write_image", "place_image", "list_split", "locate", "main"}
+PLUG_INS = {
+    "read",
+    "recognise",
+    "read_set",
+    "write_set",
+    "write_image",
+    "place_image",
+    "find_splits",
+    "list_split",
+    "locate",
+    "main",
+}
 """Names that every entry of a table, or every program, has."""
 
 

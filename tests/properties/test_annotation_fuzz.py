@@ -17,7 +17,9 @@ from pseudogt.annotations.conversion import convert_readings
 from pseudogt.annotations.cvat import read_cvat
 from pseudogt.annotations.form import ImageAnnotations, Reading
 from pseudogt.annotations.label_studio import read_label_studio
+from pseudogt.annotations.labelme import read_labelme
 from pseudogt.annotations.tables import read_box_table, read_tags
+from pseudogt.annotations.via import read_via
 from pseudogt.annotations.voc import read_voc
 from pseudogt.annotations.yolo import read_yolo
 from pseudogt.classes import ClassTable
@@ -82,6 +84,44 @@ WEAK = {
     "unknown_tags": {"a": [1]},
     "crop_tags": {"a": [{"crop_xyxy": [0, 0, 15, 20], "tags": [2]}]},
 }
+LABELME = {
+    "imagePath": "a.jpg",
+    "imageWidth": 30,
+    "imageHeight": 20,
+    "flags": {"sky": True},
+    "shapes": [
+        {"label": "car", "shape_type": "rectangle", "points": [[1, 2], [3, 4]]},
+        {"label": "car", "shape_type": "polygon", "points": [[1, 2], [3, 4], [5, 6]]},
+        {"label": "car", "shape_type": "circle", "points": [[5, 6], [7, 8]]},
+    ],
+}
+VIA = {
+    "a.jpg99": {
+        "filename": "a.jpg",
+        "regions": [
+            {
+                "shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4},
+                "region_attributes": {"class": "car"},
+            },
+            {
+                "shape_attributes": {"name": "polygon", "all_points_x": [1, 3, 5], "all_points_y": [2, 4, 6]},
+                "region_attributes": {"class": {"car": True}},
+            },
+        ],
+        "file_attributes": {"class": "sky"},
+    }
+}
+VIA_PROJECT = {
+    "project": {"pname": "p"},
+    "attribute": {"1": {"aname": "class", "options": {"0": "car", "1": "sky"}}},
+    "file": {"1": {"fid": "1", "fname": "a.jpg", "type": 2}},
+    "view": {"1": {"fid_list": ["1"]}},
+    "metadata": {
+        "m1": {"vid": "1", "xy": [2, 1, 2, 3, 4], "av": {"1": "0"}},
+        "m2": {"vid": "1", "xy": [7, 1, 2, 3, 4, 5, 6], "av": {"1": "0"}},
+        "m3": {"vid": "1", "xy": [], "av": {"1": "1"}},
+    },
+}
 TAGS = {"a": ["sky"], "b": {"car": True, "sky": None}}
 VOC = (
     "<annotation><size><width>30</width><height>20</height></size><object><name>car</name><difficult>0</difficult>"
@@ -113,6 +153,10 @@ def read_voc_file(path: Path) -> Reading:
     return Reading([read_voc(path)])
 
 
+def read_labelme_file(path: Path) -> Reading:
+    return Reading([read_labelme(path, "a")])
+
+
 def read_coco_masks(path: Path) -> Reading:
     return read_coco(path, masks=True)
 
@@ -125,6 +169,9 @@ def read_weak_file(path: Path) -> Reading:
 READERS: dict[str, tuple[Callable[[Path], Reading], str]] = {
     "coco.json": (read_coco_masks, json.dumps(COCO)),
     "label_studio.json": (read_label_studio, json.dumps(LABEL_STUDIO)),
+    "labelme.json": (read_labelme_file, json.dumps(LABELME)),
+    "via.json": (read_via, json.dumps(VIA)),
+    "via_project.json": (read_via, json.dumps(VIA_PROJECT)),
     "tags.json": (read_tags, json.dumps(TAGS)),
     "a.xml": (read_voc_file, VOC),
     "cvat.xml": (read_cvat, CVAT),
@@ -134,7 +181,15 @@ READERS: dict[str, tuple[Callable[[Path], Reading], str]] = {
     "data.yaml": (read_yolo_names, NAMES),
     "weak.json": (read_weak_file, json.dumps(WEAK)),
 }
-JSON_DOCUMENTS = {"coco.json": COCO, "label_studio.json": LABEL_STUDIO, "tags.json": TAGS, "weak.json": WEAK}
+JSON_DOCUMENTS = {
+    "coco.json": COCO,
+    "label_studio.json": LABEL_STUDIO,
+    "labelme.json": LABELME,
+    "via.json": VIA,
+    "via_project.json": VIA_PROJECT,
+    "tags.json": TAGS,
+    "weak.json": WEAK,
+}
 
 STATED = ("tags.json", "tags.csv", "weak.json")
 """Files that may say themselves that a class is absent; no other good file here has one that is."""

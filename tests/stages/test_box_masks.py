@@ -10,7 +10,7 @@ from panoptic_dataset import CLASSES
 
 from pseudogt.files.index import read_shard, write_shard
 from pseudogt.files.io import read_json, write_json
-from pseudogt.files.labels import LabelFolder
+from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.scores import write_scores
 from pseudogt.stages import box_masks, proposals
 
@@ -52,6 +52,17 @@ def test_bytes_do_not_depend_on_the_shard(panoptic_dataset, masks, tmp_path):
     alone = make_box_masks(panoptic_dataset, tmp_path / "out", shard="one.json")
     name = f"{records[3].image_id}.png"
     assert (alone.folder / name).read_bytes() == (masks.folder / name).read_bytes()
+
+
+def test_things_that_were_drawn_are_taken_as_they_are(panoptic_dataset, masks, tmp_path):
+    first, second = masks.image_ids[:2]
+    drawn = np.full(masks.read(first).shape, CLASSES.background_category_id * 1000, np.int32)
+    drawn[10:20, 30:50] = CAR * 1000 + 1
+    with write_labels(tmp_path / "drawn", CLASSES) as labels:
+        labels.add(first, drawn)
+    found = make_box_masks(panoptic_dataset, tmp_path / "out", "--drawn", str(tmp_path / "drawn"))
+    np.testing.assert_array_equal(found.read(first), drawn)
+    np.testing.assert_array_equal(found.read(second), masks.read(second))
 
 
 def test_a_third_segmenter_claims_less(panoptic_dataset, masks, tmp_path):

@@ -31,14 +31,14 @@ def dataset(tmp_path):
     return write_dataset(tmp_path / "set", 3)
 
 
-def give_full_labels(dataset, *listed, weak="weak.json", **settings):
+def give_full_labels(dataset, *listed, weak="weak.json", more=(), **settings):
     out = dataset / "full"
     files = ["--shard", "shard.json", "--all-shards", "shard.json", "--weak-labels", weak]
     files += ["--ground-truth", "labels"] if listed else []
     files += ["--out", "full", "--weak-out", "weak_of_full.json"]
     options = ["--listed", *listed] if listed else []
     options += ["--settings", json.dumps(settings), "--weak-settings", json.dumps({"tags": "image"})]
-    main([*(f if f.startswith("--") else str(dataset / f) for f in files), *options])
+    main([*(f if f.startswith("--") else str(dataset / f) for f in files), *options, *more])
     return LabelFolder(out), read_weak_labels([dataset / "weak_of_full.json"])[0]
 
 
@@ -46,6 +46,50 @@ def drop(dataset, name, label=CORRECTED):
     (dataset / "fixed").mkdir(exist_ok=True)
     write_png(dataset / "fixed" / name, panoptic_to_rgb(label))
     return str(dataset / "fixed")
+
+
+POLYGONS = [
+    ("road", [[0, 0], [96, 0], [96, 64], [0, 64]]),
+    ("car", [[10, 20], [30, 20], [30, 40], [10, 40]]),
+    ("car", [[50, 20], [60, 20], [60, 40], [50, 40]]),
+]
+
+
+def write_polygons(dataset, image_ids, polygons=POLYGONS):
+    """Write the same polygons for each image; returns arguments of the stage."""
+    shapes = [{"label": name, "shape_type": "polygon", "points": points} for name, points in polygons]
+    for image_id in image_ids:
+        document = {"imagePath": image_id, "imageWidth": 96, "imageHeight": 64, "shapes": shapes}
+        write_json(dataset / "labelme" / f"{image_id}.json", document)
+    files = ["--data-root", str(dataset), "--things-out", str(dataset / "things")]
+    return [*files, "--annotations", json.dumps({"format": "labelme", "path": "labelme"})]
+
+
+def test_polygons_go_before_the_dataset_and_a_folder_before_polygons(dataset):
+    more = write_polygons(dataset, ["image1", "image2"])
+    fixed = drop(dataset, "image2.png")
+    full, weak = give_full_labels(dataset, "image1", "image0", polygons=True, folder=fixed, more=more)
+    drawn = full.read("image1")
+    road, car = (CLASSES.category_ids[CLASSES.names.index(name)] * 1000 for name in ("road", "car"))
+    assert drawn[10, 50] == road and (drawn[20:40, 10:30] == car + 1).all()
+    np.testing.assert_array_equal(full.read("image0"), LabelFolder(dataset / "labels").read("image0"))
+    np.testing.assert_array_equal(full.read("image2"), CORRECTED)
+    assert weak["image1"].boxes_xyxy.tolist() == [[10, 20, 30, 40], [50, 20, 60, 40]]
+    assert not LabelFolder(dataset / "things").image_ids
+
+
+def test_polygons_of_things_alone_are_box_masks(dataset):
+    """Numbered like the boxes; an image with another number of boxes keeps those."""
+    write_polygons(dataset, ["image2"], POLYGONS[1:2])
+    more = write_polygons(dataset, ["image0"], POLYGONS[1:])
+    full, weak = give_full_labels(dataset, polygons=True, more=more)
+    assert not full.image_ids and weak["image0"].boxes_xyxy.shape == (2, 4)
+    things = LabelFolder(dataset / "things")
+    assert things.image_ids == ["image0"]
+    drawn = things.read("image0")
+    car = CLASSES.category_ids[CLASSES.names.index("car")] * 1000
+    assert (drawn[20:40, 10:30] == car + 1).all() and (drawn[20:40, 50:60] == car + 2).all()
+    assert set(np.unique(drawn)) == {car + 1, car + 2, CLASSES.background_category_id * 1000}
 
 
 def test_listed_images_get_the_labels_of_the_dataset(dataset):

@@ -88,6 +88,13 @@ READER = '''"""One object a line: its image, its class and its corners."""
 
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading
 
+PER_IMAGE = False
+
+
+def recognise(content):
+    """No file is known to be of this format without being told."""
+    return False
+
 
 def read(source):
     """Read a file of lines."""
@@ -132,7 +139,7 @@ class PlainBackbone(Backbone):
 def test_a_format_and_a_backbone_are_one_file_and_one_line_each(fresh, photos):
     """Nothing else has to know them: neither the configuration nor the rules nor what estimates the run."""
     for table, name, module, text in (
-        ("pseudogt/annotations/formats", "lines", "pseudogt.annotations.lines import read", READER),
+        ("pseudogt/annotations/formats", "lines", "pseudogt.annotations import lines", READER),
         ("models/backbones/names", "plain", "models.backbones.plain import PlainBackbone", BACKBONE),
     ):
         table = fresh.folder / f"{table}.py"

@@ -65,3 +65,11 @@ def test_labels_of_a_folder_need_no_ground_truth(fresh, listed):
         if source == "ground_truth_shard"
     }
     assert "full_labels_shard" not in readers
+
+
+def test_polygons_need_no_ground_truth_and_become_box_masks(fresh, tmp_path):
+    (tmp_path / "labelme").mkdir()
+    annotations = f"annotations={{format: labelme, path: {tmp_path / 'labelme'}}}"
+    edges = read_edges(fresh, "--config", annotations, "full_labels={polygons: true}")
+    assert {("full_labels_shard", "box_masks_shard"), ("annotations", "full_labels_shard")} <= edges
+    assert ("ground_truth_shard", "full_labels_shard") not in edges

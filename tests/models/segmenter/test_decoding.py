@@ -65,11 +65,25 @@ def test_dozens_of_small_instances_are_told_apart():
     assert_same_segments(decode(*encode(expected, nuclei), nuclei).panoptic_id, expected)
 
 
-def test_without_any_centre_things_have_no_instance(panoptic_id):
+def test_without_any_centre_each_part_of_a_class_is_an_instance(panoptic_id):
+    panoptic_id[44:54, 76:80] = CAR + 3  # touches the person, not a car
     probabilities, centre, offset = encode(panoptic_id)
-    decoded = decode(probabilities, np.zeros_like(centre), offset)
-    assert sorted(np.unique(decoded.panoptic_id)) == [ROAD, SKY, PERSON, CAR]
-    assert set(decoded.scores) == {ROAD, SKY}
+    decoded = decode(probabilities, 0.09 * centre, offset)
+    assert_same_segments(decoded.panoptic_id, panoptic_id)
+    assert decoded.panoptic_id[30, 10] == CAR + 1  # the largest first
+    assert decoded.scores[CAR + 1] == pytest.approx(0.09, abs=0.02)
+
+
+def test_more_parts_than_numbers_become_void():
+    specks = ClassTable(("background", "speck"), (1, 2), (False, True), ((0, 0, 0),) * 2)
+    y, x = np.mgrid[:100, :100]
+    semantic = np.where((y % 3 < 2) & (x % 3 < 2), 1, 0)
+    probabilities = np.eye(2, dtype=np.float32)[semantic].transpose(2, 0, 1)
+    nothing = np.zeros((3, 25, 25), np.float32)
+    decoded = decode(probabilities, nothing[0], nothing[:2], specks, min_instance_px=1)
+    assert decoded.panoptic_id.max() == 2999
+    # Of 1089 specks of 4 pixels, 66 of 2 and one of 1, the last ones by size.
+    assert (decoded.panoptic_id == VOID).sum() == (1089 - 999) * 4 + 66 * 2 + 1
 
 
 def test_an_instance_has_one_class(panoptic_id):

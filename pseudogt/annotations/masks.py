@@ -1,0 +1,128 @@
+"""Polygons and masks of annotations, taken as they were drawn: nobody has to guess an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pseudogt.annotations import read_annotations
+from pseudogt.annotations.conversion import ClassNames, Conversion, map_class_names, pick_images
+from pseudogt.annotations.form import BROKEN, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
+from pseudogt.annotations.frames import turn_upright
+from pseudogt.classes import ClassTable
+from pseudogt.config.annotations import AnnotationsSettings
+from pseudogt.files.index import ImageRecord
+
+
+class DrawnMasks(NamedTuple):
+    """What polygons and masks of annotations say, images named by their ids, objects by the class table, in pixels.
+
+    Attributes
+    ----------
+    full : Reading
+        Images of which every object has a mask, and stuff has some, too, or is wherever no object is.
+    things : Reading
+        Other images of which every thing has a mask; things alone.
+    background : int or None
+        Train id of what no mask covers.
+    """
+
+    full: Reading
+    things: Reading
+    background: int | None
+
+
+def read_masks(
+    settings: AnnotationsSettings, data_root: Path, records: Sequence[ImageRecord], classes: ClassTable
+) -> DrawnMasks:
+    """Read the polygons and masks of annotations.
+
+    An image of which a thing has a box only, or none, or that was turned after it was annotated, is not among them: its
+    boxes and tags count.
+
+    Raises
+    ------
+    ValueError
+        If there are no annotations, or they can't be read.
+    """
+    images = {record.image_id: record.image for record in records}
+    reading = read_annotations(settings, data_root, images, masks=True)
+    if reading is None:
+        raise ValueError("full_labels.polygons takes the polygons of section annotations; set annotations.path")
+    names = map_class_names(reading, classes, settings)
+    full, things = [], []
+    for image, record in _list_usable(reading, records):
+        drawn = _name_objects(image, record, names, classes)
+        if _is_full(drawn, classes, names):
+            full.append(replace(drawn, unusable=()))
+        elif (part := _keep_things(drawn, classes)) is not None:
+            things.append(part)
+    return DrawnMasks(Reading(full), Reading(things), names.background)
+
+
+def _list_usable(reading: Reading, records: Sequence[ImageRecord]) -> Iterator[tuple[ImageAnnotations, ImageRecord]]:
+    """Images that somebody looked at, whose masks fit the upright image."""
+    found = pick_images(reading, records, Conversion())
+    upright = turn_upright(found, records).annotations
+    for record in records:
+        image = found.get(record.image_id)
+        # Boxes that had to be turned, or are in doubt, are others now; their masks are as they were.
+        if image is None or not image.boxed or upright[record.image_id].boxes is not image.boxes:
+            continue
+        if image.relative or (upright[record.image_id].width or record.width) == record.width:
+            yield image, record
+
+
+def _name_objects(
+    image: ImageAnnotations, record: ImageRecord, names: ClassNames, classes: ClassTable
+) -> ImageAnnotations:
+    """The image by its id, with objects by the class table and masks in pixels; what is left out is gone.
+
+    Objects of an unclear class become unusable.
+    """
+    boxes, unclear = [], []
+    for box in image.boxes:
+        if box.label in names.train_ids:
+            label = classes.names[names.train_ids[box.label]]
+            boxes.append(box._replace(label=label, segmentation=_find_pixels(box, image, record)))
+        elif box.label not in names.left_out:
+            unclear.append(UnusableObject(None, BROKEN))
+    for seen in image.unusable:
+        if seen.kind not in names.left_out and seen.label not in names.left_out:
+            train_id = names.train_ids.get(seen.label or "")
+            unclear.append(seen._replace(label=None if train_id is None else classes.names[train_id]))
+    named = replace(image, file_name=record.image_id, boxes=boxes, unusable=unclear)
+    return replace(named, width=record.width, height=record.height)
+
+
+def _find_pixels(box: AnnotatedBox, image: ImageAnnotations, record: ImageRecord) -> Any:
+    """Mask of an object in pixels, None if it has none; polygons of fractions are scaled."""
+    if not image.relative or box.segmentation is None:
+        return box.segmentation
+    scale = np.array([record.width, record.height])
+    return [(np.reshape(polygon, (-1, 2)) * scale).ravel().tolist() for polygon in box.segmentation]
+
+
+def _is_full(image: ImageAnnotations, classes: ClassTable, names: ClassNames) -> bool:
+    """Whether everything in an image has a mask, stuff among it."""
+    if image.unusable or any(box.segmentation is None for box in image.boxes):
+        return False
+    return names.background is not None or any(not is_thing(box.label, classes) for box in image.boxes)
+
+
+def _keep_things(image: ImageAnnotations, classes: ClassTable) -> ImageAnnotations | None:
+    """Return the things of an image alone; None if it has none, or one without a mask."""
+    things = [box for box in image.boxes if is_thing(box.label, classes)]
+    unclear = any(seen.label is None or is_thing(seen.label, classes) for seen in image.unusable)
+    if not things or unclear or any(box.segmentation is None for box in things):
+        return None
+    return replace(image, boxes=things, unusable=())
+
+
+def is_thing(label: str, classes: ClassTable) -> bool:
+    """Whether a class of the table is a thing."""
+    return classes.isthing[classes.names.index(label)]

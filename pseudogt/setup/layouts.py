@@ -1,0 +1,116 @@
+"""A configuration for a dataset with full labels, of a layout that is known by its folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NotRequired
+
+import numpy as np
+import yaml
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from pseudogt.config.dataset import REPOSITORY, number_classes
+from pseudogt.datasets import LAYOUTS, Layout
+from pseudogt.datasets.source import ImageFolders
+from pseudogt.files.images import read_png
+from pseudogt.files.parsing import Flag, Name, parse_json
+from pseudogt.setup.guessing import guess_by_name
+from pseudogt.setup.proposal import Proposal
+from pseudogt.setup.splits import find_role
+
+SAMPLED = 200
+"""Label files that are read to see which values occur."""
+
+VAL_FRACTION = 0.2
+"""Part of a single list to set aside for scores."""
+
+USUAL_VOID = 255
+DIVISOR = 1000
+"""Class times this and a number is the usual value of an instance."""
+
+
+class FoundLayout(NamedTuple):
+    """A layout and the splits that are there."""
+
+    format: str
+    splits: list[str]
+
+
+class _Category(TypedDict):
+    """An entry of ``categories``."""
+
+    id: int
+    name: Name
+    isthing: NotRequired[Flag]
+
+
+class _Document(TypedDict):
+    """The part of COCO's panoptic JSON that names classes."""
+
+    categories: list[_Category]
+
+
+def find_layout(root: Path) -> FoundLayout | None:
+    """Layout with full labels, or official tree, that a folder has; None if it has none."""
+    for name in LAYOUTS.names:
+        layout: Layout = LAYOUTS.load(name)
+        if splits := layout.find_splits(root):
+            return FoundLayout(name, splits)
+    return None
+
+
+def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal, list[dict[str, Any]]]:
+    """Propose a configuration, and a class table to write beside it, empty if the repository has one."""
+    roles = {role: next((s for s in found.splits if find_role(s) == role), None) for role in ("train", "val", "test")}
+    train = roles["train"] or found.splits[0]
+    val = next((s for s in (roles["val"], roles["test"]) if s not in (None, train)), None)
+    dataset: dict[str, Any] = {"format": found.format, "train_split": train, "val_split": val}
+    reasons = {
+        "dataset.format": "known by its folders",
+        "dataset.train_split": f"there are {', '.join(found.splits)}",
+    }
+    others: dict[str, Any] = {}
+    if val is None:
+        dataset["val_fraction"] = VAL_FRACTION
+        reasons["dataset.val_fraction"] = "there is one list only"
+    recipe = REPOSITORY / "configs" / f"{found.format}.yaml"
+    table: list[dict[str, Any]] = []
+    if recipe.is_file():
+        shipped = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        dataset = {**shipped["dataset"], **dataset}
+        others = {key: shipped[key] for key in ("annotations",) if key in shipped}
+        reasons["dataset.classes"] = f"configs/{recipe.name} holds a whole recipe for this dataset"
+    elif found.format == "coco":
+        table = list_coco_classes(root / "annotations" / f"panoptic_{train}.json")
+    else:
+        table = list_value_classes(root, found, train)
+        dataset["void_values"] = [USUAL_VOID]
+        reasons["dataset.classes"] = "values of the label files, whose names nobody wrote down: fill them in"
+    sections = {"name": name, "data_root": str(root), "dataset": dataset, **others}
+    return Proposal(sections, reasons), table
+
+
+def list_coco_classes(path: Path) -> list[dict[str, Any]]:
+    """Class table of a COCO panoptic JSON; where it does not say what is a thing, the name does."""
+    categories = parse_json(path, TypeAdapter(_Document))["categories"]
+    kinds = {c["name"]: c.get("isthing", guess_by_name(c["name"])) for c in categories}
+    rows = number_classes({name: "thing" if isthing else "stuff" for name, isthing in kinds.items()})
+    return [row | {"source_id": category["id"]} for row, category in zip(rows, categories, strict=True)]
+
+
+def list_value_classes(root: Path, found: FoundLayout, split: str) -> list[dict[str, Any]]:
+    """Class table of the values in label files: what is numbered in the instance files is a thing."""
+    layout: Layout = LAYOUTS.load(found.format)
+    folders = ImageFolders()
+    files = [layout.locate(root, image, folders) for image in layout.list_split(root, split).images[:SAMPLED]]
+    values = _find_values([f.semantic for f in files if f.semantic is not None])
+    numbered = {v // DIVISOR for v in _find_values([f.instances for f in files if f.instances is not None])}
+    kept = [value for value in values if value != USUAL_VOID]
+    rows = number_classes({f"value {v}": "thing" if v and v in numbered else "stuff" for v in kept})
+    return [row | {"source_id": value} for row, value in zip(rows, kept, strict=True)]
+
+
+def _find_values(paths: Sequence[Path]) -> list[int]:
+    return sorted({value for path in paths for value in np.unique(read_png(path)).tolist()})

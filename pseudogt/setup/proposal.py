@@ -1,0 +1,204 @@
+"""A configuration for a folder, with the reasons for what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pseudogt.annotations.form import Reading
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.run import parse_run_config
+from pseudogt.datasets import list_images
+from pseudogt.setup.guessing import Guess, guess_kinds
+from pseudogt.setup.sources import ClassCount, SourceChoice, choose_source, choose_tags, count_classes
+from pseudogt.setup.splits import Splits, choose_splits
+from pseudogt.setup.survey import Survey
+from pseudogt.workflow.checking import DatasetFindings, check_dataset
+
+BACKGROUND_NAMES = ("background", "ground", "elsewhere")
+"""Names for the class of what no box covers: the first that no other class has."""
+
+SHOWN = 5
+"""Problems that become questions."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration, and what is to be said about it.
+
+    Attributes
+    ----------
+    sections : mapping
+        Section or setting -> value, as in the file.
+    reasons : mapping
+        Setting as ``section.key`` or ``classes.name`` -> why it is so.
+    questions : list of str
+        What only a person can answer.
+    """
+
+    sections: Mapping[str, Any]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    questions: Sequence[str] = ()
+
+    def with_setting(self, section: str, key: str, value: Any, reason: str) -> Proposal:
+        """Return the same with one setting more."""
+        changed = {**self.sections.get(section, {}), key: value}
+        return replace(
+            self,
+            sections={**self.sections, section: changed},
+            reasons={**self.reasons, f"{section}.{key}": reason},
+        )
+
+
+def make_run_name(folder: Path) -> str:
+    """Name of a run after a folder, of characters that a name may have.
+
+    Examples
+    --------
+    >>> make_run_name(Path("/data/Kühe 2026"))
+    'K-he-2026'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._") or "run"
+
+
+def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
+    """Propose a configuration for photos and annotations of a tool.
+
+    Raises
+    ------
+    ValueError
+        If there is no image.
+    """
+    splits = choose_splits(root, survey.images)
+    images = list_train_images(root, splits)
+    source = choose_source(root, survey.sources, images)
+    tags = choose_tags(root, survey.tags, images)
+    readings = [r for r in (source.reading if source else None, tags[1] if tags else None) if r is not None]
+    counts = count_classes(readings)
+    drawn = {label: count for label, count in counts.items() if count.boxes or count.tags}
+    guesses = guess_kinds(drawn)
+    annotations, reasons = _describe_annotations(source, tags, counts, len(images), survey)
+    classes = {label: "thing" if guess.isthing else "stuff" for label, guess in guesses.items()}
+    reasons |= {f"classes.{label}": describe_class(counts[label], guess) for label, guess in guesses.items()}
+    method: dict[str, Any] = {}
+    if source is None and tags is not None:
+        method = {"method": "jtsm", "weak_labels": {"tags": "image", "boxes": False}}
+        reasons["method"] = "there are tags and no boxes"
+    elif "stuff" not in classes.values() and source is not None:
+        ground = next(label for label in BACKGROUND_NAMES if label not in classes)
+        classes = (classes or {"object": "thing"}) | {ground: "stuff"}
+        annotations["background"] = "outside_boxes"
+        reasons[f"classes.{ground}"] = "no class is stuff: this one is wherever no box is"
+    elif "thing" not in classes.values():
+        classes |= {"object": "thing"}
+    dataset: dict[str, Any] = {"format": "images", "train_split": splits.train, "val_split": splits.val}
+    reasons |= _describe_splits(splits, survey, len(images))
+    questions = _ask(source, tags, survey)
+    sections = {"name": name, "data_root": str(root), **method, "dataset": {**dataset, "classes": classes}}
+    return Proposal({**sections, "annotations": annotations} if annotations else sections, reasons, questions)
+
+
+def list_train_images(root: Path, splits: Splits) -> dict[str, str]:
+    """Image id -> path of the images to train on."""
+    names = {"train_split": splits.train, "val_split": splits.val}
+    settings = DatasetSettings.model_validate({"format": "images", **names, "classes": {"object": "thing"}})
+    listed = list_images(settings, root)
+    return {image_id: str(listed.locate(image_id).image) for image_id in listed.ids["train"]}
+
+
+def describe_class(count: ClassCount, guess: Guess) -> str:
+    """Say how often a class occurs and why it is taken for what it is."""
+    parts = [f"{_name(count.boxes, 'box', 'boxes')} in {_name(count.images, 'image')}"] if count.boxes else []
+    parts += [_name(count.tags, "tag")] if count.tags else []
+    parts += [f"{_name(count.unusable, 'object')} without a box"] if count.unusable else []
+    return f"{', '.join(parts)}; {guess.reason}"
+
+
+def _name(count: int, one: str, several: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
+def _describe_splits(splits: Splits, survey: Survey, count: int) -> dict[str, str]:
+    total = sum(survey.images.values())
+    train = f"{count} of the {total} images"
+    if splits.others:
+        train += f"; not used: {', '.join(splits.others[:SHOWN])}{' ...' if len(splits.others) > SHOWN else ''}"
+    val = "for pictures in the report" if splits.val else "no folder is named val, valid or test"
+    return {"dataset.train_split": train, "dataset.val_split": val}
+
+
+def _describe_annotations(
+    source: SourceChoice | None,
+    tags: tuple[str, Reading] | None,
+    counts: Mapping[str, ClassCount],
+    images: int,
+    survey: Survey,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Section ``annotations`` and the reasons for it."""
+    settings: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    if source is not None:
+        settings |= {"format": source.source.format, "path": source.source.path}
+        others = [f"{s.format} {s.path}" for s in survey.sources if s != source.source]
+        reasons["annotations.format"] = f"annotates {source.matched} of {images} training images"
+        if source.is_drawn:
+            reasons["annotations.format"] += (
+                "; each object has a polygon or a mask: add full_labels: {polygons: true} to use them as drawn"
+            )
+        if others:
+            reasons["annotations.path"] = f"also found: {', '.join(others[:SHOWN])}"
+    if tags is not None:
+        settings["tags"] = tags[0]
+    undrawn = [label for label, count in counts.items() if not count.boxes and not count.tags and count.unusable]
+    if undrawn and len(undrawn) < len(counts):
+        settings["rename"] = dict.fromkeys(undrawn)
+        reasons["annotations.rename"] = "left out, as none of their objects has a box or an area"
+    return settings, reasons
+
+
+def _ask(source: SourceChoice | None, tags: tuple[str, Reading] | None, survey: Survey) -> list[str]:
+    """Ask what the files don't say."""
+    if source is None and tags is None:
+        seen = f" ({', '.join(survey.unknown[:SHOWN])}: of no format that is read)" if survey.unknown else ""
+        return [f"Where are the boxes or tags? None were found{seen}: set annotations.path or annotations.tags"]
+    if source is not None and source.problem:
+        return [source.problem]
+    return []
+
+
+def settle_problems(proposal: Proposal, root: Path) -> tuple[Proposal, DatasetFindings]:
+    """Check a proposal as ``snakemake check`` does, and mend it where that is safe; the rest become questions.
+
+    Records that can't be used may be left out: their classes are then unknown in their images, not absent.
+    """
+    attempts = list(_vary(proposal))
+    findings = [_check(attempts[0], root)]
+    if findings[0].problems and len(attempts) > 1:
+        findings.append(_check(attempts[1], root))
+    best = min(range(len(findings)), key=lambda number: len(findings[number].problems))
+    chosen = attempts[best]
+    problems = [problem["problem"] for problem in findings[best].problems]
+    hidden = [f"and {len(problems) - SHOWN} more, which `snakemake check` lists"] if len(problems) > SHOWN else []
+    new = [problem for problem in problems[:SHOWN] if not any(problem in asked for asked in chosen.questions)]
+    questions = [*chosen.questions, *(new if not chosen.questions else []), *hidden]
+    return replace(chosen, questions=questions if problems else ()), findings[best]
+
+
+def _check(proposal: Proposal, root: Path) -> DatasetFindings:
+    findings = DatasetFindings()
+    try:
+        return check_dataset(parse_run_config(dict(proposal.sections)), root)
+    except ValueError as error:
+        findings.add_problems([str(error)])
+    return findings
+
+
+def _vary(proposal: Proposal) -> Iterator[Proposal]:
+    yield proposal
+    if "annotations" in proposal.sections:
+        reason = "some records can't be used; their class is unknown in their image. Remove the line to see them"
+        yield proposal.with_setting("annotations", "bad_boxes", "skip", reason)

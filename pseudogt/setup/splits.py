@@ -1,0 +1,88 @@
+"""Which folders of images to train on and which to keep for looking at, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pseudogt.datasets import SPLIT_SEPARATOR
+from pseudogt.files.listing import list_tree
+
+ROLES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Words in names of folders that tell what their images are for."""
+
+MAP_WORDS = frozenset(
+    ("mask", "masks", "semantic", "instances", "segmentation", "segmentationclass", "segmentationobject", "overlays")
+)
+"""Words in names of folders whose images are label maps."""
+
+
+class Splits(NamedTuple):
+    """Splits of a dataset of the layout ``images``, and the folders of images that are in neither."""
+
+    train: str
+    val: str | None
+    others: list[str]
+
+
+def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
+    """Choose splits among folders of images.
+
+    Folders named like train are trained on, those named like val, or else test, are scored; without names, all are
+    trained on. Folders of label maps are in neither.
+
+    Parameters
+    ----------
+    root : Path
+    folders : iterable of str
+        Those with images, relative to ``root``.
+
+    Raises
+    ------
+    ValueError
+        If no folder is left.
+    """
+    photos = [folder for folder in folders if not MAP_WORDS & set(_list_words(folder))]
+    by_role: dict[str, list[str]] = {}
+    for folder in photos:
+        by_role.setdefault(find_role(folder), []).append(folder)
+    train = by_role.get("train") or by_role.get("") or photos
+    if not train:
+        raise ValueError(
+            f"{root}: there is no image in this folder or below it; name the folder that holds your images"
+        )
+    val = [folder for folder in by_role.get("val") or by_role.get("test") or [] if folder not in train]
+    others = [folder for folder in folders if folder not in (*train, *val)]
+    return Splits(join_folders(root, train), join_folders(root, val) if val else None, others)
+
+
+def find_role(folder: str) -> str:
+    """Return train, val or test if the name of a folder, or of one above it, says so; else nothing.
+
+    Examples
+    --------
+    >>> find_role("images/train2017"), find_role("valid/images"), find_role("images/cam1")
+    ('train', 'val', '')
+    """
+    return next((ROLES[word] for word in _list_words(folder) if word in ROLES), "")
+
+
+def _list_words(folder: str) -> list[str]:
+    """Words in lower case, those of the innermost folder first."""
+    return [word for part in reversed(Path(folder).parts) for word in re.findall(r"[a-z]+", part.lower())]
+
+
+def join_folders(root: Path, folders: Sequence[str]) -> str:
+    """Name of the split that holds some folders: that of one above them if it holds no others, or all joined."""
+    wanted = {str(root / folder) for folder in folders}
+    above = [] if len(folders) == 1 else [path for path in Path(folders[0]).parents if str(path) != "."]
+    for folder in above:
+        if set(list_tree(root / folder)[0]) == wanted:
+            return folder.as_posix()
+    return SPLIT_SEPARATOR.join(folders)

@@ -1,0 +1,138 @@
+"""What lies in a folder: images by folder, and files that a reader of annotations recognises as its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+
+from pseudogt.annotations import FORMATS
+from pseudogt.annotations.form import AnnotationFormat
+from pseudogt.annotations.tables import recognise_tags
+from pseudogt.files.listing import scan_folder
+from pseudogt.files.parsing import parse_header, parse_json, parse_xml, read_text
+
+SAMPLED = 8
+"""Files of one suffix in a folder that are parsed, if each of them is of one image."""
+
+PARSERS: dict[str, Callable[[Path], Any]] = {
+    ".json": lambda path: parse_json(path, TypeAdapter(Any)),
+    ".xml": parse_xml,
+    ".csv": parse_header,
+    ".txt": read_text,
+}
+"""How a file is parsed to see what it is, by its suffix."""
+
+
+class FoundSource(NamedTuple):
+    """Something that a reader can be given.
+
+    Attributes
+    ----------
+    format : str
+        Name in the table of annotation formats.
+    path : str
+        File, or folder of files, relative to the folder that is surveyed.
+    """
+
+    format: str
+    path: str
+
+
+@dataclass
+class Survey:
+    """What was found, all paths relative to the folder.
+
+    Attributes
+    ----------
+    images : dict
+        Folder -> number of images in it.
+    sources : list of FoundSource
+        Files with annotations, and folders of several.
+    tags : list of str
+        Files with tags of images.
+    unknown : list of str
+        Files that might hold annotations, but that no reader recognises.
+    """
+
+    images: dict[str, int] = field(default_factory=dict)
+    sources: list[FoundSource] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def survey_folder(root: Path) -> Survey:
+    """List the images and annotations in a folder and below it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, or two images in one folder have the same name.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder; name the folder that holds your images")
+    survey = Survey()
+    recognised: dict[str, list[str]] = {}
+    for place, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folder = Path(place)
+        relative = folder.relative_to(root).as_posix()
+        if count := len(scan_folder(folder).images):
+            survey.images[relative] = count
+        visible = sorted(name for name in files if not name.startswith("."))
+        for suffix in PARSERS:
+            _survey_files(root, [folder / n for n in visible if n.lower().endswith(suffix)], survey, recognised)
+    survey.sources += [
+        FoundSource(name, path) for name, paths in recognised.items() for path in _add_common_folders(paths)
+    ]
+    return survey
+
+
+def _survey_files(root: Path, files: list[Path], survey: Survey, recognised: dict[str, list[str]]) -> None:
+    """Find the formats of the files of one suffix in one folder."""
+    for number, path in enumerate(files):
+        found = recognise_file(path)
+        relative = path.relative_to(root).as_posix()
+        if found is None:
+            survey.unknown.append(relative)
+        elif found == "":
+            survey.tags.append(relative)
+        elif not get_format(found).PER_IMAGE:
+            recognised.setdefault(found, []).append(relative)
+        else:
+            folder = path.parent.relative_to(root).as_posix()
+            paths = recognised.setdefault(found, [])
+            if folder not in paths:
+                paths.append(folder)
+            # The others of the folder are of other images.
+            if number >= SAMPLED:
+                return
+
+
+def recognise_file(path: Path) -> str | None:
+    """Name of the format that a file is of; empty for tags of images, None for anything else."""
+    try:
+        content = PARSERS[path.suffix.lower()](path)
+    except ValueError:
+        return None
+    name = next((name for name in FORMATS.names if get_format(name).recognise(content)), None)
+    return "" if name is None and recognise_tags(content) else name
+
+
+def get_format(name: str) -> AnnotationFormat:
+    """Return the module of a format."""
+    reader: AnnotationFormat = FORMATS.load(name)
+    return reader
+
+
+def _add_common_folders(paths: list[str]) -> Iterable[str]:
+    """Paths, and the folders in which several of them lie: an export may be of several files."""
+    parents = {path: [parent.as_posix() for parent in Path(path).parents] for path in paths}
+    shared = {
+        folder for found in parents.values() for folder in found if sum(folder in p for p in parents.values()) > 1
+    }
+    return [*paths, *sorted(shared - set(paths), key=lambda folder: (-folder.count("/"), folder))]
