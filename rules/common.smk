@@ -19,6 +19,7 @@ from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, 
 from pseudogt.workflow.plan import (
     EXPORT_PATTERN,
     JOB_ENVIRONMENT,
+    MEASURES,
     SUBJECT_PATTERN,
     RunPlan,
     assign_shards,

@@ -125,6 +125,36 @@ rule ground_truth:
         PLAN.list_all("ground_truth/{shard}"),
 
 
+# What detections are scored against: the things of the ground truth, or boxes where a dataset has these alone.
+rule objects_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+        ground_truth=PLAN.keep_if_scored([f"{RESULTS}/ground_truth/{{shard}}"]),
+    output:
+        objects=f"{RESULTS}/objects/{{shard}}.json",
+    log:
+        f"{LOGS}/objects/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/objects/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=limit_memory("ground_truth"),
+        runtime=limit_time("ground_truth"),
+    params:
+        source=lambda wildcards, input: (
+            pass_files_if_any("ground-truth", input.ground_truth) or pass_files("data-root", [PLAN.data_root])
+        ),
+        settings=dump_settings("dataset"),
+        code=digest_code("objects"),
+    message:
+        "objects: {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.objects --shard {input.shard:q} {params.source} --out {output.objects:q} "
+        "--settings {params.settings:q} 2> {log:q}"
+
+
 if not PLAN.has_given_weak_labels:
 
     rule weak_labels_shard:

@@ -56,6 +56,7 @@ rule mined_shard:
     output:
         folder=directory(f"{RESULTS}/mined/{{shard}}"),
         scores=f"{RESULTS}/mined/{{shard}}.h5",
+        detections=f"{RESULTS}/detections/{{shard}}.json",
     log:
         f"{LOGS}/mined/{{shard}}.log",
     benchmark:
@@ -77,7 +78,7 @@ rule mined_shard:
     shell:
         "python -m pseudogt.stages.mined --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
         "--proposals {input.proposals:q} --model {input.model:q} --out {output.folder:q} "
-        "--scores {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+        "--scores {output.scores:q} --detections {output.detections:q} --settings {params.settings:q} 2> {log:q}"
 
 
 # Without weak labels: what is scored must not have seen a tag.
@@ -88,6 +89,7 @@ rule mined_val_shard:
         model=rules.mining.output.model,
     output:
         folder=directory(f"{RESULTS}/mined/{{shard}}"),
+        detections=f"{RESULTS}/detections/{{shard}}.json",
     log:
         f"{LOGS}/mined/{{shard}}.log",
     benchmark:
@@ -108,7 +110,8 @@ rule mined_val_shard:
         "mined: {wildcards.shard}"
     shell:
         "python -m pseudogt.stages.mined --shard {input.shard:q} --proposals {input.proposals:q} "
-        "--model {input.model:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "--model {input.model:q} --out {output.folder:q} --detections {output.detections:q} "
+        "--settings {params.settings:q} 2> {log:q}"
 
 
 rule mined:

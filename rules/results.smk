@@ -31,6 +31,65 @@ rule evaluation_subject:
         "--settings {params.settings:q} 2> {log:q}"
 
 
+# Detections against true objects: AP on val, CorLoc on train.
+rule detection_scores:
+    input:
+        objects=lambda wildcards: PLAN.list_measured(wildcards.measure, "objects/{shard}.json"),
+        detections=lambda wildcards: PLAN.list_measured(wildcards.measure, "detections/{shard}.json"),
+    output:
+        scores=f"{RESULTS}/evaluation/{{measure}}.json",
+    log:
+        f"{LOGS}/evaluation/{{measure}}.log",
+    benchmark:
+        f"{BENCHMARKS}/detection_scores/{{measure}}.tsv"
+    wildcard_constraints:
+        measure="|".join(MEASURES),
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=limit_memory("detection_scores", PLAN.image_count),
+        runtime=limit_time("detection_scores", PLAN.image_count),
+    params:
+        objects=lambda wildcards, input: pass_files("objects", input.objects),
+        detections=lambda wildcards, input: pass_files("detections", input.detections),
+        settings=dump_settings("evaluation"),
+        code=digest_code("detection_scores"),
+    message:
+        "evaluation: {wildcards.measure} of detections"
+    shell:
+        "python -m pseudogt.stages.detection_scores {wildcards.measure} {params.objects} {params.detections} "
+        "--settings {params.settings:q} --out {output.scores:q} 2> {log:q}"
+
+
+if not PLAN.uses_boxes:
+
+    # What the paper's tables hold, without the rounds that follow.
+    rule protocol:
+        input:
+            panoptic=PLAN.list_scores(["mining"]),
+            measures=PLAN.list_paper_measures(),
+        output:
+            table=f"{RESULTS}/evaluation/protocol.json",
+        log:
+            f"{LOGS}/evaluation/protocol.log",
+        conda:
+            "../envs/pseudogt.yaml"
+        threads: 1
+        resources:
+            mem_mb=limit_memory("evaluation"),
+            runtime=limit_time("evaluation", 1),
+        params:
+            dataset=CONFIG.name,
+            panoptic=lambda wildcards, input: pass_files_if_any("panoptic", input.panoptic),
+            code=digest_code("protocol"),
+        message:
+            "protocol: the scores of the paper's tables"
+        shell:
+            "python -m pseudogt.stages.protocol --dataset {params.dataset:q} {params.panoptic} "
+            "--measures {input.measures:q} --out {output.table:q} 2> {log:q}"
+
+
 # Without ground truth there are no scores: the summary says so by null, never by 0.
 rule evaluation:
     input:
@@ -40,6 +99,7 @@ rule evaluation:
         models=PLAN.list_scores(PLAN.list_rounds("model")),
         records=PLAN.keep_if_scored(PLAN.list_records(CONFIG.rounds.max)),
         reference=PLAN.list_scores(["reference"]),
+        measures=PLAN.list_measures(),
     output:
         summary=report(
             f"{RESULTS}/evaluation/summary.json",
@@ -58,6 +118,7 @@ rule evaluation:
         dataset=CONFIG.name,
         supervision=PLAN.describe_supervision(),
         reference=lambda wildcards, input: pass_files_if_any("reference-scores", input.reference),
+        measures=lambda wildcards, input: pass_files_if_any("detection-scores", input.measures),
         benchmarks=BENCHMARKS,
         code=digest_code("evaluation"),
     message:
@@ -66,7 +127,7 @@ rule evaluation:
         "python -m pseudogt.stages.evaluation summary --dataset {params.dataset:q} "
         "--supervision {params.supervision:q} --label-scores {input.labels:q} --model-scores {input.models:q} "
         "--records {input.records:q} --stage-scores {input.stages:q} {input.last_labels:q} "
-        "{params.reference} --benchmarks {params.benchmarks:q} "
+        "{params.reference} {params.measures} --benchmarks {params.benchmarks:q} "
         "--out {output.summary:q} 2> {log:q}"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cv2
@@ -17,9 +17,19 @@ from torchvision.ops import batched_nms
 from models.jtsm.masks import MASK_PX, pool_boxes
 from models.jtsm.network import JtsmNetwork, Proposed
 from models.jtsm.refinement import decode_boxes
-from models.jtsm.samples import MiningImage, Placement, choose_size, collate, make_view
+from models.jtsm.samples import MiningImage, Placement, count_proposals
+from models.jtsm.views import PlacedImage, collate_views, move_to_image, place_on_device, place_views
 from models.training import autocast
 from pseudogt.pseudo_labels.mined import Detections
+
+ENLARGEMENT = 4
+"""Pixels of a view per cell of its semantic map."""
+
+MAPS_AT_ONCE = 8
+"""Semantic maps that are enlarged at the same time."""
+
+BAND_ROWS = 64
+"""Rows of the image whose logits become probabilities at the same time."""
 
 
 @dataclass(frozen=True)
@@ -61,96 +71,184 @@ class DetectionPlan:
     semantic_mean: str = "logits"
 
 
-class _Seen(NamedTuple):
-    """What one view of an image said, in the image's pixels where it is about boxes."""
+class Instances(NamedTuple):
+    """Things that were found in an image, surest first.
 
-    placement: Placement
-    features: Tensor
+    Attributes
+    ----------
+    boxes_xyxy : (N, 4) float32
+    scores : (N,) float32
+    classes : (N,) int64
+        Positions in the network's order.
+    masks : (N, H, W) bool
+    """
+
+    boxes_xyxy: NDArray[np.float32]
     scores: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    presence: NDArray[np.float32]
-    proposal_classes: NDArray[np.float32]
-    superpixel_classes: NDArray[np.float32] | None
-    semantic: NDArray[np.float32] | None
+    classes: NDArray[np.int64]
+    masks: NDArray[np.bool_]
 
 
-@torch.inference_mode()
+@dataclass
+class SeenImage:
+    """What all views of an image said of it; see :func:`see_images`.
+
+    Attributes
+    ----------
+    sample : MiningImage
+    views : int
+        How many views were seen.
+    totals : dict
+        Sums over the views: ``scores (R, K)``, ``boxes (R, K, 4)`` in the image, ``presence (C,)``,
+        ``proposal_classes (R, C)``, and, as far as the network has them, ``superpixel_classes (P, C)`` and
+        ``semantic (S, H, W)``.
+    features : list
+        Placements of one size, and the features ``(V, C, h, w)`` of these views; kept only for mask heads.
+    """
+
+    sample: MiningImage
+    views: int = 0
+    totals: dict[str, Tensor] = field(default_factory=dict)
+    features: list[tuple[Sequence[Placement], Tensor]] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self.sample.superpixels.shape[0], self.sample.superpixels.shape[1]
+
+    @property
+    def superpixel_count(self) -> int:
+        """Superpixels of the image, P."""
+        return int(self.sample.superpixels.max()) + 1
+
+    def add(self, said: Mapping[str, Tensor]) -> None:
+        """Add to the totals."""
+        for name, value in said.items():
+            if name in self.totals:
+                self.totals[name] += value
+            else:
+                self.totals[name] = value.clone()
+
+    def average(self, name: str) -> Tensor:
+        """Mean of the views; a copy."""
+        return self.totals[name] / self.views
+
+
 def detect(
     network: JtsmNetwork, sample: MiningImage, plan: DetectionPlan, *, tags: NDArray[np.bool_] | None = None
 ) -> Detections:
-    """Detect things and stuff in an image.
+    """Detect things and stuff in an image; see :func:`see_images` and :func:`describe_seen`."""
+    (seen,) = see_images(network, [sample], plan)
+    return describe_seen(network, seen, plan, tags=tags)
+
+
+@torch.inference_mode()
+def see_images(network: JtsmNetwork, samples: Sequence[MiningImage], plan: DetectionPlan) -> list[SeenImage]:
+    """Look at images of one size in all views; those of equal size are one batch.
 
     Parameters
     ----------
     network : JtsmNetwork
         On the device of the plan, in evaluation mode.
-    sample : MiningImage
-        Its own tags are not looked at.
+    samples : sequence of MiningImage
+        Their own tags are not looked at.
+    plan : DetectionPlan
+    """
+    placed = [place_on_device(sample, plan.max_proposals, plan.device) for sample in samples]
+    seen = [SeenImage(sample) for sample in samples]
+    for placements in place_views(seen[0].shape, plan.short_sides_px, plan.long_side_px, flip=plan.flip):
+        _look(network, placed, placements, plan, seen)
+    return seen
+
+
+@torch.inference_mode()
+def describe_seen(
+    network: JtsmNetwork, seen: SeenImage, plan: DetectionPlan, *, tags: NDArray[np.bool_] | None = None
+) -> Detections:
+    """Things and stuff of an image that was seen.
+
+    Parameters
+    ----------
+    network : JtsmNetwork
+    seen : SeenImage
     plan : DetectionPlan
     tags : (C,) bool, optional
         Classes that may be found; for labels of images whose tags are known. None allows all.
     """
-    shape = sample.image.shape[:2]
-    seen = [_look(network, sample, placement, plan) for placement in _place_views(shape, plan)]
-    scores = _average([each.scores for each in seen])
-    boxes = _average([each.boxes for each in seen])
-    presence = _average([each.presence for each in seen])
-    allowed = np.ones(len(presence), bool) if tags is None else tags
-    scores[:, ~allowed[network.order.of_things]] = 0
-
-    rows, classes = _select_detections(scores, boxes, shape, plan)
-    chosen = np.clip(boxes[rows, classes], 0, np.array([shape[1], shape[0]] * 2, np.float32))
-    masks = _find_masks(network, sample, seen, chosen, rows, classes, plan)
-    told = [each.superpixel_classes for each in seen if each.superpixel_classes is not None]
+    allowed = np.ones(network.order.count, bool) if tags is None else tags
+    superpixel_classes = None
+    if "superpixel_classes" in seen.totals:
+        superpixel_classes = seen.average("superpixel_classes").cpu().numpy()
     return Detections(
-        boxes_xyxy=chosen,
-        scores=scores[rows, classes],
-        classes=classes,
-        masks=masks,
-        semantic=_average_semantic(network, seen, shape, allowed[network.order.of_stuff], plan.semantic_mean),
-        presence=presence,
-        proposal_classes=_average([each.proposal_classes for each in seen]),
-        superpixel_classes=_average(told) if told else None,
+        **find_instances(network, seen, plan, tags=tags)._asdict(),
+        semantic=_average_semantic(network, seen, allowed[network.order.of_stuff], plan.semantic_mean),
+        presence=seen.average("presence").cpu().numpy(),
+        proposal_classes=seen.average("proposal_classes").cpu().numpy(),
+        superpixel_classes=superpixel_classes,
     )
 
 
-def _average(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    return np.stack(values).mean(0, dtype=np.float32)
+@torch.inference_mode()
+def find_instances(
+    network: JtsmNetwork, seen: SeenImage, plan: DetectionPlan, *, tags: NDArray[np.bool_] | None = None
+) -> Instances:
+    """Things of an image that was seen; ``tags`` as in :func:`describe_seen`."""
+    scores, (height, width) = seen.average("scores"), seen.shape
+    if tags is not None:
+        scores[:, torch.from_numpy(~tags[network.order.of_things]).to(scores.device)] = 0
+    moved = seen.average("boxes")
+    clipped = moved.clamp(min=0).minimum(scores.new_tensor([width, height] * 2))
+    clipped = clipped.masked_fill(~moved.isfinite(), torch.nan)
+    rows, classes = _select_detections(scores, clipped, plan)
+    boxes = clipped[rows, classes]
+    masks = _find_masks(network, seen, boxes, rows, classes, plan)
+    return Instances(boxes.cpu().numpy(), scores[rows, classes].cpu().numpy(), classes.cpu().numpy(), masks)
 
 
-def _place_views(shape: tuple[int, int], plan: DetectionPlan) -> list[Placement]:
-    window = (0, 0, shape[1], shape[0])
-    return [
-        Placement(window, choose_size(shape, side, plan.long_side_px), flipped)
-        for side in plan.short_sides_px
-        for flipped in ((False, True) if plan.flip else (False,))
-    ]
-
-
-def _look(network: JtsmNetwork, sample: MiningImage, placement: Placement, plan: DetectionPlan) -> _Seen:
-    view = make_view(sample, placement, plan.max_proposals, distinct=False)
-    batch = {
-        name: tensor.to(plan.device)
-        for name, tensor in collate([sample], [0], [view], network.backbone.multiple).items()
-    }
+def _look(
+    network: JtsmNetwork,
+    placed: Sequence[PlacedImage],
+    placements: Sequence[Placement],
+    plan: DetectionPlan,
+    seen: Sequence[SeenImage],
+) -> None:
+    """Add what the views of one size say of each image."""
+    batch = collate_views(placed, placements, network.backbone.multiple)
     with autocast(plan.dtype, plan.device):
         proposed: Proposed = network(batch)
         logits = network.semantic(proposed.features) if network.semantic is not None else None
-        told = network.classify_superpixels(proposed.features, batch, int(sample.superpixels.max()) + 1)
-    scores, boxes = _score_proposals(network, proposed, batch["boxes"])
-    semantic = None
-    if logits is not None:
-        semantic = map_semantic(logits, placement, sample.image.shape[:2], plan.semantic_mean)[0].cpu().numpy()
-    return _Seen(
-        placement=placement,
-        features=proposed.features.float(),
-        scores=scores.cpu().numpy(),
-        boxes=placement.to_image(boxes.cpu().numpy()),
-        presence=proposed.mined.presence[0].cpu().numpy(),
-        proposal_classes=proposed.mined.classes.cpu().numpy(),
-        superpixel_classes=None if told is None else told.softmax(1).cpu().numpy(),
-        semantic=semantic,
+        told = network.classify_superpixels(proposed.features, batch, max(image.superpixel_count for image in seen))
+    counts, views = count_proposals(batch), len(placements)
+    scores, boxes = _score_proposals(network, proposed, batch["boxes"], counts)
+    of_views = zip(
+        scores.split(counts),
+        boxes.split(counts),
+        proposed.mined.classes.split(counts),
+        proposed.mined.presence,
+        strict=True,
     )
+    for view, (of_scores, of_boxes, of_classes, presence) in enumerate(of_views):
+        image, placement = seen[view // views], placements[view % views]
+        moved = move_to_image(of_boxes, placement)
+        image.add({"scores": of_scores, "boxes": moved, "proposal_classes": of_classes, "presence": presence})
+        if told is not None:
+            image.add({"superpixel_classes": told[view, : image.superpixel_count].softmax(1)})
+        if logits is not None:
+            _add_semantic(image, logits[view : view + 1], placement, plan.semantic_mean)
+        image.views += 1
+    if network.mask_heads and plan.masks == "branch":
+        for image, features in zip(seen, proposed.features.split(views), strict=True):
+            image.features.append((placements, features))
+
+
+def _add_semantic(image: SeenImage, logits: Tensor, placement: Placement, mean: str) -> None:
+    """Add the semantic maps ``(1, S, h / 4, w / 4)`` of a view to the totals of its image."""
+    labels = logits.shape[1]
+    total = image.totals.setdefault("semantic", torch.zeros((labels, *image.shape), device=logits.device))
+    # A probability needs the logits of all labels; logits alone are enlarged a few maps at a time.
+    at_once = MAPS_AT_ONCE if mean == "logits" else labels
+    for part, maps in zip(total.split(at_once), logits.split(at_once, dim=1), strict=True):
+        part += map_semantic(maps, placement, image.shape, mean)[0]
 
 
 def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], mean: str) -> Tensor:
@@ -167,71 +265,101 @@ def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], m
     mean : {"logits", "probabilities"}
         See :class:`DetectionPlan`.
     """
-    height, width = placement.size
-    padded = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
     if mean == "logits":
-        seen = F.interpolate(padded, size=(height, width), mode="nearest")
-        return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="nearest")
+        rows, columns = _trace_pixels(logits.shape[2:], placement, shape, logits.device)
+        return _enlarge_along(_enlarge_along(logits.float(), 2, rows), 3, columns)
+    height, width = placement.size
+    padded = F.interpolate(logits.float(), scale_factor=ENLARGEMENT, mode="bilinear", align_corners=False)
     seen = padded[..., :height, :width].softmax(1)
     return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="bilinear", align_corners=False)
 
 
-def _score_proposals(network: JtsmNetwork, proposed: Proposed, boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _trace_pixels(
+    map_size: Sequence[int], placement: Placement, shape: tuple[int, int], device: torch.device
+) -> list[Tensor]:
+    """Rows ``(H,)`` and columns ``(W,)`` of the padded view from which an image's pixels take their logits.
+
+    The padded view goes to the size of the view and then to that of the image, both by nearest pixel.
+    """
+    traced = []
+    for axis in (0, 1):
+        pixels = torch.arange(map_size[axis] * ENLARGEMENT, dtype=torch.float32, device=device)[None, None]
+        of_view = F.interpolate(pixels, size=placement.size[axis], mode="nearest")
+        if axis == 1 and placement.flipped:
+            of_view = of_view.flip(2)
+        traced.append(F.interpolate(of_view, size=shape[axis], mode="nearest")[0, 0])
+    return traced
+
+
+def _enlarge_along(maps: Tensor, dim: int, positions: Tensor) -> Tensor:
+    """Maps enlarged bilinearly by ``ENLARGEMENT`` along one axis, of which no other positions ``(N,)`` are made."""
+    source = ((positions + 0.5) / ENLARGEMENT - 0.5).clamp(min=0)
+    low = source.long()
+    high = (low + 1).clamp(max=maps.shape[dim] - 1)
+    share = (source - low).view([-1 if axis == dim else 1 for axis in range(maps.ndim)])
+    return torch.lerp(maps.index_select(dim, low), maps.index_select(dim, high), share)
+
+
+def _score_proposals(
+    network: JtsmNetwork, proposed: Proposed, boxes: Tensor, counts: list[int]
+) -> tuple[Tensor, Tensor]:
     """Scores ``(R, K)`` and boxes ``(R, K, 4)``: means of the refinement heads.
 
-    Without any the mining head's: the best proposal of a class is as sure as the class is present.
+    Without any the mining head's: the best proposal of a class is as sure as the class is present. ``counts`` are the
+    proposals of each view.
     """
     order = network.order
-    if not proposed.logits:
-        shares = proposed.mined.shares[:, order.of_things]
-        scores = shares / shares.amax(0).clamp(min=1e-12) * proposed.mined.presence[0, order.of_things]
-        return scores, boxes[:, None].expand(-1, order.things, -1)
-    scores = torch.stack([logits.softmax(1) for logits in proposed.logits]).mean(0)[:, order.of_things]
-    return scores, decode_boxes(torch.stack(proposed.deltas).mean(0), boxes)
+    if proposed.logits:
+        scores = torch.stack([logits.softmax(1) for logits in proposed.logits]).mean(0)[:, order.of_things]
+        return scores, decode_boxes(torch.stack(proposed.deltas).mean(0), boxes)
+    of_views = zip(
+        proposed.mined.shares[:, order.of_things].split(counts),
+        proposed.mined.presence[:, order.of_things],
+        strict=True,
+    )
+    relative = [shares / shares.amax(0).clamp(min=1e-12) * presence for shares, presence in of_views]
+    return torch.cat(relative), boxes[:, None].expand(-1, order.things, -1)
 
 
-def _select_detections(
-    scores: NDArray[np.float32], boxes: NDArray[np.float32], shape: tuple[int, int], plan: DetectionPlan
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Proposals and classes ``(N,)`` that are left after suppression, surest first."""
-    limits = np.array([shape[1], shape[0]] * 2, np.float32)
-    clipped = np.clip(boxes, 0, limits)
-    # Boxes that are not finite, or empty within the image, are dropped.
-    valid = np.isfinite(boxes).all(-1) & (clipped[..., 2:] > clipped[..., :2]).all(-1)
-    rows, classes = np.nonzero((scores > plan.min_score) & valid)
-    kept = batched_nms(
-        torch.from_numpy(clipped[rows, classes]),
-        torch.from_numpy(scores[rows, classes]),
-        torch.from_numpy(classes),
-        plan.nms_overlap,
-    ).numpy()[: plan.max_detections]
+def _select_detections(scores: Tensor, boxes: Tensor, plan: DetectionPlan) -> tuple[Tensor, Tensor]:
+    """Proposals and classes ``(N,)`` that are left after suppression, surest first.
+
+    Parameters
+    ----------
+    scores : (R, K)
+    boxes : (R, K, 4)
+        Clipped to the image. Empty ones are dropped, and so are those that hold a NaN, which is above nothing.
+    plan : DetectionPlan
+    """
+    valid = (boxes[..., 2:] > boxes[..., :2]).all(-1)
+    rows, classes = ((scores > plan.min_score) & valid).nonzero(as_tuple=True)
+    kept = batched_nms(boxes[rows, classes], scores[rows, classes], classes, plan.nms_overlap)[: plan.max_detections]
     return rows[kept], classes[kept]
 
 
 def _find_masks(
-    network: JtsmNetwork,
-    sample: MiningImage,
-    seen: Sequence[_Seen],
-    boxes: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    classes: NDArray[np.int64],
-    plan: DetectionPlan,
+    network: JtsmNetwork, seen: SeenImage, boxes: Tensor, rows: Tensor, classes: Tensor, plan: DetectionPlan
 ) -> NDArray[np.bool_]:
     """Masks ``(N, H, W)``: of the second mask head, or the segments of the proposals."""
-    if not network.mask_heads or plan.masks == "segments":
-        return sample.members.masks(rows, sample.superpixels)
-    probabilities = np.zeros((len(rows), MASK_PX, MASK_PX), np.float32)
-    for each in seen if len(rows) else ():
-        # Each view says something of the same boxes; add up the maps of their classes, with mirroring undone.
-        moved = torch.from_numpy(each.placement.to_view(boxes)).to(plan.device)
-        index = torch.zeros(len(rows), dtype=torch.long, device=plan.device)
+    if not seen.features:
+        return seen.sample.members.masks(rows.cpu().numpy(), seen.sample.superpixels)
+    if not len(rows):
+        return np.zeros((0, *seen.shape), bool)
+    total = torch.zeros((len(rows), MASK_PX, MASK_PX), device=plan.device)
+    chosen = torch.arange(len(rows), device=plan.device), classes
+    for placements, features in seen.features:
+        # Each view says something of the same boxes; those of one size are pooled together.
+        moved = [torch.from_numpy(placement.to_view(boxes.cpu().numpy())) for placement in placements]
+        index = torch.arange(len(placements), device=plan.device).repeat_interleave(len(rows))
         with autocast(plan.dtype, plan.device):
-            logits = network.mask_heads[1](pool_boxes(each.features, moved, index, network.backbone.stride))
-        own = logits[torch.arange(len(rows)), torch.from_numpy(classes)].float().sigmoid().cpu().numpy()
-        probabilities += own[..., ::-1] if each.placement.flipped else own
-    shape = sample.image.shape[:2]
-    pasted = [paste_mask(p / len(seen), box, shape) for p, box in zip(probabilities, boxes, strict=True)]
-    return np.stack(pasted) if pasted else np.zeros((0, *shape), bool)
+            pooled = pool_boxes(features.float(), torch.cat(moved).to(plan.device), index, network.backbone.stride)
+            logits = network.mask_heads[1](pooled).unflatten(0, (len(placements), len(rows)))
+        # Add up the maps of their classes, with mirroring undone.
+        for placement, of_view in zip(placements, logits, strict=True):
+            own = of_view[chosen].float().sigmoid()
+            total += own.flip(2) if placement.flipped else own
+    probabilities = (total / seen.views).cpu().numpy()
+    return np.stack([paste_mask(p, b, seen.shape) for p, b in zip(probabilities, boxes.cpu().numpy(), strict=True)])
 
 
 def paste_mask(
@@ -254,18 +382,18 @@ def paste_mask(
 
 
 def _average_semantic(
-    network: JtsmNetwork, seen: Sequence[_Seen], shape: tuple[int, int], allowed: NDArray[np.bool_], mean: str
+    network: JtsmNetwork, seen: SeenImage, allowed: NDArray[np.bool_], mean: str
 ) -> NDArray[np.float32]:
     """Probabilities ``(S, H, W)`` by semantic label; of stuff classes ``(S - 1,)`` that are not allowed 0."""
-    semantic = np.zeros((network.order.label_count, *shape), np.float32)
     if network.semantic is None:
+        semantic = np.zeros((network.order.label_count, *seen.shape), np.float32)
         semantic[network.order.stuff_labels] = 1  # the one class of stuff, wherever no thing is
     else:
-        for each in seen:
-            assert each.semantic is not None
-            semantic += each.semantic
-        semantic /= len(seen)
+        averaged = seen.average("semantic")
         if mean == "logits":
-            semantic = torch.from_numpy(semantic).softmax(0).numpy()
+            # Band by band and in place, as there may be a hundred maps.
+            for band in averaged.split(BAND_ROWS, dim=1):
+                band.copy_(band.softmax(0))
+        semantic = averaged.cpu().numpy()
     semantic[network.order.stuff_labels[~allowed]] = 0
     return semantic

@@ -136,10 +136,13 @@ class JtsmNetwork(nn.Module):
         return [head(pooled) for head in self.mask_heads]
 
     def classify_superpixels(self, features: Tensor, batch: Batch, count: int) -> Tensor | None:
-        """Logits ``(count, C)`` of the tag classifier for the superpixels of a batch of one image."""
-        # Each superpixel is a segment of its own, of image 0.
-        numbers = torch.arange(count + 1, device=features.device)
-        return self._classify_segments(features, batch, (numbers[:-1].int(), numbers), torch.zeros_like(numbers[1:]))
+        """Logits ``(B, count, C)`` of the tag classifier for the superpixels of each image of a batch."""
+        # Each superpixel is a segment of its own.
+        images = len(features)
+        numbers = torch.arange(images * count + 1, device=features.device)
+        members = (numbers[:-1] % count).int(), numbers
+        told = self._classify_segments(features, batch, members, numbers[:-1] // count)
+        return None if told is None else told.unflatten(0, (images, count))
 
     def _classify_segments(
         self, features: Tensor, batch: Batch, members: MemberTensors, batch_index: Tensor

@@ -151,6 +151,11 @@ class DatasetSettings(Section):
         """Whether there are full labels to score against and to derive weak labels from."""
         return self.format not in ("images", "voc2007")
 
+    @property
+    def has_true_boxes(self) -> bool:
+        """Whether there are objects to score detections against: those of the full labels, or VOC's boxes."""
+        return self.has_ground_truth or self.format == "voc2007"
+
     @model_validator(mode="after")
     def _check(self) -> DatasetSettings:
         if self.val_fraction is not None and self.val_split is not None:

@@ -19,13 +19,21 @@ class MinedSettings(ComputingSettings):
     )
     long_side_px: int = Field(2048, ge=32, description="The longer side at most; 4000 in the paper.")
     flip: bool = Field(True, description="Average with the mirror image: slightly better, twice the time.")
+    images_per_pass: int = Field(
+        1,
+        ge=1,
+        description="Images of one size that go through the network together, each in all its views of one size. More "
+        "keep a large GPU busy; their features are in memory at the same time.",
+    )
     min_score: float = Field(
         1e-5, ge=0, le=1, description="Boxes of a lower score are dropped before overlapping ones are."
     )
     nms_overlap: float = Field(
         0.3, ge=0, le=1, description="Of two boxes of a class that overlap (IoU) by more, the better one stays."
     )
-    max_detections: int = Field(100, ge=1, description="Instances of an image at most, best first.")
+    max_detections: int = Field(
+        100, ge=1, description="Boxes of an image at most, best first: what AP and CorLoc are measured on."
+    )
     min_instance_score: float = Field(
         0.5, ge=0, le=1, description="Instances of a lower score do not enter the panoptic label."
     )

@@ -18,8 +18,10 @@ class ProposalsSettings(Section):
         "or the JTSM authors' conversion of these. Of the settings below, only distinct and max_proposals hold for "
         "the latter two.",
     )
-    folder: str | None = Field(
-        None, description="For mcg and converted: folder with one file <image>.mat or <image>.pkl of each image."
+    folder: str | tuple[str, ...] | None = Field(
+        None,
+        description="For mcg and converted: folder with one file <image>.mat or <image>.pkl of each image, or a list "
+        "of folders, of which an image takes its file from the first that has one.",
     )
     distinct: bool = Field(
         False,
@@ -54,10 +56,15 @@ class ProposalsSettings(Section):
         3000, ge=0, description="Unions of each number of regions, of each hierarchy, that are compared and listed."
     )
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of foreign proposals, in their order."""
+        return (self.folder,) if isinstance(self.folder, str) else self.folder or ()
+
     @model_validator(mode="after")
     def check_folder(self) -> Self:
         """Foreign proposals lie somewhere; our own don't."""
-        if (self.source == "engine") != (self.folder is None):
+        if (self.source == "engine") != (not self.folder):
             remedy = "takes no folder" if self.source == "engine" else "needs the folder of its files; set folder"
             raise ValueError(f"source: {self.source} {remedy} (got {self.folder!r})")
         if self.source == "engine" and self.distinct:

@@ -50,6 +50,8 @@ class SourceFiles:
         JSON with the class of each segment of ``semantic``, which then holds segments (COCO).
     other_semantic, other_instances : Path or None
         A second annotation of the image (SBD beside VOC).
+    boxes : Path or None
+        Boxes of its objects, VOC's XML; the file need not be there.
     """
 
     image: Path
@@ -58,6 +60,7 @@ class SourceFiles:
     segments: Path | None = None
     other_semantic: Path | None = None
     other_instances: Path | None = None
+    boxes: Path | None = None
 
 
 class ImageFolders:

@@ -56,6 +56,7 @@ class VocLayout:
             instances=path_if_there(folder / "SegmentationObject" / f"{image.name}.png"),
             other_semantic=path_if_there(sbd / "cls" / f"{image.name}.mat"),
             other_instances=path_if_there(sbd / "inst" / f"{image.name}.mat"),
+            boxes=folder / "Annotations" / f"{image.name}.xml",
         )
 
     def _folder(self, root: Path) -> Path:

@@ -23,16 +23,18 @@ class AveragePrecision:
 
     Attributes
     ----------
-    ap, ap50 : float
+    ap, ap50, ap75 : float
         Mean over the classes that occur in the ground truth; ``ap`` over IoU 0.50, 0.55, ..., 0.95.
-    per_class_ap, per_class_ap50 : (C,) float64
+    per_class_ap, per_class_ap50, per_class_ap75 : (C,) float64
         By train id; NaN for stuff.
     """
 
     ap: float
     ap50: float
+    ap75: float
     per_class_ap: NDArray[np.float64]
     per_class_ap50: NDArray[np.float64]
+    per_class_ap75: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,7 @@ def describe_things(
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"ground truth {truth.shape} and prediction {predicted.shape} differ in size")
-    true_things = _describe_map(truth, classes)
-    for annotation in true_things:
-        annotation["iscrowd"] = int(annotation["segment_id"] % INSTANCE_DIVISOR == 0)
+    true_things = describe_true_things(truth, classes)
     detections = [a for a in _describe_map(predicted, classes) if a["segment_id"] % INSTANCE_DIVISOR]
     without = [a["segment_id"] for a in detections if a["segment_id"] not in scores]
     if without:
@@ -110,6 +110,12 @@ def describe_things(
         annotation["score"] = float(scores[annotation["segment_id"]])
     height, width = truth.shape
     return ImageThings(height, width, true_things, detections)
+
+
+def describe_true_things(panoptic_id: NDArray[np.int32], classes: ClassTable) -> list[dict[str, Any]]:
+    """Things of a ground truth ``(H, W)`` as COCO annotations without ``id`` and ``image_id``; k = 0 is a crowd."""
+    things = _describe_map(panoptic_id, classes)
+    return [thing | {"iscrowd": int(thing["segment_id"] % INSTANCE_DIVISOR == 0)} for thing in things]
 
 
 def _describe_map(panoptic_id: NDArray[np.int32], classes: ClassTable) -> list[dict[str, Any]]:
@@ -153,16 +159,22 @@ def compute_average_precision(
         All NaN without images or things.
     """
     thing_ids = classes.thing_ids
-    per_class_ap = np.full(len(classes), np.nan)
-    per_class_ap50 = per_class_ap.copy()
     if not images or not len(thing_ids):
-        return AveragePrecision(np.nan, np.nan, per_class_ap, per_class_ap50)
+        nowhere = np.full(len(classes), np.nan)
+        return AveragePrecision(np.nan, np.nan, np.nan, nowhere, nowhere.copy(), nowhere.copy())
     precision = _evaluate(images, classes, max_detections, overlap)
-    # Average over IoU thresholds and recalls; the first threshold is 0.50.
-    for k, train_id in enumerate(thing_ids):
-        per_class_ap[train_id] = _mean_valid(precision[:, :, k])
-        per_class_ap50[train_id] = _mean_valid(precision[0, :, k])
-    return AveragePrecision(_mean_valid(precision), _mean_valid(precision[0]), per_class_ap, per_class_ap50)
+    # All IoU thresholds, 0.50 alone and 0.75 alone.
+    parts = precision, precision[:1], precision[5:6]
+    overall = [_mean_valid(part) for part in parts]
+    per_class = [_average_by_class(part, classes) for part in parts]
+    return AveragePrecision(
+        ap=overall[0],
+        ap50=overall[1],
+        ap75=overall[2],
+        per_class_ap=per_class[0],
+        per_class_ap50=per_class[1],
+        per_class_ap75=per_class[2],
+    )
 
 
 def _evaluate(
@@ -193,6 +205,13 @@ def _make_coco(annotations: Sequence[list[dict[str, Any]]], images: Sequence[Ima
     }
     coco.createIndex()
     return coco
+
+
+def _average_by_class(precision: NDArray[np.float64], classes: ClassTable) -> NDArray[np.float64]:
+    """Mean ``(C,)`` over IoU thresholds and recalls of ``(T, R, things)``; NaN for stuff."""
+    means = np.full(len(classes), np.nan)
+    means[classes.thing_ids] = [_mean_valid(precision[:, :, k]) for k in range(precision.shape[2])]
+    return means
 
 
 def _mean_valid(precision: NDArray[np.float64]) -> float:

@@ -76,13 +76,19 @@ def describe_detections(
         If an object is of no thing class or numbers of entries differ.
     """
     check_objects(truth, found)
-    true_things = _describe(truth, classes)
-    for annotation, is_crowd in zip(true_things, truth.difficult, strict=True):
-        annotation["iscrowd"] = int(is_crowd)
-    detections = _describe(found, classes)
-    for annotation, score in zip(detections, found.scores, strict=True):
-        annotation["score"] = float(score)
-    return ImageThings(*shape, true_things, detections)
+    return ImageThings(*shape, describe_objects(truth, classes), describe_found(found, classes))
+
+
+def describe_objects(truth: TrueObjects, classes: ClassTable) -> list[dict[str, Any]]:
+    """True objects of one image as COCO annotations without ``id`` and ``image_id``; difficult ones are crowds."""
+    annotations = _describe(truth, classes)
+    return [each | {"iscrowd": int(hard)} for each, hard in zip(annotations, truth.difficult, strict=True)]
+
+
+def describe_found(found: ScoredBoxes, classes: ClassTable) -> list[dict[str, Any]]:
+    """What was found in one image as COCO results without ``image_id``."""
+    annotations = _describe(found, classes)
+    return [each | {"score": float(score)} for each, score in zip(annotations, found.scores, strict=True)]
 
 
 def _describe(objects: TrueObjects | ScoredBoxes, classes: ClassTable) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ The authors' converter writes one pickle per image with ``superpixels (H, W) int
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +25,23 @@ CONVERTED_ENTRIES = {"superpixels": 2, "oh_labels": 2, "scores": 1, "boxes": 2}
 """Arrays of a converted file that are read, and their dimensions."""
 
 
-def find_proposal_files(folder: Path | str, suffix: str, image_ids: Iterable[str]) -> dict[str, Path]:
+def find_proposal_files(folders: Sequence[Path | str], suffix: str, image_ids: Iterable[str]) -> dict[str, Path]:
     """Find the file of each image: the one of its name, else the one whose name ends with the same number.
 
     The second rule is for COCO, whose archives are named after the images of 2014
-    (``COCO_train2014_000000000009``) and whose images of 2017 have the number alone.
+    (``COCO_train2014_000000000009``) and whose images of 2017 have the number alone. An image takes its file from the
+    first folder that has one: of two archives that hold files of one name, put the one that is to count first.
 
     Raises
     ------
     ValueError
-        If the folder is missing, an image has no file there, or two files end with its number.
+        If a folder is missing, an image has no file in any, or two files of a folder end with its number.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"proposals.folder {folder}: no such folder")
-    by_name = {path.stem: path for path in sorted(folder.glob(f"*{suffix}"))}
-    by_number: dict[int, list[Path]] = {}
-    for name, path in by_name.items():
-        number = _last_number(name)
-        if number is not None:
-            by_number.setdefault(number, []).append(path)
+    searched = [_list_proposal_files(Path(folder), suffix) for folder in folders]
     found: dict[str, Path] = {}
     missing = []
     for image_id in image_ids:
-        of_number = by_number.get(int(image_id), []) if image_id.isdecimal() else []
-        candidates = [by_name[image_id]] if image_id in by_name else of_number
+        candidates = next(filter(None, (_find_candidates(image_id, *listed) for listed in searched)), [])
         if len(candidates) > 1:
             raise ValueError(f"{candidates[0]} and {candidates[1]}: both are of image {image_id!r}; keep one of them")
         if candidates:
@@ -59,10 +51,29 @@ def find_proposal_files(folder: Path | str, suffix: str, image_ids: Iterable[str
     if missing:
         named = ", ".join(missing[:NAMED_AT_MOST]) + (", ..." if len(missing) > NAMED_AT_MOST else "")
         raise ValueError(
-            f"{folder}: no file {missing[0]}{suffix}; {len(missing)} images lack proposals ({named}). Unpack all parts "
-            "of the archive there, or take these images out of the split list"
+            f"{' and '.join(map(str, folders))}: no file {missing[0]}{suffix}; {len(missing)} images lack proposals "
+            f"({named}). Unpack all parts of the archive there, or take these images out of the split list"
         )
     return found
+
+
+def _list_proposal_files(folder: Path, suffix: str) -> tuple[dict[str, Path], dict[int, list[Path]]]:
+    """Files of a folder by name without suffix, and by the number at the end of the name."""
+    if not folder.is_dir():
+        raise ValueError(f"proposals.folder {folder}: no such folder")
+    by_name = {path.stem: path for path in sorted(folder.glob(f"*{suffix}"))}
+    by_number: dict[int, list[Path]] = {}
+    for name, path in by_name.items():
+        number = _last_number(name)
+        if number is not None:
+            by_number.setdefault(number, []).append(path)
+    return by_name, by_number
+
+
+def _find_candidates(image_id: str, by_name: Mapping[str, Path], by_number: Mapping[int, list[Path]]) -> list[Path]:
+    if image_id in by_name:
+        return [by_name[image_id]]
+    return by_number.get(int(image_id), []) if image_id.isdecimal() else []
 
 
 def read_converted(path: Path | str) -> Proposals:

@@ -85,14 +85,14 @@ class MinedLabel(NamedTuple):
         Panoptic ids of thing pixels without instance.
     scores : dict
         Panoptic id -> score of the instance, or mean probability of the stuff in its segment.
-    maps : (C, H, W) float32
-        Scores of all classes by train id, in [0, 1].
+    found : Detections
+        What was detected, as far as it is allowed; see :func:`summarise_scores`.
     """
 
     panoptic_id: NDArray[np.int32]
     crowd_ids: set[int]
     scores: dict[int, float]
-    maps: NDArray[np.float32]
+    found: Detections
 
 
 def label_by_detections(
@@ -141,7 +141,7 @@ def label_by_detections(
         panoptic_id,
         crowd_ids=find_crowds(panoptic_id, classes),
         scores=scores | score_stuff(panoptic_id, found.semantic, classes),
-        maps=spread_scores(found, classes),
+        found=found,
     )
 
 
@@ -226,28 +226,44 @@ def score_stuff(panoptic_id: NDArray[np.int32], semantic: NDArray[np.float32], c
     return scores
 
 
-def spread_scores(found: Detections, classes: ClassTable) -> NDArray[np.float32]:
-    """Scores ``(C, H, W)``: of stuff its probability, of a thing the score of its surest instance at the pixel."""
-    scores = np.zeros((len(classes), *found.semantic.shape[1:]), np.float32)
-    scores[classes.stuff_ids] = found.semantic[find_semantic_labels(classes)[classes.stuff_ids]]
-    for mask, score, train_id in zip(found.masks, found.scores, classes.things_first[found.classes], strict=True):
-        of_class = scores[train_id]
-        of_class[mask] = np.maximum(of_class[mask], score)
-    return scores
+def summarise_scores(
+    found: Detections, label: NDArray[np.uint8], train_ids: NDArray[np.integer], classes: ClassTable
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Scores of some classes, and how sure the label of each pixel is; one class after the other, to bound memory.
+
+    Parameters
+    ----------
+    found : Detections
+    label : (H, W) uint8
+        Train ids.
+    train_ids : (T,) int
+        All classes of the label are among them.
+    classes : ClassTable
+
+    Returns
+    -------
+    scores : (T, h, w) float32
+        Means over cells of ``SCORE_STRIDE`` pixels, in [0, 1].
+    confidence : (H, W) uint8
+        Score, 0..255, of the class that each pixel has; 0 without one.
+    """
+    confidence = np.zeros(label.shape, np.uint8)
+    height, width = (max(1, -(-extent // SCORE_STRIDE)) for extent in label.shape)
+    scores = np.empty((len(train_ids), height, width), np.float32)
+    for of_class, train_id in zip(scores, train_ids.tolist(), strict=True):
+        spread = spread_class(found, train_id, classes)
+        of_class[:] = cv2.resize(spread, (width, height), interpolation=cv2.INTER_AREA)
+        inside = label == train_id
+        confidence[inside] = np.round(255 * np.clip(spread[inside], 0, 1))
+    return scores, confidence
 
 
-def measure_pixel_confidence(label: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Score ``(H, W)``, 0..255, in maps ``(C, H, W)`` of the class that each pixel of a label has; 0 without one."""
-    # Read the map of each pixel's own class; pixels without a class read map 0 and are set to 0 below.
-    known = label < len(maps)
-    chosen = np.take_along_axis(maps, np.where(known, label, 0)[None].astype(np.int64), axis=0)[0]
-    return np.where(known, np.round(255 * np.clip(chosen, 0, 1)), 0).astype(np.uint8)
-
-
-def shrink_maps(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of maps ``(T, H, W)`` over cells of ``SCORE_STRIDE`` pixels: ``(T, h, w)``."""
-    height, width = (max(1, -(-extent // SCORE_STRIDE)) for extent in maps.shape[1:])
-    shrunk = np.empty((len(maps), height, width), np.float32)
-    for i, one in enumerate(maps):
-        shrunk[i] = cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA)
-    return shrunk
+def spread_class(found: Detections, train_id: int, classes: ClassTable) -> NDArray[np.float32]:
+    """Score ``(H, W)`` of a class: of stuff its probability, of a thing that of its surest instance at the pixel."""
+    if not classes.isthing[train_id]:
+        return found.semantic[find_semantic_labels(classes)[train_id]]
+    spread = np.zeros(found.semantic.shape[1:], np.float32)
+    for position in np.flatnonzero(classes.things_first[found.classes] == train_id):
+        mask = found.masks[position]
+        spread[mask] = np.maximum(spread[mask], found.scores[position])
+    return spread

@@ -25,6 +25,16 @@ SUPERVISION_NAMES = {
     "points_of_all": "a point in each thing and in each stuff class of an image",
     "full": "full labels of some images",
 }
+DETECTION_NAMES = {
+    "box_ap": "box AP",
+    "box_ap50": "box AP50",
+    "box_ap75": "box AP75",
+    "mask_ap": "mask AP",
+    "mask_ap50": "mask AP50",
+    "mask_ap75": "mask AP75",
+    "voc_ap": "AP of VOC 2007",
+    "corloc": "CorLoc on train",
+}
 DPI = 110
 MODEL_COLOR, LABEL_COLOR, REFERENCE_COLOR = "#1f6fb4", "#8a8a8a", "#c0392b"
 
@@ -177,6 +187,7 @@ def render_page(
         tables=[
             _make_ratio_table(summary),
             _make_class_table(summary),
+            *_make_detection_tables(summary),
             _make_supervision_table(supervision, marks),
             _make_time_table(summary),
         ],
@@ -218,6 +229,24 @@ def _make_class_table(summary: Mapping[str, Any]) -> dict[str, Any]:
             for c in summary["categories"]
         ],
     }
+
+
+def _make_detection_tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The table of detections, overall and by class; none if nothing was scored."""
+    parts = [scores for scores in summary["detections"].values() if scores is not None]
+    if not parts:
+        return []
+    overall = {key: value for scores in parts for key, value in scores.items()}
+    names = dict.fromkeys(name for scores in parts for name in scores["per_class"])
+    rows = {"all": overall}
+    rows |= {name: {k: v for scores in parts for k, v in scores["per_class"].get(name, {}).items()} for name in names}
+    table = {
+        "title": "Detections",
+        "caption": "Boxes and masks of the mined network, found without tags: AP on val, CorLoc on train.",
+        "columns": ["", *DETECTION_NAMES.values()],
+        "rows": [[name, *(_format_score(row.get(key)) for key in DETECTION_NAMES)] for name, row in rows.items()],
+    }
+    return [table]
 
 
 def _make_supervision_table(supervision: Mapping[str, int], marks: Mapping[str, int]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     summary.add_argument("--records", nargs="*", type=Path, help="the segmenter's record.json, one per round")
     summary.add_argument("--stage-scores", nargs="*", default=[], type=Path, help="earlier stages, named by subject")
     summary.add_argument("--reference-scores", type=Path, help="the model trained on full labels, on val")
+    summary.add_argument("--detection-scores", nargs="*", default=[], type=Path, help="AP on val, CorLoc on train")
     summary.add_argument("--benchmarks", type=Path, help="folder of <stage>.tsv or <stage>/*.tsv by Snakemake")
     summary.set_defaults(run=write_summary)
     for command in (score, summary):
@@ -159,6 +160,7 @@ def write_summary(
     records: Sequence[Path] | None,
     stage_scores: Sequence[Path],
     reference_scores: Path | None,
+    detection_scores: Sequence[Path],
     benchmarks: Path | None,
     out: Path,
 ) -> None:
@@ -172,6 +174,7 @@ def write_summary(
         linked=[False] * len(model_scores) if records is None else linked,
         stage_scores={scores["subject"]: scores for scores in map(read_json, stage_scores)},
         reference_scores=read_json(reference_scores) if reference_scores else None,
+        detection_scores=[read_json(path) for path in detection_scores],
         seconds=sum_seconds(benchmarks) if benchmarks else {},
     )
     write_json(out, summary)

@@ -1,27 +1,37 @@
-"""Apply the mined network to a shard: panoptic labels and, for training images, class scores and a label."""
+"""Apply the mined network to a shard: panoptic labels, detections and, for training images, scores of classes.
+
+Labels of training images hold what their tags allow. Detections are made without tags in any case: they are scored.
+
+python -m pseudogt.stages.mined --shard S.json --proposals P.h5 --model M.pt --out DIR --detections D.json
+    [--weak-labels W.json --scores F.h5] --settings JSON
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from tqdm import tqdm
 
-from models.jtsm.detection import DetectionPlan, detect
+from models.jtsm.detection import DetectionPlan, SeenImage, describe_seen, find_instances, see_images
 from models.jtsm.model import JtsmModel
-from models.jtsm.samples import prepare_image
+from models.jtsm.network import JtsmNetwork
+from models.jtsm.samples import MiningImage, prepare_image
+from models.jtsm.views import group_by_size
 from models.loader import load_in_threads
 from models.training import choose_device, choose_precision
 from pseudogt.classes import panoptic_to_semantic
 from pseudogt.config.mined import MinedSettings
+from pseudogt.files.detections import write_detections
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
+from pseudogt.metrics.detection import ScoredBoxes, describe_found
 from pseudogt.proposals.files import ProposalFile
 from pseudogt.proposals.generation import Proposals
-from pseudogt.pseudo_labels.mined import MinedPlan, label_by_detections, measure_pixel_confidence, shrink_maps
+from pseudogt.pseudo_labels.mined import MinedPlan, label_by_detections, summarise_scores
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard
@@ -34,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--proposals", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="label folder")
+    parser.add_argument("--detections", type=Path, required=True, help="file of detections to write")
     parser.add_argument("--weak-labels", type=Path, help="of the shard: the classes that may be found")
     parser.add_argument("--scores", type=Path, help="score file; goes with --weak-labels")
     arguments = parser.parse_args(argv)
@@ -45,30 +56,59 @@ def main(argv: Sequence[str] | None = None) -> None:
     shard.check_classes(model.classes, arguments.model)
     torch.set_num_threads(settings.torch_threads)
     device = choose_device(settings.device)
-    model.network.to(device)
+    network = model.network.to(device)
     precision = choose_precision(settings.precision, device)
     views = settings.fill(DetectionPlan, max_proposals=model.max_proposals, device=device, dtype=precision)
-    plan, unknown = settings.fill(MinedPlan), np.zeros(len(shard.classes), bool)
+    plan = settings.fill(MinedPlan)
     write_maps = write_scores(arguments.scores) if arguments.scores else nullcontext()
-
-    def read_inputs(number: int) -> tuple[NDArray[np.uint8], Proposals]:
-        return shard[number].read(), proposals.read(shard[number].image_id)
-
-    read = load_in_threads(read_inputs, range(len(shard)))
-    with write_labels(arguments.out, shard.classes) as labels, write_maps as scores, closing(read):
-        for image, (pixels, found) in zip(shard.images("mined"), read, strict=True):
-            name = f"{proposals.path}: image {image.image_id!r}"
-            sample = prepare_image(pixels, found, unknown, unknown, shard.classes, name=name)
+    with (
+        write_labels(arguments.out, shard.classes) as labels,
+        write_detections(arguments.detections) as detections,
+        write_maps as scores,
+    ):
+        for number, found, seen in read_and_see(network, shard, proposals, views, settings.images_per_pass):
+            image = shard[number]
             allowed = candidate_classes(image.weak, shard.classes) if image.weak_labels else None
             tags = None if allowed is None else np.asarray(allowed.any((1, 2)))[shard.classes.things_first]
-            detections = detect(model.network, sample, views, tags=tags)
-            label = label_by_detections(detections, found, shard.classes, plan, allowed)
+            described = describe_seen(network, seen, views, tags=tags)
+            label = label_by_detections(described, found, shard.classes, plan, allowed)
             labels.add(image.image_id, label.panoptic_id, crowd_ids=label.crowd_ids, scores=label.scores)
             if scores is not None:
                 train_ids = np.flatnonzero(image.weak.possible)
                 semantic = panoptic_to_semantic(label.panoptic_id, shard.classes)
-                confidence = measure_pixel_confidence(semantic, label.maps)
-                scores.add(image.image_id, shrink_maps(label.maps[train_ids]), train_ids, semantic, confidence)
+                maps, confidence = summarise_scores(label.found, semantic, train_ids, shard.classes)
+                scores.add(image.image_id, maps, train_ids, semantic, confidence)
+            things = described if tags is None else find_instances(network, seen, views)
+            of_classes = shard.classes.things_first[things.classes]
+            boxes = ScoredBoxes(things.boxes_xyxy, of_classes, things.scores, things.masks)
+            detections.add(image.image_id, describe_found(boxes, shard.classes))
+
+
+def read_and_see(
+    network: JtsmNetwork, shard: Shard, proposals: ProposalFile, views: DetectionPlan, images_per_pass: int
+) -> Iterator[tuple[int, Proposals, SeenImage]]:
+    """Number of each image in the shard, its proposals, and what the network sees in it."""
+    groups = group_by_size([image.size for image in shard], images_per_pass)
+    numbers = [number for group in groups for number in group]
+    with closing(load_in_threads(open_samples(shard, proposals), numbers)) as read:
+        for group in tqdm(groups, desc=f"mined {shard.name}", unit="pass", mininterval=5):
+            inputs = [next(read) for _ in group]
+            seen = see_images(network, [sample for _, sample in inputs], views)
+            for number, (found, _), each in zip(group, inputs, seen, strict=True):
+                yield number, found, each
+
+
+def open_samples(shard: Shard, proposals: ProposalFile) -> Callable[[int], tuple[Proposals, MiningImage]]:
+    """Return what reads an image with its proposals, of which no tag is known."""
+    unknown = np.zeros(len(shard.classes), bool)
+
+    def read_sample(number: int) -> tuple[Proposals, MiningImage]:
+        image = shard[number]
+        found = proposals.read(image.image_id)
+        name = f"{proposals.path}: image {image.image_id!r}"
+        return found, prepare_image(image.read(), found, unknown, unknown, shard.classes, name=name)
+
+    return read_sample
 
 
 if __name__ == "__main__":

@@ -40,8 +40,7 @@ def open_engine(settings: ProposalsSettings) -> Callable[[ShardImage], Proposals
 def open_archives(settings: ProposalsSettings, shard: Shard) -> Callable[[ShardImage], Proposals]:
     """Return what reads the proposals of an image from ``proposals.folder``, the first ``max_proposals`` of them."""
     suffix, read = FOREIGN_SOURCES[settings.source]
-    assert settings.folder is not None
-    files = find_proposal_files(settings.folder, suffix, shard.image_ids)
+    files = find_proposal_files(settings.folders, suffix, shard.image_ids)
 
     def read_foreign(image: ShardImage) -> Proposals:
         path = files[image.image_id]

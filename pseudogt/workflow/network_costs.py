@@ -313,15 +313,20 @@ def estimate_mined_seconds(mining: MiningSettings, mined: MinedSettings, stuff: 
 def estimate_mined_mb(mining: MiningSettings, mined: MinedSettings, stuff: int) -> float:
     """Main memory of the mined network, without what every process with torch takes.
 
-    Features and score maps of all views are kept until they are averaged.
+    Features of all views are kept for the mask heads; score maps are added up view by view. The views of one size of an
+    image and of those in its pass are one batch.
     """
     largest = measure_megapixels([max(mined.short_sides_px)], mined.long_side_px)
     megapixels = measure_megapixels(mined.short_sides_px, mined.long_side_px)
+    batch = (2 if mined.flip else 1) * mined.images_per_pass
     # Four bytes of each value; features have a 64th of the pixels.
-    kept = count_views(mined) * megapixels * 4 * (count_channels(mining) / 64 + count_maps(mining, stuff))
+    features = mined.images_per_pass * count_views(mined) * megapixels * 4 * count_channels(mining) / 64
+    # Of a view: enlarged, as probabilities, and at the size of the image, to which the sums of the pass come.
+    maps = (3 + mined.images_per_pass) * largest * 4 * count_maps(mining, stuff)
     weights = 1e-6 * BYTES_PER_WEIGHT / 2 * count_neck_weights(mining)
-    proposals = 1e-6 * mining.max_proposals * count_proposal_bytes(mining)
-    return FROZEN_SHARE * largest * find_mb_per_megapixel(mining) + kept + weights + proposals
+    proposals = batch * 1e-6 * mining.max_proposals * count_proposal_bytes(mining)
+    pixels = batch * FROZEN_SHARE * largest * find_mb_per_megapixel(mining)
+    return pixels + features + maps + weights + proposals
 
 
 def find_network_size(backbone: str) -> BackboneCosts:

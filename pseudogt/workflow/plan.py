@@ -117,6 +117,9 @@ SUBJECTS = {
 SUBJECT_PATTERN = "|".join(rf"{name}-\d+" if "{round}" in subject.files else name for name, subject in SUBJECTS.items())
 """Regular expression of the names of subjects."""
 
+MEASURES = {"ap": "val", "corloc": "train"}
+"""Scores of detections, and the split on which each is taken."""
+
 EXPORT_PATTERN = r"labels-\d+|predictions-\d+-(train|val)"
 """Regular expression of the names of what can be exported."""
 
@@ -380,6 +383,20 @@ class RunPlan:
     def list_scores(self, subjects: Iterable[str]) -> list[str]:
         """Scores of subjects; none without ground truth."""
         return self.keep_if_scored(f"{self.results}/evaluation/{subject}.json" for subject in subjects)
+
+    def list_measures(self, measures: Iterable[str] = tuple(MEASURES)) -> list[str]:
+        """Scores of detections; none without detections or true objects."""
+        if self.uses_boxes or not self.config.dataset.has_true_boxes:
+            return []
+        return [f"{self.results}/evaluation/{measure}.json" for measure in measures]
+
+    def list_paper_measures(self) -> list[str]:
+        """Scores of detections in the paper's tables: AP, and of a dataset that has boxes alone CorLoc, too."""
+        return self.list_measures(["ap"] if self.has_ground_truth else MEASURES)
+
+    def list_measured(self, measure: str, pattern: str) -> list[str]:
+        """Files of all shards of the split on which detections are scored by a measure."""
+        return self.list_split(MEASURES[measure], pattern)
 
     def list_rounds(self, kind: str) -> list[str]:
         """Names of the subjects of one kind, of all rounds that are trained."""

@@ -88,6 +88,8 @@ COSTS = {
     "labels": Costs(200, 300, 1.0, 0.05),
     "predictions": Costs(1200, 4000, 1.0, 0.1),
     "evaluation": Costs(150, 100, 0.2, 0.02),
+    # A hundred detections of each image of COCO's val, with masks, in memory twice.
+    "detection_scores": Costs(1500, 100, 0.2, 0.05),
     "report": Costs(250, 300, 0.2, 0.01),
     "export": Costs(200, 200, 0.5, 0.05),
 }

@@ -53,7 +53,7 @@ CONSTANTS = {
 
 TRAININGS = ("classifier", "mining", "segmenter")
 NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith((".cache_gb", ".accumulation"))}
-ADDED = {"mining.evidence_gb", *(f"{name}.loader_workers" for name in TRAININGS)}
+ADDED = {"mining.evidence_gb", "mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININGS)}
 
 ADDED_UNSET = {"annotations.attribute", "full_labels.polygons"}
 """Settings that change nothing unless they are set."""
@@ -79,7 +79,7 @@ def flatten(config: dict[str, Any]) -> dict[str, Any]:
 def test_settings_are_those_of_before(name):
     before = BEFORE["config"] | BEFORE[name]
     now = {key: value for key, value in resolve_file(name).items() if key.partition(".")[0] not in SHARED}
-    assert {now.pop(key) for key in ADDED} == {"auto", before["mining.cache_gb"] / 2}
+    assert {now.pop(key) for key in ADDED} == {"auto", before["mining.cache_gb"] / 2, 1}
     assert not any(now.pop(key) for key in ADDED_UNSET)
     assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}
     assert {key: before[key] for key in REMOVED.keys() - NO_LONGER_NEEDED} == CONSTANTS

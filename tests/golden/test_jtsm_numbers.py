@@ -560,7 +560,7 @@ def test_detection(case, inclusive_boxes, monkeypatch):
     sample = make_sample(arrays, "", arrays["rows"])
     numbers = iter(range(len(arrays["view_sizes"])))
 
-    def give_view(sample, placement, max_proposals, **_):
+    def give_view(placement):
         number = next(numbers)
         assert (*placement.size, placement.flipped) == (
             *arrays["view_sizes"][number],
@@ -572,12 +572,12 @@ def test_detection(case, inclusive_boxes, monkeypatch):
         rows = np.arange(len(arrays["rows"]))
         return View(image, superpixels.astype(np.int32), arrays[f"view_boxes_{number}"], rows, placement)
 
-    def collate_theirs(*arguments):
-        batch = collate(*arguments)
+    def collate_their_views(images, placements, multiple):
+        views = [give_view(placement) for placement in placements]
+        batch = collate([sample] * len(views), [0] * len(views), views, multiple)
         return batch | {"superpixels": batch["superpixels"].clamp(min=0)}
 
-    monkeypatch.setattr(detection, "make_view", give_view)
-    monkeypatch.setattr(detection, "collate", collate_theirs)
+    monkeypatch.setattr(detection, "collate_views", collate_their_views)
     sides = tuple(CASES[case]["numbers"]["short_sides"])
     plan = DetectionPlan(sides, 4000, True, 4000, "branch", 1e-5, 0.3, 100, torch.device("cpu"), torch.float32)
     found = detect(network, sample, plan)
@@ -605,7 +605,7 @@ def test_detection(case, inclusive_boxes, monkeypatch):
 
 @needs("detect_voc12_scales")
 def test_own_views_find_almost_the_same(inclusive_boxes):
-    """On purpose: OpenCV resizes the image, once; theirs does it by Pillow, and pads with superpixel 0."""
+    """On purpose: the image is resized once; theirs does it twice, and pads with superpixel 0."""
     case = "detect_voc12_scales"
     arrays, network = read(case), build_case(case).eval()
     sides = tuple(CASES[case]["numbers"]["short_sides"])

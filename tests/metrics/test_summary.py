@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS
-from pseudogt.metrics.summary import build_summary, compute_ratio, sum_seconds
+from pseudogt.metrics.summary import build_protocol, build_summary, compute_ratio, sum_seconds
 
 
 def make_scores(pq: float | None, **others) -> dict:
@@ -28,7 +28,8 @@ def build(**others) -> dict:
 def test_summary_has_the_documented_keys_and_only_scores():
     summary = build()
     assert set(summary) == {
-        "dataset", "supervision", "categories", "rounds", "stages", "reference", "ratio", "seconds", "versions",
+        "dataset", "supervision", "categories", "rounds", "stages", "reference", "detections", "ratio", "seconds",
+        "versions",
     }  # fmt: skip
     assert tuple(summary["stages"]["cams"]) == tuple(summary["reference"]["val"]) == SCORE_KEYS
     assert summary["categories"] == [{"id": 1}]
@@ -53,6 +54,29 @@ def test_no_rounds():
     summary = build(label_scores=[], model_scores=[], linked=[])
     assert summary["rounds"] == []
     assert set(summary["ratio"].values()) == {None}
+
+
+COUNTS = {"per_class": {"car": {}}, "images": 4, "objects": 9, "categories": [{"id": 3}]}
+AP = {"box_ap": 0.1, "box_ap50": 0.2, "box_ap75": 0.05, "mask_ap": None, "mask_ap50": None, "mask_ap75": None}
+AP |= {"voc_ap": 0.25} | COUNTS
+CORLOC = {"corloc": 0.5} | COUNTS
+
+
+def test_detections_of_a_dataset_without_full_labels():
+    nothing = {"label_scores": [], "model_scores": [], "linked": [], "stage_scores": {}, "reference_scores": None}
+    assert build(**nothing)["detections"] == {"val": None, "train": None}
+    summary = build(**nothing, detection_scores=[CORLOC, AP])
+    assert summary["detections"]["val"] == {key: AP[key] for key in AP if key != "categories"}
+    assert summary["detections"]["train"] == {key: CORLOC[key] for key in CORLOC if key != "categories"}
+    assert summary["categories"] == [{"id": 3}]
+
+
+def test_protocol_is_null_where_a_table_of_the_paper_has_nothing():
+    boxes = build_protocol("voc2007", None, [AP, CORLOC])
+    assert (boxes["pq"], boxes["voc_ap"], boxes["corloc"], boxes["mask_ap50"]) == (None, 0.25, 0.5, None)
+    panoptic = build_protocol("voc2012", make_scores(0.4, pq_th=0.3), [AP])
+    assert (panoptic["pq"], panoptic["pq_th"], panoptic["box_ap50"], panoptic["corloc"]) == (0.4, 0.3, 0.2, None)
+    assert set(boxes) == set(panoptic)
 
 
 def test_sequences_of_different_length_are_an_error():

@@ -22,22 +22,39 @@ def touch(folder, *names):
 def test_files_are_found_by_name_then_by_number(tmp_path):
     names = ("2007_000032.mat", "COCO_train2014_000000000009.mat", "9.txt", "12.mat", "x_12.mat", "n_0.mat")
     folder = touch(tmp_path / "mcg", *names)
-    found = find_proposal_files(folder, ".mat", ["2007_000032", "000000000009", "12", "0"])
+    found = find_proposal_files([folder], ".mat", ["2007_000032", "000000000009", "12", "0"])
     assert [path.name for path in found.values()] == [names[0], names[1], names[3], names[5]]
 
 
 def test_missing_files_are_counted_and_named(tmp_path):
     folder = touch(tmp_path / "mcg", "a.mat")
     with pytest.raises(ValueError, match=r"no file b\.mat; 2 images lack proposals \(b, c\)\. Unpack"):
-        find_proposal_files(folder, ".mat", ["a", "b", "c"])
+        find_proposal_files([folder], ".mat", ["a", "b", "c"])
     with pytest.raises(ValueError, match=r"nowhere: no such folder"):
-        find_proposal_files(tmp_path / "nowhere", ".mat", [])
+        find_proposal_files([tmp_path / "nowhere"], ".mat", [])
 
 
 def test_two_files_of_one_number_are_an_error(tmp_path):
     folder = touch(tmp_path / "mcg", "COCO_train2014_7.mat", "COCO_val2014_7.mat")
     with pytest.raises(ValueError, match="both are of image '7'; keep one"):
-        find_proposal_files(folder, ".mat", ["7"])
+        find_proposal_files([folder], ".mat", ["7"])
+
+
+def test_of_several_folders_the_first_with_a_file_counts(tmp_path):
+    pascal = touch(tmp_path / "pascal", "2007_000032.mat", "COCO_train2014_000000000009.mat")
+    sbd = touch(tmp_path / "sbd", "2007_000032.mat", "2008_000003.mat", "COCO_val2014_000000000009.mat")
+    found = find_proposal_files([pascal, sbd], ".mat", ["2007_000032", "2008_000003", "000000000009"])
+    assert [path.parent.name for path in found.values()] == ["pascal", "sbd", "pascal"]
+    assert find_proposal_files([sbd, pascal], ".mat", ["2007_000032"])["2007_000032"].parent == sbd
+    with pytest.raises(ValueError, match=r"pascal and .*sbd: no file x\.mat"):
+        find_proposal_files([pascal, sbd], ".mat", ["x"])
+
+
+def test_folders_are_one_or_several():
+    assert ProposalsSettings(source="mcg", folder="a").folders == ("a",)
+    assert ProposalsSettings(source="mcg", folder=("a", "b")).folders == ("a", "b")
+    with pytest.raises(ValueError, match="needs the folder of its files"):
+        ProposalsSettings(source="mcg", folder=())
 
 
 def converted(**changes):

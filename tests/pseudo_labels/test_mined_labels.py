@@ -13,8 +13,8 @@ from pseudogt.pseudo_labels.mined import (
     MinedPlan,
     label_by_detections,
     label_pixels_by_proposals,
-    measure_pixel_confidence,
-    shrink_maps,
+    spread_class,
+    summarise_scores,
 )
 
 ROAD, CAR, SKY = range(3)
@@ -52,8 +52,9 @@ def test_instances_then_stuff_of_the_branch(found):
     assert (label.panoptic_id[2:] == 7000).all()
     assert label.scores == {8001: 0.875, 7000: 0.5, 9000: 0.75}
     assert label.crowd_ids == set()
-    assert label.maps[CAR].tolist() == [[0.875] * 4 + [0] * 4] * 2 + [[0] * 8] * 2
-    np.testing.assert_array_equal(label.maps[[ROAD, SKY]], found.semantic[1:])
+    assert spread_class(label.found, CAR, CLASSES).tolist() == [[0.875] * 4 + [0] * 4] * 2 + [[0] * 8] * 2
+    for train_id, semantic in ((ROAD, found.semantic[1]), (SKY, found.semantic[2])):
+        np.testing.assert_array_equal(spread_class(label.found, train_id, CLASSES), semantic)
 
 
 def test_tags_take_classes_away(found):
@@ -61,8 +62,8 @@ def test_tags_take_classes_away(found):
     allowed[CAR, :, :2] = allowed[SKY] = False
     label = label_by_detections(found, PROPOSALS, CLASSES, PLAN, allowed)
     assert label.panoptic_id[:2].tolist() == [[VOID] * 2 + [8001] * 2 + [VOID] * 4] * 2
-    assert not label.maps[SKY].any()
-    assert not label.maps[CAR, :, :2].any()
+    assert not spread_class(label.found, SKY, CLASSES).any()
+    assert not spread_class(label.found, CAR, CLASSES)[:, :2].any()
 
 
 def test_stuff_of_proposals_and_things_that_nothing_detects(found):
@@ -89,14 +90,24 @@ def test_what_no_proposal_holds_has_no_label(found):
     assert (label[2:] == IGNORE_LABEL).all()
 
 
-def test_confidence_is_the_score_of_the_label():
-    maps = np.array([[[0.2, 0.4, 2.0]], [[0.6, 0.8, 0.1]]], np.float32)
-    label = np.array([[1, IGNORE_LABEL, 0]], np.uint8)
-    assert measure_pixel_confidence(label, maps).tolist() == [[153, 0, 255]]
+def test_confidence_is_the_score_of_the_label(found):
+    label = np.full(SHAPE, IGNORE_LABEL, np.uint8)
+    label[0], label[3] = CAR, ROAD
+    _, confidence = summarise_scores(found, label, np.array([CAR, ROAD]), CLASSES)
+    assert confidence[0].tolist() == [round(255 * 0.875)] * 4 + [0] * 4
+    assert (confidence[3] == round(255 * 0.5)).all()
+    assert not confidence[1:3].any()
 
 
-def test_maps_are_shrunk_to_means_of_cells():
-    maps = np.stack([np.repeat(np.arange(2, dtype=np.float32), 4)[None].repeat(4, 0)] * 2)
-    assert shrink_maps(maps).tolist() == [[[0, 1]]] * 2
-    assert shrink_maps(maps[:0]).shape == (0, 1, 2)
-    assert shrink_maps(np.ones((1, 1, 2), np.float32)).shape == (1, 1, 1)
+def test_scores_are_shrunk_to_means_of_cells(found):
+    scores, _ = summarise_scores(found, np.zeros(SHAPE, np.uint8), np.array([SKY, ROAD]), CLASSES)
+    assert scores.tolist() == [[[0.375, 0.375]], [[0.25, 0.25]]]
+    none, _ = summarise_scores(found, np.full(SHAPE, IGNORE_LABEL, np.uint8), np.zeros(0, int), CLASSES)
+    assert none.shape == (0, 1, 2)
+
+
+def test_of_two_instances_at_a_pixel_the_surer_counts(found):
+    twice = found._replace(
+        scores=np.array([0.25, 0.5], np.float32), classes=np.array([0, 0]), masks=np.ones((2, *SHAPE), bool)
+    )
+    assert (spread_class(twice, CAR, CLASSES) == 0.5).all()

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from panoptic_dataset import CLASSES
+from pycocotools import mask as coco_mask
 
 from models.classifier.network import ClassifierModel, build_tag_classifier
 from models.jtsm.model import JtsmModel
 from models.jtsm.step import MiningStep
 from pseudogt.classes import IGNORE_LABEL, panoptic_to_semantic
 from pseudogt.config.mining import MiningSettings
+from pseudogt.files.detections import read_detections
 from pseudogt.files.index import read_shard, write_shard
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder
@@ -91,7 +93,8 @@ def model(dataset, tmp_path_factory):
 
 def predict(dataset, model, out, *extra, **settings):
     files = ["--shard", dataset / "shard.json", "--proposals", dataset / "proposals.h5", "--model", model / "model.pt"]
-    more = ["--out", out, *extra, "--settings", json.dumps(PREDICT | settings)]
+    more = ["--out", out, "--detections", out.with_suffix(".json"), *extra]
+    more += ["--settings", json.dumps(PREDICT | settings)]
     mined.main([str(argument) for argument in [*files, *more]])
     return LabelFolder(out)
 
@@ -159,6 +162,36 @@ def test_labels_hold_tagged_classes_only_and_scores_of_them(dataset, model, tmp_
         assert all(0 <= s["score"] <= 1 for s in labels.segments(image_id))
     assert CAR not in panoptic_to_semantic(labels.read("image0"), CLASSES)
     assert CAR in panoptic_to_semantic(labels.read("image1"), CLASSES)
+
+
+def test_detections_know_no_tags_and_are_results_of_coco(dataset, model, tmp_path):
+    """With tags or without them the file is the same, and of an image that has no car it may hold some."""
+    tagged = ("--weak-labels", dataset / "weak.json", "--scores", tmp_path / "scores.h5")
+    with_tags = predict(dataset, model, tmp_path / "0", *tagged, flip=False, max_detections=7)
+    predict(dataset, model, tmp_path / "1", flip=False, max_detections=7)
+    assert (tmp_path / "0.json").read_bytes() == (tmp_path / "1.json").read_bytes()
+    found = read_detections(tmp_path / "0.json")
+    assert set(found) == set(with_tags.image_ids), "image0 among them, which has no tag of a thing"
+    for image_id, of_image in found.items():
+        assert len(of_image) <= 7
+        scores = [each["score"] for each in of_image]
+        assert scores == sorted(scores, reverse=True) and scores[-1] > 1e-5
+        for each in of_image:
+            assert each["category_id"] == 3
+            mask = coco_mask.decode(each["segmentation"])
+            assert mask.shape == with_tags.read(image_id).shape
+            x, y, width, height = each["bbox"]
+            assert 0 <= x < x + width <= 96 and 0 <= y < y + height <= 64
+
+
+def test_images_of_one_size_share_a_pass(dataset, model, tmp_path):
+    alone = predict(dataset, model, tmp_path / "0", flip=False)
+    together = predict(dataset, model, tmp_path / "1", flip=False, images_per_pass=3)
+    assert sorted(alone.image_ids) == sorted(together.image_ids)
+    for image_id in alone.image_ids:
+        assert (alone.read(image_id) == together.read(image_id)).mean() > 0.99
+    pairs = (read_detections(tmp_path / f"{n}.json") for n in (0, 1))
+    assert len({tuple(len(each) for _, each in sorted(found.items())) for found in pairs}) == 1
 
 
 def test_without_weak_labels_all_classes_may_be_found(dataset, model, tmp_path):
@@ -290,7 +323,8 @@ def test_models_of_another_class_table_are_refused(dataset, model, tmp_path):
     with pytest.raises(ValueError, match=r"model\.pt: has another class table than .*shard\.json"):
         mined.main(
             ["--shard", str(tmp_path / "shard.json"), "--proposals", str(dataset / "proposals.h5"), "--model",
-             str(model / "model.pt"), "--out", str(tmp_path / "0"), "--settings", json.dumps(PREDICT)]
+             str(model / "model.pt"), "--out", str(tmp_path / "0"), "--detections", str(tmp_path / "0.json"),
+             "--settings", json.dumps(PREDICT)]
         )  # fmt: skip
 
 

@@ -63,6 +63,7 @@ def make_summary() -> dict:
             "labels-2": later,
         },
         "reference": {"val": model | {"pq": 0.58, "pq_th": 0.5, "pq_st": 0.66, "miou": 0.7}},
+        "detections": {"val": None, "train": None},
         "ratio": {"pq": 0.53 / 0.58, "pq_th": 0.8, "pq_st": 0.6 / 0.66, "miou": 0.62 / 0.7, "ap": None},
         "seconds": {"cams": 3.25, "segmenter": 100.0},
         "versions": {"python": "3.12"},
@@ -202,6 +203,20 @@ def test_page_needs_no_other_file_and_escapes_what_it_shows(run_folder):
     assert "0.914" in page
 
 
+def test_detections_have_a_table_if_they_were_scored(run_folder):
+    assert "Detections" not in (run(run_folder) / "index.html").read_text()
+    ap = {"box_ap": 0.11, "voc_ap": 0.22, "mask_ap": None}
+    detections = {
+        "val": ap | {"per_class": {CLASSES.names[2]: {"box_ap": 0.33}}},
+        "train": {"corloc": 0.44, "per_class": {CLASSES.names[2]: {"corloc": 0.55}}},
+    }
+    write_json(run_folder / "summary.json", make_summary() | {"detections": detections})
+    page = (run(run_folder) / "index.html").read_text()
+    cells = [re.findall("<td>(.*?)</td>", row) for row in page.split("<h2>Detections</h2>")[1].split("<tr>")[2:4]]
+    assert cells[0][1:] == ["0.110", "–", "–", "–", "–", "–", "0.220", "0.440"]
+    assert (cells[1][1], cells[1][-1]) == ("0.330", "0.550")
+
+
 def test_equal_input_gives_equal_bytes(run_folder):
     first = {p.name: p.read_bytes() for p in run(run_folder).iterdir()}
     assert {p.name: p.read_bytes() for p in run(run_folder).iterdir()} == first
@@ -210,6 +225,7 @@ def test_equal_input_gives_equal_bytes(run_folder):
 def test_no_val_images_and_no_scores_leave_figures_out(run_folder):
     summary = make_summary() | {
         "reference": {"val": None},
+        "detections": {"val": None, "train": None},
         "ratio": dict.fromkeys(["pq", "pq_th", "pq_st", "miou", "ap"]),
     }
     for entry in summary["rounds"]:

@@ -39,8 +39,8 @@ def main() -> None:
     paths = [out if out.suffix else out / "file"]
     if stage in TRAININGS:
         paths = [out / "model.pt", out / "record.json"]
-    if stage in ("predictions", "mined") and "--scores" in words:
-        paths.append(Path(words[words.index("--scores") + 1]))
+    if stage in ("predictions", "mined"):
+        paths += [Path(words[words.index(name) + 1]) for name in ("--scores", "--detections") if name in words]
     run_stage(lambda _: write(paths, stage))
 
 

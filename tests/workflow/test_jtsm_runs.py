@@ -25,6 +25,13 @@ def test_mining_takes_the_place_of_cams_and_box_masks(fresh):
     assert jobs["evaluation_subject"] == 6  # mined, mining, labels of rounds 0 and 1, model, reference
     assert jobs["labels_shard"] == 2
     assert jobs["segmenter_round"] == jobs["reference"] == 1
+    assert jobs["detection_scores"] == jobs["objects_shard"] == 2  # AP on val, CorLoc on train
+
+
+def test_the_protocol_of_the_paper_trains_no_segmenter(fresh):
+    jobs = fresh.planned_jobs(*SETUP, "--", "protocol")
+    assert not {"segmenter_round", "reference", "labels_shard", "mined_shard", "evaluation"} & set(jobs)
+    assert jobs["protocol"] == jobs["mined_val_shard"] == jobs["detection_scores"] == jobs["evaluation_subject"] == 1
 
 
 def test_no_classifier_without_need(fresh):
@@ -88,6 +95,10 @@ def test_the_chain_ends_in_a_summary(mined_run):
     assert summary["stages"]["mined"]["images"] == 8
     assert [r["round"] for r in summary["rounds"]] == [0]
     assert {"proposals", "classifier", "mining", "mined"} <= set(summary["seconds"])
+    val, train = summary["detections"]["val"], summary["detections"]["train"]
+    assert (val["images"], train["images"]) == (4, 8)
+    assert 0 <= val["mask_ap"] <= val["mask_ap50"] <= 1 and 0 <= val["voc_ap"] <= 1 and 0 <= train["corloc"] <= 1
+    assert set(val["per_class"]) == set(train["per_class"]) == {"person", "bicycle", "car"}
     assert (results / "report" / "index.html").is_file()
     record = read_json(results / "mining" / "record.json")
     assert record["init"] == "classifier"

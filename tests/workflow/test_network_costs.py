@@ -131,6 +131,7 @@ def test_mined_labels_grow_with_views_proposals_and_score_maps():
         assert estimate(mining(max_proposals=600), small, 20) > base
         assert estimate(mining(), small, 53) > base > estimate(mining(semantic=False), small, 20)
     assert estimate_mined_seconds(mining(), small, 20, gpus=1) < estimate_mined_seconds(mining(), small, 20)
+    assert estimate_mined_mb(mining(), MinedSettings(images_per_pass=4), 20) > estimate_mined_mb(mining(), small, 20)
 
 
 def test_longer_side_limits_the_size():

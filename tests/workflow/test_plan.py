@@ -113,6 +113,17 @@ def test_subjects_of_the_evaluation(name, split, files, options):
     assert plan().list_truth(name) == plan().list_split(split, "ground_truth/{shard}")
 
 
+def test_detections_are_scored_where_there_are_objects():
+    """Boxes of VOC 2007 are no full labels: they have no PQ, but AP and CorLoc."""
+    assert plan().list_measures() == [], "method: wsps has no detections"
+    ap, corloc = "results/x/evaluation/ap.json", "results/x/evaluation/corloc.json"
+    assert plan(**JTSM).list_measures() == [ap, corloc]
+    assert plan(**JTSM).list_paper_measures() == [ap], "the paper has CorLoc of VOC 2007 alone"
+    voc = {**JTSM, "dataset": {"format": "voc2007", "classes": {"cat": "thing"}}, "annotations": {"tags": "tags.csv"}}
+    assert plan(**voc, data_root="somewhere").list_paper_measures() == [ap, corloc]
+    assert plan(**voc, data_root="somewhere").list_scores(["mining"]) == []
+
+
 @pytest.mark.parametrize("name", ["summary", "labels", "model-", "cams-0", "reference-1", "labels-0-train"])
 def test_what_is_no_subject(name):
     assert not re.fullmatch(SUBJECT_PATTERN, name)
@@ -125,6 +136,7 @@ def test_nothing_is_scored_without_ground_truth():
     ]
     assert plan(**WITHOUT_TRUTH).list_scores(["cams"]) == []
     assert plan(rounds={"max": 2}).list_rounds("model") == ["model-0", "model-1"]
+    assert plan(**WITHOUT_TRUTH).list_measures() == []
     assert plan(**JTSM).first_stages == ["mined", "mining"]
 
 
