@@ -14,6 +14,17 @@ from pseudogt.files.images import write_png
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes share the tests file by file, but all that read one finished run go to one of them.
+
+    The runs of whole chains come first, so that none is left for one process alone at the end.
+    """
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+    for item in items:
+        reads_finished_run = "finished" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("finished run" if reads_finished_run else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with real images and golden files; tests that need it are skipped elsewhere."""

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pseudogt.config.base import Name, Section, listed_in
+from pseudogt.config.base import Section, listed_in
+from pseudogt.files.parsing import Name
 
 NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
 """Files with the class names of YOLO labels, the first that is there; else any ``*.names``, as darknet calls them."""

@@ -36,6 +36,9 @@ PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 EXTRA = "\0more"
 """Column of the values of a CSV row that its header has no name for."""
 
+QUOTE = "YAML reads an unquoted yes, no, on or off as a truth value; put the word in quotes"
+"""Why a word arrives as a truth value, and the remedy."""
+
 FLAGS = {
     **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off", "", "none", "null"), False),
@@ -148,8 +151,10 @@ def parse_flag(value: object, where: str) -> bool:
 
 def parse_name(value: object) -> str:
     """Name of a class, which may be written as a number; without blanks around it, umlauts as one character each."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("a class name must be text; put it in quotes")
+    if isinstance(value, bool):
+        raise ValueError(f"a class name must be text; {QUOTE}")
+    if not isinstance(value, str | int | float):
+        raise ValueError("a class name must be text")
     return unicodedata.normalize("NFC", str(value).strip())
 
 

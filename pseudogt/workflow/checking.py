@@ -26,6 +26,8 @@ from pseudogt.files.index import ImageRecord
 from pseudogt.weak_labels.gaps import SHOWN, describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
 from pseudogt.workflow.estimate import describe_estimate
+from pseudogt.workflow.plan import find_odd_shards
+from pseudogt.workflow.shards import plan_shards
 
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 """Pillow's names for one channel of whole numbers."""
@@ -129,8 +131,7 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
         findings.add_problems(image.problems, image.split, image.image_id)
         findings.warnings += image.warnings
     findings.warnings += find_duplicates(checked)
-    if not ids_by_split["val"]:
-        findings.warnings.append("no image in val; set dataset.val_split or dataset.val_fraction")
+    findings.warnings += find_odd_shards(plan_shards(None, ids_by_split, config.shard_size), config.shard_size)
     check_weak_labels(config, data_root, checked, classes, findings)
     if config.decode and settings.has_ground_truth:
         findings.classes = count_ground_truth(checked, classes)
