@@ -92,8 +92,9 @@ def dump_settings(section):
 
 
 def dump_provided(kind):
-    """The part of section `provided` that names the files of one stage, as JSON."""
-    return json.dumps({kind: getattr(CONFIG.provided, kind)})
+    """The part of section `provided` that one stage reads, as JSON."""
+    others = {"bad_boxes"} if kind == "weak_labels" else set()
+    return json.dumps(CONFIG.provided.model_dump(include={kind} | others), sort_keys=True)
 
 
 def digest_code(stage, **entries):

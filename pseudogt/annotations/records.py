@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from pseudogt.annotations.form import BROKEN, REGION_CHOICE, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
+from pseudogt.files.parsing import read_each
 from pseudogt.weak_labels.gaps import SHOWN
 
 Record = TypeVar("Record")
@@ -38,12 +39,11 @@ def read_objects(
     """
     boxes: list[AnnotatedBox] = []
     unusable: list[UnusableObject] = []
-    for record in records:
-        try:
-            boxes += read(record)
-        except UnsupportedKindError as error:
+    for record, found, error in read_each(records, read):
+        boxes += found or []
+        if isinstance(error, UnsupportedKindError):
             unusable.append(UnusableObject(find_label(record), error.kind))
-        except ValueError as error:
+        elif error is not None:
             unusable.append(UnusableObject(find_label(record), BROKEN, str(error)))
     return boxes, unusable
 

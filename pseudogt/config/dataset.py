@@ -135,6 +135,11 @@ class DatasetSettings(Section):
     void_values: tuple[int, ...] = Field(
         (255,), description="Values of the semantic files that mean 'no class'; any other unlisted value is an error."
     )
+    bad_segments: Literal["error", "skip"] = Field(
+        "error",
+        description="coco: segments whose record can't be read: error, or skip; their pixels are then void and their "
+        "class is unknown in the image.",
+    )
     instance_divisor: int | None = Field(
         1000,
         ge=2,

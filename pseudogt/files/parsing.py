@@ -8,7 +8,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -26,6 +26,7 @@ LARGEST_MASK_PX = 2**28
 Coordinate = Annotated[float, Field(ge=-LARGEST_COORDINATE, le=LARGEST_COORDINATE, allow_inf_nan=False)]
 Extent = Annotated[int, Field(ge=1, le=LARGEST_COORDINATE)]
 Value = TypeVar("Value")
+Record = TypeVar("Record")
 
 SHOWN = 5
 """Problems of one file that are spelled out."""
@@ -110,6 +111,17 @@ def fit_record(adapter: TypeAdapter[Value], record: Any, where: str) -> Value:
         place = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         raise ValueError(f"{where}: {f'{place}: ' if place else ''}{message} (got {problem['input']!r:.80})") from error
+
+
+def read_each(
+    records: Iterable[Record], read: Callable[[Record], Value]
+) -> Iterator[tuple[Record, Value | None, ValueError | None]]:
+    """Read records one by one, so that a broken one hides no other: each with its value, or with what is wrong."""
+    for record in records:
+        try:
+            yield record, read(record), None
+        except ValueError as error:
+            yield record, None, error
 
 
 def parse_yaml(path: Path) -> Any:

@@ -24,7 +24,7 @@ from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
 from pseudogt.weak_labels.gaps import SHOWN, describe_nothing, find_gaps
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file, shorten_list
 from pseudogt.workflow.estimate import describe_estimate
 from pseudogt.workflow.plan import find_odd_shards
 from pseudogt.workflow.shards import plan_shards
@@ -263,7 +263,12 @@ def check_weak_labels(
             findings.warnings += result.warnings
             images = result.images
         elif config.provided.weak_labels:
-            images = list(read_weak_labels([config.provided.weak_labels])[0].values())
+            found, _, broken = read_weak_label_file(Path(config.provided.weak_labels))
+            images = list(found.values())
+            if config.provided.bad_boxes == "error":
+                findings.add_problems(f"{record}; correct it, or set provided.bad_boxes: skip" for record in broken)
+            elif broken:
+                findings.warnings.append(f"{len(broken)} records are left out: {'; '.join(shorten_list(broken))}")
             findings.add_problems(describe_nothing(images))
     except ValueError as error:
         findings.add_problems([str(error)])
