@@ -151,9 +151,14 @@ def read_segment_table(path: Path) -> SegmentTable:
     document = parse_json(path, TypeAdapter(SegmentDocument))
     table = SegmentTable({}, [])
     entries = enumerate(document["annotations"])
-    for _, annotation, error in read_each(entries, lambda e: fit_record(IMAGE, e[1], f"{path}: annotation {e[0]}")):
+    where = f"{path}: annotation number"
+    for (_, entry), annotation, error in read_each(entries, lambda e: fit_record(IMAGE, e[1], f"{where} {e[0]}")):
         if annotation is None:
             table.broken.append(str(error))
+            file_name = entry.get("file_name") if isinstance(entry, dict) else None
+            if isinstance(file_name, str):
+                # What should be the list of segments is one that can't be read.
+                table.segments.setdefault(Path(file_name).stem, [entry.get("segments_info")])
             continue
         name = Path(annotation["file_name"]).stem
         if name in table.segments:
@@ -179,9 +184,10 @@ def read_segments(files: SourceFiles, settings: DatasetSettings) -> Segments:
             found.segments.append(segment)
             continue
         found.broken.append(str(error))
-        category = unify_id(entry["category_id"]) if isinstance(entry, dict) and "category_id" in entry else None
+        named = entry.get("category_id") if isinstance(entry, dict) else None
+        category = unify_id(named) if isinstance(named, int | str) else None
         if category not in settings.void_values:
-            unknown |= {train_ids[category]} if category in train_ids else set(train_ids.values())
+            unknown |= {i for source_id, i in train_ids.items() if source_id == category} or set(train_ids.values())
     found.unknown_ids.extend(sorted(unknown))
     return found
 

@@ -293,7 +293,7 @@ class _Parser:
     def _parse_crops(self, image_id: str, entries: Sequence[Any]) -> list[tuple[tuple[int, ...], NDArray[np.bool_]]]:
         """Corners and tags ``(C,)`` of the crops of an image."""
         where = f"{self.path}: crop_tags of image {image_id!r}"
-        crops = []
+        crops: list[tuple[tuple[int, ...], NDArray[np.bool_]]] = []
         for _, crop, error in read_each(entries, lambda entry: fit_record(CROP, entry, where)):
             if crop is not None:
                 crops.append((crop["crop_xyxy"], self._encode_tags(image_id, crop["tags"])))

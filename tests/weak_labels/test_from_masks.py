@@ -57,3 +57,10 @@ def test_tags_alone(panoptic_id):
 def test_an_image_without_any_class():
     weak = derive(np.zeros((6, 6), np.int32))
     assert weak.boxes_xyxy.shape == (0, 4) and not weak.tags.any() and not weak.crop_tags.any()
+
+
+def test_categories_that_may_be_in_void_are_unknown_unless_they_are_seen(panoptic_id):
+    settings = WeakLabelsSettings(tags="image")
+    panoptic_id[panoptic_id == 1000] = 0
+    weak = derive_weak_labels("a", panoptic_id, {3000}, CLASSES, settings, [3, 1])
+    assert weak.unknown_ids == (0,) and weak.tags.tolist() == [False, True, True]
