@@ -149,7 +149,11 @@ onstart:
     # `predict` trains nothing; `check` says all of this in its own table.
     if not CONFIG.images and set(workflow.dag_settings.targets) != {"check"}:
         print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
-        for note in (*PASSED_OVER, *find_odd_shards(SHARDS, CONFIG.shard_size)) if workflow.is_main_process else ():
+        for note in (
+            (*PASSED_OVER, *find_odd_shards(SHARDS, CONFIG.shard_size))
+            if workflow.is_main_process
+            else ()
+        ):
             print(f"warning: {note}", file=sys.stderr)
     if workflow.is_main_process:
         try:
