@@ -11,6 +11,8 @@
 SHELL := bash
 VENV ?= .venv
 CORES ?= all
+# Most tests wait for one thread of a stage; two of them at a time keep two cores busy.
+TEST_PROCESSES ?= 2
 # The first interpreter that is new enough; `make PYTHON=...` overrides.
 PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -35,7 +37,8 @@ resume: $(INSTALLED)
 	$(BIN)/python -m pseudogt.workflow.resume $(if $(ARGS),-- $(ARGS))
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow and not slurm" tests
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(TEST_PROCESSES) -m "not slow and not slurm" \
+		--ignore tests/lint tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -235,7 +235,7 @@ def write_training(
     samples : TrainingSet
     """
     model.save(out / "model.pt")
-    versions = {"pseudogt": pseudogt.__version__, "torch": torch.__version__, "torchvision": torchvision.__version__}
+    versions = {"pseudogt": pseudogt.__version__, "torch": torch.__version__, "torchvision": version("torchvision")}
     write_json(out / "record.json", {**record, "settings": model.settings, "versions": versions})
     checkpoint.unlink(missing_ok=True)
     samples.remove()

@@ -24,6 +24,7 @@ from pseudogt.workflow.plan import (
     RunPlan,
     assign_shards,
     find_data_root,
+    find_odd_shards,
     find_subject,
     record_shards,
     select_entries,
@@ -92,8 +93,9 @@ def dump_settings(section):
 
 
 def dump_provided(kind):
-    """The part of section `provided` that names the files of one stage, as JSON."""
-    return json.dumps({kind: getattr(CONFIG.provided, kind)})
+    """The part of section `provided` that one stage reads, as JSON."""
+    others = {"bad_boxes"} if kind == "weak_labels" else set()
+    return json.dumps(CONFIG.provided.model_dump(include={kind} | others), sort_keys=True)
 
 
 def digest_code(stage, **entries):
@@ -145,18 +147,22 @@ def limit_training_time(section, rounds=1):
 
 
 onstart:
-    # `predict` trains nothing.
-    if not CONFIG.images:
+    # `predict` trains nothing; `check` says all of this in its own table.
+    if not CONFIG.images and set(workflow.dag_settings.targets) != {"check"}:
         print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
-    if workflow.is_main_process:
-        for note in PASSED_OVER:
+        for note in (
+            (*PASSED_OVER, *find_odd_shards(SHARDS, CONFIG.shard_size))
+            if workflow.is_main_process
+            else ()
+        ):
             print(f"warning: {note}", file=sys.stderr)
+    if workflow.is_main_process:
         try:
             claim_name(Path.cwd(), LOCK_NAME)
         except ValueError as error:
             raise WorkflowError(str(error)) from None
         if SHARDS:
-            record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset, CONFIG.shard_size)
+            record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset)
         os.close(START_LOCK)
         # Snakemake 9 limits local jobs to 100 a second. Every job that ends leaves a timer behind, each of which has the
         # scheduler go through all jobs that are ready once a second: 9 s of a run of 300 jobs, in place of 4. No option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,29 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.files.images import write_png
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+FINISHED_RUN = ("test_chain.py", "test_graph.py", "test_provided_runs.py")
+"""Files of tests that read one run of a whole chain."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs of whole chains first, so that none is left for one process alone at the end."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``, processes share the tests file by file; those that read one run are in one process."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "finished run" if file.endswith(FINISHED_RUN) else file
+
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

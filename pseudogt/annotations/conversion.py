@@ -27,7 +27,6 @@ from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import parse_name
 from pseudogt.weak_labels.gaps import SHOWN, describe_nothing
 from pseudogt.weak_labels.marks import NO_MARKS, UNSETTLED, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
@@ -189,14 +188,11 @@ class _Converter:
         self.box_names = set(boxes.box_labels) if boxes else set()
         self.tag_names = {name for reading in self.readings for name in reading.tag_labels}
         self.tag_names_of_boxes = set(boxes.tag_labels) if boxes else set()
-        names = {parse_name(name): train_id for train_id, name in enumerate(classes.names)}
-        self.rename = {parse_name(name): target for name, target in settings.rename.items()}
-        self.left_out = {parse_name(name) for name in settings.leave_out}
+        names = {name: train_id for train_id, name in enumerate(classes.names)}
+        self.rename, self.left_out = settings.rename, set(settings.leave_out)
         self.targets = {name: self._rename(name, names) for name in self.box_names | self.tag_names}
         self.train_ids = {
-            name: names[parse_name(target)]
-            for name, target in self.targets.items()
-            if target is not None and parse_name(target) in names
+            name: names[target] for name, target in self.targets.items() if target is not None and target in names
         }
         self.background = int(classes.stuff_ids[0]) if settings.background and len(classes.stuff_ids) == 1 else None
 

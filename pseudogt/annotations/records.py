@@ -17,6 +17,7 @@ from pseudogt.annotations.form import (
     Reading,
     UnusableObject,
 )
+from pseudogt.files.parsing import read_each
 from pseudogt.weak_labels.gaps import SHOWN
 
 Record = TypeVar("Record")
@@ -46,12 +47,11 @@ def read_objects(
     """
     boxes: list[AnnotatedBox] = []
     unusable: list[UnusableObject] = []
-    for record in records:
-        try:
-            boxes += read(record)
-        except UnsupportedKindError as error:
+    for record, found, error in read_each(records, read):
+        boxes += found or []
+        if isinstance(error, UnsupportedKindError):
             unusable.append(UnusableObject(find_label(record), error.kind, marks=error.marks))
-        except ValueError as error:
+        elif error is not None:
             unusable.append(UnusableObject(find_label(record), BROKEN, str(error)))
     return boxes, unusable
 

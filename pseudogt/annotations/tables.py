@@ -141,12 +141,18 @@ def read_tags(path: Path) -> Reading:
         If the file is neither.
     """
     states, broken = _read_json_tags(path) if path.suffix.lower() == ".json" else _read_csv_tags(path)
-    labels = frozenset(label for found in states.values() for label in found)
+    labels = frozenset(label for found in states.values() for label in found) - {ANY}
+    for found in states.values():
+        if ANY in found:
+            del found[ANY]
+            found |= {label: None for label in labels if label not in found}
     images = [ImageAnnotations(name, boxed=False, tags=found) for name, found in states.items()]
     return Reading(images, tag_labels=labels, broken=broken)
 
 
 States = dict[str, dict[str, bool | None]]
+ANY = ""
+"""Class of a record that can't be read: nobody knows whether the others are in its image."""
 
 
 def _read_json_tags(path: Path) -> tuple[States, list[str]]:
@@ -160,6 +166,7 @@ def _read_json_tags(path: Path) -> tuple[States, list[str]]:
             found = list(found.items())
         else:
             broken.append(f"{where}: {found!r:.80} is neither a list of classes nor a mapping from classes to states")
+            states[image][ANY] = None
             continue
         for label, state in found:
             _add_state(states[image], label, state, where, broken)
@@ -179,6 +186,8 @@ def _read_csv_tags(path: Path) -> tuple[States, list[str]]:
         found = states.setdefault(row["image"], {})
         if EXTRA in row:
             broken.append(f"{where} has more values than the first line has names; quote commas")
+            found[ANY] = None
+            continue
         named = (
             [(row["class"], row.get("state", "present"))]
             if is_long
@@ -194,8 +203,11 @@ def _add_state(found: dict[str, bool | None], label: Any, state: Any, where: str
     """Add what a tag says of a class of an image; nothing is known of a class whose state is unclear."""
     try:
         label = parse_name(label)
+        if label == ANY:
+            raise ValueError("names no class")
     except ValueError as error:
         broken.append(f"{where}: {label!r:.80}: {error}")
+        found[ANY] = None
         return
     word = "" if state is None else str(state).strip().lower()
     try:

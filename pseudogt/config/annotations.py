@@ -7,18 +7,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pseudogt.config.base import Name, Section, listed_in
+from pseudogt.config.base import Section, listed_in
+from pseudogt.files.parsing import Name
 
 NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "_darknet.labels")
 """Files with the class names of YOLO labels, the first that is there; else any ``*.names``, as darknet calls them.
 
 The last one is Roboflow's."""
 
+NAME_SUFFIXES = frozenset(Path(name).suffix for name in NAME_FILES)
+
 
 def find_name_files(folder: Path) -> list[Path]:
-    """Files of a folder that may hold the class names of YOLO labels, those of the best known names first."""
-    known = [folder / name for name in NAME_FILES if (folder / name).is_file()]
-    return known[:1] or sorted(path for path in folder.glob("*.names") if not path.name.startswith("."))
+    """Files of a folder that may hold the class names of YOLO labels: that of the best known name, in any case."""
+    there = {path.name.lower(): path for path in sorted(folder.glob("[!.]*.*")) if path.suffix.lower() in NAME_SUFFIXES}
+    known = [there[name] for name in NAME_FILES if name in there and there[name].is_file()]
+    return known[:1] or [path for name, path in there.items() if name.endswith(".names")]
 
 
 AnnotationFormat = Annotated[str, listed_in("pseudogt.annotations.formats")]

@@ -5,30 +5,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from pseudogt.config.registry import list_entries
+from pseudogt.files.parsing import QUOTE
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Plan = TypeVar("Plan", bound="DataclassInstance")
-
-
-QUOTE = "YAML reads an unquoted yes, no, on or off as a truth value; put the word in quotes"
-"""Why a word arrives as a truth value, and the remedy."""
-
-
-def read_name(value: Any) -> Any:
-    """Name of a class as it was written; numbers are names, what YAML made a truth value is an error."""
-    if isinstance(value, bool):
-        raise ValueError(f"{QUOTE}: 'yes', 'no'")
-    return str(value) if isinstance(value, int | float) else value
-
-
-Name = Annotated[str, BeforeValidator(read_name)]
 
 
 class Section(BaseModel):

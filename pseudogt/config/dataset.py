@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pseudogt.config.base import Name, Section, listed_in, read_name
+from pseudogt.config.base import Section, listed_in
+from pseudogt.files.parsing import Name, parse_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_COLUMNS = ("name", "id", "isthing", "color")
@@ -93,7 +94,7 @@ def number_classes(kinds: Mapping[str, Any]) -> list[dict[str, Any]]:
     if wrong:
         raise ValueError(f"classes as a mapping are 'name: thing' or 'name: stuff', got {', '.join(wrong)}")
     return [
-        {"name": read_name(name), "id": number, "isthing": kind == "thing", "color": _choose_color(number)}
+        {"name": parse_name(name), "id": number, "isthing": kind == "thing", "color": _choose_color(number)}
         for number, (name, kind) in enumerate(kinds.items(), 1)
     ]
 
@@ -133,6 +134,11 @@ class DatasetSettings(Section):
     )
     void_values: tuple[int, ...] = Field(
         (255,), description="Values of the semantic files that mean 'no class'; any other unlisted value is an error."
+    )
+    bad_segments: Literal["error", "skip"] = Field(
+        "error",
+        description="coco: segments whose record can't be read: error, or skip; their pixels are then void and their "
+        "class is unknown in the image.",
     )
     instance_divisor: int | None = Field(
         1000,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from pseudogt.config.base import Section
@@ -17,6 +19,11 @@ class ProvidedSettings(Section):
         None,
         description="Boxes and tags of the training images, one COCO-style JSON as `weak_labels.json` of a run; null "
         "derives them from the ground truth.",
+    )
+    bad_boxes: Literal["error", "skip"] = Field(
+        "error",
+        description="Records of `weak_labels` that can't be read, and boxes without area or that stick out of their "
+        "image: error, or skip with a warning; their class is then unknown in the image.",
     )
     cams: str | None = Field(
         None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any, NamedTuple, NotRequired
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.files.images import decode_image, read_png
 from pseudogt.files.labels import rgb_to_panoptic
-from pseudogt.files.parsing import Flag, parse_json
+from pseudogt.files.parsing import SHOWN, Flag, fit_record, parse_json, read_each, unify_id
 
 VOC_BORDER = 255
 """In VOC's maps of objects: the border around an object."""
@@ -109,46 +109,114 @@ class SegmentedImage(TypedDict):
     """An entry of COCO's panoptic ``annotations``."""
 
     file_name: str
-    segments_info: list[SegmentInfo]
+    segments_info: list[Any]
 
 
 class SegmentDocument(TypedDict):
-    """The part of COCO's panoptic JSON that is read."""
+    """The part of COCO's panoptic JSON that is read; entries may be of any form."""
 
-    annotations: list[SegmentedImage]
+    annotations: list[Any]
+
+
+class SegmentTable(NamedTuple):
+    """Entries of ``segments_info`` by image id, the name of the PNG without suffix, and entries that have none."""
+
+    segments: dict[str, list[Any]]
+    broken: list[str]
+
+
+class Segments(NamedTuple):
+    """The segments of an image.
+
+    Attributes
+    ----------
+    segments : list of SegmentInfo
+    broken : list of str
+        Records that can't be read, each naming file and value.
+    unknown_ids : list of int
+        Train ids, ascending, of the classes that these may be of.
+    """
+
+    segments: list[SegmentInfo]
+    broken: list[str]
+    unknown_ids: list[int]
+
+
+IMAGE, SEGMENT = TypeAdapter(SegmentedImage), TypeAdapter(SegmentInfo)
 
 
 @lru_cache(maxsize=2)
-def read_segment_table(path: Path) -> dict[str, list[SegmentInfo]]:
-    """Segments by image id, the name of the PNG without suffix."""
+def read_segment_table(path: Path) -> SegmentTable:
+    """Read COCO's panoptic JSON; an annotation that can't be read hides no other."""
     document = parse_json(path, TypeAdapter(SegmentDocument))
-    table: dict[str, list[SegmentInfo]] = {}
-    for annotation in document["annotations"]:
+    table = SegmentTable({}, [])
+    entries = enumerate(document["annotations"])
+    where = f"{path}: annotation number"
+    for (_, entry), annotation, error in read_each(entries, lambda e: fit_record(IMAGE, e[1], f"{where} {e[0]}")):
+        if annotation is None:
+            table.broken.append(str(error))
+            file_name = entry.get("file_name") if isinstance(entry, dict) else None
+            if isinstance(file_name, str):
+                # What should be the list of segments is one that can't be read.
+                table.segments.setdefault(Path(file_name).stem, [entry.get("segments_info")])
+            continue
         name = Path(annotation["file_name"]).stem
-        if name in table:
+        if name in table.segments:
             raise ValueError(f"{path}: there are two annotations of {name}.png; remove one")
-        table[name] = annotation["segments_info"]
+        table.segments[name] = annotation["segments_info"]
     return table
+
+
+def read_segments(files: SourceFiles, settings: DatasetSettings) -> Segments:
+    """Segments of a COCO panoptic PNG; a record that can't be read hides no other."""
+    assert files.segments is not None and files.semantic is not None
+    table = read_segment_table(files.segments)
+    where = f"{files.segments}: {files.semantic.name}"
+    entries = table.segments.get(files.image.stem)
+    if entries is None:
+        text = f"{files.segments}: no annotation of {files.semantic.name}; add it or take the image off"
+        raise ValueError("; ".join([text, *table.broken[:SHOWN]]))
+    train_ids = {entry.source_id: train_id for train_id, entry in enumerate(settings.classes)}
+    found = Segments([], [], [])
+    unknown: set[int] = set()
+    for entry, segment, error in read_each(entries, lambda entry: fit_record(SEGMENT, entry, where)):
+        if segment is not None:
+            found.segments.append(segment)
+            continue
+        found.broken.append(str(error))
+        named = entry.get("category_id") if isinstance(entry, dict) else None
+        category = unify_id(named) if isinstance(named, int | str) else None
+        if category not in settings.void_values:
+            unknown |= {i for source_id, i in train_ids.items() if source_id == category} or set(train_ids.values())
+    found.unknown_ids.extend(sorted(unknown))
+    return found
+
+
+def find_unknown_classes(files: SourceFiles, settings: DatasetSettings) -> list[int]:
+    """Train ids, ascending, of which nobody knows whether they are in an image, as segments of it can't be read."""
+    return read_segments(files, settings).unknown_ids if files.segments is not None else []
 
 
 def read_coco_segments(
     files: SourceFiles, settings: DatasetSettings, classes: ClassTable
 ) -> tuple[NDArray[np.int32], list[int]]:
-    """Panoptic ids of a COCO panoptic PNG: instances of a class are numbered in the order of their segments."""
-    assert files.segments is not None
+    """Panoptic ids of a COCO panoptic PNG: instances of a class are numbered in the order of their segments.
+
+    With ``bad_segments: skip``, pixels of segments whose record can't be read are ``VOID``.
+    """
     if files.semantic is None:
         raise ValueError(f"{files.image}: its panoptic PNG is missing; add it or take the image off the list")
-    segments = read_segment_table(files.segments).get(files.image.stem)
-    if segments is None:
-        raise ValueError(f"{files.segments}: no annotation of {files.semantic.name}; add it or take the image off")
+    segments, broken, _ = read_segments(files, settings)
+    if broken and settings.bad_segments == "error":
+        raise ValueError(f"{'; '.join(broken[:SHOWN])}; correct it, or set dataset.bad_segments: skip")
     source = rgb_to_panoptic(read_segment_colours(files.semantic))
     targets = map_segments(segments, settings, classes, where=f"{files.segments}: {files.semantic.name}")
     found, inverse = np.unique(source, return_inverse=True)
     strange = [v for v in found.tolist() if v not in targets]
-    if strange:
+    if strange and not broken:
         raise ValueError(f"{files.semantic}: segments {strange[:5]} are not in {files.segments}; the two must agree")
     # Look up the panoptic id of each value found, then of each pixel.
-    panoptic_id = np.array([targets[v] for v in found.tolist()], np.int32)[inverse].reshape(source.shape)
+    panoptic_id = np.array([targets.get(v, VOID) for v in found.tolist()], np.int32)[inverse].reshape(source.shape)
     return panoptic_id, sorted(find_crowds(panoptic_id, classes))
 
 

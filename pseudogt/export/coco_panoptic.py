@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from pseudogt.classes import VOID, ClassTable, find_crowds
 from pseudogt.config.export import ExportSettings
@@ -16,8 +18,26 @@ from pseudogt.export.segments import LabelledImage, assign_panoptic_ids, list_ca
 from pseudogt.files.images import read_image, write_png
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import PANOPTIC_JSON, describe_segments, panoptic_to_rgb, rgb_to_panoptic
+from pseudogt.files.parsing import fit_record
 
 FOLDER = "panoptic"
+
+
+class PanopticSegment(TypedDict):
+    """The part of an entry of ``segments_info`` that is read."""
+
+    id: int
+    category_id: int
+
+
+class PanopticLabel(TypedDict):
+    """The part of an entry of ``annotations`` that is read; its segments are, when its image is."""
+
+    file_name: str
+    segments_info: list[Any]
+
+
+SEGMENT, LABEL = TypeAdapter(PanopticSegment), TypeAdapter(PanopticLabel)
 
 
 def place_image(image_id: str, split: str, file_name: str) -> Path:
@@ -64,7 +84,9 @@ class PanopticSet:
         self._document = folder / PANOPTIC_JSON
         document = read_json(self._document)
         self._train_ids = match_categories(document["categories"], classes, self._document)
-        self._annotations = {Path(a["file_name"]).stem: a for a in document["annotations"]}
+        where = f"{self._document}: annotation number"
+        entries = [fit_record(LABEL, entry, f"{where} {i}") for i, entry in enumerate(document["annotations"])]
+        self._annotations = {Path(entry["file_name"]).stem: entry for entry in entries}
 
     @property
     def image_ids(self) -> list[str]:
@@ -76,7 +98,8 @@ class PanopticSet:
         annotation = self._annotations[image_id]
         path = self._find_file(annotation["file_name"])
         found = rgb_to_panoptic(read_image(path))
-        segments = annotation["segments_info"]
+        where = f"{self._document}: {annotation['file_name']}"
+        segments = [fit_record(SEGMENT, entry, where) for entry in annotation["segments_info"]]
         for segment in segments:
             if segment["category_id"] not in self._train_ids:
                 raise ValueError(

@@ -41,6 +41,7 @@ class LabelWriter:
         *,
         crowd_ids: Iterable[int] = (),
         scores: Mapping[int, float] | None = None,
+        unknown_ids: Iterable[int] = (),
     ) -> None:
         """Write the label of one image.
 
@@ -53,18 +54,17 @@ class LabelWriter:
             Panoptic ids of segments to mark ``iscrowd``.
         scores
             Confidence in [0, 1] by panoptic id, stored as ``score`` in ``segments_info``.
+        unknown_ids
+            Train ids of classes that may be where nothing is known, stored as ``unknown_categories`` if there are any.
         """
         if not cv2.imwrite(str(self._folder / f"{image_id}.png"), panoptic_to_rgb(panoptic_id)[..., ::-1], PNG_FAST):
             raise OSError(f"{self._folder / image_id}.png: could not be written")
         height, width = panoptic_id.shape
         self._images.append({"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width})
-        self._annotations.append(
-            {
-                "image_id": image_id,
-                "file_name": f"{image_id}.png",
-                "segments_info": describe_segments(panoptic_id, set(crowd_ids), scores or {}),
-            }
-        )
+        segments = describe_segments(panoptic_id, set(crowd_ids), scores or {})
+        annotation = {"image_id": image_id, "file_name": f"{image_id}.png", "segments_info": segments}
+        unknown = [self._classes.category_ids[train_id] for train_id in unknown_ids]
+        self._annotations.append(annotation | ({"unknown_categories": unknown} if unknown else {}))
 
     def copy(self, source: LabelFolder, image_id: str) -> None:
         """Take over the label of an image as it is, without scores."""
@@ -132,6 +132,7 @@ class LabelFolder:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         annotations = read_json(self.folder / PANOPTIC_JSON)["annotations"]
+        self._unknown = {str(a["image_id"]): a.get("unknown_categories", []) for a in annotations}
         self._file_names = {str(a["image_id"]): a["file_name"] for a in annotations}
         self._segments = {str(a["image_id"]): json.dumps(a["segments_info"]) for a in annotations}
 
@@ -157,6 +158,10 @@ class LabelFolder:
     def crowd_ids(self, image_id: str) -> set[int]:
         """Panoptic ids of the segments of one image that are crowds."""
         return {segment["id"] for segment in self.segments(image_id) if segment["iscrowd"]}
+
+    def unknown_categories(self, image_id: str) -> list[int]:
+        """Ids of the categories of which nobody knows whether they are in an image."""
+        return list(self._unknown[image_id])
 
     def scores(self, image_id: str) -> dict[int, float]:
         """Scores of the segments of one image that have one, by panoptic id."""

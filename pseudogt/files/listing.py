@@ -61,14 +61,13 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     content = FolderContent()
     try:
         with os.scandir(folder) as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries]
+            is_folder = {entry.name: entry.is_dir() for entry in entries}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{folder}: no such folder") from error
-    found.sort()
-    for file, is_folder in found:
+    for file in sorted(is_folder):
         if file[0] == ".":
             continue
-        if is_folder:
+        if is_folder[file]:
             content.subfolders.append(file)
             continue
         stem, dot, kind = file.rpartition(".")
@@ -84,7 +83,8 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
                 f"{folder}: {content.images[name]} and {file} are two files for one image id; remove or rename one"
             )
         content.images[name] = file
-    content.images = dict(sorted(content.images.items()))
+    # By name, as a suffix may sort otherwise: `a b.png` is before `a.png`.
+    content.images = {name: content.images[name] for name in sorted(content.images)}
     return content
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -26,6 +26,7 @@ LARGEST_MASK_PX = 2**28
 Coordinate = Annotated[float, Field(ge=-LARGEST_COORDINATE, le=LARGEST_COORDINATE, allow_inf_nan=False)]
 Extent = Annotated[int, Field(ge=1, le=LARGEST_COORDINATE)]
 Value = TypeVar("Value")
+Record = TypeVar("Record")
 
 SHOWN = 5
 """Problems of one file that are spelled out."""
@@ -40,6 +41,9 @@ DELIMITERS = (",", ";", "\t")
 """Marks that separate the values of a CSV."""
 
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
+
+QUOTE = "YAML reads an unquoted yes, no, on or off as a truth value; put the word in quotes"
+"""Why a word arrives as a truth value, and the remedy."""
 
 FLAGS = {
     **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on"), True),
@@ -114,6 +118,17 @@ def fit_record(adapter: TypeAdapter[Value], record: Any, where: str) -> Value:
         raise ValueError(f"{where}: {f'{place}: ' if place else ''}{message} (got {problem['input']!r:.80})") from error
 
 
+def read_each(
+    records: Iterable[Record], read: Callable[[Record], Value]
+) -> Iterator[tuple[Record, Value | None, ValueError | None]]:
+    """Read records one by one, so that a broken one hides no other: each with its value, or with what is wrong."""
+    for record in records:
+        try:
+            yield record, read(record), None
+        except ValueError as error:
+            yield record, None, error
+
+
 def parse_yaml(path: Path) -> Any:
     """YAML with every scalar as text: ``no``, ``1e3`` and ``2026-01-01`` stay as they are written."""
     try:
@@ -159,8 +174,10 @@ def parse_flag(value: object, where: str) -> bool:
 
 def parse_name(value: object) -> str:
     """Name of a class, which may be written as a number; without blanks around it, umlauts as one character each."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("a class name must be text; put it in quotes")
+    if isinstance(value, bool):
+        raise ValueError(f"a class name must be text; {QUOTE}")
+    if not isinstance(value, str | int | float):
+        raise ValueError("a class name must be text")
     return unicodedata.normalize("NFC", str(value).strip())
 
 

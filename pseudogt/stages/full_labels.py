@@ -77,7 +77,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             image.check_size(panoptic_id.shape, "its full label")
             crowd_ids = find_crowds(panoptic_id, shard.classes)
             labels.add(image.image_id, panoptic_id, crowd_ids=crowd_ids)
-            images.append(derive_weak_labels(image.image_id, panoptic_id, crowd_ids, shard.classes, weak_settings))
+            unknown = source.unknown_categories(name) if isinstance(source, LabelFolder) else ()
+            images.append(
+                derive_weak_labels(image.image_id, panoptic_id, crowd_ids, shard.classes, weak_settings, unknown)
+            )
     write_weak_labels(arguments.weak_out, images, shard.classes)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table, list_images
-from pseudogt.datasets.ground_truth import read_panoptic
+from pseudogt.datasets.ground_truth import find_unknown_classes, read_panoptic
 from pseudogt.files.labels import write_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard
@@ -31,9 +31,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = list_images(settings, arguments.data_root)
     with write_labels(arguments.out, classes) as labels:
         for image in shard.images("ground truth"):
-            panoptic_id, crowd_ids = read_panoptic(images.locate(image.image_id), settings, classes)
+            files = images.locate(image.image_id)
+            panoptic_id, crowd_ids = read_panoptic(files, settings, classes)
             image.check_size(panoptic_id.shape, "its label")
-            labels.add(image.image_id, panoptic_id, crowd_ids=crowd_ids)
+            unknown = find_unknown_classes(files, settings)
+            labels.add(image.image_id, panoptic_id, crowd_ids=crowd_ids, unknown_ids=unknown)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ The settings name one file or folder of each kind for all images; images that ar
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pseudogt.files.hdf5 import write_hdf5
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, write_labels
 from pseudogt.files.scores import ScoreFile
-from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import read_weak_label_file, shorten_list, write_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard
 
@@ -27,24 +28,32 @@ from pseudogt.workflow.stage import Shard
 def main(argv: Sequence[str] | None = None) -> None:
     """Write one file or folder of a shard."""
     parser = stage_parser(__doc__)
-    parser.add_argument("--kind", choices=list(PROVIDERS), required=True)
+    parser.add_argument("--kind", choices=["weak_labels", *PROVIDERS], required=True)
     parser.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--may-miss", action="store_true", help="images without weak labels have full ones")
     arguments = parser.parse_args(argv)
-    path = getattr(parse_settings(ProvidedSettings, arguments.settings), arguments.kind)
+    settings = parse_settings(ProvidedSettings, arguments.settings)
+    path = getattr(settings, arguments.kind)
     if path is None:
         raise ValueError(f"provided.{arguments.kind} is not set")
     shard = Shard.open(arguments.shard)
-    if arguments.may_miss:
-        shard = shard.take(str(image["id"]) for image in read_json(path)["images"])
-    PROVIDERS[arguments.kind](Path(path), shard, arguments.out)
+    if arguments.kind == "weak_labels":
+        skip = settings.bad_boxes == "skip"
+        provide_weak_labels(Path(path), shard, arguments.out, skip=skip, may_miss=arguments.may_miss)
+    else:
+        PROVIDERS[arguments.kind](Path(path), shard, arguments.out)
 
 
-def provide_weak_labels(path: Path, shard: Shard, out: Path) -> None:
-    """Write the shard's part of a weak-label file."""
-    weak_labels, found = read_weak_labels([path])
+def provide_weak_labels(path: Path, shard: Shard, out: Path, *, skip: bool, may_miss: bool) -> None:
+    """Write the shard's part of a weak-label file, whose broken records are an error or, with ``skip``, left out."""
+    weak_labels, found, broken = read_weak_label_file(path)
+    if broken and not skip:
+        raise ValueError("\n".join([*shorten_list(broken), "correct them, or set provided.bad_boxes: skip"]))
+    if broken:
+        print(f"warning: {len(broken)} records are left out: {'; '.join(shorten_list(broken))}", file=sys.stderr)
     shard.check_meanings(found, path)
+    shard = shard.take(weak_labels) if may_miss else shard
     shard.check_images(weak_labels, path)
     for image in shard:
         weak = weak_labels[image.image_id]
@@ -86,7 +95,7 @@ def provide_box_masks(path: Path, shard: Shard, out: Path) -> None:
             labels.add(image.image_id, panoptic_id)
 
 
-PROVIDERS = {"weak_labels": provide_weak_labels, "cams": provide_cams, "box_masks": provide_box_masks}
+PROVIDERS = {"cams": provide_cams, "box_masks": provide_box_masks}
 
 
 if __name__ == "__main__":

@@ -38,12 +38,11 @@ def derive_shard(shard: Path, ground_truth: Path, settings: str, out: Path) -> N
     """Write the weak labels of all images of a shard, in its order."""
     section = parse_settings(WeakLabelsSettings, settings)
     opened, labels = Shard.open(shard), LabelFolder(ground_truth)
-    derived = [
-        derive_weak_labels(
-            image.image_id, labels.read(image.image_id), labels.crowd_ids(image.image_id), opened.classes, section
-        )
-        for image in opened.images("weak labels")
-    ]
+    derived = []
+    for image_id in (image.image_id for image in opened.images("weak labels")):
+        truth, crowd_ids = labels.read(image_id), labels.crowd_ids(image_id)
+        unknown = labels.unknown_categories(image_id)
+        derived.append(derive_weak_labels(image_id, truth, crowd_ids, opened.classes, section, unknown))
     write_weak_labels(out, derived, opened.classes)
 
 

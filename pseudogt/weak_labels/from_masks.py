@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ def derive_weak_labels(
     crowd_ids: Container[int],
     classes: ClassTable,
     settings: WeakLabelsSettings,
+    unknown_categories: Iterable[int] = (),
 ) -> ImageWeakLabels:
     """Boxes and tags of one image.
 
@@ -34,6 +35,8 @@ def derive_weak_labels(
         Panoptic ids that are groups.
     classes : ClassTable
     settings : WeakLabelsSettings
+    unknown_categories
+        Ids of the categories that may be where nothing is known.
 
     Returns
     -------
@@ -53,6 +56,8 @@ def derive_weak_labels(
     if settings.tags == "crop":
         crops = crop_grid(height, width, settings.crop_height_fraction, settings.crop_width_fraction)
     can_tag = np.array([settings.thing_tags or not thing for thing in classes.isthing])
+    tags = find_tags(semantic, np.array([[0, 0, width, height]]), len(classes))[0] & can_tag
+    unknown = sorted(int(classes.category_to_train[category]) for category in unknown_categories)
     weak = ImageWeakLabels(
         image_id=image_id,
         height=height,
@@ -60,9 +65,10 @@ def derive_weak_labels(
         boxes_xyxy=boxes[kept],
         box_classes=box_classes[kept],
         box_iscrowd=iscrowd[kept],
-        tags=find_tags(semantic, np.array([[0, 0, width, height]]), len(classes))[0] & can_tag,
+        tags=tags,
         crops_xyxy=crops,
         crop_tags=find_tags(semantic, crops, len(classes)) & can_tag,
+        unknown_ids=tuple(train_id for train_id in unknown if not tags[train_id]),
         marks=_derive_points(image_id, panoptic_id, crowd_ids, classes, settings) if settings.points else NO_MARKS,
     )
     return complete_marks(weak, classes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.files.parsing import parse_number, parse_whole_number, unify_id
+from pseudogt.files.parsing import parse_number, parse_whole_number, read_each, unify_id
 from pseudogt.weak_labels.marks import MASK_RADIUS, UNSETTLED, Mark, Marks, count_runs, make_mask
 
 
@@ -62,19 +62,27 @@ def describe_mark(
     return entry | {"points": mark.values.tolist(), "radius": mark.radius}
 
 
-def parse_marks(entries: Sequence[Mapping[str, Any]], context: MarkContext) -> Marks:
-    """Marks of an image.
+def parse_marks(entries: Sequence[Any], context: MarkContext) -> tuple[Marks, list[tuple[int | None, str]]]:
+    """Marks of an image, and those that can't be read: their train id, if it is known, and what is wrong with them.
 
-    Raises
-    ------
-    ValueError
-        For an unknown category or annotation, points outside the image, a mask of another size; the message names the
-        file and the value.
+    Broken are an unknown category or annotation, points outside the image and a mask of another size; the message names
+    the file and the value.
     """
     instances: dict[tuple[int, str], int] = {}
-    marks = []
-    for number, entry in enumerate(entries):
-        where = f"{context.path}: image {context.image_id!r}, mark {number}"
+    marks, broken = [], []
+    for (_, entry), mark, error in read_each(enumerate(entries), lambda each: _parse_mark(*each, context, instances)):
+        if mark is not None:
+            marks.append(mark)
+            continue
+        category = entry.get("category_id") if isinstance(entry, Mapping) else None
+        train_id = context.to_train.get(unify_id(category)) if isinstance(category, int | str) else None
+        broken.append((train_id, str(error)))
+    return Marks.collect(marks), broken
+
+
+def _parse_mark(number: int, entry: Any, context: MarkContext, instances: dict[tuple[int, str], int]) -> Mark:
+    where = f"{context.path}: image {context.image_id!r}, mark {number}"
+    try:
         category = unify_id(entry["category_id"])
         if category not in context.to_train:
             raise ValueError(f"{where} has category_id {category}, not one of {sorted(map(str, context.to_train))}")
@@ -85,8 +93,9 @@ def parse_marks(entries: Sequence[Mapping[str, Any]], context: MarkContext) -> M
         elif entry.get("instance") is not None:
             # Objects without box are numbered after the boxes.
             owner = instances.setdefault((train_id, str(entry["instance"])), len(context.boxes) + len(instances))
-        marks.append(_parse_shape(entry, context.size, train_id, owner, where))
-    return Marks.collect(marks)
+        return _parse_shape(entry, context.size, train_id, owner, where)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f"{where} is not a mark ({error!r}); see docs/your-data.md") from error
 
 
 def _find_box(key: str, train_id: int, context: MarkContext, where: str) -> int:
@@ -113,9 +122,10 @@ def _parse_shape(entry: Mapping[str, Any], size: tuple[int, int], train_id: int,
 
 def check_vertices(points: Any, size: tuple[int, int], where: str) -> NDArray[np.float64]:
     """Vertices ``(K, 2)`` (x, y), one or more, that lie in the image of ``size`` (H, W)."""
-    vertices = np.array([[parse_number(value, f"{where}, points") for value in point] for point in points], float)
-    if vertices.ndim != 2 or vertices.shape[1] != 2 or not len(vertices):
+    pairs = [[parse_number(value, f"{where}, points") for value in point] for point in points]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"{where}: its points are not [[x, y], ...]")
+    vertices = np.array(pairs, float)
     outside = (vertices < 0).any(1) | (vertices > [size[1], size[0]]).any(1)
     if outside.any():
         raise ValueError(f"{where}: {vertices[outside][0].tolist()} lies outside the {size[1]}x{size[0]} image")

@@ -25,9 +25,11 @@ from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
 from pseudogt.weak_labels.gaps import SHOWN, describe_nothing, find_gaps
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file, shorten_list
 from pseudogt.weak_labels.supervision import count_marks
 from pseudogt.workflow.estimate import describe_estimate
+from pseudogt.workflow.plan import find_odd_shards
+from pseudogt.workflow.shards import plan_shards
 
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 """Pillow's names for one channel of whole numbers."""
@@ -134,8 +136,7 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
         findings.add_problems(image.problems, image.split, image.image_id)
         findings.warnings += image.warnings
     findings.warnings += find_duplicates(checked)
-    if not ids_by_split["val"]:
-        findings.warnings.append("no image in val; set dataset.val_split or dataset.val_fraction")
+    findings.warnings += find_odd_shards(plan_shards(None, ids_by_split, config.shard_size), config.shard_size)
     check_weak_labels(config, data_root, checked, classes, findings)
     if config.decode and settings.has_ground_truth:
         findings.classes = count_ground_truth(checked, classes)
@@ -270,7 +271,12 @@ def check_weak_labels(
                 drawn = read_masks(config.annotations, data_root, records, classes)
                 describe_masks(len(drawn.full.images), len(drawn.things.images), findings)
         elif config.provided.weak_labels:
-            images = list(read_weak_labels([config.provided.weak_labels])[0].values())
+            found, _, broken = read_weak_label_file(Path(config.provided.weak_labels))
+            images = list(found.values())
+            if config.provided.bad_boxes == "error":
+                findings.add_problems(f"{record}; correct it, or set provided.bad_boxes: skip" for record in broken)
+            elif broken:
+                findings.warnings.append(f"{len(broken)} records are left out: {'; '.join(shorten_list(broken))}")
             findings.add_problems(describe_nothing(images))
     except ValueError as error:
         findings.add_problems([str(error)])

@@ -7,7 +7,6 @@ so it imports nothing heavy, and it knows nothing of Snakemake.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -526,8 +525,8 @@ def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]]
     return plan_shards(previous, images.ids, config.shard_size), measure_pixels(config, images), images.passed_over
 
 
-def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings, shard_size: int) -> None:
-    """Write ``index.json``, which keeps images in their shards, and say what is legal but probably not meant.
+def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings) -> None:
+    """Write ``index.json``, which keeps images in their shards.
 
     Parameters
     ----------
@@ -536,10 +535,7 @@ def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: Dat
     shards : mapping
         Shard -> image ids.
     settings : DatasetSettings
-    shard_size : int
     """
-    for warning in find_odd_shards(shards, shard_size):
-        print(f"warning: {warning}", file=sys.stderr)
     for shard in path.with_name("index").glob("*.json"):
         if shard.stem not in shards:
             shard.unlink()

@@ -104,15 +104,19 @@ def name_training_files(
 def compute_image_digests(weak_labels: Mapping[str, Any]) -> dict[str, str]:
     """Digest of what a weak-label document says of each image, by image id; numbers of annotations don't count.
 
+    Records that name no image are left out; the stage that reads the file says what is wrong with them.
+
     Parameters
     ----------
     weak_labels : mapping
         COCO-style: ``images``, ``categories``, ``annotations``, ``image_tags``, ``crop_tags``, ``unknown_tags``.
     """
-    parts: dict[str, list[Any]] = {str(i["id"]): [weak_labels["categories"], i] for i in weak_labels["images"]}
+    named = (image for image in weak_labels["images"] if isinstance(image, dict) and "id" in image)
+    parts: dict[str, list[Any]] = {str(image["id"]): [weak_labels["categories"], image] for image in named}
     for annotation in weak_labels["annotations"]:
-        facts = {key: value for key, value in annotation.items() if key != "id"}
-        parts.setdefault(str(annotation["image_id"]), []).append(facts)
+        if isinstance(annotation, dict) and "image_id" in annotation:
+            facts = {key: value for key, value in annotation.items() if key != "id"}
+            parts.setdefault(str(annotation["image_id"]), []).append(facts)
     for kind in ("image_tags", "crop_tags", "unknown_tags"):
         for image_id, tags in weak_labels.get(kind, {}).items():
             parts.setdefault(image_id, []).append([kind, tags])

@@ -341,7 +341,7 @@ class TestYolo:
         write(folder.parent / "our.names", "car\nperson\n")
         with pytest.raises(ValueError, match=r"my\.names and our\.names may both"):
             read_yolo(folder, name_images("a"))
-        write(folder.parent / "obj.names", "bus\ntram\n")
+        write(folder.parent / "Obj.NAMES", "bus\ntram\n")
         assert read_yolo(folder, name_images("a")).images[0].boxes[0].label == "tram"
         with pytest.raises(ValueError, match=r"line 2 is blank"):
             read_yolo(folder, name_images("a"), write(folder / "classes.txt", "one\n\ntwo\n"))
@@ -499,3 +499,19 @@ class TestTags:
         except ValueError as error:
             problems = [str(error)]
         assert any(message in p and str(path) in p for p in problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.json", '{"a": ["car", "bus"], "b": "bus"}'),
+        ("t.json", '{"a": ["car", "bus"], "b": [["bus"]]}'),
+        ("t.json", '{"a": ["car", "bus"], "b": {"": "present"}}'),
+        ("t.csv", "image,car,bus\na,1,1\nb,0,0,1\n"),
+        ("t.csv", "image,class,state\na,car,1\na,bus,1\nb,car,0,1\n"),
+    ],
+)
+def test_a_broken_tag_leaves_all_classes_of_its_image_unknown(tmp_path, name, text):
+    reading = read_tags(write(tmp_path / name, text))
+    assert [dict(image.tags) for image in reading.images] == [{"car": True, "bus": True}, {"car": None, "bus": None}]
+    assert len(reading.broken) == 1 and reading.tag_labels == {"car", "bus"}

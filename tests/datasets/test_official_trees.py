@@ -12,7 +12,7 @@ from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.datasets import class_table, list_images
-from pseudogt.datasets.ground_truth import read_panoptic, read_segment_table
+from pseudogt.datasets.ground_truth import find_unknown_classes, read_panoptic, read_segment_table
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.io import read_json, write_json
 
@@ -117,6 +117,42 @@ class TestCoco2017:
         with pytest.raises(ValueError, match=message) as caught:
             read(settings, root, "train", "000000000009")
         assert "panoptic_train2017" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("edit", "pixels", "unknown"),
+        [
+            (lambda a: a["segments_info"][1].update(iscrowd="maybe"), {0: 60, 1000: 32, 1001: 24, 187000: 484}, [0]),
+            (lambda a: a["segments_info"][1].pop("id"), {0: 60, 1000: 32, 1001: 24, 187000: 484}, [0]),
+            (lambda a: a["segments_info"][0].update(id="x"), {0: 514, 1000: 32, 1001: 30, 1002: 24}, [119]),
+            (lambda a: a["segments_info"][0].update(category_id=None), {0: 514, 1000: 32, 1001: 30, 1002: 24}, None),
+            (lambda a: a["segments_info"].__setitem__(3, "x"), {0: 62, 1001: 30, 1002: 24, 187000: 484}, None),
+        ],
+    )
+    def test_a_broken_segment_hides_no_other_and_its_class_is_not_absent(self, tmp_path, edit, pixels, unknown):
+        root, image_id = make_coco2017(tmp_path), "000000000009"
+        path = root / "annotations" / "panoptic_train2017.json"
+        document = read_json(path)
+        edit(document["annotations"][0])
+        write_json(path, document)
+        with pytest.raises(ValueError, match=rf"{image_id}\.png: .*; correct it, or set dataset.bad_segments: skip"):
+            read(load("coco2017"), root, "train", image_id)
+        settings = load("coco2017", bad_segments="skip")
+        assert count_pixels(read(settings, root, "train", image_id)[0]) == pixels
+        classes = find_unknown_classes(list_images(settings, root).locate(image_id), settings)
+        assert classes == (list(range(133)) if unknown is None else unknown)
+
+    def test_an_annotation_without_segments_is_a_problem_of_its_image(self, tmp_path):
+        root, image_id = make_coco2017(tmp_path), "000000000009"
+        path = root / "annotations" / "panoptic_train2017.json"
+        document = read_json(path)
+        document["annotations"] += [{"segments_info": []}, {"file_name": "7.png"}]
+        document["annotations"][0]["segments_info"] = None
+        write_json(path, document)
+        settings = load("coco2017", bad_segments="skip")
+        assert not read(settings, root, "train", image_id)[0].any()
+        assert len(find_unknown_classes(list_images(settings, root).locate(image_id), settings)) == 133
+        with pytest.raises(ValueError, match=r"000000000009\.png: Input should be a valid dictionary"):
+            read(load("coco2017"), root, "train", image_id)
 
     def test_segments_of_other_tools(self, tmp_path):
         """Without ``iscrowd``, ids as text, and PNG files with alpha, which must not blend colours."""

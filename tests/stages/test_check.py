@@ -209,6 +209,20 @@ def test_provided_weak_labels_are_counted(run, photos):
     write_weak_labels(photos / "weak.json", [weak], classes)
     report, _, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
     assert report["classes"][0]["boxes"] == 1
+    assert sum("no image in val" in warning for warning in report["warnings"]) == 1
+    document = read_json(photos / "weak.json")
+    document["annotations"] += [{"image_id": "a", "category_id": 1}, "x"]
+    write_json(photos / "weak.json", document)
+    report, error, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
+    assert error and [p["problem"].split("annotation ")[1][:9] for p in report["problems"]] == [
+        "number 1:",
+        "number 2 ",
+    ]
+    assert all("set provided.bad_boxes: skip" in p["problem"] for p in report["problems"])
+    given = {"weak_labels": str(photos / "weak.json"), "bad_boxes": "skip"}
+    report, error, _ = run(photos, IMAGES, provided=given)
+    assert not error and report["classes"][0]["boxes"] == 1
+    assert any("2 records are left out" in warning for warning in report["warnings"])
     write_json(photos / "weak.json", [])
     report, error, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
     assert error and "weak.json" in report["problems"][0]["problem"]

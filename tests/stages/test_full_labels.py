@@ -225,3 +225,21 @@ def test_a_label_without_its_file_is_named(dataset):
     (dataset / "fixed" / "image1.png").unlink()
     with pytest.raises(ValueError, match=r"image1\.png: no such file"):
         give_full_labels(dataset, folder=str(dataset / "fixed"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda a: a["segments_info"][0].pop("category_id"), r"image1\.png: category_id: Field required"),
+        (lambda a: a["segments_info"].append("x"), r"image1\.png: .* \(got 'x'\)"),
+        (lambda a: a.pop("file_name"), "annotation number 1: file_name: Field required"),
+    ],
+)
+def test_a_broken_record_of_full_labels_is_named(dataset, edit, message):
+    shutil.copytree(dataset / "labels", dataset / "fixed")
+    document = json.loads((dataset / "fixed" / "panoptic.json").read_text())
+    del document["sha256"]
+    edit(document["annotations"][1])
+    (dataset / "fixed" / "panoptic.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=rf"panoptic\.json: {message}"):
+        give_full_labels(dataset, folder=str(dataset / "fixed"))

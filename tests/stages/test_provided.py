@@ -32,8 +32,8 @@ def dataset(tmp_path_factory):
     return folder
 
 
-def provide(kind, path, dataset, out, shard="part.json"):
-    settings = json.dumps({kind: str(path)})
+def provide(kind, path, dataset, out, shard="part.json", **others):
+    settings = json.dumps({kind: str(path), **others})
     provided.main(["--kind", kind, "--shard", str(dataset / shard), "--out", str(out), "--settings", settings])
 
 
@@ -43,6 +43,23 @@ def test_weak_labels_of_the_shard(dataset, tmp_path):
     part, _ = read_weak_labels([tmp_path / "part.json"])
     assert list(part) == ["image1", "image2"]
     np.testing.assert_array_equal(part["image1"].boxes_xyxy, whole["image1"].boxes_xyxy)
+
+
+def test_broken_records_are_named_or_left_out(dataset, tmp_path, capsys):
+    document = json.loads((dataset / "weak.json").read_text())
+    for annotation in document["annotations"]:
+        if annotation["image_id"] == "image1":
+            annotation["bbox"] = None
+            document["image_tags"]["image1"] = []
+    (tmp_path / "weak.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"bbox: .*\n.*set provided\.bad_boxes: skip"):
+        provide("weak_labels", tmp_path / "weak.json", dataset, tmp_path / "part.json")
+    provide("weak_labels", tmp_path / "weak.json", dataset, tmp_path / "part.json", bad_boxes="skip")
+    part, whole = (read_weak_labels([path])[0] for path in (tmp_path / "part.json", dataset / "weak.json"))
+    assert not len(part["image1"].boxes_xyxy)
+    assert set(part["image1"].unknown_ids) == set(whole["image1"].box_classes.tolist()) != set()
+    np.testing.assert_array_equal(part["image2"].boxes_xyxy, whole["image2"].boxes_xyxy)
+    assert "records are left out" in capsys.readouterr().err
 
 
 def test_scores_of_the_shard(dataset, tmp_path):

@@ -89,3 +89,10 @@ def test_points_depend_on_the_seed_and_the_image_alone(panoptic_id):
     first, again = (derive(panoptic_id, points="stuff").marks.values.tolist() for _ in range(2))
     assert first == again
     assert first != derive(panoptic_id, points="stuff", points_seed=1).marks.values.tolist()
+
+
+def test_categories_that_may_be_in_void_are_unknown_unless_they_are_seen(panoptic_id):
+    settings = WeakLabelsSettings(tags="image")
+    panoptic_id[panoptic_id == 1000] = 0
+    weak = derive_weak_labels("a", panoptic_id, {3000}, CLASSES, settings, [3, 1])
+    assert weak.unknown_ids == (0,) and weak.tags.tolist() == [False, True, True]

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from pseudogt.classes import ClassTable
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file, read_weak_labels, write_weak_labels
 
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 255), (0, 0, 142)))
 
@@ -85,3 +86,61 @@ def test_image_without_boxes_and_tags(tmp_path, file):
     assert image.boxes_xyxy.shape == (0, 4)
     assert image.crop_tags.shape == (0, 2)
     assert not image.tags.any()
+
+
+def write_two_images(folder):
+    """A car with a box in each of two images; of the second, the tags say nothing is there."""
+    box = {"category_id": 2, "bbox": [3, 4, 5, 6], "iscrowd": 0}
+    document = {
+        "images": [{"id": name, "height": 20, "width": 30} for name in "ab"],
+        "categories": CLASSES.to_categories(),
+        "annotations": [{"id": number, "image_id": name, **box} for number, name in enumerate("ab")],
+        "image_tags": {"a": [1, 2], "b": []},
+        "crop_tags": {"b": [{"crop_xyxy": [0, 0, 15, 20], "tags": []}]},
+    }
+    path = folder / "weak.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+SKY, CAR = 0, 1
+
+
+@pytest.mark.parametrize(
+    ("edit", "unknown", "message"),
+    [
+        (lambda d: d["annotations"][1].update(bbox=None), (CAR,), r"annotation 1: bbox: .*\(got None\)"),
+        (lambda d: d["annotations"][1].update(bbox=[1, 2, 3]), (CAR,), "annotation 1: bbox"),
+        (lambda d: d["annotations"][1].update(bbox=[1, 2, "x", 3]), (CAR,), r"annotation 1: bbox.2: .*\(got 'x'\)"),
+        (lambda d: d["annotations"][1].update(bbox=[1, 2, 0, 3]), (CAR,), "annotation 1: .* is empty"),
+        (lambda d: d["annotations"][1].update(iscrowd="maybe"), (CAR,), "annotation 1: iscrowd: .*'maybe'"),
+        (lambda d: d["annotations"][1].pop("category_id"), (SKY, CAR), "annotation 1 has category_id None"),
+        (lambda d: d["annotations"][1].update(category_id=[2]), (SKY, CAR), r"annotation 1 has category_id \[2\]"),
+        (lambda d: d["annotations"].append("x"), (), "annotation number 2 names image 'None'"),
+        (lambda d: d["images"].append({"id": "c"}), (), "image number 2: height"),
+        (lambda d: d["images"].append({"id": "a", "height": 1, "width": 1}), (), "image number 2: image 'a' is listed"),
+        (lambda d: d["image_tags"].update(b=[9]), (SKY, CAR), r"image 'b': tags \[9\]"),
+        (lambda d: d["image_tags"].update(b=None), (SKY, CAR), r"image 'b': tags \[None\]"),
+        (lambda d: d["image_tags"].update(z=[1]), (), "image_tags name image 'z'"),
+        (lambda d: d["crop_tags"]["b"][0].pop("tags"), (SKY, CAR), "crop_tags of image 'b': tags: Field required"),
+        (lambda d: d["crop_tags"]["b"][0].update(crop_xyxy=[0, 0, 9]), (SKY, CAR), "crop_tags of image 'b': crop_xyxy"),
+    ],
+)
+def test_a_broken_record_hides_no_other_and_its_class_is_not_absent(tmp_path, edit, unknown, message):
+    path = write_two_images(tmp_path)
+    expected = read_weak_label_file(path).images["a"]
+    change(path, edit)
+    images, classes, (problem,) = read_weak_label_file(path)
+    assert classes == CLASSES and list(images) == ["a", "b"]
+    for field in vars(expected):
+        assert np.array_equal(getattr(images["a"], field), getattr(expected, field)), field
+    assert images["b"].unknown_ids == unknown and not images["b"].tags.any()
+    assert str(path) in problem and re.search(message, problem)
+    with pytest.raises(ValueError, match=message):
+        read_weak_labels([path])
+
+
+def test_a_tag_outweighs_a_broken_box(tmp_path):
+    path = write_two_images(tmp_path)
+    change(path, lambda d: d["annotations"][0].update(bbox=[0, 0, 99, 99]))
+    assert read_weak_label_file(path).images["a"].unknown_ids == ()

@@ -13,15 +13,28 @@ from pathlib import Path
 import psutil
 import pytest
 import stand_in
-from test_reruns import TARGETS, DatasetRun, write_image, write_lists
+from test_reruns import DatasetRun, write_image, write_lists
 
 from pseudogt.workflow.resume import RUN_RECORD, find_left_processes
+
+TARGETS = ("--", "all", "proposals")
+
+
+class SmallRun(DatasetRun):
+    """Two shards of two images, one to validate on, and one round: few jobs, as what counts is how they end."""
+
+    def __init__(self, workspace, place) -> None:
+        super().__init__(workspace, place)
+        self.train, self.val = self.train[:4], self.val[:1]
+
+    def arguments(self, *more, **config):
+        return super().arguments(*more, **({"shard_size": "2", "rounds": "{max: 1, min: 1}"} | config))
 
 
 @pytest.fixture
 def run(make_workspace, tmp_path):
     stand_in.install(tmp_path / "bin")
-    run = DatasetRun(make_workspace(tmp_path / "run"), tmp_path)
+    run = SmallRun(make_workspace(tmp_path / "run"), tmp_path)
     for number, image_id in enumerate([*run.train, *run.val]):
         write_image(run.data, image_id, number)
     write_lists(run.data, run.train, run.val)
