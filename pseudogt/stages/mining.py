@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.jtsm.evidence import open_mask_finder
 from models.jtsm.model import JtsmArchitecture, JtsmModel
 from models.jtsm.network import SEMANTIC_CHANNELS
 from models.jtsm.samples import MiningAugmentation, MiningImage
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train on the shards and write ``model.pt`` and ``record.json``."""
     parser = training_parser(__doc__)
     parser.add_argument("--proposals", type=Path, nargs="+", required=True)
+    parser.add_argument("--evidence", type=Path, required=True, help="folder of masks that trainings share")
     for name in ("shards", "weak-labels", "proposals"):
         parser.add_argument(f"--val-{name}", type=Path, nargs="*", default=[])
     parser.add_argument(
@@ -70,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     sample_facts = [settings.samples, drawn.tolist()]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
     samples = TrainingSet(files.samples, drawn, MiningImage)
-    evidence = make_evidence(samples, settings.fill(EvidencePlan, workers=settings.torch_threads))
+    finder = open_mask_finder(arguments.evidence, arguments.cores)
+    evidence = make_evidence(samples, settings.fill(EvidencePlan), finder)
     record = train(
         MiningStep(model.network, evidence, top_k=settings.top_k, mask_limit=settings.mask_limit),
         sample_count=len(source),
@@ -85,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         middle = sorted(settings.short_sides_px)[len(settings.short_sides_px) // 2]
         sizes = {"short_side_px": middle, "long_side_px": settings.long_side_px}
         measured = measure_presence(model, val_source, **sizes) if val_source else None
-        facts = {**record, "init": settings.init, "samples": len(source), "val": measured}
+        counts = {"evidence": vars(finder.counts)}
+        facts = {**record, **counts, "init": settings.init, "samples": len(source), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, samples)
 
 

@@ -44,15 +44,14 @@ CONSTANTS = {
     "labels.fill_keeps_things": get_default(fill_low_coverage, "keep_things"),
     "labels.merge_box_masks": True,  # rounds.box_mask_rounds alone decides
     "mining.semantic_channels": network.SEMANTIC_CHANNELS,
-    "mining.workers": 2,  # that many as mining.torch_threads: see below
     "report.opacity": get_default(draw_panoptic, "opacity"),
     "review.picture_width_px": PICTURE_WIDTH_PX,
     "segmenter.fixed_images": training.FIXED_IMAGES,
 }
 """What removed settings are in the code now."""
 
-NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(".cache_gb")}
-ADDED = {"classifier.loader_workers", "mining.loader_workers", "segmenter.loader_workers", "mining.evidence_gb"}
+NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith("_gb")} | {"mining.workers"}
+ADDED = {"classifier.loader_workers", "mining.loader_workers", "segmenter.loader_workers"}
 
 
 def resolve_file(name: str) -> dict[str, Any]:
@@ -75,10 +74,9 @@ def flatten(config: dict[str, Any]) -> dict[str, Any]:
 def test_settings_are_those_of_before(name):
     before = BEFORE["config"] | BEFORE[name]
     now = {key: value for key, value in resolve_file(name).items() if key.partition(".")[0] not in SHARED}
-    assert {now.pop(key) for key in ADDED} == {"auto", before["mining.cache_gb"] / 2}
+    assert {now.pop(key) for key in ADDED} == {"auto"}
     assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}
     assert {key: before[key] for key in REMOVED.keys() - NO_LONGER_NEEDED} == CONSTANTS
-    assert now["mining.torch_threads"] == before["mining.workers"]
 
 
 def test_no_config_of_before_is_gone():
