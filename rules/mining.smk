@@ -75,7 +75,7 @@ rule evidence_shard:
         "evidence: {wildcards.shard}"
     shell:
         "python -m pseudogt.stages.evidence --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--proposals {input.proposals:q} --boxes {params.boxes} --evidence {params.evidence:q} "
+        "--proposals {input.proposals:q} --boxes {params.boxes:q} --evidence {params.evidence:q} "
         "--out {output.counts:q} --cores {threads} --settings {params.settings:q} 2> {log:q}"
 
 

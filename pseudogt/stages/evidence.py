@@ -29,14 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     shard = Shard.open(arguments.shard, weak_labels=arguments.weak_labels)
     file = ProposalFile(arguments.proposals)
     finder = open_mask_finder(arguments.evidence, arguments.cores)
-    images = list(shard.images("evidence"))
-    for position, crop in list_mining_samples([image.weak for image in images], settings.samples):
-        image = images[position]
-        name = f"{file.path}: image {image.image_id!r}"
-        found = file.read(image.image_id)
-        sample = prepare_mining_sample(image.read(), found, image.weak, crop, shard.classes, name=name)
-        finder.find_masks(sample.image, sample.boxes_xyxy[: arguments.boxes])
-    write_json(arguments.out, vars(finder.counts))
+    for image in shard.images("evidence"):
+        pixels, found, name = image.read(), file.read(image.image_id), f"{file.path}: image {image.image_id!r}"
+        for _, crop in list_mining_samples([image.weak], settings.samples):
+            sample = prepare_mining_sample(pixels, found, image.weak, crop, shard.classes, name=name)
+            finder.find_masks(sample.image, sample.boxes_xyxy[: arguments.boxes])
+    write_json(arguments.out, finder.describe())
 
 
 if __name__ == "__main__":

@@ -88,8 +88,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         middle = sorted(settings.short_sides_px)[len(settings.short_sides_px) // 2]
         sizes = {"short_side_px": middle, "long_side_px": settings.long_side_px}
         measured = measure_presence(model, val_source, **sizes) if val_source else None
-        counts = {"evidence": vars(finder.counts)}
-        facts = {**record, **counts, "init": settings.init, "samples": len(source), "val": measured}
+        facts = {
+            **record,
+            "evidence": finder.describe(),
+            "init": settings.init,
+            "samples": len(source),
+            "val": measured,
+        }
         write_training(arguments.out, model, facts, files.checkpoint, samples)
 
 

@@ -320,7 +320,4 @@ def test_evidence_that_is_found_ahead_is_not_computed_again(dataset, tmp_path):
     settings = {"mask_evidence": "grabcut", "top_k": 2, "mask_limit": 4}
     found = mine(dataset, tmp_path / "0", **settings)["evidence"]
     assert (found["asked"] > 0, found["computed"]) == (True, 0)
-    (tmp_path / "empty").mkdir()
-    alone = mine(dataset, tmp_path / "empty" / "0", **settings)["evidence"]
-    assert alone["asked"] == found["asked"] >= alone["computed"] > 0
-    assert (tmp_path / "0" / "model.pt").read_bytes() == (tmp_path / "empty" / "0" / "model.pt").read_bytes()
+    assert sum(part["asked"] for part in found["curve"]) == found["asked"]
