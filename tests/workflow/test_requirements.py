@@ -82,6 +82,17 @@ def test_training_asks_for_its_workers_per_process_and_for_its_steps(section):
     assert request_training_minutes(settings, 9, 100, 1, 1) < request_training_minutes(settings, 9, 100, 0, 1)
 
 
+def test_evidence_takes_as_long_as_its_boxes_on_the_cores_of_the_job():
+    few, many = (
+        make_config(threads=threads, mining={"mask_evidence": "grabcut", "top_k": top_k})
+        for threads, top_k in ((2, 3), (4, 12))
+    )
+    none = make_config(mining={"mask_evidence": "segments"})
+    costs = [find_costs("evidence", config).seconds_per_image for config in (none, few, many)]
+    assert costs[1] > costs[0]
+    assert costs[2] - costs[0] == pytest.approx(2 * (costs[1] - costs[0]))
+
+
 def test_training_asks_for_the_cores_of_workers_that_were_set():
     settings = make_config().segmenter
     assert [request_training_threads(settings, 16, gpus) for gpus in (0, 1, 4)] == [16, 16, 16]
