@@ -28,8 +28,8 @@ BYTES_PER_PREPARED_PIXEL = {"classifier": 3.0, "mining": 7.1, "segmenter": 8.0}
 """Of an image that a training has prepared, per pixel of the network's input: the image, and maps of one or two bytes,
 or of four (superpixels). The files are removed with the checkpoint of the training."""
 
-BYTES_PER_MASK = 500.0
-"""Of a mask that GrabCut found, compressed; masks are kept for later runs."""
+BYTES_PER_MASK = 400.0
+"""Of a mask that GrabCut found, compressed (benchmarks/jtsm_evidence.py: 357); masks are kept for later runs."""
 
 ASSUMED_PIXELS = 500_000
 """Pixels of an image whose size is not known before the index is made."""

@@ -80,8 +80,8 @@ MASK_SHARE = 0.08
 THINGS_PER_IMAGE, STUFF_PER_IMAGE = 3, 6
 """Tagged classes of an image, as in COCO."""
 
-GRABCUT_S = 1.1
-"""Processor seconds of a large box at 400 pixels; a small one takes 0.15."""
+GRABCUT_S = 0.35
+"""Processor seconds of a box, averaged over small and large ones (benchmarks/jtsm_evidence.py: 0.31)."""
 
 EVIDENCE_CHANGES = 5
 """How often the boxes in which an image's evidence is asked for become others while a network is trained."""

@@ -321,3 +321,9 @@ def test_evidence_that_is_found_ahead_is_not_computed_again(dataset, tmp_path):
     found = mine(dataset, tmp_path / "0", **settings)["evidence"]
     assert (found["asked"] > 0, found["computed"]) == (True, 0)
     assert sum(part["asked"] for part in found["curve"]) == found["asked"]
+    (tmp_path / "empty").mkdir()
+    alone = mine(dataset, tmp_path / "empty" / "0", **settings)["evidence"]
+    assert alone["computed"] > 0
+    # The very first training of a process may round otherwise, so the one before is not compared.
+    mine(dataset, tmp_path / "1", **settings)
+    assert (tmp_path / "1" / "model.pt").read_bytes() == (tmp_path / "empty" / "0" / "model.pt").read_bytes()
