@@ -37,9 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--evidence", type=Path, required=True, help="folder of masks that trainings share")
     for name in ("shards", "weak-labels", "proposals"):
         parser.add_argument(f"--val-{name}", type=Path, nargs="*", default=[])
-    parser.add_argument(
-        "--weights", type=Path, help="file that the backbone starts from; default: that of the settings"
-    )
+    parser.add_argument("--weights", type=Path, help="where the backbone starts from; default: that of the settings")
     arguments = parser.parse_args(argv)
     settings = parse_settings(MiningSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
@@ -51,26 +49,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         shard.check_classes(val.classes, val.path)
         val_source = MiningSource.open(val, arguments.val_proposals, settings.samples)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
+    masks, stuff = settings.mask_channels if settings.masks else 0, SEMANTIC_CHANNELS if settings.semantic else 0
+    branches = {"mask_channels": masks, "semantic_channels": stuff}
     model = JtsmModel.build(
         shard.classes,
-        settings.fill(
-            JtsmArchitecture,
-            mask_channels=settings.mask_channels if settings.masks else 0,
-            semantic_channels=SEMANTIC_CHANNELS if settings.semantic else 0,
-            decoder_channels=int(settings.decoder),
-        ),
+        settings.fill(JtsmArchitecture, **branches, decoder_channels=int(settings.decoder)),
         init=settings.init,
         weights=arguments.weights or settings.weights,
         max_proposals=settings.max_proposals,
         seed=settings.seed,
         settings=resolved,
     )
-    weights = [arguments.weights] if arguments.weights else []
-    inputs = [*arguments.shards, *arguments.weak_labels, *arguments.proposals, *weights]
+    inputs = [*arguments.shards, *arguments.weak_labels, *arguments.proposals]
+    inputs += [arguments.weights] if arguments.weights else []
     plan = settings.fill(TrainingPlan, cores=arguments.cores)
     drawn = list_drawn(plan, len(source))
-    sample_facts = [settings.samples, drawn.tolist()]
-    files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
+    files = name_training_files(arguments.scratch, __spec__.name, resolved, [settings.samples, drawn.tolist()], inputs)
     samples = TrainingSet(files.samples, drawn, MiningImage)
     finder = open_mask_finder(arguments.evidence, arguments.cores)
     evidence = make_evidence(samples, settings.fill(EvidencePlan), finder)
