@@ -153,10 +153,13 @@ def count_workers(setting: int | str, device: torch.device, cores: int | None = 
     """
     if setting != "auto":
         return int(setting)
-    if device.type != "cuda":
-        return 0
+    return max(1, count_cores(cores) - 1) if device.type == "cuda" else 0
+
+
+def count_cores(cores: int | None = None) -> int:
+    """Cores of this process: its share of those of the job, or of those that it may run on."""
     available = len(os.sched_getaffinity(0)) if cores is None else cores
-    return max(1, available // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1)
+    return max(1, available // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 @dataclass

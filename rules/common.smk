@@ -16,6 +16,7 @@ from pseudogt.export import FORMATS
 from pseudogt.workflow.estimate import describe_estimate
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
+from pseudogt.workflow.network_costs import count_boxes_ahead, count_evidence_boxes
 from pseudogt.workflow.plan import (
     EXPORT_PATTERN,
     JOB_ENVIRONMENT,
@@ -76,6 +77,11 @@ shell.prefix(
 
 LOGS = f"logs/{CONFIG.name}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+# Masks that all runs share; whoever deletes them loses time only.
+EVIDENCE = "evidence"
+# Mining lets GrabCut use all cores of this machine; on a cluster, as many as other trainings have.
+LOCAL_CORES = workflow.resource_settings.cores if workflow.local_exec else None
+SEGMENTING_CORES = LOCAL_CORES or 0 if count_evidence_boxes(CONFIG.mining) else 0
 GIVEN_WEAK_LABELS = PLAN.find_given_weak_labels()
 # `torchrun` gives every GPU of the node its own process.
 LAUNCHER = f"torchrun --standalone --nproc-per-node {CONFIG.gpus}" if CONFIG.gpus > 1 else "python"
@@ -129,13 +135,13 @@ def limit_training_memory(section):
     """Memory of a training in MB."""
     settings = getattr(CONFIG, section)
     return lambda wildcards, attempt: request_training_memory_mb(
-        settings, PLAN.image_count, PIXELS, CONFIG.threads, CONFIG.gpus, attempt
+        settings, PIXELS, CONFIG.threads, CONFIG.gpus, attempt
     )
 
 
-def count_training_threads(section):
-    """Cores of a training."""
-    return request_training_threads(getattr(CONFIG, section), CONFIG.threads, CONFIG.gpus)
+def count_training_threads(section, least=0):
+    """Cores of a training, which can use ``least``."""
+    return request_training_threads(getattr(CONFIG, section), max(CONFIG.threads, least), CONFIG.gpus)
 
 
 def limit_training_time(section, rounds=1):

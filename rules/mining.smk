@@ -19,7 +19,7 @@ rule mining:
         f"{BENCHMARKS}/mining.tsv"
     conda:
         "../envs/pseudogt.yaml"
-    threads: count_training_threads("mining")
+    threads: count_training_threads("mining", SEGMENTING_CORES)
     resources:
         mem_mb=limit_training_memory("mining"),
         runtime=limit_training_time("mining"),
@@ -36,6 +36,7 @@ rule mining:
         ),
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/mining",
+        evidence=EVIDENCE,
         settings=dump_settings("mining"),
         code=digest_code("mining"),
     message:
@@ -43,8 +44,44 @@ rule mining:
     shell:
         "{params.launcher} -m pseudogt.stages.mining {params.shards} "
         "{params.weak_labels} {params.proposals} {params.weights} "
-        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
+        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} --evidence {params.evidence:q} "
         "--settings {params.settings:q} 2> {log:q}"
+
+
+# Not an input of mining, which finds the masks in the store if they are there.
+rule evidence_shard:
+    input:
+        shard=f"{RESULTS}/index/{{shard}}.json",
+        weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+        proposals=f"{RESULTS}/proposals/{{shard}}.h5",
+    output:
+        counts=f"{RESULTS}/evidence/{{shard}}.json",
+    log:
+        f"{LOGS}/evidence/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evidence/{{shard}}.tsv"
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=limit_memory("evidence"),
+        runtime=limit_time("evidence"),
+    params:
+        boxes=count_boxes_ahead(CONFIG.mining),
+        evidence=EVIDENCE,
+        settings=dump_settings("mining"),
+        code=digest_code("evidence"),
+    message:
+        "evidence: {wildcards.shard}"
+    shell:
+        "python -m pseudogt.stages.evidence --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
+        "--proposals {input.proposals:q} --boxes {params.boxes:q} --evidence {params.evidence:q} "
+        "--out {output.counts:q} --cores {threads} --settings {params.settings:q} 2> {log:q}"
+
+
+rule evidence:
+    input:
+        PLAN.list_train("evidence/{shard}.json"),
 
 
 rule mined_shard:

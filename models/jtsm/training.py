@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,8 @@ from models.jtsm.samples import (
 )
 from models.jtsm.step import Evidence
 from models.training_set import Samples
-from pseudogt.box_masks.evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
+from pseudogt.box_masks.evidence import BoxMask, take_segment
+from pseudogt.box_masks.evidence_store import MaskFinder
 from pseudogt.classes import ClassTable
 from pseudogt.metrics.tag_precision import summarise_tag_precision
 from pseudogt.proposals.generation import Proposals
@@ -59,34 +62,29 @@ class EvidencePlan:
         Whether masks are learnt from GrabCut in the boxes of proposals, or from the proposals' own segments.
     evidence : {"segments", "grabcut"}
         Whether stuff is learnt from classes of proposals on their superpixels, or from GrabCut in their boxes.
-    evidence_gb : float
-        Memory for masks of GrabCut, in units of 2**30 bytes.
-    workers : int
-        Threads that run GrabCut.
     """
 
     mask_evidence: str
     evidence: str
-    evidence_gb: float
-    workers: int
 
 
-def make_evidence(samples: Samples[MiningImage], plan: EvidencePlan) -> Evidence:
-    """Return where a step finds its evidence: GrabCut, whose masks are kept, or the segments of proposals."""
+def make_evidence(samples: Samples[MiningImage], plan: EvidencePlan, finder: MaskFinder) -> Evidence:
+    """Return where a step finds its evidence: masks of GrabCut, by ``finder``, or the segments of proposals."""
 
-    def cut(number: int, row: int) -> BoxMask:
-        sample = samples[number]
-        return segment_by_plain_grabcut(sample.image, sample.boxes_xyxy[row])
+    def cut(keys: Sequence[tuple[int, int]]) -> list[BoxMask]:
+        masks = []
+        for number, group in groupby(keys, key=itemgetter(0)):
+            sample = samples[number]
+            masks += finder.find_masks(sample.image, sample.boxes_xyxy[[row for _, row in group]])
+        return masks
 
-    def take(number: int, row: int) -> BoxMask:
-        sample = samples[number]
-        return take_segment(sample.superpixels, sample.members, row, sample.boxes_xyxy[row])
+    def take(keys: Sequence[tuple[int, int]]) -> list[BoxMask]:
+        read = [(samples[number], row) for number, row in keys]
+        return [take_segment(each.superpixels, each.members, row, each.boxes_xyxy[row]) for each, row in read]
 
-    boxes = EvidenceCache(cut, capacity_gb=plan.evidence_gb, workers=plan.workers)
-    segments = EvidenceCache(take, capacity_gb=0, workers=1)
     return Evidence(
-        find_masks=(boxes if plan.mask_evidence == "grabcut" else segments).find_masks,
-        find_stuff=boxes.find_masks if plan.evidence == "grabcut" else None,
+        find_masks=cut if plan.mask_evidence == "grabcut" else take,
+        find_stuff=cut if plan.evidence == "grabcut" else None,
     )
 
 

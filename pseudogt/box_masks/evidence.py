@@ -1,16 +1,22 @@
-"""Evidence for masks in boxes of proposals: GrabCut or the proposal's own segment, kept once it is computed."""
+"""Evidence for masks in boxes of proposals: GrabCut or the proposal's own segment."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pseudogt.box_masks.colour_edges import join_pixels
+from pseudogt.box_masks.colour_mixtures import (
+    COMPONENTS,
+    Mixtures,
+    assign_components,
+    compare_densities,
+    fit_mixtures,
+)
+from pseudogt.box_masks.grid_cut import DX, DY, SOURCE, Grid, cut_grid
 from pseudogt.boxes import box_slices, check_boxes
 from pseudogt.proposals.members import Members
 
@@ -19,6 +25,12 @@ ITERATIONS = 5
 MIN_AREA_PX = 9
 BORDER_PX = 3
 """A box as large as the image is shrunk by this on every side: GrabCut needs something outside."""
+
+CLUSTERING = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0.0)
+"""When the colours that GrabCut starts from count as found."""
+
+UNITS = float(1 << 20)
+"""Energy 1 in the whole numbers of the cut: the largest sums fit into 32 bits."""
 
 
 class BoxMask(NamedTuple):
@@ -35,97 +47,117 @@ class BoxMask(NamedTuple):
     mask: NDArray[np.bool_]
 
 
-def segment_by_plain_grabcut(image: NDArray[np.uint8], box_xyxy: ArrayLike, *, seed: int = 0) -> BoxMask:
-    """GrabCut from a rectangle, with the image at 400 pixels (JTSM's object evidence).
+class PlainGrabCut:
+    """GrabCut from rectangles, with the image at 400 pixels (JTSM's object evidence).
+
+    Gives the masks of OpenCV's ``grabCut`` in less time: all boxes of an image share its edges, the graph is the box
+    alone, for nothing outside can be object, and a later iteration starts from the flow of the one before. Several
+    threads may call it.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB
-    box_xyxy : (4,) int
-        Half-open, inside the image.
     seed : int
-        Of OpenCV's generator.
-
-    Returns
-    -------
-    BoxMask
-        The filled box if it has fewer than 9 pixels at that scale, or if GrabCut leaves nothing of it.
-
-    Raises
-    ------
-    ValueError
-        For a box that is inverted, empty or outside the image.
+        Of OpenCV's generator, for each box.
     """
-    box = check_boxes(box_xyxy, image.shape[:2])[0]
-    height, width = image.shape[:2]
-    scale = LONG_SIDE_PX / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    # The box in pixels of the resized image.
-    x0, y0, x1, y1 = (int(v * s) for v, s in zip(box, (size[0] / width, size[1] / height) * 2, strict=True))
-    origin, filled = (int(box[0]), int(box[1])), np.ones((box[3] - box[1], box[2] - box[0]), bool)
-    if (x1 - x0) * (y1 - y0) < MIN_AREA_PX:
-        return BoxMask(origin, filled)
-    if (x1 - x0) * (y1 - y0) >= size[0] * size[1]:
-        x0, y0, x1, y1 = BORDER_PX, BORDER_PX, size[0] - BORDER_PX, size[1] - BORDER_PX
-        if x1 <= x0 or y1 <= y0:
+
+    def __init__(self, image: NDArray[np.uint8], *, seed: int = 0) -> None:
+        self._shape, self._seed = image.shape[:2], seed
+        height, width = self._shape
+        scale = LONG_SIDE_PX / max(height, width)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        self._small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        self._edges = join_pixels(self._small, UNITS)
+
+    def __call__(self, box_xyxy: ArrayLike) -> BoxMask:
+        """Mask of the object in a box ``(4,)``, half-open and inside the image.
+
+        It is the filled box if that has fewer than 9 pixels at 400 pixels, or if GrabCut leaves nothing of it.
+
+        Raises
+        ------
+        ValueError
+            For a box that is inverted, empty or outside the image.
+        """
+        box = check_boxes(box_xyxy, self._shape)[0]
+        origin, filled = (int(box[0]), int(box[1])), np.ones((box[3] - box[1], box[2] - box[0]), bool)
+        window = self._find_window(box)
+        if window is None:
             return BoxMask(origin, filled)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    states = np.zeros(small.shape[:2], np.uint8)
-    cv2.setRNGSeed(seed)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small, states, (x0, y0, x1 - x0, y1 - y0), *models, ITERATIONS, cv2.GC_INIT_WITH_RECT)
-    # Odd states are object, surely or probably; resize them to the image and cut at one half.
-    share = cv2.resize((states & 1).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    found = np.asarray(share)[box_slices(box)] >= 0.5
-    return BoxMask(origin, found if found.any() else filled)
+        sides = np.zeros(self._small.shape[:2], np.uint8)
+        sides[box_slices(window)] = 1
+        self._cut(sides, window)
+        # Resize the object to the image and cut at one half.
+        share = cv2.resize(sides.astype(np.float32), self._shape[::-1], interpolation=cv2.INTER_LINEAR)
+        found = np.asarray(share)[box_slices(box)] >= 0.5
+        return BoxMask(origin, found if found.any() else filled)
+
+    def _find_window(self, box: NDArray[np.int32]) -> NDArray[np.int32] | None:
+        """The box in pixels of the resized image; None if it is too small, or leaves nothing outside."""
+        (height, width), (small_height, small_width) = self._shape, self._small.shape[:2]
+        scale = (small_width / width, small_height / height) * 2
+        x0, y0, x1, y1 = (int(v * s) for v, s in zip(box, scale, strict=True))
+        if (x1 - x0) * (y1 - y0) < MIN_AREA_PX:
+            return None
+        if (x1 - x0) * (y1 - y0) >= small_width * small_height:
+            x0, y0, x1, y1 = BORDER_PX, BORDER_PX, small_width - BORDER_PX, small_height - BORDER_PX
+        return np.array([x0, y0, x1, y1], np.int32) if x1 > x0 and y1 > y0 else None
+
+    def _cut(self, sides: NDArray[np.uint8], window: NDArray[np.int32]) -> None:
+        """Iterate colours and cuts; ``sides`` ``(h, w)`` of the resized image, 1 in the window, becomes the result."""
+        pixels, flat, part = self._small.reshape(-1, 3), sides.reshape(-1), box_slices(window)
+        components, mixtures = self._cluster(flat), Mixtures.empty()
+        fit_mixtures(mixtures, pixels, flat, components)
+        inner, leaving = split_edges(self._edges[part])
+        grid = Grid.without_flow(inner)
+        size = leaving.shape[0] + 2, leaving.shape[1] + 2
+        excess, tree = (values.reshape(size)[1:-1, 1:-1] for values in (grid.excess, grid.tree))
+        # Whatever is joined to the outside is joined to the background.
+        excess -= leaving
+        before = np.zeros_like(leaving)
+        for _ in range(ITERATIONS):
+            assign_components(mixtures, pixels, flat, components)
+            fit_mixtures(mixtures, pixels, flat, components)
+            ratios = np.rint(UNITS * compare_densities(mixtures, self._small[part])).astype(np.int32)
+            excess += ratios - before
+            before = ratios
+            cut_grid(grid)
+            sides[part] = tree == SOURCE
+
+    def _cluster(self, sides: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Component ``(N,)`` of each pixel to start from: of five clusters of the colours on its side."""
+        pixels, components = self._small.reshape(-1, 3), np.zeros(len(sides), np.int32)
+        cv2.setRNGSeed(self._seed)
+        for side in (0, 1):
+            own = np.flatnonzero(sides == side)
+            count = min(COMPONENTS, len(own))
+            _, found, _ = cv2.kmeans(
+                pixels[own].astype(np.float32), count, np.empty(0), CLUSTERING, 0, cv2.KMEANS_PP_CENTERS
+            )
+            components[own] = np.asarray(found)[:, 0]
+        return components
+
+
+def segment_by_plain_grabcut(image: NDArray[np.uint8], box_xyxy: ArrayLike, *, seed: int = 0) -> BoxMask:
+    """Mask in one box of an image; parameters and errors are those of :class:`PlainGrabCut`."""
+    return PlainGrabCut(image, seed=seed)(box_xyxy)
+
+
+def split_edges(capacity: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Split the edges ``(h, w, 8)`` of a part of an image: those inside it, and the sums ``(h, w)`` of the others."""
+    inner, leaving = capacity.copy(), np.zeros(capacity.shape[:2], np.int32)
+    for d, (dx, dy) in enumerate(zip(DX, DY, strict=True)):
+        outward = np.zeros(leaving.shape, bool)
+        if dy:
+            outward[0 if dy < 0 else -1] = True
+        if dx:
+            outward[:, 0 if dx < 0 else -1] = True
+        leaving += np.where(outward, inner[..., d], 0)
+        inner[outward, d] = 0
+    return inner, leaving
 
 
 def take_segment(superpixels: NDArray[np.int32], members: Members, row: int, box_xyxy: ArrayLike) -> BoxMask:
     """The segment of one of the proposals in a map of superpixels ``(H, W)``, cut at its box ``(4,)``."""
     box = check_boxes(box_xyxy, superpixels.shape)[0]
     return BoxMask((int(box[0]), int(box[1])), members.mask(row, superpixels[box_slices(box)]))
-
-
-class EvidenceCache:
-    """Masks of (image, proposal), computed by threads when first asked for.
-
-    Parameters
-    ----------
-    compute : callable
-        From the number of an image and the row of a proposal to its mask.
-    capacity_gb : float
-        Memory for masks, a bit for each pixel; those not asked for longest are dropped.
-    workers : int
-        Threads.
-    """
-
-    def __init__(self, compute: Callable[[int, int], BoxMask], *, capacity_gb: float, workers: int) -> None:
-        self._compute = compute
-        self._capacity = capacity_gb * 2**30
-        self._used = 0
-        self._kept: OrderedDict[tuple[int, int], tuple[tuple[int, int], tuple[int, ...], NDArray[np.uint8]]]
-        self._kept = OrderedDict()
-        self._pool = ThreadPoolExecutor(workers)
-
-    def find_masks(self, keys: Sequence[tuple[int, int]]) -> list[BoxMask]:
-        """Masks of several (image, row)."""
-        missing = list(dict.fromkeys(key for key in keys if key not in self._kept))
-        computed = dict(zip(missing, self._pool.map(lambda key: self._compute(*key), missing), strict=True))
-        # Read the kept masks before the new ones push any of them out.
-        found = [computed[key] if key in computed else self._unpack(key) for key in keys]
-        for key, mask in computed.items():
-            self._keep(key, mask)
-        return found
-
-    def _keep(self, key: tuple[int, int], mask: BoxMask) -> None:
-        packed = np.packbits(mask.mask)
-        self._kept[key] = (mask.origin_xy, mask.mask.shape, packed)
-        self._used += packed.nbytes
-        while self._used > self._capacity and self._kept:
-            _, (_, _, dropped) = self._kept.popitem(last=False)
-            self._used -= dropped.nbytes
-
-    def _unpack(self, key: tuple[int, int]) -> BoxMask:
-        self._kept.move_to_end(key)
-        origin, shape, packed = self._kept[key]
-        return BoxMask(origin, np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape))

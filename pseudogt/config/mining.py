@@ -102,9 +102,6 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
     top_k: int = Field(
         3, ge=1, description="Proposals near each pseudo box whose boxes are segmented by GrabCut; 10 in the paper."
     )
-    evidence_gb: float = Field(
-        2.0, ge=0, description="Memory of each process for masks of GrabCut; the others are computed when asked for."
-    )
     max_proposals: int = Field(
         300, ge=1, description="Proposals of an image at most; 4000 in the paper. Training time follows it."
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.jtsm.evidence import open_mask_finder
 from models.jtsm.model import JtsmArchitecture, JtsmModel
 from models.jtsm.network import SEMANTIC_CHANNELS
 from models.jtsm.samples import MiningAugmentation, MiningImage
@@ -33,45 +34,39 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train on the shards and write ``model.pt`` and ``record.json``."""
     parser = training_parser(__doc__)
     parser.add_argument("--proposals", type=Path, nargs="+", required=True)
+    parser.add_argument("--evidence", type=Path, required=True, help="folder of masks that trainings share")
     for name in ("shards", "weak-labels", "proposals"):
         parser.add_argument(f"--val-{name}", type=Path, nargs="*", default=[])
-    parser.add_argument(
-        "--weights", type=Path, help="file that the backbone starts from; default: that of the settings"
-    )
+    parser.add_argument("--weights", type=Path, help="where the backbone starts from; default: that of the settings")
     arguments = parser.parse_args(argv)
     settings = parse_settings(MiningSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
     # Boxes teach this network nothing.
     check_supervision([image.weak.without_boxes() for image in shard])
     source = MiningSource.open(shard, arguments.proposals, settings.samples, needs_things=settings.needs_things)
-    val_source = None
-    if arguments.val_shards:
-        val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels)
-        shard.check_classes(val.classes, val.path)
-        val_source = MiningSource.open(val, arguments.val_proposals, settings.samples)
+    val = (arguments.val_shards, arguments.val_weak_labels, arguments.val_proposals)
+    val_source = open_val(*val, shard, settings.samples)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
+    masks, stuff = settings.mask_channels if settings.masks else 0, SEMANTIC_CHANNELS if settings.semantic else 0
+    branches = {"mask_channels": masks, "semantic_channels": stuff}
     model = JtsmModel.build(
         shard.classes,
-        settings.fill(
-            JtsmArchitecture,
-            mask_channels=settings.mask_channels if settings.masks else 0,
-            semantic_channels=SEMANTIC_CHANNELS if settings.semantic else 0,
-            decoder_channels=int(settings.decoder),
-        ),
+        settings.fill(JtsmArchitecture, **branches, decoder_channels=int(settings.decoder)),
         init=settings.init,
         weights=arguments.weights or settings.weights,
         max_proposals=settings.max_proposals,
         seed=settings.seed,
         settings=resolved,
     )
-    weights = [arguments.weights] if arguments.weights else []
-    inputs = [*arguments.shards, *arguments.weak_labels, *arguments.proposals, *weights]
+    inputs = [*arguments.shards, *arguments.weak_labels, *arguments.proposals]
+    inputs += [arguments.weights] if arguments.weights else []
     plan = settings.fill(TrainingPlan, cores=arguments.cores)
     drawn = list_drawn(plan, len(source))
     sample_facts = [settings.samples, settings.needs_things, drawn.tolist()]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
     samples = TrainingSet(files.samples, drawn, MiningImage)
-    evidence = make_evidence(samples, settings.fill(EvidencePlan, workers=settings.torch_threads))
+    finder = open_mask_finder(arguments.evidence, arguments.cores)
+    evidence = make_evidence(samples, settings.fill(EvidencePlan), finder)
     augmentation, multiple = settings.fill(MiningAugmentation), model.network.backbone.multiple
     batches = MiningBatches(samples, augmentation, settings.max_proposals, multiple)
     record = train(
@@ -88,8 +83,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         middle = sorted(settings.short_sides_px)[len(settings.short_sides_px) // 2]
         sizes = {"short_side_px": middle, "long_side_px": settings.long_side_px}
         measured = measure_presence(model, val_source, **sizes) if val_source else None
-        facts = {**record, "init": settings.init, "samples": len(source), "val": measured}
+        facts = {
+            **record,
+            "evidence": finder.describe(),
+            "init": settings.init,
+            "samples": len(source),
+            "val": measured,
+        }
         write_training(arguments.out, model, facts, files.checkpoint, samples)
+
+
+def open_val(
+    shards: Sequence[Path], weak_labels: Sequence[Path], proposals: Sequence[Path], train: Shard, kind: str
+) -> MiningSource | None:
+    """Open the images whose tags are predicted after training; None if there are none."""
+    if not shards:
+        return None
+    val = Shard.open(shards, weak_labels=weak_labels)
+    train.check_classes(val.classes, val.path)
+    return MiningSource.open(val, proposals, kind)
 
 
 @dataclass(frozen=True)

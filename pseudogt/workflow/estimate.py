@@ -8,7 +8,12 @@ from pathlib import Path
 
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
-from pseudogt.workflow.network_costs import estimate_gpu_mb, estimate_mined_seconds, estimate_training_seconds
+from pseudogt.workflow.network_costs import (
+    count_masks,
+    estimate_gpu_mb,
+    estimate_mined_seconds,
+    estimate_training_seconds,
+)
 
 SECONDS_PER_IMAGE = 0.5
 """Seconds per training image for everything else, all rounds together, on two cores."""
@@ -22,6 +27,9 @@ BYTES_PER_SCORED_PIXEL = 4.0
 BYTES_PER_PREPARED_PIXEL = {"classifier": 3.0, "mining": 7.1, "segmenter": 8.0}
 """Of an image that a training has prepared, per pixel of the network's input: the image, and maps of one or two bytes,
 or of four (superpixels). The files are removed with the checkpoint of the training."""
+
+BYTES_PER_MASK = 400.0
+"""Of a mask that GrabCut found, compressed (benchmarks/jtsm_evidence.py: 357); masks are kept for later runs."""
 
 ASSUMED_PIXELS = 500_000
 """Pixels of an image whose size is not known before the index is made."""
@@ -73,7 +81,8 @@ def list_trainings(config: RunConfig) -> dict[str, TrainingSettings]:
 def estimate_seconds_of_trainings(config: RunConfig, train_images: int) -> float:
     """Seconds of all trainings of a run; that of the segmenter is repeated in every round and for the reference."""
     *first, segmenter = (
-        estimate_training_seconds(s, train_images, config.gpus) for s in list_trainings(config).values()
+        estimate_training_seconds(settings, train_images, config.gpus, config.threads)
+        for settings in list_trainings(config).values()
     )
     rounds = 2 * config.rounds.max if config.rounds.init == "previous" else config.rounds.max + 1
     return sum(first) + rounds * segmenter
@@ -98,7 +107,8 @@ def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels
     labels = (2 * rounds + 4) * train_images + (rounds + 2) * val_images
     scores = BYTES_PER_SCORED_PIXEL * config.segmenter.scale**2 * (rounds if config.keep_scores else 1)
     kept = labels * BYTES_PER_PIXEL["labels"] + train_images * (BYTES_PER_PIXEL["first_scores"] + scores)
-    return pixels * (kept + estimate_prepared_bytes_per_pixel(config, train_images))
+    masks = BYTES_PER_MASK * count_masks(config.mining, train_images) if config.method == "jtsm" else 0
+    return masks + pixels * (kept + estimate_prepared_bytes_per_pixel(config, train_images))
 
 
 def estimate_prepared_bytes_per_pixel(config: RunConfig, train_images: int) -> float:

@@ -80,8 +80,8 @@ MASK_SHARE = 0.08
 THINGS_PER_IMAGE, STUFF_PER_IMAGE = 3, 6
 """Tagged classes of an image, as in COCO."""
 
-GRABCUT_S = 1.1
-"""Processor seconds of a large box at 400 pixels; a small one takes 0.15."""
+GRABCUT_S = 0.35
+"""Processor seconds of a box, averaged over small and large ones (benchmarks/jtsm_evidence.py: 0.31)."""
 
 EVIDENCE_CHANGES = 5
 """How often the boxes in which an image's evidence is asked for become others while a network is trained."""
@@ -138,7 +138,7 @@ BYTES_PER_WEIGHT = 16
 """A weight that is trained, its gradient, its momentum, and a copy on its way to or from a file."""
 
 
-def estimate_training_seconds(settings: TrainingSettings, images: int, gpus: int = 0) -> float:
+def estimate_training_seconds(settings: TrainingSettings, images: int, gpus: int = 0, threads: int = 2) -> float:
     """Seconds of a training on two cores, or on GPUs.
 
     Parameters
@@ -147,12 +147,13 @@ def estimate_training_seconds(settings: TrainingSettings, images: int, gpus: int
     images : int
         Number of training images.
     gpus : int
-        0 for the CPU. GrabCut runs on the CPU beside them, in threads of each GPU's process.
+        0 for the CPU.
+    threads : int
+        Cores of the job, on which GrabCut runs while the network waits.
     """
     seconds = settings.steps * estimate_step_seconds(settings) / (GPU_SPEEDUP * gpus if gpus else 1)
     if isinstance(settings, MiningSettings):
-        views = min(settings.steps * settings.batch_size, EVIDENCE_CHANGES * images)
-        seconds += views * count_evidence_boxes(settings) * GRABCUT_S / (settings.torch_threads * max(gpus, 1))
+        seconds += count_masks(settings, images) * GRABCUT_S / threads
     return seconds
 
 
@@ -277,6 +278,17 @@ def count_evidence_boxes(settings: MiningSettings) -> int:
     masks = THINGS_PER_IMAGE * settings.top_k if settings.masks and settings.mask_evidence == "grabcut" else 0
     stuff = STUFF_PER_IMAGE if settings.semantic and settings.evidence == "grabcut" else 0
     return masks + stuff
+
+
+def count_masks(settings: MiningSettings, images: int) -> int:
+    """Masks that GrabCut computes in a training on that many images; the others are found in the store."""
+    views = min(settings.steps * settings.batch_size, EVIDENCE_CHANGES * images)
+    return views * count_evidence_boxes(settings)
+
+
+def count_boxes_ahead(settings: MiningSettings) -> int:
+    """Boxes of an image that are worth segmenting before a training: as many as it will ask for."""
+    return EVIDENCE_CHANGES * count_evidence_boxes(settings)
 
 
 def count_views(settings: MinedSettings) -> int:

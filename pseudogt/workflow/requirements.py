@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from pseudogt.config.mining import MiningSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 from pseudogt.datasets import DatasetImages
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
 from pseudogt.workflow.network_costs import (
     BASE_MB,
+    GRABCUT_S,
+    count_boxes_ahead,
     estimate_mined_mb,
     estimate_mined_seconds,
     estimate_step_mb,
@@ -39,9 +40,6 @@ LONGEST_TRAINING_MIN = 7 * 24 * 60
 MB_PER_THOUSAND_IMAGES = 12.0
 """What a job on all images keeps of each, beyond its size: boxes, tags, segments, scores. The merged weak labels, the
 most, took 10 on 20,000 images (benchmarks/scale.py)."""
-
-CACHED_BYTES_PER_PROPOSAL = 1000.0
-"""Of masks found as evidence, a bit for each pixel; few proposals have one."""
 
 WORKER_MB = 600.0
 """Main memory of a process that loads batches: torch, and the pieces of batches that it has ready."""
@@ -95,6 +93,9 @@ COSTS = {
 }
 
 
+EVIDENCE = Costs(BASE_MB, 200, 0.1, 0.05)
+"""The stage `evidence` without GrabCut: reading images and proposals."""
+
 MINED = Costs(BASE_MB, 200, 1.0, 0.3)
 """The stage `mined` without its network and score maps: reading images and proposals, merging, writing."""
 
@@ -108,9 +109,12 @@ def find_costs(stage: str, config: RunConfig) -> Costs:
     Parameters
     ----------
     stage : str
-        A key of ``COSTS``, or ``mined``, whose costs follow from its settings.
+        A key of ``COSTS``, or ``mined`` or ``evidence``, whose costs follow from the settings.
     config : RunConfig
     """
+    if stage == "evidence":
+        seconds = count_boxes_ahead(config.mining) * GRABCUT_S / config.threads
+        return replace(EVIDENCE, seconds_per_image=EVIDENCE.seconds_per_image + seconds)
     if stage != "mined":
         return COSTS[stage]
     mining, mined, classes = config.mining, config.mined, config.dataset.classes
@@ -162,19 +166,14 @@ def request_training_threads(settings: TrainingSettings, threads: int, gpus: int
     return max(threads, max(gpus, 1) * (settings.loader_workers + computing))
 
 
-def request_training_memory_mb(
-    settings: TrainingSettings, images: int, pixels: int, threads: int, gpus: int, attempt: int
-) -> int:
-    """Memory of a training on ``images`` images of ``pixels`` pixels.
+def request_training_memory_mb(settings: TrainingSettings, pixels: int, threads: int, gpus: int, attempt: int) -> int:
+    """Memory of a training on images of ``pixels`` pixels.
 
-    Every GPU has a process of its own, with its weights, its workers and its copy of the evidence for masks. On the
-    CPU, a step is computed in main memory, too. Files of prepared images are mapped: the system drops what it has of
-    them in memory when something else needs the room.
+    Every GPU has a process of its own, with its weights and its workers. On the CPU, a step is computed in main memory,
+    too. Files of prepared images are mapped: the system drops what it has of them in memory when something else needs
+    the room.
     """
     kept = count_loader_workers(settings, threads, gpus) * (WORKER_MB + WORKER_MB_PER_MEGAPIXEL * pixels / 1e6)
-    if isinstance(settings, MiningSettings):
-        needed = images * settings.max_proposals * CACHED_BYTES_PER_PROPOSAL / 1e6
-        kept += min(1000 * settings.evidence_gb, needed)
     if gpus:
         process = GPU_HOST_MB + estimate_weights_mb(settings) + kept
         return _round_up(gpus * process * 2 ** (attempt - 1), 1000)
@@ -197,7 +196,7 @@ def request_training_minutes(
     A training goes on from its checkpoint when it is tried again, so that a limit that is too low costs little, and one
     that no partition has costs the run.
     """
-    seconds = rounds * estimate_training_seconds(settings, images, gpus)
+    seconds = rounds * estimate_training_seconds(settings, images, gpus, threads)
     drawn = min(images, rounds * settings.steps * settings.batch_size)
     processes = max(gpus, 1) * max(count_loader_workers(settings, threads, gpus), 1)
     seconds += drawn * PREPARATION_S_PER_MEGAPIXEL * pixels / 1e6 / processes

@@ -1,14 +1,12 @@
-"""Evidence in boxes: GrabCut as JTSM uses it against a direct call, segments, and the memory of both."""
+"""Evidence in boxes: GrabCut as JTSM uses it against OpenCV's, and segments."""
 
 from __future__ import annotations
-
-import threading
 
 import cv2
 import numpy as np
 import pytest
 
-from pseudogt.box_masks.evidence import BoxMask, EvidenceCache, segment_by_plain_grabcut, take_segment
+from pseudogt.box_masks.evidence import PlainGrabCut, segment_by_plain_grabcut, split_edges, take_segment
 from pseudogt.proposals.members import Members
 
 
@@ -19,14 +17,43 @@ def make_scene(shape=(200, 400)):
     return (image + rng.integers(-15, 16, image.shape)).astype(np.uint8)
 
 
-def test_equals_a_direct_call_at_400_pixels():
-    image, box = make_scene(), [110, 50, 270, 150]
+def cut_directly(image, box):
+    """OpenCV's GrabCut in an image of 400 pixels."""
+    x0, y0, x1, y1 = box
     states = np.zeros(image.shape[:2], np.uint8)
     cv2.setRNGSeed(0)
-    cv2.grabCut(image, states, (110, 50, 160, 100), np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_RECT)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(image, states, (x0, y0, x1 - x0, y1 - y0), *models, 5, cv2.GC_INIT_WITH_RECT)
+    return (states & 1).astype(bool)[y0:y1, x0:x1]
+
+
+@pytest.mark.parametrize("box", [(110, 50, 270, 150), (100, 0, 300, 200), (100, 30, 104, 33)])
+def test_equals_opencv_at_400_pixels(box):
+    image = make_scene()
     found = segment_by_plain_grabcut(image, box)
-    assert found.origin_xy == (110, 50)
-    np.testing.assert_array_equal(found.mask, (states & 1).astype(bool)[50:150, 110:270])
+    assert found.origin_xy == box[:2]
+    expected = cut_directly(image, box)
+    np.testing.assert_array_equal(found.mask, expected if expected.any() else ~expected)
+
+
+def test_equals_opencv_on_smooth_noise_in_which_no_cut_is_obvious():
+    noise = np.random.default_rng(3).integers(60, 180, (30, 40, 3)).astype(np.uint8)
+    image = np.asarray(cv2.resize(noise, (400, 300), interpolation=cv2.INTER_CUBIC))
+    image[60:200, 80:260, 0] += 50
+    segment = PlainGrabCut(image)
+    for box in ((70, 50, 270, 210), (75, 55, 265, 205)):
+        expected = cut_directly(image, box)
+        assert expected.any() and not expected.all()
+        np.testing.assert_array_equal(segment(box).mask, expected)
+
+
+def test_edges_that_leave_a_part_are_summed():
+    capacity = np.arange(2 * 3 * 8, dtype=np.int32).reshape(2, 3, 8) + 1
+    inner, leaving = split_edges(capacity)
+    np.testing.assert_array_equal(inner.sum(2) + leaving, capacity.sum(2))
+    # Of the upper left pixel, the neighbours to the right (4), below (6) and on the lower right (7) are inside.
+    assert np.flatnonzero(inner[0, 0]).tolist() == [4, 6, 7]
+    assert np.flatnonzero(inner[1, 1]).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_other_sizes_are_brought_to_400_pixels():
@@ -48,7 +75,7 @@ def test_boxes_too_small_or_as_large_as_the_image(box):
 
 
 def test_a_box_of_which_nothing_is_left_counts_as_a_whole(monkeypatch):
-    monkeypatch.setattr(cv2, "grabCut", lambda image, states, *_: states.fill(cv2.GC_PR_BGD))
+    monkeypatch.setattr(PlainGrabCut, "_cut", lambda _, sides, window: sides.fill(0))
     found = segment_by_plain_grabcut(make_scene(), [10, 20, 40, 60])
     assert found.mask.shape == (40, 30) and found.mask.all()
 
@@ -64,33 +91,3 @@ def test_a_segment_is_cut_from_its_superpixels():
     found = take_segment(superpixels, members, 1, [1, 1, 4, 3])
     assert found.origin_xy == (1, 1)
     assert found.mask.tolist() == [[True, True, False], [False, False, True]]
-
-
-def test_masks_are_computed_once_and_forgotten_when_memory_is_short():
-    asked, lock = [], threading.Lock()
-
-    def compute(image, row):
-        with lock:
-            asked.append((image, row))
-        return BoxMask((image, row), np.arange(80).reshape(8, 10) % (row + 2) == 0)
-
-    cache = EvidenceCache(compute, capacity_gb=1, workers=2)
-    keys = [(0, 1), (0, 2), (0, 1), (3, 1)]
-    for _ in range(2):
-        for key, mask in zip(keys, cache.find_masks(keys), strict=True):
-            expected = compute(*key)
-            asked.pop()
-            assert mask.origin_xy == key
-            np.testing.assert_array_equal(mask.mask, expected.mask)
-    assert sorted(asked) == [(0, 1), (0, 2), (3, 1)]
-
-    small = EvidenceCache(compute, capacity_gb=25 / 2**30, workers=1)  # room for two masks of ten bytes
-    asked.clear()
-    small.find_masks([(0, 0), (0, 1)])
-    small.find_masks([(0, 0)])
-    small.find_masks([(0, 2)])
-    assert asked == [(0, 0), (0, 1), (0, 2)]
-    small.find_masks([(0, 0)])
-    assert asked[3:] == []
-    small.find_masks([(0, 1)])
-    assert asked[3:] == [(0, 1)]

@@ -44,7 +44,6 @@ CONSTANTS = {
     "labels.fill_keeps_things": get_default(fill_low_coverage, "keep_things"),
     "labels.merge_box_masks": True,  # rounds.box_mask_rounds alone decides
     "mining.semantic_channels": network.SEMANTIC_CHANNELS,
-    "mining.workers": 2,  # that many as mining.torch_threads: see below
     "report.opacity": get_default(draw_panoptic, "opacity"),
     "review.picture_width_px": PICTURE_WIDTH_PX,
     "segmenter.fixed_images": training.FIXED_IMAGES,
@@ -52,8 +51,8 @@ CONSTANTS = {
 """What removed settings are in the code now."""
 
 TRAININGS = ("classifier", "mining", "segmenter")
-NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith((".cache_gb", ".accumulation"))}
-ADDED = {"mining.evidence_gb", "mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININGS)}
+NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(("_gb", ".accumulation"))} | {"mining.workers"}
+ADDED = {"mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININGS)}
 
 ADDED_UNSET = {"annotations.attribute", "full_labels.polygons"}
 """Settings that change nothing unless they are set."""
@@ -79,11 +78,10 @@ def flatten(config: dict[str, Any]) -> dict[str, Any]:
 def test_settings_are_those_of_before(name):
     before = BEFORE["config"] | BEFORE[name]
     now = {key: value for key, value in resolve_file(name).items() if key.partition(".")[0] not in SHARED}
-    assert {now.pop(key) for key in ADDED} == {"auto", before["mining.cache_gb"] / 2, 1}
+    assert {now.pop(key) for key in ADDED} == {"auto", 1}
     assert not any(now.pop(key) for key in ADDED_UNSET)
     assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}
     assert {key: before[key] for key in REMOVED.keys() - NO_LONGER_NEEDED} == CONSTANTS
-    assert now["mining.torch_threads"] == before["mining.workers"]
 
 
 def test_no_config_of_before_is_gone():

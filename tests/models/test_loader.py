@@ -20,7 +20,7 @@ from test_training import PLAN
 from test_training_set import make_panoptic, prepare
 
 from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_points
-from models.loader import count_workers, explain_lost_workers, load_batches, load_in_order, load_in_threads
+from models.loader import count_cores, count_workers, explain_lost_workers, load_batches, load_in_order, load_in_threads
 from models.segmenter.training import PanopticBatches
 from models.training import _Pieces, select_samples
 
@@ -156,6 +156,7 @@ def test_automatic_number_of_workers_follows_cores_and_device(monkeypatch):
     assert [count_workers("auto", cuda, cores) for cores in (16, 2, 1)] == [15, 1, 1]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert count_workers("auto", cuda, 32) == 7
+    assert [count_cores(cores) for cores in (32, 4, 1)] == [8, 1, 1]
     assert count_workers("auto", cuda) == max(1, len(os.sched_getaffinity(0)) // 4 - 1)
 
 

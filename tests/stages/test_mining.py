@@ -25,7 +25,7 @@ from pseudogt.files.labels import LabelFolder
 from pseudogt.files.scores import ScoreFile
 from pseudogt.proposals.files import ProposalFile, write_proposals
 from pseudogt.pseudo_labels.panoptic_merge import fill_things
-from pseudogt.stages import mined, mining, proposals
+from pseudogt.stages import evidence, mined, mining, proposals
 from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 
 ROAD, SKY, CAR = 0, 1, 2
@@ -77,7 +77,8 @@ def dataset(panoptic_dataset, tmp_path_factory):
 
 def mine(dataset, out, *extra, weak="weak.json", file="proposals.h5", **settings):
     files = ["--shards", dataset / "shard.json", "--weak-labels", dataset / weak, "--proposals", dataset / file]
-    more = ["--out", out, "--scratch", out.parent / "scratch", *extra, "--settings", json.dumps(TINY | settings)]
+    folders = ["--out", out, "--scratch", out.parent / "scratch", "--evidence", out.parent / "evidence"]
+    more = [*folders, *extra, "--settings", json.dumps(TINY | settings)]
     mining.main([str(argument) for argument in [*files, *more]])
     return read_json(out / "record.json")
 
@@ -358,3 +359,22 @@ def test_bf16_trains(dataset, tmp_path):
     assert np.isfinite(record["loss_curve"][-1]["loss"])
     assert record["precision"] == "bfloat16"
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_evidence_that_is_found_ahead_is_not_computed_again(dataset, tmp_path):
+    files = ["--shard", dataset / "shard.json", "--weak-labels", dataset / "weak.json"]
+    files += ["--proposals", dataset / "proposals.h5", "--evidence", tmp_path / "evidence", "--boxes", "30"]
+    more = ["--out", tmp_path / "counts.json", "--settings", json.dumps(TINY | {"mask_evidence": "grabcut"})]
+    evidence.main([str(argument) for argument in [*files, *more]])
+    counts = read_json(tmp_path / "counts.json")
+    assert counts["asked"] == counts["computed"] > 0
+    settings = {"mask_evidence": "grabcut", "top_k": 2, "mask_limit": 4}
+    found = mine(dataset, tmp_path / "0", **settings)["evidence"]
+    assert (found["asked"] > 0, found["computed"]) == (True, 0)
+    assert sum(part["asked"] for part in found["curve"]) == found["asked"]
+    (tmp_path / "empty").mkdir()
+    alone = mine(dataset, tmp_path / "empty" / "0", **settings)["evidence"]
+    assert alone["computed"] > 0
+    # The very first training of a process may round otherwise, so the one before is not compared.
+    mine(dataset, tmp_path / "1", **settings)
+    assert (tmp_path / "1" / "model.pt").read_bytes() == (tmp_path / "empty" / "0" / "model.pt").read_bytes()

@@ -4,12 +4,14 @@ import pytest
 
 from pseudogt.config.run import RunConfig
 from pseudogt.workflow.estimate import (
+    BYTES_PER_MASK,
     describe_estimate,
     estimate_bytes,
     estimate_gpu_gb,
     estimate_prepared_bytes_per_pixel,
     estimate_seconds,
 )
+from pseudogt.workflow.network_costs import count_boxes_ahead
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 
@@ -63,6 +65,14 @@ def test_images_prepared_for_the_training_that_needs_most_are_counted():
     assert estimate_prepared_bytes_per_pixel(configure(), 10) == 10 * 8
     assert estimate_prepared_bytes_per_pixel(configure(segmenter={"scale": 0.5}), 10) == 10 * 3
     assert estimate_prepared_bytes_per_pixel(configure(segmenter={"scale": 0.5}, **JTSM), 10) > 10 * 7
+
+
+def test_masks_of_grabcut_stay_on_disk():
+    config = configure(mining={"steps": 10**6}, **JTSM)
+    without = configure(mining={"steps": 10**6, "mask_evidence": "segments"}, **JTSM)
+    masks = 10 * count_boxes_ahead(config.mining)
+    assert estimate_bytes(config, 10, 0, 100) - estimate_bytes(without, 10, 0, 100) == masks * BYTES_PER_MASK
+    assert estimate_bytes(configure(mining={"steps": 10**6}), 10, 0, 100) == estimate_bytes(configure(), 10, 0, 100)
 
 
 def test_images_that_no_training_draws_are_not_counted():

@@ -44,7 +44,7 @@ def compute_needs(name, gpus):
     changes = {"gpus": gpus, "threads": gpus * config.threads}
     config = config.model_copy(update=changes)
     needed = [
-        request_training_memory_mb(settings, images, pixels, config.threads, gpus, 1)
+        request_training_memory_mb(settings, pixels, config.threads, gpus, 1)
         for settings in list_trainings(config).values()
     ]
     main_mb = max(needed)

@@ -70,7 +70,7 @@ def test_training_asks_for_its_workers_per_process_and_for_its_steps(section):
     five = settings.model_copy(update={"loader_workers": 5})
     for gpus, copies in ((0, 1), (1, 1), (4, 4)):
         small, large, larger_images = (
-            request_training_memory_mb(s, 100, pixels, 8, gpus, 1)
+            request_training_memory_mb(s, pixels, 8, gpus, 1)
             for s, pixels in ((settings, 10**4), (five, 10**4), (five, 10**7))
         )
         automatic = {0: 0, 1: 7, 4: 1}[gpus]
@@ -82,13 +82,15 @@ def test_training_asks_for_its_workers_per_process_and_for_its_steps(section):
     assert request_training_minutes(settings, 9, 100, 1, 1) < request_training_minutes(settings, 9, 100, 0, 1)
 
 
-def test_masks_found_as_evidence_are_kept_per_process():
-    settings = make_config().mining
-    larger = settings.model_copy(update={"evidence_gb": settings.evidence_gb + 10})
-    for gpus, copies in ((0, 1), (1, 1), (4, 4)):
-        large, small = (request_training_memory_mb(s, 10**6, 10**6, 2, gpus, 1) for s in (larger, settings))
-        assert large - small == copies * 10_000
-        assert request_training_memory_mb(larger, 10, 8192, 2, gpus, 1) < small
+def test_evidence_takes_as_long_as_its_boxes_on_the_cores_of_the_job():
+    few, many = (
+        make_config(threads=threads, mining={"mask_evidence": "grabcut", "top_k": top_k})
+        for threads, top_k in ((2, 3), (4, 12))
+    )
+    none = make_config(mining={"mask_evidence": "segments"})
+    costs = [find_costs("evidence", config).seconds_per_image for config in (none, few, many)]
+    assert costs[1] > costs[0]
+    assert costs[2] - costs[0] == pytest.approx(2 * (costs[1] - costs[0]))
 
 
 def test_training_asks_for_the_cores_of_workers_that_were_set():
@@ -103,7 +105,7 @@ def test_training_asks_for_the_cores_of_workers_that_were_set():
 def test_mining_on_four_gpus_asks_for_more_than_one_process_takes():
     """What the rule asked for, whatever the settings, was 12 GB and a day."""
     config = read_config("coco-jtsm")
-    memory = [request_training_memory_mb(config.mining, 118_287, 640 * 480, 2 * gpus, gpus, 1) for gpus in (1, 2, 4)]
+    memory = [request_training_memory_mb(config.mining, 640 * 480, 2 * gpus, gpus, 1) for gpus in (1, 2, 4)]
     assert memory[1:] == pytest.approx([2 * memory[0], 4 * memory[0]], abs=2000)  # each is rounded up
     assert memory[2] > 12_000
     assert request_training_minutes(config.mining, 1, 118_287, 4, 1) > 1440
@@ -156,7 +158,7 @@ def test_mined_labels_of_a_shard_of_coco_take_more_than_two_hours():
 def test_memory_of_mining_covers_what_was_measured(name, section, settings, images, pixels, measured):
     config = read_config(name) if name else make_config()
     found = getattr(config, section).model_copy(update=settings)
-    assert 1.2 * measured <= request_training_memory_mb(found, images, pixels, 2, 0, 1)
+    assert 1.2 * measured <= request_training_memory_mb(found, pixels, 2, 0, 1)
 
 
 def test_memory_of_mined_labels_covers_what_was_measured():

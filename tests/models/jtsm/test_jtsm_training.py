@@ -9,6 +9,7 @@ from test_jtsm_network import build, make_batch, make_evidence, make_image, make
 from torch.nn.parallel import DistributedDataParallel
 
 from models.checkpoints import load_checkpoint, save_checkpoint
+from models.jtsm.evidence import open_mask_finder
 from models.jtsm.model import MODEL_KIND, JtsmArchitecture, JtsmModel
 from models.jtsm.samples import Placement
 from models.jtsm.step import Evidence, MiningStep, paint_best_stuff
@@ -74,9 +75,9 @@ def test_stuff_is_painted_where_its_best_proposal_has_evidence():
 
 
 @pytest.mark.parametrize("kind", ["grabcut", "segments"])
-def test_evidence_is_grabcut_or_the_segment(kind):
+def test_evidence_is_grabcut_or_the_segment(kind, tmp_path):
     image = make_image(0)
-    evidence = make_planned_evidence([image], EvidencePlan(kind, kind, 1, 1))
+    evidence = make_planned_evidence([image], EvidencePlan(kind, kind), open_mask_finder(tmp_path, 1))
     (found,) = evidence.find_masks([(0, 0)])
     (segment,) = make_evidence([image])([(0, 0)])
     expected = segment if kind == "segments" else segment_by_plain_grabcut(image.image, image.boxes_xyxy[0])
@@ -85,9 +86,9 @@ def test_evidence_is_grabcut_or_the_segment(kind):
     assert (evidence.find_stuff is None) is (kind == "segments")
 
 
-def test_all_branches_learn_from_grabcut_alone():
+def test_all_branches_learn_from_grabcut_alone(tmp_path):
     images = [make_image(0), make_image(1)]
-    evidence = make_planned_evidence(images, EvidencePlan("grabcut", "grabcut", 1, 2))
+    evidence = make_planned_evidence(images, EvidencePlan("grabcut", "grabcut"), open_mask_finder(tmp_path, 2))
     losses = MiningStep(build(), evidence, top_k=2, mask_limit=4)(make_batch(images, flipped=True))
     assert list(losses) == [
         "mining", "classes_0", "boxes_0", "classes_1", "boxes_1", "masks", "masks_refined", "semantic"

@@ -1,0 +1,41 @@
+"""Segment the boxes of a shard's best proposals by GrabCut; mining then finds their masks in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.jtsm.evidence import open_mask_finder
+from models.jtsm.training import list_mining_samples, prepare_mining_sample
+from pseudogt.config.mining import MiningSettings
+from pseudogt.files.io import write_json
+from pseudogt.proposals.files import ProposalFile
+from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.stage import Shard
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fill the store, and write how many masks were asked for and computed."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
+    parser.add_argument("--weak-labels", type=Path, required=True, help="of the shard")
+    parser.add_argument("--proposals", type=Path, required=True, help="of the shard")
+    parser.add_argument("--boxes", type=int, required=True, help="best proposals of each image")
+    parser.add_argument("--cores", type=int, help="cores of the job; those that it may run on by default")
+    parser.add_argument("--evidence", type=Path, required=True, help="folder of masks that trainings share")
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
+    arguments = parser.parse_args(argv)
+    settings = parse_settings(MiningSettings, arguments.settings)
+    shard = Shard.open(arguments.shard, weak_labels=arguments.weak_labels)
+    file = ProposalFile(arguments.proposals)
+    finder = open_mask_finder(arguments.evidence, arguments.cores)
+    for image in shard.images("evidence"):
+        pixels, found, name = image.read(), file.read(image.image_id), f"{file.path}: image {image.image_id!r}"
+        for _, crop in list_mining_samples([image.weak], settings.samples):
+            sample = prepare_mining_sample(pixels, found, image.weak, crop, shard.classes, name=name)
+            finder.find_masks(sample.image, sample.boxes_xyxy[: arguments.boxes])
+    write_json(arguments.out, finder.describe())
+
+
+if __name__ == "__main__":
+    run_stage(main)
