@@ -144,7 +144,8 @@ rule objects_shard:
         runtime=limit_time("ground_truth"),
     params:
         source=lambda wildcards, input: (
-            pass_files_if_any("ground-truth", input.ground_truth) or pass_files("data-root", [PLAN.data_root])
+            pass_files_if_any("ground-truth", input.ground_truth)
+            or pass_files("data-root", [PLAN.data_root])
         ),
         settings=dump_settings("dataset"),
         code=digest_code("objects"),
