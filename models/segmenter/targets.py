@@ -17,7 +17,7 @@ from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panopti
 SIGMA_PER_SIZE = 0.08
 MIN_SIGMA_PX = 3.0
 MAX_SIGMA_PX = 8.0
-"""Width of a centre's Gaussian: a share of the box's size, 8 px at most as in Panoptic-DeepLab. The least
+"""Width of a centre's Gaussian: a share of the box's size, 8 px at most as in Panoptic-DeepLab. The least width
 keeps the peak of an object as small as a nucleus (10 px) visible at stride 4."""
 
 
@@ -101,7 +101,9 @@ def find_instance_targets(
     )
 
 
-def encode_targets(instance: Tensor, centres_yx: Tensor, sizes: Tensor) -> EncodedTargets:
+def encode_targets(
+    instance: Tensor, centres_yx: Tensor, sizes: Tensor, sigma_share: float | None = None
+) -> EncodedTargets:
     """Make the heatmaps and offsets of a batch.
 
     Parameters
@@ -111,13 +113,16 @@ def encode_targets(instance: Tensor, centres_yx: Tensor, sizes: Tensor) -> Encod
     centres_yx : (B, N, 2) float
     sizes : (B, N) float
         0 in rows that only fill up the batch.
+    sigma_share : float, optional
+        Width of a Gaussian over the size of its box, which then has no upper limit. By default ``SIGMA_PER_SIZE`` and
+        ``MAX_SIGMA_PX``.
     """
     # The pixel in the middle of a cell stands for the cell.
     cells = instance[:, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE].long()
     batch, height, width = cells.shape
     y, x = (cell_positions_px(count, cells.device) for count in (height, width))
 
-    sigma = (sizes * SIGMA_PER_SIZE).clamp(MIN_SIGMA_PX, MAX_SIGMA_PX)
+    sigma = (sizes * (sigma_share or SIGMA_PER_SIZE)).clamp(MIN_SIGMA_PX, None if sigma_share else MAX_SIGMA_PX)
     centre = torch.zeros(batch, height, width, device=cells.device)
     if sizes.shape[1]:
         # A Gaussian is the product of its rows, (B, N, h), and columns, (B, N, w); a cell takes the largest of N.

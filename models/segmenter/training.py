@@ -38,19 +38,22 @@ class SegmenterLoss:
         See :func:`models.segmenter.losses.compute_class_weights`.
     centre_weight, offset_weight, candidate_weight : float
         Next to the semantic loss.
+    centre_sigma : float or None
+        See :func:`models.segmenter.targets.encode_targets`.
     """
 
     class_weights: Tensor
     centre_weight: float
     offset_weight: float
     candidate_weight: float
+    centre_sigma: float | None
 
     def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name of a batch of :func:`models.segmenter.batches.make_batch`."""
         output = network(jitter_colours(batch["images"], batch["colour_factors"]))
         semantic = batch["semantic"].long()
         logits = F.interpolate(output.semantic.float(), size=semantic.shape[1:], mode="bilinear", align_corners=False)
-        target = encode_targets(batch["instance"], batch["centres_yx"], batch["sizes"])
+        target = encode_targets(batch["instance"], batch["centres_yx"], batch["sizes"], self.centre_sigma)
         losses = {
             "semantic": semantic_loss(logits, semantic, self.class_weights.to(logits.device)),
             "centre": self.centre_weight * centre_loss(output.centre, target.centre, target.centre_weight),

@@ -36,6 +36,13 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
     centre_weight: float = Field(
         50.0, ge=0, description="Weight of the squared error of the centre heatmaps; 200 in Panoptic-DeepLab."
     )
+    centre_sigma: float | None = Field(
+        None,
+        gt=0,
+        le=0.5,
+        description="Width of the Gaussian around a centre over the size of its object, without an upper limit: 0.15 "
+        "where single objects fill an image. null: 0.08, and 8 px at most, for scenes of many objects.",
+    )
     offset_weight: float = Field(0.01, ge=0, description="Weight of the offsets' absolute error in pixels.")
 
     @model_validator(mode="after")

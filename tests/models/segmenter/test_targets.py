@@ -71,6 +71,14 @@ def test_offsets_point_to_the_centre_and_the_heatmap_peaks_there():
     assert (targets.centre_weight[0, 0, :, 1:] == 1).all()
 
 
+@pytest.mark.parametrize(("size", "share", "sigma"), [(10, None, 3), (50, None, 4), (200, None, 8), (200, 0.15, 30)])
+def test_peaks_are_as_wide_as_their_boxes_ask_for(size, share, sigma):
+    nothing = torch.zeros(1, 32, 64, dtype=torch.int64)
+    targets = encode_targets(nothing, torch.tensor([[[13.5, 29.5]]]), torch.tensor([[float(size)]]), share)
+    # One cell beside the middle.
+    assert targets.centre[0, 0, 3, 8].item() == pytest.approx(np.exp(-(4**2) / (2 * sigma**2)))
+
+
 def test_rows_that_fill_up_the_batch_leave_no_trace():
     instance = torch.zeros(1, 32, 32, dtype=torch.int64)
     targets = encode_targets(instance, torch.zeros(1, 2, 2), torch.zeros(1, 2))
