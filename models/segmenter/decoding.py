@@ -65,7 +65,7 @@ def decode_panoptic(
     Decoded
         Pixels join the centre nearest to where their offset points. An instance has the thing class
         with the highest summed probability, and centre height times mean probability as score; stuff
-        has the mean probability. In an image without any centre, each connected part of a thing class is an
+        has the mean probability. In an image without any centre, each connected part of the thing pixels is an
         instance: an object that fills the image may have a centre too uncertain to be a peak.
     """
     semantic = probabilities.argmax(0).astype(np.uint8)
@@ -78,7 +78,7 @@ def decode_panoptic(
         if len(centres_yx):
             owner = assign_pixels(things, offset, centres_yx)
         else:
-            owner, heights = separate_parts(things, semantic, centre)
+            owner, heights = separate_parts(things, centre)
         panoptic_id[things], scores = name_instances(
             owner, heights, probabilities[:, things], classes, min_instance_px=min_instance_px
         )
@@ -152,16 +152,14 @@ def assign_pixels(
 
 
 def separate_parts(
-    things: NDArray[np.bool_], semantic: NDArray[np.uint8], heatmap: NDArray[np.float32]
+    things: NDArray[np.bool_], heatmap: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Take each connected part of a thing class for an instance.
+    """Take each connected part of the thing pixels for an instance, whatever their classes.
 
     Parameters
     ----------
     things : (H, W) bool
         The P pixels to assign.
-    semantic : (H, W) uint8
-        Train ids.
     heatmap : (h, w)
         Of the centres.
 
@@ -172,7 +170,7 @@ def separate_parts(
     heights : (N,) float32
         Of the highest point of the heatmap in each part.
     """
-    parts = label(np.where(things, semantic.astype(np.int16), -1), background=-1, connectivity=2)
+    parts = label(things, connectivity=2)
     areas = np.bincount(parts[things])[1:]
     order = np.argsort(-areas, kind="stable")
     enlarged = cv2.resize(heatmap, things.shape[::-1], interpolation=cv2.INTER_LINEAR)
