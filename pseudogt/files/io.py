@@ -17,6 +17,9 @@ IMAGE_SUFFIXES = (
 )
 """Of the image files that are read, in lower case."""
 
+TIMESTAMP = ".snakemake_timestamp"
+"""File by which Snakemake dates a folder."""
+
 CHECKSUM = "sha256"
 """Entry of a JSON document that holds the checksum of the others."""
 
@@ -44,12 +47,17 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
 
 
 def link_atomically(source: Path | str, path: Path | str) -> None:
-    """Make ``path`` a hard-linked copy of a file or a folder."""
+    """Make ``path`` a copy of a file, or of a folder, whose files are hard links.
+
+    Snakemake sets the time of a job's outputs: of a file, and of a file of its own in a folder. As hard links they would
+    give their new time to the source, and what was made from it would be made again.
+    """
     with replace_atomically(path) as temporary:
         if Path(source).is_dir():
-            shutil.copytree(source, temporary, copy_function=os.link)
+            ignored = shutil.ignore_patterns(TIMESTAMP)
+            shutil.copytree(source, temporary, copy_function=os.link, ignore=ignored)
         else:
-            os.link(source, temporary)
+            shutil.copyfile(source, temporary)
 
 
 def read_json(path: Path | str) -> Any:

@@ -42,10 +42,13 @@ def test_min_above_max_is_an_error():
         RoundsSettings(min=3, max=2)
 
 
-def test_links_share_their_bytes(tmp_path):
+def test_links_share_their_bytes_but_not_the_times_that_snakemake_sets(tmp_path):
     (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "a.png").write_bytes(b"x")
+    for name in ("a.png", ".snakemake_timestamp"):
+        (tmp_path / "0" / name).write_bytes(b"x")
     link_atomically(tmp_path / "0", tmp_path / "1")
     assert (tmp_path / "1" / "a.png").samefile(tmp_path / "0" / "a.png")
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["a.png"]
     link_atomically(tmp_path / "1" / "a.png", tmp_path / "file")
-    assert (tmp_path / "file").samefile(tmp_path / "0" / "a.png")
+    assert (tmp_path / "file").read_bytes() == b"x"
+    assert not (tmp_path / "file").samefile(tmp_path / "0" / "a.png")
