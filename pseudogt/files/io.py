@@ -49,8 +49,8 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
 def link_atomically(source: Path | str, path: Path | str) -> None:
     """Make ``path`` a copy of a file, or of a folder, whose files are hard links.
 
-    Snakemake sets the time of a job's outputs: of a file, and of a file of its own in a folder. As hard links they would
-    give their new time to the source, and what was made from it would be made again.
+    Snakemake sets the time of a job's outputs: of a file, and of a file of its own in a folder. As hard links they
+    would give their new time to the source, and what was made from it would be made again.
     """
     with replace_atomically(path) as temporary:
         if Path(source).is_dir():

@@ -131,7 +131,7 @@ def test_rounds_after_the_stop_are_linked(finished):
     records = [read_json(finished.results / "segmenter" / str(r) / "record.json") for r in range(3)]
     assert [r["linked"] for r in records] == [False, False, True]
     models = [finished.results / "segmenter" / str(r) / "model.pt" for r in range(3)]
-    assert models[1].samefile(models[2])
+    assert models[1].read_bytes() == models[2].read_bytes()
     labels = [next((finished.results / "labels" / str(r)).rglob("*.png")) for r in (2, 3)]
     assert labels[0].samefile(labels[1])
 

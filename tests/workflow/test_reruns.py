@@ -242,7 +242,7 @@ def test_removed_shard_disappears(dataset_run):
     jobs = dataset_run.plan(*TARGETS)
     assert not {"index_shard", "ground_truth_shard", "weak_labels_shard", "box_masks_shard"} & set(jobs)
     assert jobs["cams_shard"] == SHARDS - 1
-    dataset_run.run("--", "index")
+    dataset_run.run(*TARGETS)
     assert not (dataset_run.results / "index" / "train-0001.json").exists()
 
 
