@@ -13,6 +13,7 @@ sys.path.insert(0, workflow.basedir)
 from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
+from pseudogt.setup.boxes import configure_boxes
 from pseudogt.workflow.estimate import describe_estimate
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
@@ -22,6 +23,7 @@ from pseudogt.workflow.plan import (
     SUBJECT_PATTERN,
     RunPlan,
     assign_shards,
+    find_odd_shards,
     find_data_root,
     find_subject,
     record_shards,
@@ -45,6 +47,11 @@ signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 # All that reads files while the workflow is parsed; what it finds wrong is told without a traceback.
 try:
     check_duplicate_keys(workflow.configfiles)
+    BOXES_FOUND = ""
+    if config.get("boxes_from"):
+        # Snakemake's merged config does not tell what the user gave from the defaults.
+        given = workflow.config_settings.overwrite_config
+        config, BOXES_FOUND = configure_boxes(Path(config["boxes_from"]), config, given)
     CONFIG = parse_run_config(config)
     RESULTS = f"results/{CONFIG.name}"
     # Held as long as this process lives: `make resume` tells a live run from a dead one by it.
@@ -144,18 +151,21 @@ def limit_training_time(section, rounds=1):
 
 
 onstart:
-    # `predict` trains nothing.
-    if not CONFIG.images:
+    # `predict` and `boxes_to_masks` train nothing.
+    if BOXES_FOUND:
+        print(BOXES_FOUND, file=sys.stderr)
+    elif not CONFIG.images:
         print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process:
-        for note in PASSED_OVER:
+        odd = find_odd_shards(SHARDS, CONFIG.shard_size) if SHARDS and not BOXES_FOUND else []
+        for note in [*PASSED_OVER, *odd]:
             print(f"warning: {note}", file=sys.stderr)
         try:
             claim_name(Path.cwd(), LOCK_NAME)
         except ValueError as error:
             raise WorkflowError(str(error)) from None
         if SHARDS:
-            record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset, CONFIG.shard_size)
+            record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset)
         os.close(START_LOCK)
         # Snakemake 9 limits local jobs to 100 a second. Every job that ends leaves a timer behind, each of which has the
         # scheduler go through all jobs that are ready once a second: 9 s of a run of 300 jobs, in place of 4. No option

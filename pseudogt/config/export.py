@@ -20,11 +20,12 @@ class ExportSettings(Section):
         description="Any of coco_panoptic, coco_instances, cityscapes, semantic, voc, yolo, label_studio, cvat; what "
         "each keeps stands in docs/exports.md.",
     )
-    source: Literal["labels", "predictions"] = Field(
-        "labels", description="Labels of the training images, or predictions of a model."
+    source: Literal["labels", "predictions", "box_masks"] = Field(
+        "labels",
+        description="Labels of the training images, predictions of a model, or the masks of the things in given boxes.",
     )
     round: int | None = Field(None, ge=0, description="Round of the labels or of the model; null for the last.")
-    split: Literal["train", "val"] = Field("train", description="Images of the predictions; labels are of train only.")
+    split: Literal["train", "val"] = Field("train", description="Images of the predictions; all else is of train only.")
     only: str | None = Field(
         None,
         description="File with the ids of the images to export, one on each line, for instance images.txt of the "

@@ -7,7 +7,6 @@ so it imports nothing heavy, and it knows nothing of Snakemake.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -44,6 +43,8 @@ WITHOUT_INFLUENCE = {
     "images",
     "model",
     "predict_to",
+    "boxes_from",
+    "masks_to",
     "threads",
     "decode",
     "keep_scores",
@@ -117,7 +118,7 @@ SUBJECTS = {
 SUBJECT_PATTERN = "|".join(rf"{name}-\d+" if "{round}" in subject.files else name for name, subject in SUBJECTS.items())
 """Regular expression of the names of subjects."""
 
-EXPORT_PATTERN = r"labels-\d+|predictions-\d+-(train|val)"
+EXPORT_PATTERN = r"labels-\d+|predictions-\d+-(train|val)|box_masks"
 """Regular expression of the names of what can be exported."""
 
 
@@ -222,8 +223,10 @@ class RunPlan:
 
     @property
     def export_subject(self) -> str:
-        """Name of what section `export` asks for: labels-<round>, or predictions-<round>-<split>."""
+        """Name of what section `export` asks for: labels-<round>, predictions-<round>-<split> or box_masks."""
         export = self.config.export
+        if export.source == "box_masks":
+            return export.source
         number = self._last_exported if export.round is None else export.round
         return f"labels-{number}" if export.source == "labels" else f"predictions-{number}-{export.split}"
 
@@ -391,8 +394,8 @@ class RunPlan:
 
     def find_exported(self, subject: str, shard: str) -> str:
         """The label folder of a shard that is exported."""
-        source, number = subject.split("-")[:2]
-        return f"{self.results}/{source}/{number}/{shard}"
+        source, *number = subject.split("-")[:2]
+        return "/".join([self.results, source, *number, shard])
 
     def list_exported(self, subject: str, pattern: str) -> list[str]:
         """Files of all shards of what is exported."""
@@ -417,13 +420,13 @@ class RunPlan:
 
     def describe_provenance(self, subject: str) -> dict[str, Any]:
         """What the manifest of an export says of the run."""
-        source, number = subject.split("-")[:2]
+        source, *number = subject.split("-")[:2]
         config = self.config
         return {
             "run": config.name,
             "subject": {
                 "source": source,
-                "round": int(number),
+                "round": int(number[0]) if number else None,
                 "split": "val" if subject.endswith("-val") else "train",
             },
             "config_digest": compute_input_digest(config.model_dump(mode="json", exclude=WITHOUT_INFLUENCE), []),
@@ -498,8 +501,8 @@ def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]]
     return plan_shards(previous, images.ids, config.shard_size), measure_pixels(config, images), images.passed_over
 
 
-def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings, shard_size: int) -> None:
-    """Write ``index.json``, which keeps images in their shards, and say what is legal but probably not meant.
+def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings) -> None:
+    """Write ``index.json``, which keeps images in their shards.
 
     Parameters
     ----------
@@ -508,10 +511,7 @@ def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: Dat
     shards : mapping
         Shard -> image ids.
     settings : DatasetSettings
-    shard_size : int
     """
-    for warning in find_odd_shards(shards, shard_size):
-        print(f"warning: {warning}", file=sys.stderr)
     for shard in path.with_name("index").glob("*.json"):
         if shard.stem not in shards:
             shard.unlink()

@@ -28,7 +28,7 @@ def run(tmp_path, folder_dataset, folder_settings):
         path = out / "index.json"
         previous = read_json(path)["shards"] if path.is_file() else None
         plan = plan_shards(previous, list_images(folder_settings, folder_dataset).ids, shard_size)
-        record_shards(path, plan, folder_settings, shard_size)
+        record_shards(path, plan, folder_settings)
         for shard, image_ids in plan.items():
             to = ["--out", str(out / "index" / f"{shard}.json"), "--threads", "2"]
             index.main([*root, "--image-ids", json.dumps(image_ids), *to])
