@@ -8,6 +8,9 @@ from pydantic import Field
 
 from pseudogt.config.base import Section, listed_in
 
+WITH_SHAPES = ("coco_instances", "yolo", "cvat", "label_studio")
+"""Formats that hold objects one by one, in any shape."""
+
 Format = Annotated[str, listed_in("pseudogt.export.formats")]
 
 
@@ -31,12 +34,22 @@ class ExportSettings(Section):
         description="File with the ids of the images to export, one on each line, for instance images.txt of the "
         "review queue; null for all.",
     )
+    shapes: Literal["masks", "polygons", "boxes"] = Field(
+        "masks",
+        description="What coco_instances, yolo, cvat and label_studio hold: masks (yolo: polygons), polygons, or boxes "
+        "drawn tightly around the masks of things.",
+    )
+    stuff: bool = Field(
+        False,
+        description="Add stuff to coco_instances and yolo, as one object of each class; cvat and label_studio always "
+        "hold it, but for boxes.",
+    )
     images: bool = Field(False, description="Copy the images beside the labels, where the format's readers look.")
     polygon_tolerance_px: float = Field(
         0.0,
         ge=0,
-        description="How far the polygons of yolo may run beside the border of the mask. 0 keeps every corner; raise "
-        "it for smaller files.",
+        description="How far polygons may run beside the border of the mask. 0 keeps every corner; raise it for "
+        "smaller files.",
     )
     image_prefix: str = Field(
         "/data/local-files/?d=",

@@ -19,7 +19,7 @@ from pseudogt.config.cams import CamsSettings
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.evaluation import EvaluationSettings
-from pseudogt.config.export import ExportSettings
+from pseudogt.config.export import WITH_SHAPES, ExportSettings
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.inheritance import list_sections, resolve
 from pseudogt.config.labels import LabelsSettings
@@ -120,6 +120,20 @@ class RunConfig(Section):
                 f"masks_to={self.masks_to}: is there already and holds other files, which would be lost; give another "
                 "folder"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_export(self) -> RunConfig:
+        """Label maps hold pixels and nothing else, and stuff has no box."""
+        export = self.export
+        maps = [name for name in export.formats if name not in WITH_SHAPES]
+        if export.shapes != "masks" and maps:
+            raise ValueError(
+                f"export.shapes: {export.shapes} is for the formats {', '.join(WITH_SHAPES)}; take {', '.join(maps)} "
+                "out of export.formats, or set export.shapes to masks"
+            )
+        if export.shapes == "boxes" and export.stuff:
+            raise ValueError("stuff has no boxes; set export.stuff to false, or export.shapes to polygons or masks")
         return self
 
     @model_validator(mode="after")

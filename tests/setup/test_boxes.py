@@ -58,7 +58,7 @@ def test_images_of_all_splits_are_used(tmp_path):
     write_photos(root / "masks", "d")
     rules.WRITERS["coco"](root, rules.GOOD)
     config, _ = configure(root)
-    assert assign_shards(config, tmp_path / "index.json")[0] == {"train-0000": ["train-a", "train-b", "valid-c"]}
+    assert assign_shards(config, tmp_path / "index.json")[0] == {"train-0000": ["a", "b", "c"]}
 
 
 def test_what_the_user_gives_counts_more(tmp_path):

@@ -217,5 +217,5 @@ def test_masks_for_the_boxes_of_a_folder(fresh, photos):
     assert len(found["annotations"]) == 4 and found["annotations"][0]["bbox"] == [10, 12, 20, 16]
     assert found["annotations"][0]["area"] == pytest.approx(np.pi / 4 * 16 * 20, rel=0.05)
     assert (out / "review" / "index.html").read_text().count("<section>") == 6
-    made = {path.name for path in (fresh.folder / "results" / "my-photos-boxes").iterdir()}
+    made = {path.name for path in fresh.results.iterdir()}
     assert not made & {"classifier", "cams", "segmenter", "labels"}
