@@ -19,6 +19,7 @@ include: "rules/segmentation.smk"
 include: "rules/results.smk"
 include: "rules/export.smk"
 include: "rules/review.smk"
+include: "rules/boxes_to_masks.smk"
 
 
 rule all:

@@ -1,6 +1,8 @@
 """Box masks: every segmenter and their consensus against annotated things, from their tight boxes.
 
-    python benchmarks/box_masks.py [--data DIR] [--quick] [--split NAME] [--fused NAME ..] [--sure P] --json OUT
+    python benchmarks/box_masks.py [--data DIR] [--quick] [--split NAME] [--fused NAME ..] [--sure P] [--photos N]
+        --json OUT
+    python benchmarks/box_masks.py --photos 1000 --photos-only --json OUT
 
 ``--data`` is a folder of folder datasets (``images/``, ``instances/``) in which ``voc2007_seg``,
 ``coco_panoptic``, ``cityscapes_aachen8`` and ``dsb2018_120`` are looked for, or one folder dataset.
@@ -19,25 +21,33 @@ are of the class; ``consensus_recall``: of the things' pixels, the share so foun
 ``_recall`` count only the pixels of the thing itself. ``authors_precision``, ``authors_recall`` and
 ``frame_precision``, ``frame_recall``: of the masks that the authors of WSPS published for one
 Cityscapes image, and of ours there.
+
+``folder_minutes``: wall clock of ``snakemake --cores 2 boxes_to_masks`` on ``--photos`` drawn photos
+of 640x480 with five boxes each, from a folder of images and one COCO JSON to masks and review page;
+``folder_minutes_per_1000`` is that number scaled to 1,000 photos, ``folder_cpu_minutes_per_1000`` the
+processor time of all its jobs, which other programs on the machine change little.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 import cv2
 import numpy as np
-from folder_images import AnnotatedImage, draw_image, read_images
+from folder_images import AnnotatedImage, draw_image, read_images, write_photos
 from measurement import REPOSITORY, print_table, write_figures
 from numpy.typing import NDArray
 
@@ -94,8 +104,42 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three images of each set")
     parser.add_argument("--fused", nargs="+", choices=SEGMENTERS, default=["network", "proposal"])
     parser.add_argument("--sure", type=float, default=0.7, help="see box_masks.sure")
+    parser.add_argument("--photos", type=int, help="photos of the folder; default: 1000, none with --quick")
+    parser.add_argument("--photos-only", action="store_true", help="measure nothing but the folder")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
+    photos = (0 if arguments.quick else 1000) if arguments.photos is None else arguments.photos
+    figures = measure_folder(photos) if photos else {}
+    if not arguments.photos_only:
+        figures |= measure_segmenters(arguments)
+    print_table(figures)
+    write_figures(arguments.json, figures)
+
+
+def measure_folder(photos: int) -> dict[str, float | None]:
+    """Minutes that ``boxes_to_masks`` takes for a folder of drawn photos, and those of its jobs' processor time."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_photos(root / "photos", photos)
+        command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "-d", str(root), "--cores"]
+        settings = [f"boxes_from={root / 'photos'}", f"masks_to={root / 'masks'}"]
+        paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        start, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [*command, "2", "boxes_to_masks", "--config", *settings], check=True, env=os.environ | {"PATH": paths}
+        )
+        minutes, after = (time.perf_counter() - start) / 60, resource.getrusage(resource.RUSAGE_CHILDREN)
+    computed = (after.ru_utime - used.ru_utime + after.ru_stime - used.ru_stime) / 60
+    return {
+        "folder_photos": photos,
+        "folder_minutes": minutes,
+        "folder_minutes_per_1000": minutes / photos * 1000,
+        "folder_cpu_minutes_per_1000": computed / photos * 1000,
+    }
+
+
+def measure_segmenters(arguments: argparse.Namespace) -> dict[str, float | None]:
+    """All figures of segmenters and their consensus."""
     cv2.setNumThreads(1)
     segmenters = load_all(arguments.sure)
     fusion = Fusion(tuple(arguments.fused), arguments.sure)
@@ -105,8 +149,7 @@ def main() -> None:
     figures |= measure_speed(segmenters)
     if arguments.data and (arguments.data / AUTHORS).is_dir():
         figures |= compare_with_authors(arguments.data / AUTHORS, segmenters, fusion)
-    print_table(figures)
-    write_figures(arguments.json, figures)
+    return figures
 
 
 def load_all(sure: float) -> dict[str, PrepareScene]:

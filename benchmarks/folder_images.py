@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from measurement import REPOSITORY
 from numpy.typing import NDArray
@@ -80,3 +82,21 @@ def draw_image(seed: int) -> AnnotatedImage:
             image[mask & half] = rng.integers(0, 255, 3) + rng.normal(0, 12, ((mask & half).sum(), 3))
     masks = [owner == k for k in range(1, 8) if (owner == k).sum() > 100]
     return AnnotatedImage(np.clip(image, 0, 255).astype(np.uint8), masks, [1] * len(masks), np.zeros((375, 500), bool))
+
+
+def write_photos(folder: Path, count: int, boxes: int = 5, size: tuple[int, int] = (640, 480)) -> None:
+    """Write drawn photos of ``size`` (width, height) and the boxes of their things as COCO JSON into a folder."""
+    folder.mkdir(parents=True)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number in range(1, count + 1):
+        drawn = draw_image(number)
+        name = f"photo-{number:05d}.jpg"
+        cv2.imwrite(str(folder / name), cv2.cvtColor(cv2.resize(drawn.image, size), cv2.COLOR_RGB2BGR))
+        images.append({"id": number, "file_name": name, "width": size[0], "height": size[1]})
+        scale = np.array(size * 2) / (drawn.image.shape[1::-1] * 2)
+        for x0, y0, x1, y1 in (drawn.boxes_xyxy[:boxes] * scale).round().tolist():
+            box = {"image_id": number, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": 0}
+            annotations.append({"id": len(annotations) + 1, **box})
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "blob"}]}
+    (folder / "boxes.json").write_text(json.dumps(document))

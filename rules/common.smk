@@ -13,6 +13,7 @@ sys.path.insert(0, workflow.basedir)
 from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
+from pseudogt.setup.boxes import configure_boxes
 from pseudogt.workflow.estimate import describe_estimate
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
@@ -48,6 +49,11 @@ signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 # All that reads files while the workflow is parsed; what it finds wrong is told without a traceback.
 try:
     check_duplicate_keys(workflow.configfiles)
+    BOXES_FOUND = ""
+    if config.get("boxes_from"):
+        # Snakemake's merged config does not tell what the user gave from the defaults.
+        given = workflow.config_settings.overwrite_config
+        config, BOXES_FOUND = configure_boxes(Path(config["boxes_from"]), config, given)
     CONFIG = parse_run_config(config)
     RESULTS = f"results/{CONFIG.name}"
     # Held as long as this process lives: `make resume` tells a live run from a dead one by it.
@@ -153,14 +159,15 @@ def limit_training_time(section, rounds=1):
 
 
 onstart:
-    # `predict` trains nothing; `check` says all of this in its own table.
-    if not CONFIG.images and set(workflow.dag_settings.targets) != {"check"}:
+    # `predict` and `boxes_to_masks` train nothing; `check` says all of this in its own table.
+    quiet = CONFIG.images or set(workflow.dag_settings.targets) == {"check"}
+    if BOXES_FOUND:
+        print(BOXES_FOUND, file=sys.stderr)
+    elif not quiet:
         print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
-        for note in (
-            (*PASSED_OVER, *find_odd_shards(SHARDS, CONFIG.shard_size))
-            if workflow.is_main_process
-            else ()
-        ):
+    if workflow.is_main_process and not quiet:
+        odd = [] if BOXES_FOUND else find_odd_shards(SHARDS, CONFIG.shard_size)
+        for note in [*PASSED_OVER, *odd]:
             print(f"warning: {note}", file=sys.stderr)
     if workflow.is_main_process:
         try:

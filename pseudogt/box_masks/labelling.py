@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agreement
-from pseudogt.box_masks.scene import IS_OTHER, IS_THING, BoxScene, PrepareScene
+from pseudogt.box_masks.scene import IS_OTHER, IS_THING, BoxMask, BoxScene, PrepareScene
 from pseudogt.boxes import box_slices
 from pseudogt.classes import BACKGROUND, INSTANCE_DIVISOR, ClassTable
 from pseudogt.pseudo_labels.instances import Overlap, compose_panoptic, number_boxes
+
+SCORED_SURE = 0.7
+"""``sure`` of the scores, if that of the masks is lower: at 0.5 no pixel is unsure, and every score would be 1."""
 
 
 def label_boxes(
@@ -44,25 +47,33 @@ def label_boxes(
     panoptic_id : (H, W) int32
         Things; the category "background" where no thing is; no label where the segmenters disagree.
     scores : dict
-        Panoptic id -> agreement of the segmenters on the box of the instance, in [0, 1].
+        Panoptic id -> agreement of the segmenters on the box of the instance, in [0, 1], with pixels that are less
+        sure than ``SCORED_SURE`` counted as unsure.
     """
-    verdicts = segment_boxes(scene, segmenters, sure=sure)
+    found = segment_boxes(scene, segmenters)
+    verdicts = fuse_boxes(found, scene, sure=sure)
     shape = (scene.image.shape[0], scene.image.shape[1])
     masks = combine_boxes(verdicts, scene.boxes_xyxy, scene.classes, iscrowd, shape, overlap=overlap)
     numbers = number_boxes(scene.classes, iscrowd)
     panoptic_id = compose_panoptic(masks.semantic, masks.owner, numbers, classes)
-    return panoptic_id, score_instances(verdicts, scene.classes, numbers, classes)
+    scored = fuse_boxes(found, scene, sure=SCORED_SURE) if sure < SCORED_SURE else verdicts
+    return panoptic_id, score_instances(scored, scene.classes, numbers, classes)
 
 
-def segment_boxes(scene: BoxScene, segmenters: Sequence[PrepareScene], *, sure: float) -> list[NDArray[np.uint8]]:
-    """What the segmenters say of each box of a scene: verdicts of :func:`pseudogt.box_masks.consensus.fuse_masks`.
+def segment_boxes(scene: BoxScene, segmenters: Sequence[PrepareScene]) -> list[list[BoxMask]]:
+    """Masks or probabilities ``(h, w)`` of each box of a scene, one of each segmenter."""
+    prepared = [prepare(scene) for prepare in segmenters] if len(scene.boxes_xyxy) else []
+    return [[segment(index) for segment in prepared] for index in range(len(scene.boxes_xyxy))]
+
+
+def fuse_boxes(found: Sequence[Sequence[BoxMask]], scene: BoxScene, *, sure: float) -> list[NDArray[np.uint8]]:
+    """Verdict on each box of a scene, see :func:`pseudogt.box_masks.consensus.fuse_masks`.
 
     Labelled pixels decide whatever the segmenters say.
     """
-    prepared = [prepare(scene) for prepare in segmenters] if len(scene.boxes_xyxy) else []
     verdicts = []
-    for index, train_id in enumerate(scene.classes.tolist()):
-        verdict = fuse_masks([segment(index) for segment in prepared], train_id, sure=sure)
+    for index, (masks, train_id) in enumerate(zip(found, scene.classes.tolist(), strict=True)):
+        verdict = fuse_masks(masks, train_id, sure=sure)
         certain = scene.find_certain(index)
         if certain is not None:
             in_box = certain[box_slices(scene.boxes_xyxy[index])]

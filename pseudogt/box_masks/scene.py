@@ -61,7 +61,10 @@ class BoxScene:
         return np.delete(self.boxes_xyxy, index, 0)
 
 
-BoxSegmenter = Callable[[int], NDArray[np.bool_] | NDArray[np.float32]]
+BoxMask = NDArray[np.bool_] | NDArray[np.float32]
+"""A mask ``(h, w)`` in a box, or the probability of one."""
+
+BoxSegmenter = Callable[[int], BoxMask]
 """From the position of a box to a mask ``(h, w)`` in it, or the probability of one."""
 
 PrepareScene = Callable[[BoxScene], BoxSegmenter]

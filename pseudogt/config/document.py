@@ -19,8 +19,8 @@ EMBEDDED: dict[str, Any] = {
 }
 """What the embedded run, the demo, sets; all else in ``config.yaml`` is the default of the models."""
 
-ON_COMMAND_LINE = ("images", "model", "predict_to")
-"""Settings of ``snakemake predict``, which are given with ``--config`` and not written into a file."""
+ON_COMMAND_LINE = ("images", "model", "predict_to", "boxes_from", "masks_to")
+"""Settings of the targets ``predict`` and ``boxes_to_masks``: given with ``--config`` and not written into a file."""
 
 HEAD = """\
 The configuration of the embedded demo, street scenes that the workflow draws itself, and the reference of all settings.

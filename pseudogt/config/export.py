@@ -8,6 +8,9 @@ from pydantic import Field
 
 from pseudogt.config.base import Section, listed_in
 
+WITH_SHAPES = ("coco_instances", "yolo", "cvat", "label_studio")
+"""Formats that hold objects one by one, in any shape."""
+
 Format = Annotated[str, listed_in("pseudogt.export.formats")]
 
 
@@ -20,22 +23,33 @@ class ExportSettings(Section):
         description="Any of coco_panoptic, coco_instances, cityscapes, semantic, voc, yolo, label_studio, cvat; what "
         "each keeps stands in docs/exports.md.",
     )
-    source: Literal["labels", "predictions"] = Field(
-        "labels", description="Labels of the training images, or predictions of a model."
+    source: Literal["labels", "predictions", "box_masks"] = Field(
+        "labels",
+        description="Labels of the training images, predictions of a model, or the masks of the things in given boxes.",
     )
     round: int | None = Field(None, ge=0, description="Round of the labels or of the model; null for the last.")
-    split: Literal["train", "val"] = Field("train", description="Images of the predictions; labels are of train only.")
+    split: Literal["train", "val"] = Field("train", description="Images of the predictions; all else is of train only.")
     only: str | None = Field(
         None,
         description="File with the ids of the images to export, one on each line, for instance images.txt of the "
         "review queue; null for all.",
     )
+    shapes: Literal["masks", "polygons", "boxes"] = Field(
+        "masks",
+        description="What coco_instances, yolo, cvat and label_studio hold: masks (yolo: polygons), polygons, or boxes "
+        "drawn tightly around the masks of things.",
+    )
+    stuff: bool = Field(
+        False,
+        description="Add stuff to coco_instances and yolo, as one object of each class; cvat and label_studio always "
+        "hold it, but for boxes.",
+    )
     images: bool = Field(False, description="Copy the images beside the labels, where the format's readers look.")
     polygon_tolerance_px: float = Field(
         0.0,
         ge=0,
-        description="How far the polygons of yolo may run beside the border of the mask. 0 keeps every corner; raise "
-        "it for smaller files.",
+        description="How far polygons may run beside the border of the mask. 0 keeps every corner; raise it for "
+        "smaller files.",
     )
     image_prefix: str = Field(
         "/data/local-files/?d=",

@@ -6,6 +6,7 @@ that a new field in one section reruns that section's stage only.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -18,7 +19,7 @@ from pseudogt.config.cams import CamsSettings
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.evaluation import EvaluationSettings
-from pseudogt.config.export import ExportSettings
+from pseudogt.config.export import WITH_SHAPES, ExportSettings
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.inheritance import list_sections, resolve
 from pseudogt.config.labels import LabelsSettings
@@ -62,6 +63,10 @@ class RunConfig(Section):
     images: str | None = Field(None, description="For `snakemake predict`: folder of the images to label.")
     model: str | None = Field(None, description="For `snakemake predict`: model file; default is the run's last one.")
     predict_to: str = Field("predicted", description="For `snakemake predict`: folder of the results.")
+    boxes_from: str | None = Field(
+        None, description="For `snakemake boxes_to_masks`: folder of images and of boxes in any format that is read."
+    )
+    masks_to: str = Field("masks", description="For `snakemake boxes_to_masks`: folder of the results.")
     dataset: DatasetSettings
     streets: StreetsSettings = StreetsSettings()
     weak_labels: WeakLabelsSettings = WeakLabelsSettings()
@@ -96,6 +101,39 @@ class RunConfig(Section):
     def _check_data_root(self) -> RunConfig:
         if self.images is None and self.dataset.format != "streets" and not self.data_root:
             raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_folders(self) -> RunConfig:
+        if self.boxes_from is None:
+            return self
+        if self.images is not None:
+            raise ValueError("images is for predict and boxes_from for boxes_to_masks; give one of them")
+        masks_to, boxes_from = Path(self.masks_to).resolve(), Path(self.boxes_from).resolve()
+        if masks_to.is_relative_to(boxes_from) or boxes_from.is_relative_to(masks_to):
+            raise ValueError(
+                f"masks_to={self.masks_to} and boxes_from={self.boxes_from}: neither may lie in the other, as masks_to "
+                "is written anew; give another folder"
+            )
+        if masks_to.is_dir() and any(masks_to.iterdir()) and not (masks_to / "review").is_dir():
+            raise ValueError(
+                f"masks_to={self.masks_to}: is there already and holds other files, which would be lost; give another "
+                "folder"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_export(self) -> RunConfig:
+        """Label maps hold pixels and nothing else, and stuff has no box."""
+        export = self.export
+        maps = [name for name in export.formats if name not in WITH_SHAPES]
+        if export.shapes != "masks" and maps:
+            raise ValueError(
+                f"export.shapes: {export.shapes} is for the formats {', '.join(WITH_SHAPES)}; take {', '.join(maps)} "
+                "out of export.formats, or set export.shapes to masks"
+            )
+        if export.shapes == "boxes" and export.stuff:
+            raise ValueError("stuff has no boxes; set export.stuff to false, or export.shapes to polygons or masks")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""COCO instances: ``instances.json`` with a run-length encoded mask per thing. Loses stuff."""
+"""COCO instances: ``instances.json`` with a mask, polygon or box per thing, and on request stuff."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 from pseudogt.annotations.coco import read_coco
@@ -15,7 +16,9 @@ from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.coco_panoptic import list_exported_images
 from pseudogt.export.documents import stream_object
-from pseudogt.export.segments import LabelledImage, find_segments, is_crowd, list_categories
+from pseudogt.export.polygons import trace_outline
+from pseudogt.export.segments import LabelledImage, Segment, find_objects_to_draw, is_crowd, list_categories
+from pseudogt.files.io import read_json
 
 INSTANCES_JSON = "instances.json"
 
@@ -28,24 +31,34 @@ def place_image(image_id: str, split: str, file_name: str) -> Path:
 def write_image(
     folder: Path, image: LabelledImage, classes: ClassTable, settings: ExportSettings
 ) -> list[dict[str, Any]]:
-    """Return the annotations of an image's things; no file of its own."""
+    """Return the annotations of an image's things, and of its stuff on request; no file of its own."""
     annotations = []
-    for segment in find_segments(image.panoptic_id, classes):
-        if not classes.isthing[segment.train_id]:
-            continue
+    for segment in find_objects_to_draw(image.panoptic_id, classes, stuff=settings.stuff, crowds=True):
         x0, y0, x1, y1 = segment.box_xyxy
-        encoded = rle.encode(np.asfortranarray(image.panoptic_id == segment.id, np.uint8))
         annotations.append(
             {
                 "category_id": classes.category_ids[segment.train_id],
                 "iscrowd": int(is_crowd(segment, classes)),
                 "area": int(segment.mask.sum()),
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")},
+                "segmentation": _draw_segment(segment, image.panoptic_id, classes, settings),
             }
             | ({"score": image.scores[segment.id]} if segment.id in image.scores else {})
         )
     return annotations
+
+
+def _draw_segment(
+    segment: Segment, panoptic_id: NDArray[np.int32], classes: ClassTable, settings: ExportSettings
+) -> dict[str, Any] | list[list[float]]:
+    """COCO's ``segmentation``; readers want the run lengths of crowds whatever others have."""
+    if settings.shapes == "boxes":
+        return []
+    if settings.shapes == "polygons" and not is_crowd(segment, classes):
+        outline = trace_outline(segment.mask, settings.polygon_tolerance_px) + segment.box_xyxy[:2]
+        return [outline.ravel().tolist()]
+    encoded = rle.encode(np.asfortranarray(panoptic_id == segment.id, np.uint8))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
 
 
 def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTable, settings: ExportSettings) -> None:
@@ -55,7 +68,7 @@ def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTab
         {
             "images": list_exported_images(records),
             "annotations": _list_annotations(records),
-            "categories": list_categories(classes, things_only=True),
+            "categories": list_categories(classes, things_only=not settings.stuff),
         },
     )
 
@@ -68,6 +81,11 @@ def _list_annotations(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
             yield {"id": annotation_id, "image_id": number, **annotation}
 
 
+def holds_stuff(path: Path) -> bool:
+    """Whether one of the categories of a file is stuff."""
+    return any(category.get("supercategory") == "stuff" for category in read_json(path).get("categories", []))
+
+
 def read_set(folder: Path, classes: ClassTable) -> AnnotationSet:
-    """The labels in a folder; where there are things, but no stuff."""
+    """The labels in a folder; where there are things, and stuff only if it was asked for."""
     return AnnotationSet(read_coco(folder / INSTANCES_JSON, masks=True), classes)

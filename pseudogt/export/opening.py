@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pseudogt.annotations.cvat import read_cvat
 from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
-from pseudogt.export import cityscapes, coco_panoptic, voc
+from pseudogt.export import cityscapes, coco_instances, coco_panoptic, voc
 from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.coco_instances import INSTANCES_JSON
 from pseudogt.export.manifest import MANIFEST_JSON
@@ -62,6 +62,8 @@ def open_labels(folder: Path, classes: ClassTable) -> LabelSet:
     if (folder / voc.ROOT).is_dir():
         return voc.read_set(folder, classes)
     if (folder / INSTANCES_JSON).is_file():
+        if coco_instances.holds_stuff(folder / INSTANCES_JSON):
+            return coco_instances.read_set(folder, classes)
         raise ValueError(f"{folder / INSTANCES_JSON}: holds no stuff; a full label needs it, give COCO panoptic")
     documents = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".xml") and p.name != MANIFEST_JSON]
     tasks = [path for path in documents if path.name != "label_config.xml"]

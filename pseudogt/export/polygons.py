@@ -45,6 +45,29 @@ def trace_polygon(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> NDArray
     return polygon.astype(np.int32)
 
 
+def trace_outline(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> NDArray[np.float64]:
+    """One polygon around all parts of a mask, in coordinates in which a pixel is an area and not a point.
+
+    The outline runs between the centres of the outermost pixels and their outer borders, so that exactly the pixels
+    of the mask have their centres in it, whether or not a reader counts what lies on the border.
+
+    Parameters
+    ----------
+    mask : (h, w) bool
+        Not empty.
+    tolerance_px : float
+        See :func:`trace_polygon`.
+
+    Returns
+    -------
+    (P, 2) float64
+        x and y; the mask spans from 0 to w and h.
+    """
+    # Each pixel is four, whose centres lie a quarter of a pixel off its own.
+    quarters = mask.repeat(2, axis=0).repeat(2, axis=1)
+    return trace_polygon(quarters, 2 * tolerance_px) / 2 + 0.25
+
+
 def _simplify(contour: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
     return cv2.approxPolyDP(contour, tolerance_px, closed=True) if tolerance_px else contour
 

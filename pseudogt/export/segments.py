@@ -81,6 +81,15 @@ def find_segments(panoptic_id: NDArray[np.int32], classes: ClassTable) -> Iterat
         yield Segment(segment_id, classes.category_ids.index(category_id), box, index[rows, columns] == position)
 
 
+def find_objects_to_draw(
+    panoptic_id: NDArray[np.int32], classes: ClassTable, *, stuff: bool, crowds: bool
+) -> Iterator[Segment]:
+    """Instances, and on request the segments of stuff and the thing pixels without an instance."""
+    for segment in find_segments(panoptic_id, classes):
+        if (stuff or classes.isthing[segment.train_id]) and (crowds or not is_crowd(segment, classes)):
+            yield segment
+
+
 def is_crowd(segment: Segment, classes: ClassTable) -> bool:
     """Whether a segment is made of thing pixels without an instance."""
     return classes.isthing[segment.train_id] and segment.id % INSTANCE_DIVISOR == 0

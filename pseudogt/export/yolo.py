@@ -1,4 +1,4 @@
-"""YOLO segmentation: ``labels/<split>/<image>.txt`` with a polygon per thing. Loses stuff, crowds, and a few pixels."""
+"""YOLO: ``labels/<split>/<image>.txt`` with a polygon or box per thing. Loses crowds, and a few pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pseudogt.classes import ClassTable
 from pseudogt.config.export import ExportSettings
 from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.polygons import fill_polygon, trace_polygon
-from pseudogt.export.segments import LabelledImage, find_segments, is_crowd
+from pseudogt.export.segments import LabelledImage, find_objects_to_draw
 from pseudogt.files.headers import read_header
 from pseudogt.files.io import replace_atomically
 
@@ -35,18 +35,24 @@ def write_image(folder: Path, image: LabelledImage, classes: ClassTable, setting
     A pixel's coordinate is its centre, so that a reader that rounds down finds the pixel.
     """
     height, width = image.panoptic_id.shape
-    numbers = {int(train_id): i for i, train_id in enumerate(classes.thing_ids)}
+    numbers = {train_id: i for i, train_id in enumerate(list_exported_ids(classes, settings))}
     lines = []
-    for segment in find_segments(image.panoptic_id, classes):
-        if not classes.isthing[segment.train_id] or is_crowd(segment, classes):
-            continue
-        corner = np.array(segment.box_xyxy[:2])
-        polygon = trace_polygon(segment.mask, settings.polygon_tolerance_px) + corner
-        fractions = ((polygon + 0.5) / (width, height)).round(DECIMALS).ravel()
+    for segment in find_objects_to_draw(image.panoptic_id, classes, stuff=settings.stuff, crowds=False):
+        corners = np.reshape(segment.box_xyxy, (2, 2))
+        if settings.shapes == "boxes":
+            points = np.stack([corners.mean(0), corners[1] - corners[0]])
+        else:
+            points = trace_polygon(segment.mask, settings.polygon_tolerance_px) + corners[0] + 0.5
+        fractions = (points / (width, height)).round(DECIMALS).ravel()
         lines.append(" ".join([str(numbers[segment.train_id]), *(f"{value:.{DECIMALS}f}" for value in fractions)]))
     path = folder / "labels" / image.split / f"{Path(image.file_name).stem}.txt"
     with replace_atomically(path) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def list_exported_ids(classes: ClassTable, settings: ExportSettings) -> list[int]:
+    """Train ids of the classes that the files number 0, 1, ..."""
+    return list(range(len(classes))) if settings.stuff else [int(train_id) for train_id in classes.thing_ids]
 
 
 def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTable, settings: ExportSettings) -> None:
@@ -57,7 +63,7 @@ def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTab
     document = {
         "train": f"images/{splits[0]}",
         "val": f"images/{splits[-1]}",
-        "names": {i: classes.names[t] for i, t in enumerate(classes.thing_ids)},
+        "names": {i: classes.names[t] for i, t in enumerate(list_exported_ids(classes, settings))},
     }
     with replace_atomically(folder / "data.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")

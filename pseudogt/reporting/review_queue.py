@@ -98,7 +98,7 @@ def review_image(
     panoptic_id: NDArray[np.int32],
     confidence: Mapping[int, float],
     agreement: Mapping[int, float] | None,
-    certainty: NDArray[np.float32],
+    certainty: NDArray[np.float32] | None,
     classes: ClassTable,
 ) -> list[Suspect]:
     """How far each box and each tagged class of an image is trusted.
@@ -123,8 +123,8 @@ def review_image(
         Panoptic id -> confidence of the label.
     agreement : mapping or None
         Panoptic id -> agreement of the box segmenters; None if there are no box masks.
-    certainty : (h, w) float32
-        At any resolution.
+    certainty : (h, w) float32, optional
+        At any resolution. Without it, tagged classes are left out: nothing is known of them.
     classes : ClassTable
 
     Returns
@@ -133,8 +133,7 @@ def review_image(
         Boxes in their order, then tagged classes without a box by train id.
     """
     # Ids at the resolution of the scores, to find the cells of each segment.
-    height, width = certainty.shape
-    small = cv2.resize(panoptic_id, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    small = None if certainty is None else _shrink(panoptic_id, certainty)
     numbers = number_boxes(weak.box_classes, weak.box_iscrowd)
     suspects = []
     for box, train_id, number in zip(weak.boxes_xyxy, weak.box_classes, numbers, strict=True):
@@ -142,8 +141,12 @@ def review_image(
             segment_id = classes.category_ids[train_id] * INSTANCE_DIVISOR + int(number)
             signals = {} if agreement is None else {"agreement": agreement.get(segment_id, 0.0)}
             pixels, extent = _compare_extents(panoptic_id, segment_id, box)
-            signals |= extent | _ask_scores(segment_id, confidence, certainty, small == segment_id)
+            signals |= extent
+            if small is not None and certainty is not None:
+                signals |= _ask_scores(segment_id, confidence, certainty, small == segment_id)
             suspects.append(_suspect("box", classes.names[train_id], box.tolist(), pixels, signals))
+    if small is None or certainty is None:
+        return suspects
     # A tagged class without boxes is judged as one segment, all of its pixels.
     unboxed = weak.tags.copy()
     unboxed[weak.box_classes] = False
@@ -155,6 +158,11 @@ def review_image(
         signals = _ask_scores(category_id * INSTANCE_DIVISOR, confidence, certainty, mask)
         suspects.append(_suspect("tag", classes.names[train_id], None, pixels, signals))
     return suspects
+
+
+def _shrink(panoptic_id: NDArray[np.int32], certainty: NDArray[np.float32]) -> NDArray[np.int32]:
+    height, width = certainty.shape
+    return np.asarray(cv2.resize(panoptic_id, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
 def _suspect(kind: str, name: str, box: list[int] | None, pixels: int, signals: dict[str, float]) -> Suspect:

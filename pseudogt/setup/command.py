@@ -12,7 +12,8 @@ from pseudogt.files.io import replace_atomically
 from pseudogt.files.tables import write_table
 from pseudogt.setup.document import list_commands, list_questions, render_proposal
 from pseudogt.setup.layouts import find_layout, propose_layout
-from pseudogt.setup.proposal import Proposal, make_run_name, propose_images, settle_problems
+from pseudogt.setup.proposal import Proposal, make_run_name, propose_images
+from pseudogt.setup.settling import settle_problems
 from pseudogt.setup.survey import survey_folder
 from pseudogt.workflow.checking import format_findings
 

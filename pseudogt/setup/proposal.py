@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pseudogt.annotations.form import Reading
 from pseudogt.config.dataset import DatasetSettings
-from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import list_images
 from pseudogt.setup.guessing import Guess, guess_kinds
 from pseudogt.setup.sources import ClassCount, SourceChoice, choose_source, choose_tags, count_classes
 from pseudogt.setup.splits import Splits, choose_splits
 from pseudogt.setup.survey import Survey
-from pseudogt.workflow.checking import DatasetFindings, check_dataset
 
 BACKGROUND_NAMES = ("background", "ground", "elsewhere")
 """Names for the class of what no box covers: the first that no other class has."""
@@ -174,37 +172,3 @@ def _ask(source: SourceChoice | None, tags: tuple[str, Reading] | None, survey: 
     if source is not None and source.problem:
         return [source.problem]
     return []
-
-
-def settle_problems(proposal: Proposal, root: Path) -> tuple[Proposal, DatasetFindings]:
-    """Check a proposal as ``snakemake check`` does, and mend it where that is safe; the rest become questions.
-
-    Records that can't be used may be left out: their classes are then unknown in their images, not absent.
-    """
-    attempts = list(_vary(proposal))
-    findings = [_check(attempts[0], root)]
-    if findings[0].problems and len(attempts) > 1:
-        findings.append(_check(attempts[1], root))
-    best = min(range(len(findings)), key=lambda number: len(findings[number].problems))
-    chosen = attempts[best]
-    problems = [problem["problem"] for problem in findings[best].problems]
-    hidden = [f"and {len(problems) - SHOWN} more, which `snakemake check` lists"] if len(problems) > SHOWN else []
-    new = [problem for problem in problems[:SHOWN] if not any(problem in asked for asked in chosen.questions)]
-    questions = [*chosen.questions, *(new if not chosen.questions else []), *hidden]
-    return replace(chosen, questions=questions if problems else ()), findings[best]
-
-
-def _check(proposal: Proposal, root: Path) -> DatasetFindings:
-    findings = DatasetFindings()
-    try:
-        return check_dataset(parse_run_config(dict(proposal.sections)), root)
-    except ValueError as error:
-        findings.add_problems([str(error)])
-    return findings
-
-
-def _vary(proposal: Proposal) -> Iterator[Proposal]:
-    yield proposal
-    if "annotations" in proposal.sections:
-        reason = "some records can't be used; their class is unknown in their image. Remove the line to see them"
-        yield proposal.with_setting("annotations", "bad_boxes", "skip", reason)

@@ -48,18 +48,30 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
     ValueError
         If no folder is left.
     """
-    photos = [folder for folder in folders if not MAP_WORDS & set(_list_words(folder))]
+    photos = list_photo_folders(root, folders)
     by_role: dict[str, list[str]] = {}
     for folder in photos:
         by_role.setdefault(find_role(folder), []).append(folder)
     train = by_role.get("train") or by_role.get("") or photos
-    if not train:
-        raise ValueError(
-            f"{root}: there is no image in this folder or below it; name the folder that holds your images"
-        )
     val = [folder for folder in by_role.get("val") or by_role.get("test") or [] if folder not in train]
     others = [folder for folder in folders if folder not in (*train, *val)]
     return Splits(join_folders(root, train), join_folders(root, val) if val else None, others)
+
+
+def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
+    """Folders of images but those of label maps.
+
+    Raises
+    ------
+    ValueError
+        If no folder is left.
+    """
+    photos = [folder for folder in folders if not MAP_WORDS & set(_list_words(folder))]
+    if not photos:
+        raise ValueError(
+            f"{root}: there is no image in this folder or below it; name the folder that holds your images"
+        )
+    return photos
 
 
 def find_role(folder: str) -> str:

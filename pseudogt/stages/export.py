@@ -21,6 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pseudogt.classes import INSTANCE_DIVISOR, VOID
 from pseudogt.config.export import ExportSettings
 from pseudogt.export import FORMATS
 from pseudogt.export.copies import copy_image, name_copy
@@ -89,6 +90,8 @@ def write_image(
 ) -> dict[str, Any]:
     """Write the files of one image in a format and return its record."""
     panoptic_id, scores = labels.read(image.image_id), labels.scores(image.image_id)
+    # Where box masks hold no thing, nobody knows what there is.
+    panoptic_id[panoptic_id // INSTANCE_DIVISOR == shard.classes.background_category_id] = VOID
     split, file_name = split_of_shard(shard.name), name_copy(image.record)
     labelled = LabelledImage(image.image_id, file_name, split, panoptic_id, scores)
     writer = FORMATS.load(name)

@@ -1,12 +1,13 @@
 """List the images and boxes whose labels are trusted least, for a person to correct.
 
-python -m pseudogt.stages.review shard --shard S.json --weak-labels F.json --labels DIR --scores X.h5
+python -m pseudogt.stages.review shard --shard S.json --weak-labels F.json --labels DIR [--scores X.h5]
     [--box-masks DIR] [--full-labels DIR] --out R.json
 python -m pseudogt.stages.review merge --shards S.json.. --reviewed R.json.. --weak-labels F.json.. --labels DIR..
     --out DIR --settings JSON
 
 ``merge`` writes ``images.csv`` and ``segments.csv`` (the queue, all images), ``images.txt`` (ids of its head) and
-``index.html`` with ``pictures/``. Images with full labels are not in the queue. No ground truth is read.
+``index.html`` with ``pictures/``. Images with full labels are not in the queue. No ground truth is read. Without
+``--scores`` only boxes are reviewed, by what their masks and the box segmenters say.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     part.add_argument("--shard", required=True, type=Path, help="index/<shard>.json")
     part.add_argument("--weak-labels", required=True, type=Path)
     part.add_argument("--labels", required=True, type=Path, help="label folder")
-    part.add_argument("--scores", required=True, type=Path, help="score file that the labels were made from")
+    part.add_argument("--scores", type=Path, help="score file that the labels were made from")
     part.add_argument("--box-masks", type=Path, help="label folder; its scores are the agreement of the segmenters")
     part.add_argument("--full-labels", type=Path, help="label folder of images that need no review")
     part.add_argument("--out", required=True, type=Path)
@@ -74,14 +75,14 @@ def review_shard(
     shard: Path,
     weak_labels: Path,
     labels: Path,
-    scores: Path,
+    scores: Path | None,
     box_masks: Path | None,
     full_labels: Path | None,
     out: Path,
 ) -> None:
     """Write how far each box and tagged class of a shard is trusted."""
     opened = Shard.open(shard, weak_labels=weak_labels)
-    label_folder, score_file = LabelFolder(labels), ScoreFile(scores)
+    label_folder, score_file = LabelFolder(labels), ScoreFile(scores) if scores else None
     masks = LabelFolder(box_masks) if box_masks else None
     full = LabelFolder(full_labels) if full_labels else None
     reviewed: dict[str, Any] = {}
@@ -93,9 +94,9 @@ def review_shard(
         suspects = review_image(
             image.weak,
             panoptic_id,
-            label_folder.scores(image_id),
+            label_folder.scores(image_id) if score_file else {},
             None if masks is None else masks.scores(image_id),
-            measure_certainty(score_file.read(image_id)[0]),
+            measure_certainty(score_file.read(image_id)[0]) if score_file else None,
             opened.classes,
         )
         reviewed[image_id] = {"coverage": measure_coverage(panoptic_id), "suspects": to_json(suspects)}

@@ -43,6 +43,8 @@ WITHOUT_INFLUENCE = {
     "images",
     "model",
     "predict_to",
+    "boxes_from",
+    "masks_to",
     "threads",
     "decode",
     "keep_scores",
@@ -119,7 +121,7 @@ SUBJECT_PATTERN = "|".join(rf"{name}-\d+" if "{round}" in subject.files else nam
 MEASURES = {"ap": "val", "corloc": "train"}
 """Scores of detections, and the split on which each is taken."""
 
-EXPORT_PATTERN = r"labels-\d+|predictions-\d+-(train|val)"
+EXPORT_PATTERN = r"labels-\d+|predictions-\d+-(train|val)|box_masks"
 """Regular expression of the names of what can be exported."""
 
 
@@ -224,8 +226,10 @@ class RunPlan:
 
     @property
     def export_subject(self) -> str:
-        """Name of what section `export` asks for: labels-<round>, or predictions-<round>-<split>."""
+        """Name of what section `export` asks for: labels-<round>, predictions-<round>-<split> or box_masks."""
         export = self.config.export
+        if export.source == "box_masks":
+            return export.source
         number = self._last_exported if export.round is None else export.round
         return f"labels-{number}" if export.source == "labels" else f"predictions-{number}-{export.split}"
 
@@ -407,8 +411,8 @@ class RunPlan:
 
     def find_exported(self, subject: str, shard: str) -> str:
         """The label folder of a shard that is exported."""
-        source, number = subject.split("-")[:2]
-        return f"{self.results}/{source}/{number}/{shard}"
+        source, *number = subject.split("-")[:2]
+        return "/".join([self.results, source, *number, shard])
 
     def list_exported(self, subject: str, pattern: str) -> list[str]:
         """Files of all shards of what is exported."""
@@ -444,13 +448,13 @@ class RunPlan:
 
     def describe_provenance(self, subject: str) -> dict[str, Any]:
         """What the manifest of an export says of the run."""
-        source, number = subject.split("-")[:2]
+        source, *number = subject.split("-")[:2]
         config = self.config
         return {
             "run": config.name,
             "subject": {
                 "source": source,
-                "round": int(number),
+                "round": int(number[0]) if number else None,
                 "split": "val" if subject.endswith("-val") else "train",
             },
             "config_digest": compute_input_digest(config.model_dump(mode="json", exclude=WITHOUT_INFLUENCE), []),

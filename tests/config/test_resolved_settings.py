@@ -54,7 +54,7 @@ TRAININGS = ("classifier", "mining", "segmenter")
 NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(("_gb", ".accumulation"))} | {"mining.workers"}
 ADDED = {"mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININGS)}
 
-ADDED_UNSET = {"annotations.attribute", "full_labels.polygons"}
+ADDED_UNSET = {"annotations.attribute", "full_labels.polygons", "boxes_from", "export.stuff"}
 """Settings that change nothing unless they are set."""
 
 
@@ -80,6 +80,7 @@ def test_settings_are_those_of_before(name):
     now = {key: value for key, value in resolve_file(name).items() if key.partition(".")[0] not in SHARED}
     assert {now.pop(key) for key in ADDED} == {"auto", 1}
     assert not any(now.pop(key) for key in ADDED_UNSET)
+    assert {now.pop(key) for key in ("masks_to", "export.shapes")} == {"masks"}
     assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}
     assert {key: before[key] for key in REMOVED.keys() - NO_LONGER_NEEDED} == CONSTANTS
 

@@ -108,3 +108,9 @@ def test_suspects_survive_json_and_are_told_in_words(label):
     suspects = review(make_weak([[10, 10, 50, 40], [0, 30, 5, 35], [7, 30, 9, 35]]), label, agreement={3001: 0.2})
     assert from_json(to_json(suspects)) == suspects
     assert summarise_suspects(suspects) == "no pixels: 2 car, sky; mask and box differ in extent: car"
+
+
+def test_without_scores_only_boxes_are_reviewed(label):
+    found = review_image(make_weak([[10, 10, 30, 20]]), label, {}, {3001: 0.5}, None, CLASSES)
+    assert [(s.kind, set(s.signals)) for s in found] == [("box", {"agreement", "tightness", "filled"})]
+    assert found[0].reasons == ["box segmenters disagree"]

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from cityscapesscripts.evaluation.instances2dict import instances2dict
 from PIL import Image
 from pycocotools.coco import COCO
 from torchvision.datasets import Cityscapes, CocoDetection, VOCSegmentation
 
+from pseudogt.annotations import read_annotations
+from pseudogt.boxes import find_tight_box
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, find_crowds, panoptic_to_semantic
+from pseudogt.config.annotations import AnnotationsSettings
+from pseudogt.config.export import WITH_SHAPES
+from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
+from pseudogt.export.opening import open_labels
 from pseudogt.files.headers import ORIENTATION
 from pseudogt.files.images import read_png, write_png
 from pseudogt.files.index import ImageRecord, write_shard
@@ -327,3 +335,81 @@ def test_copies_of_turned_photos_are_upright(tmp_path, name, suffix):
             assert copy.size == (20, 30) and copy.getexif().get(ORIENTATION, 1) == 1
             pixels = np.asarray(copy.convert("RGB"))
         assert pixels[22:].mean() > 240 and pixels[:18].mean() < 15
+
+
+def read_boxes(folder, name):
+    """What this workflow reads as annotations of the set: (class, corners) of each object, by the image's name."""
+    path = {"coco_instances": "instances.json", "cvat": "annotations.xml", "label_studio": "tasks.json"}.get(name)
+    if name == "label_studio":
+        accept_predictions(folder / "tasks.json")
+    settings = AnnotationsSettings(format=name.removesuffix("_instances"), path=path or "labels/train")
+    reading = read_annotations(settings, folder, {i: str(folder / f"{i}.png") for i in ALL_IDS})
+    assert not reading.list_faults()
+    found = {}
+    for image in reading.images:
+        scale = (WIDTH, HEIGHT) * 2 if image.relative else (1, 1, 1, 1)
+        boxes = {(b.label, *np.multiply(b.xyxy, scale).round(3).tolist()) for b in image.boxes if not b.iscrowd}
+        found[Path(image.file_name).stem] = boxes
+    return found
+
+
+@pytest.mark.parametrize("name", WITH_SHAPES)
+def test_boxes_are_tight_around_the_masks_of_things(run_folder, name):
+    found = read_boxes(export(run_folder, name, shapes="boxes", image_prefix=""), name)
+    assert set(found) == set(ALL_IDS)
+    for image_id, boxes in found.items():
+        label = label_of(image_id)
+        things = [i for i in np.unique(label).tolist() if i // 1000 in (24, 26) and i % 1000]
+        tight = {(CLASSES.names[2 + (i // 1000 == 26)], *find_tight_box(label == i).tolist()) for i in things}
+        assert boxes == tight
+
+
+@pytest.mark.parametrize("name", ["coco_instances", "cvat", "label_studio"])
+def test_polygons_of_things_and_stuff_hold_exactly_the_pixels(run_folder, name):
+    """In one set; where bridges between parts meet the centre of a pixel, that may be a pixel too many."""
+    folder = export(run_folder, name, shapes="polygons", stuff=True)
+    if name == "label_studio":
+        accept_predictions(folder / "tasks.json")
+    labels = FORMATS.load(name).read_set(folder, CLASSES)
+    for image_id in ALL_IDS:
+        before, after = label_of(image_id), labels.read(find_id(labels, image_id))
+        wrong = np.count_nonzero(before // INSTANCE_DIVISOR != after // INSTANCE_DIVISOR)
+        print(f"{name}: {wrong} of {before.size} pixels wrong")
+        assert wrong <= 0.001 * before.size
+
+
+def test_instances_with_stuff_are_full_labels(run_folder):
+    folder = export(run_folder, "coco_instances", stuff=True)
+    labels = open_labels(folder, CLASSES)
+    for image_id in ALL_IDS:
+        assert canonical(labels.read(find_id(labels, image_id))) == canonical(label_of(image_id))
+
+
+def test_yolo_with_stuff_numbers_all_classes(run_folder):
+    folder = export(run_folder, "yolo", stuff=True)
+    assert yaml.safe_load((folder / "data.yaml").read_text())["names"] == dict(enumerate(CLASSES.names))
+    numbers = {line.split()[0] for line in (folder / f"labels/train/{ALL_IDS[0]}.txt").read_text().splitlines()}
+    assert numbers == {"0", "1", "2", "3"}
+
+
+def test_what_box_masks_call_no_thing_is_not_exported(run_folder):
+    label = np.where(label_of(ALL_IDS[0]) > 24000, label_of(ALL_IDS[0]), CLASSES.background_category_id * 1000)
+    for shard, image_ids in IMAGE_IDS.items():
+        with write_labels(run_folder / "labels" / shard, CLASSES) as writer:
+            for image_id in image_ids:
+                writer.add(image_id, label.astype(np.int32))
+    labels = FORMATS.load("coco_panoptic").read_set(export(run_folder, "coco_panoptic"), CLASSES)
+    assert set(np.unique(labels.read(ALL_IDS[0]) // 1000)) == {0, 24, 26}
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ({"formats": ["coco_instances", "voc"], "shapes": "boxes"}, "take voc out of export.formats"),
+        ({"formats": ["cvat"], "shapes": "boxes", "stuff": True}, "stuff has no boxes"),
+    ],
+)
+def test_shapes_that_a_format_cannot_hold(section, problem):
+    dataset = {"format": "streets", "train_split": "train", "classes": {"road": "stuff", "car": "thing"}}
+    with pytest.raises(ValueError, match=problem):
+        parse_run_config({"name": "x", "dataset": dataset, "export": section})

@@ -202,3 +202,19 @@ def test_check_lists_the_problems_of_photos_and_boxes(fresh, photos):
     problems = [p["problem"] for p in read_json(fresh.folder / "results" / "photos" / "check.json")["problems"]]
     assert len(problems) == 2
     assert any("class 7 has no name" in p for p in problems) and any("foto 1.png: can't be read" in p for p in problems)
+
+
+def test_masks_for_the_boxes_of_a_folder(fresh, photos):
+    """Found, segmented, exported and reviewed without a dataset in the configuration, and without any training."""
+    arguments = ("boxes_to_masks", "--config", f"boxes_from={photos.parent / 'my photos'}", "masks_to=out")
+    fresh.run(*arguments, "box_masks={segmenters: [ellipse]}", "export={formats: [coco_instances, cvat]}")
+    out = fresh.folder / "out"
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"coco_instances", "cvat", "review"}
+    found = read_json(out / "coco_instances" / "instances.json")
+    assert len(found["images"]) == 6 and [c["name"] for c in found["categories"]] == ["square"]
+    # A box of 16x20, drawn from x 10 and y 12 on, and the ellipse that touches its sides.
+    assert len(found["annotations"]) == 4 and found["annotations"][0]["bbox"] == [10, 12, 20, 16]
+    assert found["annotations"][0]["area"] == pytest.approx(np.pi / 4 * 16 * 20, rel=0.05)
+    assert (out / "review" / "index.html").read_text().count("<section>") == 6
+    made = {path.name for path in fresh.results.iterdir()}
+    assert not made & {"classifier", "cams", "segmenter", "labels"}

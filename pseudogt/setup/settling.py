@@ -1,0 +1,45 @@
+"""What is wrong with a proposed configuration, and what can be mended without asking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pseudogt.config.run import parse_run_config
+from pseudogt.setup.proposal import SHOWN, Proposal
+from pseudogt.workflow.checking import DatasetFindings, check_dataset
+
+
+def settle_problems(proposal: Proposal, root: Path) -> tuple[Proposal, DatasetFindings]:
+    """Check a proposal as ``snakemake check`` does, and mend it where that is safe; the rest become questions.
+
+    Records that can't be used may be left out: their classes are then unknown in their images, not absent.
+    """
+    attempts = list(_vary(proposal))
+    findings = [_check(attempts[0], root)]
+    if findings[0].problems and len(attempts) > 1:
+        findings.append(_check(attempts[1], root))
+    best = min(range(len(findings)), key=lambda number: len(findings[number].problems))
+    chosen = attempts[best]
+    problems = [problem["problem"] for problem in findings[best].problems]
+    hidden = [f"and {len(problems) - SHOWN} more, which `snakemake check` lists"] if len(problems) > SHOWN else []
+    new = [problem for problem in problems[:SHOWN] if not any(problem in asked for asked in chosen.questions)]
+    questions = [*chosen.questions, *(new if not chosen.questions else []), *hidden]
+    return replace(chosen, questions=questions if problems else ()), findings[best]
+
+
+def _check(proposal: Proposal, root: Path) -> DatasetFindings:
+    findings = DatasetFindings()
+    try:
+        return check_dataset(parse_run_config(dict(proposal.sections)), root)
+    except ValueError as error:
+        findings.add_problems([str(error)])
+    return findings
+
+
+def _vary(proposal: Proposal) -> Iterator[Proposal]:
+    yield proposal
+    if "annotations" in proposal.sections:
+        reason = "some records can't be used; their class is unknown in their image. Remove the line to see them"
+        yield proposal.with_setting("annotations", "bad_boxes", "skip", reason)
