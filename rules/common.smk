@@ -3,17 +3,20 @@ import os
 import shlex
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 from snakemake import __version__ as SNAKEMAKE_VERSION
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
 
 from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
-from pseudogt.workflow.estimate import describe_estimate
+from pseudogt.terminal.display import RunDisplay
+from pseudogt.workflow.estimate import describe_estimate, estimate_seconds_of_jobs
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
 from pseudogt.workflow.plan import (
@@ -72,6 +75,8 @@ shell.prefix(
     f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
 
+# Jobs on a cluster parse this, too; only the Snakemake that starts them has something to show.
+DISPLAY = RunDisplay(CONFIG.name, logger, workflow.output_settings) if workflow.is_main_process else None
 LOGS = f"logs/{CONFIG.name}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 GIVEN_WEAK_LABELS = PLAN.find_given_weak_labels()
@@ -165,3 +170,16 @@ onstart:
         # Arguments are relative to where Snakemake was started, which --directory left.
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
+        jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
+        seconds = estimate_seconds_of_jobs(CONFIG, PLAN.image_count, jobs)
+        DISPLAY.begin(workflow.rules, jobs, seconds, timed=workflow.local_exec)
+
+
+onsuccess:
+    if DISPLAY:
+        DISPLAY.end(Path(RESULTS))
+
+
+onerror:
+    if DISPLAY:
+        DISPLAY.end(None)

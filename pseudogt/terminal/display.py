@@ -1,0 +1,274 @@
+"""Show a run of Snakemake by its stages, and end with the scores or with the message of the job that failed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from pseudogt.terminal.painting import BarPainter, LinePainter, NoPainter, Painter
+from pseudogt.terminal.progress import Failure, Job, RulePlan, RunProgress, format_clock
+from pseudogt.terminal.results import describe_results
+
+STREAM_HANDLER = "DefaultStreamHandler"
+"""Name of the handler with which Snakemake writes to the terminal; there is none beside a logger plugin."""
+
+HEADER_EVENTS = ("workflow_started", "run_info", "resources_info")
+HEADER_MESSAGES = ("Using shell", "Conda environments: ignored", "Rules claiming more threads")
+"""Events and messages before the first job that tell of Snakemake and not of the run."""
+
+GENERAL_FAILURE = "At least one job did not complete successfully"
+TOLD = ("RuleException:\nCalledProcessError", "Exiting because a job execution failed")
+"""First words of what Snakemake says beside the failure of a job, which the display tells itself."""
+
+NAMED_FAILURES = 5
+"""Failed jobs that are named at the end of a run; the others are counted."""
+
+
+class Rule(Protocol):
+    """What is read of a rule of Snakemake."""
+
+    name: str
+    message: str | None
+
+
+class OutputSettings(Protocol):
+    """What is read of Snakemake's settings of its output."""
+
+    dryrun: bool
+    nocolor: bool
+    printshellcmds: bool
+    verbose: bool
+    debug_dag: bool
+    quiet: Collection[Any] | None
+
+
+def plan_rules(rules: Iterable[Rule], jobs: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, RulePlan]:
+    """What a run is to do of each rule; rules that do nothing themselves have no message and are left out.
+
+    Parameters
+    ----------
+    rules : iterable of Rule
+        In the order in which their stages are shown.
+    jobs : mapping
+        Rule -> number of jobs.
+    seconds : mapping
+        Rule -> expected seconds by which a job lengthens the run.
+    """
+    return {
+        rule.name: RulePlan(rule.message.partition(":")[0], jobs[rule.name], seconds.get(rule.name, 1.0))
+        for rule in rules
+        if jobs.get(rule.name) and rule.message
+    }
+
+
+class RunDisplay(logging.Handler):
+    """Takes the place of the handler with which Snakemake writes to the terminal while jobs run.
+
+    Whatever goes wrong in it switches it off, and Snakemake's own output goes on; the run is not affected.
+
+    Parameters
+    ----------
+    name : str
+        Of the run.
+    logger : Logger
+        That of Snakemake.
+    settings : OutputSettings
+    """
+
+    def __init__(self, name: str, logger: logging.Logger, settings: OutputSettings) -> None:
+        super().__init__()
+        self.run_name = name
+        self.logger = logger
+        self.settings = settings
+        self.snakemake = next((h for h in logger.handlers if h.name == STREAM_HANDLER), None)
+        self.plain = wants_snakemakes_output(settings)
+        self.painter: Painter | None = None
+        self.progress = RunProgress({}, time.time())
+        self.timed = True
+        self.ended = threading.Event()
+        self.guard = threading.RLock()
+        if self.snakemake and not self.plain and not settings.dryrun:
+            self.snakemake.addFilter(_pass_header)
+
+    def begin(
+        self, rules: Iterable[Rule], jobs: Mapping[str, int], seconds: Mapping[str, float], *, timed: bool
+    ) -> None:
+        """Show the run from now on.
+
+        Parameters
+        ----------
+        rules, jobs, seconds
+            As for :func:`plan_rules`.
+        timed : bool
+            Whether to estimate the time left; not where jobs wait in a queue.
+        """
+        if self.snakemake is None or self.settings.dryrun:
+            return
+        try:
+            self.progress, self.timed = RunProgress(plan_rules(rules, jobs, seconds), time.time()), timed
+            stream: TextIO = self.snakemake.stream  # type: ignore[attr-defined]
+            self.painter = choose_painter(self.run_name, stream, self.plain, self.settings.nocolor)
+            self.logger.removeHandler(self.snakemake)
+            self.logger.addHandler(self)
+            threading.Thread(target=self._repaint, name="display", daemon=True).start()
+        except Exception as error:
+            self._switch_off(error)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note of an event, or pass a message on."""
+        with self.guard:
+            if self.painter is None:
+                return
+            try:
+                self._note(record)
+                if self._is_shown(record):
+                    self._pass_on(record)
+            except Exception as error:
+                self._switch_off(error)
+                if self.snakemake:
+                    self.snakemake.handle(record)
+
+    def end(self, results: Path | None) -> None:
+        """Show how the run has ended: with what is in its folder of results, or with its failures if that is None."""
+        with self.guard:
+            if self.painter is None or self.ended.is_set():
+                return
+            self.ended.set()
+            try:
+                self.painter.paint(self.progress, time.time(), self.timed)
+                self.painter.close()
+                lines = self._describe_end(results)
+                if lines:
+                    self.painter.say("\n".join(lines))
+            except Exception as error:
+                self._switch_off(error)
+
+    def _describe_end(self, results: Path | None) -> list[str]:
+        if results is None:
+            return describe_failures(list(self.progress.failures.values()))
+        if self.plain:
+            return []
+        clock = format_clock(time.time() - self.progress.started)
+        return [
+            "",
+            f"{sum(self.progress.done.values())} jobs done in {clock}.",
+            *describe_results(results, self.progress.done),
+        ]
+
+    def _note(self, record: logging.LogRecord) -> None:
+        """Take note of what an event says of a job."""
+        assert self.painter is not None
+        event, values = getattr(record, "event", None), record.__dict__
+        if event == "job_info" and values.get("rule_msg"):
+            log = Path(values["log"][0]) if values.get("log") else None
+            started = Job(values["rule_name"], describe_wildcards(values["wildcards"]), log, record.created)
+            if self.progress.start(values["jobid"], started):
+                self.painter.note_start(self.progress.rules[started.rule].stage)
+        elif event == "job_finished":
+            if job := self.progress.finish(values["job_id"]):
+                self.painter.note_end(self.progress.name(job), record.created - job.started, self.progress)
+        elif event == "job_error":
+            explanation = values.get("rule_msg") or "the job ended without a message; it may have been killed"
+            failure = self.progress.fail(values["jobid"], explanation)
+            if failure and not self.plain:
+                self.painter.say(f"{failure.name} failed: {failure.message}")
+
+    def _is_shown(self, record: logging.LogRecord) -> bool:
+        """Whether a message is for the user: what a job's failure makes Snakemake say is in its log file."""
+        text = record.getMessage()
+        if self.ended.is_set() and self.progress.failures and GENERAL_FAILURE in text:
+            return False
+        if self.plain or getattr(record, "event", None) == "group_error":
+            return True
+        told = getattr(record, "event", None) == "job_error" or text.startswith(TOLD)
+        return record.levelno >= logging.WARNING and not told
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        """Show a message as Snakemake would."""
+        if self.snakemake is None or self.painter is None or not self.snakemake.filter(record):
+            return
+        if self.plain:
+            self.snakemake.handle(record)
+        elif text := self.snakemake.format(record):
+            self.painter.say(text)
+
+    def _repaint(self) -> None:
+        """Redraw until the run has ended; in a thread."""
+        while self.painter is not None and not self.ended.wait(self.painter.interval_s):
+            with self.guard:
+                if self.painter is None or self.ended.is_set():
+                    return
+                try:
+                    self.painter.paint(self.progress, time.time(), self.timed)
+                except Exception as error:
+                    self._switch_off(error)
+
+    def _switch_off(self, error: Exception) -> None:
+        """Give the terminal back to Snakemake."""
+        painter, self.painter = self.painter, None
+        try:
+            if painter is not None:
+                painter.close()
+        except Exception:
+            pass
+        self.logger.removeHandler(self)
+        if self.snakemake and self.snakemake not in self.logger.handlers:
+            self.logger.addHandler(self.snakemake)
+        self.logger.warning(f"the progress display failed and is off ({type(error).__name__}: {error})")
+
+
+def choose_painter(name: str, stream: TextIO, plain: bool, no_colour: bool) -> Painter:
+    """Bars in a terminal; lines in CI, in a file and in a terminal that can't move its cursor."""
+    if plain:
+        return NoPainter(stream)
+    if stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI"):
+        return BarPainter(name, stream, no_colour)
+    return LinePainter(stream)
+
+
+def wants_snakemakes_output(settings: OutputSettings) -> bool:
+    """Whether the user has asked for less of Snakemake's own output than it shows, or for more.
+
+    ``--quiet host`` and ``--quiet reason`` leave out what the display does not show anyway.
+    """
+    quiet = {kind.name for kind in settings.quiet or ()} - {"HOST", "REASON"}
+    return bool(quiet) or settings.verbose or settings.printshellcmds or settings.debug_dag
+
+
+def describe_failures(failures: list[Failure]) -> list[str]:
+    """Lines with which a failed run ends; the last is the message of the first job that failed.
+
+    With many failures, each message is shown once.
+    """
+    if not failures:
+        return []
+    names = ", ".join(failure.name for failure in failures[:NAMED_FAILURES])
+    more = f" and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
+    lines = ["", f"{len(failures)} {'job' if len(failures) == 1 else 'jobs'} failed: {names}{more}."]
+    lines.append("Start the run again once the cause is removed: what is done stays.")
+    first = {failure.message: failure for failure in reversed(failures)}
+    for message, failure in list(first.items())[-NAMED_FAILURES:]:
+        lines.append(f"{failure.name}{f' (log: {failure.log})' if failure.log else ''}:")
+        lines.append(message if message.startswith("error: ") else f"error: {message}")
+    return lines
+
+
+def describe_wildcards(wildcards: Mapping[str, str]) -> str:
+    """What a job works on.
+
+    Examples
+    --------
+    >>> describe_wildcards({"round": "0", "shard": "train-0000"})
+    'round 0, train-0000'
+    """
+    return ", ".join(f"round {value}" if name == "round" else value for name, value in wildcards.items())
+
+
+def _pass_header(record: logging.LogRecord) -> bool:
+    """A filter without what tells of Snakemake, and not of the run, before the first job."""
+    return getattr(record, "event", None) not in HEADER_EVENTS and not record.getMessage().startswith(HEADER_MESSAGES)
