@@ -156,7 +156,7 @@ class RunDisplay(logging.Handler):
         clock = format_clock(time.time() - self.progress.started)
         return [
             "",
-            f"{sum(self.progress.done.values())} jobs done in {clock}.",
+            f"{count_jobs(sum(self.progress.done.values()))} done in {clock}.",
             *describe_results(results, self.progress.done),
         ]
 
@@ -249,13 +249,20 @@ def describe_failures(failures: list[Failure]) -> list[str]:
         return []
     names = ", ".join(failure.name for failure in failures[:NAMED_FAILURES])
     more = f" and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
-    lines = ["", f"{len(failures)} {'job' if len(failures) == 1 else 'jobs'} failed: {names}{more}."]
+    lines = ["", f"{count_jobs(len(failures))} failed: {names}{more}."]
     lines.append("Start the run again once the cause is removed: what is done stays.")
-    first = {failure.message: failure for failure in reversed(failures)}
-    for message, failure in list(first.items())[-NAMED_FAILURES:]:
+    first: dict[str, Failure] = {}
+    for failure in failures:
+        first.setdefault(failure.message, failure)
+    for message, failure in reversed(list(first.items())[:NAMED_FAILURES]):
         lines.append(f"{failure.name}{f' (log: {failure.log})' if failure.log else ''}:")
         lines.append(message if message.startswith("error: ") else f"error: {message}")
     return lines
+
+
+def count_jobs(number: int) -> str:
+    """A number of jobs in words: ``1 job``."""
+    return f"{number} job" if number == 1 else f"{number} jobs"
 
 
 def describe_wildcards(wildcards: Mapping[str, str]) -> str:
