@@ -45,6 +45,8 @@ from pseudogt.workflow.shards import pass_files, pass_files_if_any, split_of_sha
 # SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
 # training, which writes a checkpoint. Snakemake and the shell around it stay until it has.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+# Jobs on a cluster parse this, too; only the Snakemake that starts them has something to show.
+DISPLAY = RunDisplay(logger, workflow.output_settings) if workflow.is_main_process else None
 # All that reads files while the workflow is parsed; what it finds wrong is told without a traceback.
 try:
     check_duplicate_keys(workflow.configfiles)
@@ -75,8 +77,6 @@ shell.prefix(
     f"export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
 
-# Jobs on a cluster parse this, too; only the Snakemake that starts them has something to show.
-DISPLAY = RunDisplay(CONFIG.name, logger, workflow.output_settings) if workflow.is_main_process else None
 LOGS = f"logs/{CONFIG.name}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 GIVEN_WEAK_LABELS = PLAN.find_given_weak_labels()
@@ -172,7 +172,7 @@ onstart:
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
         jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
         seconds = estimate_seconds_of_jobs(CONFIG, PLAN.image_count, jobs)
-        DISPLAY.begin(workflow.rules, jobs, seconds, timed=workflow.local_exec)
+        DISPLAY.begin(CONFIG.name, workflow.rules, jobs, seconds, timed=workflow.local_exec)
 
 
 onsuccess:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -24,6 +25,11 @@ HEADER_MESSAGES = ("Using shell", "Conda environments: ignored", "Rules claiming
 GENERAL_FAILURE = "At least one job did not complete successfully"
 TOLD = ("RuleException:\nCalledProcessError", "Exiting because a job execution failed")
 """First words of what Snakemake says beside the failure of a job, which the display tells itself."""
+
+RAISED_BY_WORKFLOW = re.compile(
+    r'WorkflowError in file "[^\n]*", line \d+:\n(.*?)(?:\n  File "[^\n]*)*\s*\Z', re.DOTALL
+)
+"""What Snakemake says of an error that a rule file has raised: place, message, traceback."""
 
 NAMED_FAILURES = 5
 """Failed jobs that are named at the end of a run; the others are counted."""
@@ -73,16 +79,13 @@ class RunDisplay(logging.Handler):
 
     Parameters
     ----------
-    name : str
-        Of the run.
     logger : Logger
         That of Snakemake.
     settings : OutputSettings
     """
 
-    def __init__(self, name: str, logger: logging.Logger, settings: OutputSettings) -> None:
+    def __init__(self, logger: logging.Logger, settings: OutputSettings) -> None:
         super().__init__()
-        self.run_name = name
         self.logger = logger
         self.settings = settings
         self.snakemake = next((h for h in logger.handlers if h.name == STREAM_HANDLER), None)
@@ -92,16 +95,20 @@ class RunDisplay(logging.Handler):
         self.timed = True
         self.ended = threading.Event()
         self.guard = threading.RLock()
+        if self.snakemake and not settings.verbose:
+            self.snakemake.setFormatter(MessageFormatter(self.snakemake.formatter))
         if self.snakemake and not self.plain and not settings.dryrun:
             self.snakemake.addFilter(_pass_header)
 
     def begin(
-        self, rules: Iterable[Rule], jobs: Mapping[str, int], seconds: Mapping[str, float], *, timed: bool
+        self, name: str, rules: Iterable[Rule], jobs: Mapping[str, int], seconds: Mapping[str, float], *, timed: bool
     ) -> None:
         """Show the run from now on.
 
         Parameters
         ----------
+        name : str
+            Of the run.
         rules, jobs, seconds
             As for :func:`plan_rules`.
         timed : bool
@@ -112,7 +119,7 @@ class RunDisplay(logging.Handler):
         try:
             self.progress, self.timed = RunProgress(plan_rules(rules, jobs, seconds), time.time()), timed
             stream: TextIO = self.snakemake.stream  # type: ignore[attr-defined]
-            self.painter = choose_painter(self.run_name, stream, self.plain, self.settings.nocolor)
+            self.painter = choose_painter(name, stream, self.plain, self.settings.nocolor)
             self.logger.removeHandler(self.snakemake)
             self.logger.addHandler(self)
             threading.Thread(target=self._repaint, name="display", daemon=True).start()
@@ -181,8 +188,9 @@ class RunDisplay(logging.Handler):
     def _is_shown(self, record: logging.LogRecord) -> bool:
         """Whether a message is for the user: what a job's failure makes Snakemake say is in its log file."""
         text = record.getMessage()
-        if self.ended.is_set() and self.progress.failures and GENERAL_FAILURE in text:
-            return False
+        if self.ended.is_set() and self.progress.failures:
+            # The message of the stage stays the last line.
+            return record.levelno >= logging.WARNING and GENERAL_FAILURE not in text
         if self.plain or getattr(record, "event", None) == "group_error":
             return True
         told = getattr(record, "event", None) == "job_error" or text.startswith(TOLD)
@@ -222,6 +230,27 @@ class RunDisplay(logging.Handler):
         self.logger.warning(f"the progress display failed and is off ({type(error).__name__}: {error})")
 
 
+class MessageFormatter(logging.Formatter):
+    """Snakemake's formatter, but for errors that the workflow itself raises: those are their message alone.
+
+    Parameters
+    ----------
+    inner : Formatter or None
+        That of Snakemake.
+    """
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self.inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record; the place in the Snakefile and the traceback of a ``WorkflowError`` are left out."""
+        text = self.inner.format(record)
+        if getattr(record, "event", None) == "error" and (found := RAISED_BY_WORKFLOW.match(text)):
+            return f"error: {found[1]}"
+        return text
+
+
 def choose_painter(name: str, stream: TextIO, plain: bool, no_colour: bool) -> Painter:
     """Bars in a terminal; lines in CI, in a file and in a terminal that can't move its cursor."""
     if plain:
@@ -250,7 +279,7 @@ def describe_failures(failures: list[Failure]) -> list[str]:
     names = ", ".join(failure.name for failure in failures[:NAMED_FAILURES])
     more = f" and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
     lines = ["", f"{count_jobs(len(failures))} failed: {names}{more}."]
-    lines.append("Start the run again once the cause is removed: what is done stays.")
+    lines.append("Start the run again once the cause is removed: what is done stays. Commands of jobs: .snakemake/log/")
     first: dict[str, Failure] = {}
     for failure in failures:
         first.setdefault(failure.message, failure)

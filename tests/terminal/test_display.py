@@ -40,10 +40,10 @@ class Run:
         self.own.name = STREAM_HANDLER
         self.logger.addHandler(self.own)
         defaults = {"dryrun": False, "nocolor": True, "printshellcmds": False, "verbose": False, "debug_dag": False}
-        self.display = RunDisplay("tiny", self.logger, SimpleNamespace(**{**defaults, "quiet": None, **settings}))
+        self.display = RunDisplay(self.logger, SimpleNamespace(**{**defaults, "quiet": None, **settings}))
 
     def begin(self):
-        self.display.begin(RULES, JOBS, {}, timed=True)
+        self.display.begin("tiny", RULES, JOBS, {}, timed=True)
         return self
 
     def start(self, jobid, rule, log=None, **wildcards):
@@ -109,7 +109,7 @@ def test_failed_run_ends_with_the_message_of_its_stage(failed_log):
         "labels round 0, train-0000 failed: error: a.png: no such file",
         "",
         "1 job failed: labels round 0, train-0000.",
-        "Start the run again once the cause is removed: what is done stays.",
+        "Start the run again once the cause is removed: what is done stays. Commands of jobs: .snakemake/log/",
         f"labels round 0, train-0000 (log: {failed_log}):",
         "error: a.png: no such file",
     ]
@@ -181,6 +181,7 @@ def test_snakemakes_own_output_stays_if_it_was_asked_for(settings, failed_log):
     run.start(2, "labels_shard", failed_log, round="0", shard="train-0000")
     run.fail(2)
     run.display.end(None)
+    run.logger.info("Elapsed time: 0:00:25")
     run.logger.error(GENERAL_FAILURE, extra={"event": "error"})
     lines = run.text.splitlines()
     assert lines[:3] == ["Select jobs to execute...", "Rule", "RuleException:"]
@@ -195,13 +196,30 @@ def test_header_is_left_out_and_what_matters_is_not():
     assert run.text == "Nothing to be done\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            'WorkflowError in file "rules/common.smk", line 66:\nthe configuration:\nrounds.max: too small\n'
+            '  File "rules/common.smk", line 66, in <module>\n  File "a.py", line 1, in f',
+            "error: the configuration:\nrounds.max: too small",
+        ),
+        ("MissingInputException in rule index:\na.png", "MissingInputException in rule index:\na.png"),
+    ],
+)
+def test_error_of_the_workflow_is_its_message(said, shown):
+    run = Run(io.StringIO())
+    run.logger.error(said, extra={"event": "error"})
+    assert run.text == f"{shown}\n"
+
+
 def test_dry_run_and_logger_plugins_are_left_alone():
     run = Run(io.StringIO(), dryrun=True).begin()
     run.logger.info("Job stats", extra={"event": "run_info"})
     assert run.text == "Job stats\n" and run.logger.handlers == [run.own]
     logger = logging.Logger("snakemake")
-    display = RunDisplay("tiny", logger, run.display.settings)
-    display.begin(RULES, JOBS, {}, timed=True)
+    display = RunDisplay(logger, run.display.settings)
+    display.begin("tiny", RULES, JOBS, {}, timed=True)
     display.end(None)
     assert not logger.handlers
 
@@ -241,7 +259,7 @@ def test_scores_and_report_end_a_run(tmp_path):
     (tmp_path / "report" / "index.html").touch()
     rules = [SimpleNamespace(name=name, message=f"{name}: said") for name in ("evaluation", "report")]
     run = Run(io.StringIO())
-    run.display.begin(rules, {"evaluation": 1, "report": 1}, {}, timed=False)
+    run.display.begin("tiny", rules, {"evaluation": 1, "report": 1}, {}, timed=False)
     for jobid, rule in enumerate(("evaluation", "report")):
         run.start(jobid, rule)
         run.finish(jobid)
