@@ -31,6 +31,12 @@ RAISED_BY_WORKFLOW = re.compile(
 )
 """What Snakemake says of an error that a rule file has raised: place, message, traceback."""
 
+INTERRUPTED = "KeyboardInterrupt"
+"""Message of a job that Ctrl-C has ended."""
+
+CLUSTER_INTERVAL_S = 5.0
+"""Shortest time between two looks at the logs of jobs on a cluster, which lie on a network file system."""
+
 NAMED_FAILURES = 5
 """Failed jobs that are named at the end of a run; the others are counted."""
 
@@ -207,7 +213,8 @@ class RunDisplay(logging.Handler):
 
     def _repaint(self) -> None:
         """Redraw until the run has ended; in a thread."""
-        while self.painter is not None and not self.ended.wait(self.painter.interval_s):
+        shortest = 0.0 if self.timed else CLUSTER_INTERVAL_S
+        while (painter := self.painter) is not None and not self.ended.wait(max(painter.interval_s, shortest)):
             with self.guard:
                 if self.painter is None or self.ended.is_set():
                     return
@@ -276,6 +283,8 @@ def describe_failures(failures: list[Failure]) -> list[str]:
     """
     if not failures:
         return []
+    if all(failure.message == INTERRUPTED for failure in failures):
+        return ["", "Interrupted: start the run again to continue; what is done stays."]
     names = ", ".join(failure.name for failure in failures[:NAMED_FAILURES])
     more = f" and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
     lines = ["", f"{count_jobs(len(failures))} failed: {names}{more}."]

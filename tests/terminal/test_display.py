@@ -141,6 +141,11 @@ def test_first_failure_is_told_last_and_each_message_once():
     assert describe_failures([Failure("cams", "cams 0", "killed", None)])[-1] == "error: killed"
 
 
+def test_interrupted_run_names_no_failure():
+    failures = [Failure("cams", "cams train-0000", "KeyboardInterrupt", None)]
+    assert describe_failures(failures)[1:] == ["Interrupted: start the run again to continue; what is done stays."]
+
+
 def test_bars_in_a_terminal(failed_log, tmp_path):
     run = Run(Terminal()).begin()
     run.start(1, "index_shard", shard="train-0000")
