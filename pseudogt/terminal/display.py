@@ -143,7 +143,7 @@ class RunDisplay(logging.Handler):
                     self._pass_on(record)
             except Exception as error:
                 self._switch_off(error)
-                if self.snakemake:
+                if self.snakemake in self.logger.handlers:
                     self.snakemake.handle(record)
 
     def end(self, results: Path | None) -> None:
@@ -224,7 +224,7 @@ class RunDisplay(logging.Handler):
                     self._switch_off(error)
 
     def _switch_off(self, error: Exception) -> None:
-        """Give the terminal back to Snakemake."""
+        """Give the terminal back to Snakemake, unless it is gone: then only the log file is written from now on."""
         painter, self.painter = self.painter, None
         try:
             if painter is not None:
@@ -232,7 +232,8 @@ class RunDisplay(logging.Handler):
         except Exception:
             pass
         self.logger.removeHandler(self)
-        if self.snakemake and self.snakemake not in self.logger.handlers:
+        # Snakemake's handler would raise the error of a closed pipe again, and its scheduler would wait for ever.
+        if self.snakemake and self.snakemake not in self.logger.handlers and not isinstance(error, OSError):
             self.logger.addHandler(self.snakemake)
         self.logger.warning(f"the progress display failed and is off ({type(error).__name__}: {error})")
 

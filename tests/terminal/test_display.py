@@ -249,6 +249,18 @@ def test_defect_of_the_display_switches_it_off_and_the_run_goes_on(monkeypatch, 
     assert run.text.endswith("Snakemake goes on\n")
 
 
+def test_terminal_that_is_gone_does_not_stop_the_run(tmp_path):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    run = Run(Gone()).begin()
+    run.start(1, "index_shard", shard="train-0000")
+    run.finish(1)
+    run.display.end(tmp_path)
+    assert not run.logger.handlers
+
+
 def test_scores_and_report_end_a_run(tmp_path):
     summary = {
         "rounds": [
