@@ -31,7 +31,7 @@ install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
-	@echo "Report: results/streets/report/index.html   Figures: results/streets/evaluation/summary.json"
+	@echo "Open results/streets/report/index.html in a browser."
 
 resume: $(INSTALLED)
 	$(BIN)/python -m pseudogt.workflow.resume $(if $(ARGS),-- $(ARGS))

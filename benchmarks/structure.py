@@ -32,7 +32,7 @@ LAYERS = (
     ("pseudogt.box_masks",),
     ("pseudogt.annotations", "pseudogt.datasets", "pseudogt.export", "pseudogt.reporting"),
     ("pseudogt.workflow",),
-    ("pseudogt.wsps", "pseudogt.setup"),
+    ("pseudogt.wsps", "pseudogt.setup", "pseudogt.terminal"),
     ("pseudogt.__main__",),
     ("models.backbones",),
     ("models",),

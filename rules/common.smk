@@ -3,10 +3,12 @@ import os
 import shlex
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 from snakemake import __version__ as SNAKEMAKE_VERSION
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
 
@@ -14,7 +16,8 @@ from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
 from pseudogt.setup.boxes import configure_boxes
-from pseudogt.workflow.estimate import describe_estimate
+from pseudogt.terminal.display import RunDisplay
+from pseudogt.workflow.estimate import describe_estimate, estimate_seconds_of_jobs
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
 from pseudogt.workflow.network_costs import count_boxes_ahead, count_evidence_boxes
@@ -46,6 +49,8 @@ from pseudogt.workflow.shards import pass_files, pass_files_if_any, split_of_sha
 # SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
 # training, which writes a checkpoint. Snakemake and the shell around it stay until it has.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+# Jobs on a cluster parse this, too; only the Snakemake that starts them has something to show.
+DISPLAY = RunDisplay(logger, workflow.output_settings) if workflow.is_main_process else None
 # All that reads files while the workflow is parsed; what it finds wrong is told without a traceback.
 try:
     check_duplicate_keys(workflow.configfiles)
@@ -185,3 +190,16 @@ onstart:
         # Arguments are relative to where Snakemake was started, which --directory left.
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
+        jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
+        seconds = estimate_seconds_of_jobs(CONFIG, PLAN.image_count, jobs)
+        DISPLAY.begin(CONFIG.name, workflow.rules, jobs, seconds, timed=workflow.local_exec)
+
+
+onsuccess:
+    if DISPLAY:
+        DISPLAY.end(Path(RESULTS))
+
+
+onerror:
+    if DISPLAY:
+        DISPLAY.end(None)

@@ -70,6 +70,27 @@ def estimate_seconds(config: RunConfig, train_images: int, val_images: int = 0) 
     return seconds
 
 
+def estimate_seconds_of_jobs(config: RunConfig, train_images: int, jobs: Mapping[str, int]) -> dict[str, float]:
+    """Seconds by which a job of each rule lengthens a run.
+
+    Jobs other than trainings share what the estimate of the run allows for them, since they run side by side.
+
+    Parameters
+    ----------
+    config : RunConfig
+    train_images : int
+    jobs : mapping
+        Rule -> number of jobs.
+    """
+    sections = list_trainings(config)
+    trained = {n: estimate_training_seconds(s, train_images, config.gpus) for n, s in sections.items()}
+    segmenter = trained.pop("segmenter")
+    seconds = {**trained, "segmenter_round": segmenter, "reference": config.rounds.max * segmenter}
+    others = {rule: count for rule, count in jobs.items() if rule not in seconds}
+    shared = SECONDS_PER_IMAGE * train_images / max(sum(others.values()), 1)
+    return seconds | dict.fromkeys(others, max(shared, 1.0))
+
+
 def list_trainings(config: RunConfig) -> dict[str, TrainingSettings]:
     """Settings of the networks that a run trains, by section, in their order."""
     if config.method == "wsps":

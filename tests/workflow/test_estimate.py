@@ -10,6 +10,7 @@ from pseudogt.workflow.estimate import (
     estimate_gpu_gb,
     estimate_prepared_bytes_per_pixel,
     estimate_seconds,
+    estimate_seconds_of_jobs,
 )
 from pseudogt.workflow.network_costs import count_boxes_ahead
 
@@ -25,6 +26,15 @@ def test_text_names_images_time_and_space():
     assert "2 training and 1 validation images" in text
     assert "minutes on 2 cores" in text
     assert "GB are free" in text
+
+
+def test_jobs_take_together_what_the_run_takes():
+    """The reference takes as many steps as all rounds together."""
+    config = configure(rounds={"max": 2, "min": 1, "init": "previous"})
+    jobs = {"classifier": 1, "segmenter_round": 2, "reference": 1, "labels_shard": 6, "cams_shard": 2}
+    seconds = estimate_seconds_of_jobs(config, 1000, jobs)
+    assert sum(count * seconds[rule] for rule, count in jobs.items()) == pytest.approx(estimate_seconds(config, 1000))
+    assert min(estimate_seconds_of_jobs(config, 0, {"predict": 1}).values()) >= 0
 
 
 def test_text_names_memory_of_gpus_where_there_are_any():

@@ -1,0 +1,93 @@
+"""Read what a job has written to its log file so far: its last progress bar, and the message it ended with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+TAIL_BYTES = 20_000
+"""Bytes read from the end of a log: more than a message and the last progress bar take."""
+
+BAR = re.compile(
+    r"^(?:(?P<title>.*?):)?\s*\d+%\|[^|]*\|\s*(?P<done>\d+)/(?P<total>\d+) \[[\d:]+<(?P<left>[\d:]+|\?)",
+)
+"""A line of tqdm: ``classifier:  35%|███      | 7/20 [00:05<00:10, 1.26it/s]``."""
+
+PREPARATION = "prepare"
+"""First word of the title of a progress bar that precedes the work itself."""
+
+
+class ProgressBar(NamedTuple):
+    """State of a progress bar.
+
+    Attributes
+    ----------
+    title : str
+    done, total : int
+    left_s : float or None
+        Seconds left; None if the bar doesn't know.
+    """
+
+    title: str
+    done: int
+    total: int
+    left_s: float | None
+
+    @property
+    def fraction(self) -> float:
+        """Part of the job that is done; preparations count as nothing."""
+        if self.title.startswith(PREPARATION) or not self.total:
+            return 0.0
+        return min(self.done / self.total, 1.0)
+
+
+def read_tail(path: Path) -> str:
+    """Last part of a text file; empty if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(file.seek(0, 2) - TAIL_BYTES, 0))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def find_bar(text: str) -> ProgressBar | None:
+    """Last state of the last progress bar in a log.
+
+    Examples
+    --------
+    >>> find_bar("cams train-0000:  50%|#####     | 2/4 [00:03<00:04,  1.04image/s]")
+    ProgressBar(title='cams train-0000', done=2, total=4, left_s=4.0)
+    """
+    for line in reversed(re.split(r"[\r\n]+", text)):
+        if found := BAR.match(line.strip()):
+            title, done, total, left = found.groups()
+            return ProgressBar((title or "").strip(), int(done), int(total), _count_seconds(left))
+    return None
+
+
+def find_message(text: str) -> str:
+    r"""The message with which a job ended: from its last ``error:`` on, or its last line that is no progress bar.
+
+    Examples
+    --------
+    >>> find_message("index:  50%|#####     | 1/2 [00:01<00:01]\nerror: a.png: no such file\n")
+    'error: a.png: no such file'
+    >>> find_message('Traceback (most recent call last):\n  File "a.py", line 1\nMemoryError: 3 GB\n')
+    'MemoryError: 3 GB'
+    """
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", text)]
+    lines = [line for line in lines if line and not BAR.match(line.strip())]
+    starts = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+    return "\n".join(lines[starts[-1] if starts else -1 :])
+
+
+def _count_seconds(clock: str) -> float | None:
+    """Seconds of a time such as ``1:02:03``."""
+    if clock == "?":
+        return None
+    seconds = 0.0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part)
+    return seconds
