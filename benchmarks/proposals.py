@@ -10,7 +10,7 @@ mode single, ``single_ji_100`` and so on those with the first 100; ``multi_...``
 multi. Void pixels count for nobody. ``single_seconds`` is the median over the images.
 
 These are of learned contours and learned ranking; ``gradient_...`` is the variant for which nothing
-was learnt, contours by differences and ranking by a rule. ``--variant`` measures one of both only.
+was learned, contours by differences and ranking by a rule. ``--variant`` measures one of both only.
 ``memory_gb`` is the highest memory of the process so far; the unlearned variant comes first, so that
 ``gradient_memory_gb`` is without torch. ``--plot`` measures seconds against image area, and images a
 second against processes, and draws both. Without data, images are drawn, whose overlaps mean little.

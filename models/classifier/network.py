@@ -1,4 +1,4 @@
-"""The tag classifier: a map of class scores that is learnt from tags of crops and from boxes."""
+"""The tag classifier: a map of class scores that is learned from tags of crops and from boxes."""
 
 from __future__ import annotations
 

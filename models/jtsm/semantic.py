@@ -1,4 +1,4 @@
-"""The semantic branch: which stuff is where, learnt from what the mining head says of proposals."""
+"""The semantic branch: which stuff is where, learned from what the mining head says of proposals."""
 
 from __future__ import annotations
 

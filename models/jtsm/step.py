@@ -117,11 +117,11 @@ class MiningStep(nn.Module):
         refinement_losses, lessons = refine(proposed, batch, network.order)
         losses |= refinement_losses
         if network.mask_heads:
-            learnt = self._find_mask_lessons(batch, lessons)
-            first, second = network.predict_masks(proposed.features, learnt.boxes_xyxy, learnt.batch_index)
-            wanted = learnt.masks.to(first.device)
+            learned = self._find_mask_lessons(batch, lessons)
+            first, second = network.predict_masks(proposed.features, learned.boxes_xyxy, learned.batch_index)
+            wanted = learned.masks.to(first.device)
             losses["masks"], losses["masks_refined"] = compute_mask_losses(
-                first, second, learnt.labels, wanted, learnt.boxes_xyxy, polygons=self.polygons
+                first, second, learned.labels, wanted, learned.boxes_xyxy, polygons=self.polygons
             )
         if network.semantic is not None:
             logits = network.semantic(proposed.features)

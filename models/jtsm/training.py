@@ -54,14 +54,14 @@ class MiningBatches:
 
 @dataclass(frozen=True)
 class EvidencePlan:
-    """What masks and stuff are learnt from.
+    """What masks and stuff are learned from.
 
     Attributes
     ----------
     mask_evidence : {"grabcut", "segments"}
-        Whether masks are learnt from GrabCut in the boxes of proposals, or from the proposals' own segments.
+        Whether masks are learned from GrabCut in the boxes of proposals, or from the proposals' own segments.
     evidence : {"segments", "grabcut"}
-        Whether stuff is learnt from classes of proposals on their superpixels, or from GrabCut in their boxes.
+        Whether stuff is learned from classes of proposals on their superpixels, or from GrabCut in their boxes.
     """
 
     mask_evidence: str

@@ -4,9 +4,9 @@
 
 ``DIR`` has ``images/<id>.*``, ``instances/<id>.png`` (16 bits: ``class * 256 + k`` for thing k, the class
 alone for stuff, from 92, and for crowds, 0 for void) and ``train.txt`` with one id a line, as made from
-COCO. Stuff is learnt from as well: on images left out the things are then ranked better (mean best
+COCO. Stuff is learned from as well: on images left out the things are then ranked better (mean best
 overlap with the first 100 of multi 0.475 instead of 0.467).
-Contours are the learned ones; mode single and mode multi are learnt from together. With
+Contours are the learned ones; mode single and mode multi are learned from together. With
 ``--held-out`` the last N images are not trained on, and what the proposals reach on them is printed.
 Needs scikit-learn; whoever uses the trees does not.
 """
@@ -44,10 +44,10 @@ MARGIN = 0.07
 """IoU below that of the best union of a segment up to which a union counts as right as well."""
 
 MIN_OVERLAP = 0.4
-"""A segment that no union fits better is not learnt from."""
+"""A segment that no union fits better is not learned from."""
 
 MAX_RIGHT, MAX_WRONG = 40, 1500
-"""Unions that are learnt from, of each segment and of each hierarchy."""
+"""Unions that are learned from, of each segment and of each hierarchy."""
 
 WRONG_WEIGHT = 0.5
 """Of 1,000 wrong unions, where the right ones of a segment weigh 1 together."""
@@ -64,7 +64,7 @@ class Scene(NamedTuple):
 
 
 class UnionExamples(NamedTuple):
-    """What is learnt from.
+    """What is learned from.
 
     Attributes
     ----------

@@ -52,7 +52,7 @@ def decode_panoptic(
         From each cell to its instance's centre, (y, x) in pixels of the network's input.
     classes : ClassTable
     centre_threshold : float
-        Least height of a centre.
+        Minimum peak height of a centre.
     nms_cells : int
         A centre is the highest cell in a square of this side.
     min_stuff_fraction : float

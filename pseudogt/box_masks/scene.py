@@ -96,4 +96,4 @@ class SegmenterOptions:
 
 
 LoadSegmenter = Callable[[SegmenterOptions], PrepareScene]
-"""What a table of box segmenters holds; whatever is learnt is read here, once."""
+"""What a table of box segmenters holds; whatever is learned is read here, once."""

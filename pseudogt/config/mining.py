@@ -123,7 +123,7 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
     )
     steps: int = Field(2000, ge=1, description="Optimiser steps; training time is proportional to it.")
     optimiser: Literal["adamw", "sgd"] = Field(
-        "sgd", description="SGD as in the paper; AdamW learns faster from scratch."
+        "sgd", description="`sgd`, as in the paper, or `adamw` (faster from scratch)."
     )
     learning_rate: float = Field(
         0.01, gt=0, description="Highest learning rate; lower it if the loss is not finite, or to refine weights."

@@ -18,7 +18,7 @@ class PredictionsSettings(ComputingSettings):
     )
     flip: bool = Field(True, description="Average with the mirror image: slightly better, twice the time.")
     centre_threshold: float = Field(
-        0.1, ge=0, le=1, description="Least height of an instance centre; raise it if objects appear from nothing."
+        0.1, ge=0, le=1, description="Minimum peak height of an instance centre; raise it if false instances appear."
     )
     nms_cells: int = Field(
         5,

@@ -35,12 +35,12 @@ class ProposalsSettings(Section):
     contours: Literal["learned", "gradient"] = Field(
         "learned",
         description="Contours by a network that was trained on borders that people drew (BSDS500, no classes), or by "
-        "differences of colour and texture, for which nothing was learnt.",
+        "differences of colour and texture, for which nothing was learned.",
     )
     ranking: Literal["learned", "rule"] = Field(
         "learned",
         description="Order by trees that were trained on the masks of 100 images of COCO train and on learned "
-        "contours, or by a fixed rule, for which nothing was learnt.",
+        "contours, or by a fixed rule, for which nothing was learned.",
     )
     max_proposals: int = Field(2100, ge=1, description="Proposals of an image at most, best first; 5200 suit multi.")
     max_superpixels: int = Field(
@@ -73,7 +73,7 @@ class ProposalsSettings(Section):
 
     @model_validator(mode="after")
     def check_ranking(self) -> Self:
-        """Trees that know learned contours only can't judge others, and whoever wants nothing learnt says so twice."""
+        """Trees that know learned contours only can't judge others, and whoever wants nothing learned says so twice."""
         if self.contours == "gradient" and self.ranking == "learned":
             raise ValueError("contours: gradient needs ranking: rule; the learned ranking knows learned contours only")
         return self

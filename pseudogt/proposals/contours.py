@@ -62,7 +62,7 @@ FindContours = Callable[[NDArray[np.uint8]], Contours]
 
 
 def find_gradient_contours(image: NDArray[np.uint8]) -> Contours:
-    """Contours by local differences of colour and texture; nothing in it was learnt.
+    """Contours by local differences of colour and texture; nothing in it was learned.
 
     Fine differences of smoothed colours locate a border; coarse differences of colour histograms
     and of the energy of a texture filter bank say whether it is one between two surfaces or a

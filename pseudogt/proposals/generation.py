@@ -120,7 +120,7 @@ def segment_image(
     scales : sequence of float
         Factors by which the image is resized before, ascending.
     ranker : Ranker or None
-        None ranks by a fixed rule, for which nothing was learnt.
+        None ranks by a fixed rule, for which nothing was learned.
     quotas : Quotas
     max_superpixels, max_regions
         As of :func:`pseudogt.proposals.hierarchies.build_partition`.

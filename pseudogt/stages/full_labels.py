@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write full and weak labels of one shard."""
     parser = stage_parser(__doc__)
     parser.add_argument("--shard", type=Path, required=True, help="index/<shard>.json")
-    parser.add_argument("--all-shards", type=Path, nargs="+", required=True, help="to tell other images from strangers")
+    parser.add_argument(
+        "--all-shards", type=Path, nargs="+", required=True, help="all images of the dataset; others are an error"
+    )
     parser.add_argument("--weak-labels", type=Path, required=True, help="of the shard, as given")
     parser.add_argument("--ground-truth", type=Path, help="label folder of the shard, for the listed images")
     parser.add_argument("--listed", nargs="+", default=[], help="ids of images whose labels of the dataset are used")

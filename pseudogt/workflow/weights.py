@@ -22,7 +22,7 @@ BOX_MASKS = Path(str(files("models") / "pretrained" / "box_masks.pt"))
 
 
 def list_weights(settings: ProposalsSettings | BoxMasksSettings) -> list[Path]:
-    """Weight files that a stage with these settings reads; none if nothing in them is learnt."""
+    """Weight files that a stage with these settings reads; none if nothing in them is learned."""
     if isinstance(settings, ProposalsSettings):
         needed = [(CONTOURS, settings.contours == "learned"), (RANKER, settings.ranking == "learned")]
     else:

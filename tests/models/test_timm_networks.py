@@ -33,7 +33,7 @@ def randomise_statistics(network: torch.nn.Module) -> None:
         "test_vit",  # patches of 16, and a class token
         "vit_small_patch14_reg4_dinov2",  # patches of 14, and registers
         "vit_small_patch16_dinov3",  # rotary positions, registers
-        "vit_tiny_patch16_224",  # positions learnt for 14 x 14 patches
+        "vit_tiny_patch16_224",  # positions learned for 14 x 14 patches
     ],
 )
 def test_features_of_any_size_have_four_strides_rounded_up(name, size):

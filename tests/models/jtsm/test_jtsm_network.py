@@ -155,7 +155,7 @@ def test_each_refinement_head_learns_from_the_one_before():
     assert list(losses) == ["classes_0", "boxes_0", "classes_1", "boxes_1"]
     torch.testing.assert_close(torch.stack(list(losses.values())), torch.stack([*first, *second]))
     assert losses["boxes_1"] > 0
-    # What the last head says is what masks are learnt from.
+    # What the last head says is what masks are learned from.
     assert lesson.pseudo.rows.tolist() == [3]
     assert lesson.assigned.labels.tolist() == [BACKGROUND] * 3 + [0]
 
