@@ -15,7 +15,6 @@ sys.path.insert(0, workflow.basedir)
 from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
-from pseudogt.setup.boxes import configure_boxes
 from pseudogt.terminal.display import RunDisplay
 from pseudogt.workflow.estimate import describe_estimate, estimate_seconds_of_jobs
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
@@ -56,6 +55,9 @@ try:
     check_duplicate_keys(workflow.configfiles)
     BOXES_FOUND = ""
     if config.get("boxes_from"):
+        # Reads annotations, for which other runs need no library while they are parsed.
+        from pseudogt.setup.boxes import configure_boxes
+
         # Snakemake's merged config does not tell what the user gave from the defaults.
         given = workflow.config_settings.overwrite_config
         config, BOXES_FOUND = configure_boxes(Path(config["boxes_from"]), config, given)
