@@ -61,7 +61,7 @@ def test_prediction_of_a_linked_round_is_linked(panoptic_dataset, panoptic_model
     record = ["--record", str(tmp_path / "record.json")]
     extra = [*weak, "--scores", str(tmp_path / "1.h5"), *record, *previous]
     predict_shard(panoptic_dataset, panoptic_model, tmp_path / "1", *extra)
-    assert (tmp_path / "1.h5").samefile(tmp_path / "0.h5")
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "0.h5").read_bytes()
     assert (tmp_path / "1" / "image0.png").samefile(tmp_path / "0" / "image0.png")
 
 

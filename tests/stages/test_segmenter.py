@@ -84,7 +84,7 @@ def test_round_after_the_stop_is_linked(panoptic_dataset, panoptic_model, tmp_pa
     rounds = json.dumps({"max": 3, "min_improvement": 0.01})
     earlier = ["--earlier-records", str(first / "record.json"), str(second / "record.json")]
     segmenter.main([*command, "--round", "2", "--rounds", rounds, *earlier])
-    assert (tmp_path / "2" / "model.pt").samefile(second / "model.pt")
+    assert (tmp_path / "2" / "model.pt").read_bytes() == (second / "model.pt").read_bytes()
     assert read_json(tmp_path / "2" / "record.json") == {"fixed_loss": 0.999, "linked": True, "round": 2}
 
 
