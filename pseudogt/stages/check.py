@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from models.backbones import find_problem
 from pseudogt.config.run import RunConfig
 from pseudogt.files.io import write_json
 from pseudogt.workflow.checking import check_dataset, format_findings
@@ -30,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_settings(RunConfig, arguments.settings)
     findings = check_dataset(config, arguments.data_root, threads=arguments.threads)
     for section, network in RunPlan(config, {}).list_networks().items():
+        # Imports torch, which takes longer than to check a thousand images.
+        from models.backbones import find_problem
+
         if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone"})):
             findings.add_problems([f"{section}.backbone: {problem}"])
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
