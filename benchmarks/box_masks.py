@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--fused", nargs="+", choices=SEGMENTERS, default=["network", "proposal"])
     parser.add_argument("--sure", type=float, default=0.7, help="see box_masks.sure")
     parser.add_argument("--photos", type=int, help="photos of the folder; default: 1000, none with --quick")
-    parser.add_argument("--photos-only", action="store_true", help="measure nothing but the folder")
+    parser.add_argument("--photos-only", action="store_true", help="measure only the folder")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     photos = (0 if arguments.quick else 1000) if arguments.photos is None else arguments.photos

@@ -7,7 +7,7 @@
 and ``ois`` are those of the network in ``models/pretrained/contours.pt``: thinned, matched one to one within
 0.0075 of the diagonal, 99 thresholds, the best one for the whole set or for each image.
 ``seconds_480x360`` is the median over images of that size. ``gradient_...`` is the same of the
-contours by differences of colour and texture, for which nothing was learned. Without data, images are
+contours by differences of colour and texture, which involve no learning. Without data, images are
 drawn, whose F-measures mean little.
 """
 

@@ -95,7 +95,7 @@ def measure_test(
 
 
 def build_network(*, things: int, stuff: int) -> JtsmNetwork:
-    """The network of the authors' configs with ResNet-WS-18, of random numbers."""
+    """The network of the authors' configs with ResNet-WS-18 and random weights."""
     torch.manual_seed(0)
     return build_jtsm_network(
         backbone="resnet_ws18",

@@ -4,7 +4,7 @@
     python benchmarks/jtsm_evidence.py --images DIR --run results/NAME --json OUT
 
 ``--images`` is a folder of photos, in which boxes are drawn: groups that overlap, as the boxes near a pseudo box do.
-Processor seconds count, of one thread. ``different_pixels`` is the share of pixels on which the masks differ from
+Times are processor seconds of one thread. ``different_pixels`` is the share of pixels on which the masks differ from
 OpenCV's. ``--run`` is a run of the workflow with method jtsm; its record of mining says how many masks were asked for,
 how many of them were computed, and how long the steps waited for them.
 """

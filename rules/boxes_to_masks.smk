@@ -69,5 +69,6 @@ rule boxes_to_masks:
     message:
         f"boxes_to_masks: masks and review page in {CONFIG.masks_to}"
     shell:
-        "mkdir -p {output.folder:q} 2> {log:q}; cp -r {input.sets:q} {output.folder:q} 2>> {log:q}; "
-        "cp -r {input.review:q} {output.folder:q}/review 2>> {log:q}"
+        "mkdir -p {output.folder:q} 2> {log:q}; "
+        # First, as a folder with a review is known to be that of an earlier run.
+        "cp -r {input.review:q} {output.folder:q}/review 2>> {log:q}; cp -r {input.sets:q} {output.folder:q} 2>> {log:q}"

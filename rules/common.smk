@@ -94,7 +94,7 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 EVIDENCE = "evidence"
 # Mining lets GrabCut use all cores of this machine; on a cluster, as many as other trainings have.
 LOCAL_CORES = workflow.resource_settings.cores if workflow.local_exec else None
-SEGMENTING_CORES = LOCAL_CORES or 0 if count_evidence_boxes(CONFIG.mining) else 0
+SEGMENTING_CORES = (LOCAL_CORES or 0) if count_evidence_boxes(CONFIG.mining) else 0
 GIVEN_WEAK_LABELS = PLAN.find_given_weak_labels()
 # `torchrun` gives every GPU of the node its own process.
 LAUNCHER = f"torchrun --standalone --nproc-per-node {CONFIG.gpus}" if CONFIG.gpus > 1 else "python"
@@ -193,7 +193,8 @@ onstart:
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
         jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
-        seconds = estimate_seconds_of_jobs(CONFIG, PLAN.image_count, jobs)
+        train_images = sum(len(PLAN.shards[shard]) for shard in PLAN.train_shards)
+        seconds = estimate_seconds_of_jobs(CONFIG, train_images, jobs)
         DISPLAY.begin(CONFIG.name, workflow.rules, jobs, seconds, timed=workflow.local_exec)
 
 

@@ -54,7 +54,7 @@ class JtsmBackbone(PretrainedModule, ABC):
 
     stride = STRIDE
     multiple = STRIDE
-    """Images are filled up to multiples of it; 1 for none."""
+    """Images are padded to multiples of it; 1 means no padding."""
 
     def __init__(self, *, channels: int, architecture: dict[str, Any]) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -72,7 +73,7 @@ class DetectionPlan:
 
 
 class Instances(NamedTuple):
-    """Things that were found in an image, surest first.
+    """Things found in an image, highest score first.
 
     Attributes
     ----------
@@ -91,7 +92,7 @@ class Instances(NamedTuple):
 
 @dataclass
 class SeenImage:
-    """What all views of an image said of it; see :func:`see_images`.
+    """Sums of the network's outputs over all views of an image; see :func:`see_images`.
 
     Attributes
     ----------
@@ -116,7 +117,7 @@ class SeenImage:
         """Height and width of the image."""
         return self.sample.superpixels.shape[0], self.sample.superpixels.shape[1]
 
-    @property
+    @cached_property
     def superpixel_count(self) -> int:
         """Superpixels of the image, P."""
         return int(self.sample.superpixels.max()) + 1
@@ -212,7 +213,7 @@ def _look(
     plan: DetectionPlan,
     seen: Sequence[SeenImage],
 ) -> None:
-    """Add what the views of one size say of each image."""
+    """Add the outputs of the views of one size to each image's sums."""
     batch = collate_views(placed, placements, network.backbone.multiple)
     with autocast(plan.dtype, plan.device):
         proposed: Proposed = network(batch)
@@ -244,7 +245,9 @@ def _look(
 def _add_semantic(image: SeenImage, logits: Tensor, placement: Placement, mean: str) -> None:
     """Add the semantic maps ``(1, S, h / 4, w / 4)`` of a view to the totals of its image."""
     labels = logits.shape[1]
-    total = image.totals.setdefault("semantic", torch.zeros((labels, *image.shape), device=logits.device))
+    if "semantic" not in image.totals:
+        image.totals["semantic"] = torch.zeros((labels, *image.shape), device=logits.device)
+    total = image.totals["semantic"]
     # A probability needs the logits of all labels; logits alone are enlarged a few maps at a time.
     at_once = MAPS_AT_ONCE if mean == "logits" else labels
     for part, maps in zip(total.split(at_once), logits.split(at_once, dim=1), strict=True):
@@ -252,7 +255,7 @@ def _add_semantic(image: SeenImage, logits: Tensor, placement: Placement, mean: 
 
 
 def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], mean: str) -> Tensor:
-    """What a view says of stuff at each pixel of the image: logits or probabilities ``(B, S, H, W)``, as ``mean`` says.
+    """Logits or probabilities of stuff at each pixel of the image ``(B, S, H, W)``, depending on ``mean``.
 
     Parameters
     ----------
@@ -347,9 +350,10 @@ def _find_masks(
         return np.zeros((0, *seen.shape), bool)
     total = torch.zeros((len(rows), MASK_PX, MASK_PX), device=plan.device)
     chosen = torch.arange(len(rows), device=plan.device), classes
+    on_image = boxes.cpu().numpy()
     for placements, features in seen.features:
         # Each view says something of the same boxes; those of one size are pooled together.
-        moved = [torch.from_numpy(placement.to_view(boxes.cpu().numpy())) for placement in placements]
+        moved = [torch.from_numpy(placement.to_view(on_image)) for placement in placements]
         index = torch.arange(len(placements), device=plan.device).repeat_interleave(len(rows))
         with autocast(plan.dtype, plan.device):
             pooled = pool_boxes(features.float(), torch.cat(moved).to(plan.device), index, network.backbone.stride)
@@ -359,7 +363,7 @@ def _find_masks(
             own = of_view[chosen].float().sigmoid()
             total += own.flip(2) if placement.flipped else own
     probabilities = (total / seen.views).cpu().numpy()
-    return np.stack([paste_mask(p, b, seen.shape) for p, b in zip(probabilities, boxes.cpu().numpy(), strict=True)])
+    return np.stack([paste_mask(p, b, seen.shape) for p, b in zip(probabilities, on_image, strict=True)])
 
 
 def paste_mask(

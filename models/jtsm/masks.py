@@ -113,7 +113,7 @@ def choose_mask_targets(
 
 
 def complete_masks(masks: Sequence[BoxMask], boxes_xyxy: NDArray[np.floating]) -> list[BoxMask]:
-    """Masks as the polygons of the paper's code have them: without holes, and the whole box where there is no pixel.
+    """Masks as in the paper's code, which stores polygons: holes are filled, and an empty mask becomes the whole box.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ class JtsmNetwork(nn.Module):
         if mask_channels and not refinements:
             raise ValueError("the mask branch learns from the last refinement head; give it one, or leave masks out")
         if not semantic_channels and stuff > 1:
-            raise ValueError(f"{stuff} classes of stuff need the semantic branch; only one can be told without it")
+            raise ValueError(f"{stuff} classes of stuff need the semantic branch; without it there can be only one")
         if semantic_channels and stuff and backbone.multiple % backbone.stride:
             raise ValueError("the semantic branch needs padding; its maps are those of whole cells")
         self.backbone, self.neck = backbone, neck

@@ -148,7 +148,10 @@ class Placement(NamedTuple):
     flipped: bool
 
     def to_view(self, boxes_xyxy: NDArray[Any], *, whole_pixels: bool = False) -> NDArray[np.float32]:
-        """Boxes ``(R, 4)`` of the image in pixels of the view, whole ones if so wanted; they may stick out."""
+        """Boxes ``(R, 4)`` of the image in pixels of the view, which they may extend beyond.
+
+        With ``whole_pixels`` they are truncated to whole numbers.
+        """
         x0, y0, x1, y1 = self.window_xyxy
         height, width = self.size
         scale = np.array([width / (x1 - x0), height / (y1 - y0)] * 2)

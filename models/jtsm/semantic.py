@@ -1,4 +1,4 @@
-"""The semantic branch: which stuff is where, learned from what the mining head says of proposals."""
+"""The semantic branch: it segments stuff, trained on the mining head's scores of proposals."""
 
 from __future__ import annotations
 

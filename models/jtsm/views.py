@@ -1,6 +1,6 @@
 """Views of images at test: an image and its mirror image at one size after the other, made on the device.
 
-Images are resized as Pillow does, whose bilinear filter grows where it shrinks an image. Superpixels take the nearest
+Images are resized as in Pillow, whose bilinear filter widens when it shrinks an image. Superpixels take the nearest
 pixel.
 """
 
@@ -120,7 +120,7 @@ def move_to_image(boxes_xyxy: Tensor, placement: Placement) -> Tensor:
 
 
 def group_by_size(sizes: Sequence[tuple[int, int]], limit: int) -> list[list[int]]:
-    """Positions of images in groups of one size, ``limit`` at most; with a limit of 1 in their order."""
+    """Positions of images in groups of equal size with at most ``limit`` images; a limit of 1 keeps their order."""
     if limit == 1:
         return [[position] for position in range(len(sizes))]
     of_size: dict[tuple[int, int], list[int]] = {}

@@ -175,9 +175,8 @@ def separate_parts(
     order = np.argsort(-areas, kind="stable")
     enlarged = cv2.resize(heatmap, things.shape[::-1], interpolation=cv2.INTER_LINEAR)
     heights = np.asarray(ndimage.maximum(enlarged, parts, order + 1), np.float32)
-    # Position of each part in the order by size.
-    ranks = np.empty(len(order), np.intp)
-    ranks[order] = np.arange(len(order))
+    # Position of each part in the order by size, its inverse permutation.
+    ranks = np.argsort(order)
     return ranks[parts[things] - 1], heights
 
 

@@ -37,7 +37,7 @@ from pseudogt.files.parsing import (
 PER_IMAGE = False
 Key = int | str
 VISIBLE = 2
-"""Visibility of a key point that is seen; others are hidden or not there."""
+"""Visibility of a key point that can be seen; other values mean hidden or missing."""
 
 Polygons = list[Annotated[list[Coordinate], Field(min_length=6)]]
 
@@ -267,7 +267,7 @@ def _fit_image(entry: Any, where: str, broken: list[str]) -> list[Any]:
 def _read_marked(
     path: Path, position: int, record: Any, label: str | None, *, masks: bool, marks: list[AnnotatedMark] | None
 ) -> list[AnnotatedBox]:
-    """Box of an annotation; adds what it says of single pixels to ``marks``, beside which it needs no box."""
+    """Box of an annotation; its points are added to ``marks``, and an annotation with points needs no box."""
     if marks is None or label is None:
         return [_read_object(path, position, record, label, masks=masks)]
     found = read_coco_marks(record, label, _name(path, position, record))

@@ -27,7 +27,8 @@ from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
-from pseudogt.weak_labels.gaps import SHOWN, describe_nothing
+from pseudogt.files.parsing import SHOWN
+from pseudogt.weak_labels.gaps import describe_nothing
 from pseudogt.weak_labels.marks import NO_MARKS, UNSETTLED, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 

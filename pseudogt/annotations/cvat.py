@@ -32,7 +32,7 @@ PER_IMAGE = False
 ROOT = "annotations"
 SHAPES = ("box", "polygon", "mask", "ellipse")
 MARKS = ("points", "polyline")
-"""Shapes that are no outline, but say what is at some pixels."""
+"""Shapes that label some pixels without outlining an object."""
 
 
 class _Shape(NamedTuple):
@@ -129,7 +129,7 @@ def _read_shape(found: _Shape) -> list[AnnotatedBox]:
 
 
 def _read_marks(shape: Element, label: str | None, where: str) -> list[AnnotatedMark]:
-    """Points, which are of one object, or the scribble of a polyline; none of others and of what can't be read."""
+    """Points, which belong to one object, or the scribble of a polyline; empty for other or unreadable shapes."""
     if label is None or shape.tag not in MARKS:
         return []
     try:

@@ -26,7 +26,7 @@ class Source(NamedTuple):
     points : bool
         Whether key points and points are wanted where an object has them besides its box.
     masks : bool
-        Whether masks are wanted, which are most of a file.
+        Whether masks are wanted; they make up most of a file.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class AnnotatedBox(NamedTuple):
         Its mask as COCO writes it, if the source has one: polygons ``[[x, y, x, y, ...], ...]`` in the
         unit of the box, or run lengths ``{"size": [h, w], "counts": [...]}``.
     group : str or None
-        What marks of the same object have, too.
+        Key shared by all marks of the same object.
     """
 
     label: str
@@ -76,13 +76,13 @@ class AnnotatedMark(NamedTuple):
     points : tuple of (x, y)
         In pixels: a point, or the vertices of a scribble. Empty if there is a mask.
     radius : float or None
-        Of the disc around a point, half the width of a scribble, in pixels, if the source says so.
+        Radius in pixels of the disc around a point, or half the width of a scribble, if the source gives it.
     segmentation : dict or None
         Uncompressed run lengths ``{"size": [h, w], "counts": [...]}``.
     group : str or None
-        What other marks, or the box, of the same object have, too.
+        Key shared by the box and the other marks of the same object.
     is_named : bool
-        False if nobody told the object of the group from others: if a box of its class is around it, it is this one.
+        False if the source does not identify the object: a box of the same class around the marks then owns them.
     """
 
     label: str
@@ -105,7 +105,7 @@ class UnusableObject(NamedTuple):
     problem : str
         What is wrong with a broken record, naming file and value.
     marks : tuple of AnnotatedMark
-        What it says of single pixels, if that is wanted.
+        Single pixels that it labels, if these are wanted.
     """
 
     label: str | None
@@ -206,7 +206,7 @@ class AnnotationFormat(Protocol):
         """Read a source; ``ValueError`` if that is impossible as a whole."""
 
     def recognise(self, content: Any) -> bool:
-        """Whether a file is of this format, by what was parsed of it.
+        """Whether the parsed content of a file is of this format.
 
         ``content`` is a value of JSON, the root element of XML, the first line of a CSV as a tuple of names, or the
         text of a text file.

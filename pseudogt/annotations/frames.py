@@ -124,7 +124,7 @@ def turn_corners(corners: Corners, boxed: ImageAnnotations, record: ImageRecord)
 
 
 def turn_mark(mark: AnnotatedMark, boxed: ImageAnnotations, record: ImageRecord) -> AnnotatedMark:
-    """The same of a point, a scribble or a mask."""
+    """Turn a point, a scribble or a mask upright."""
     if mark.segmentation is None:
         turned = [turn_corners((x, y, x, y), boxed, record) for x, y in mark.points]
         return mark._replace(points=tuple((x, y) for x, y, _, _ in turned))

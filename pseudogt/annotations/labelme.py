@@ -116,7 +116,7 @@ def _find_label(mark: _Mark) -> str | None:
 def _read_shape(mark: _Mark) -> AnnotatedBox:
     shape, size, where = mark
     if not isinstance(shape, dict):
-        raise ValueError(f"{where}: {shape!r:.80} is no shape")
+        raise ValueError(f"{where}: {shape!r:.80} is not a shape")
     kind = str(shape.get("shape_type") or "polygon")
     if kind not in AREAS:
         raise UnsupportedKindError(kind)

@@ -1,4 +1,4 @@
-"""Polygons and masks of annotations, taken as they were drawn: nobody has to guess an instance."""
+"""Polygons and masks of annotations, used exactly as drawn, so that no instance has to be inferred."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _name_objects(
         if seen.kind not in names.left_out and seen.label not in names.left_out:
             train_id = names.train_ids.get(seen.label or "")
             unclear.append(seen._replace(label=None if train_id is None else classes.names[train_id]))
-    # What is known by single pixels alone has no outline.
+    # Marks label single pixels, so their objects have no outline.
     marked = [mark.label for mark in image.marks if mark.label in names.train_ids]
     unclear += [UnusableObject(classes.names[names.train_ids[label]], "point") for label in marked]
     named = replace(image, file_name=record.image_id, boxes=boxes, unusable=unclear)

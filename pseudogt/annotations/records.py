@@ -17,8 +17,7 @@ from pseudogt.annotations.form import (
     Reading,
     UnusableObject,
 )
-from pseudogt.files.parsing import read_each
-from pseudogt.weak_labels.gaps import SHOWN
+from pseudogt.files.parsing import SHOWN, read_each
 
 Record = TypeVar("Record")
 

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, ImageAnnotations, Reading, Source
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
-from pseudogt.files.parsing import EXTRA, parse_csv, parse_flag, parse_json, parse_name, parse_number
+from pseudogt.files.parsing import EXTRA, parse_csv, parse_flag, parse_header, parse_json, parse_name, parse_number
 
 PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -79,10 +79,11 @@ def read_box_table(path: Path) -> Reading:
     ValueError
         If the file is not CSV with these columns.
     """
-    header, rows = parse_csv(path, ("image",), numbers=NUMBERS, synonyms=SYNONYMS)
-    has_marks = set(POINT) <= set(header) or "points" in header
-    if not has_marks or set(CORNERS) & set(header) or "class" not in header:
-        header, rows = parse_csv(path, ("image", "class", *CORNERS), numbers=NUMBERS, synonyms=SYNONYMS)
+    names = {SYNONYMS.get(name, name) for name in parse_header(path)}
+    has_marks = set(POINT) <= names or "points" in names
+    has_boxes = not has_marks or bool(names & set(CORNERS)) or "class" not in names
+    columns = ("image", "class", *CORNERS) if has_boxes else ("image",)
+    header, rows = parse_csv(path, columns, numbers=NUMBERS, synonyms=SYNONYMS)
     boxes: dict[str, list[_Row]] = {}
     broken = []
     for line, row in rows:
@@ -152,7 +153,7 @@ def read_tags(path: Path) -> Reading:
 
 States = dict[str, dict[str, bool | None]]
 ANY = ""
-"""Class of a record that can't be read: nobody knows whether the others are in its image."""
+"""Key that stands for an unreadable record: classes that its image does not list are then unknown there."""
 
 
 def _read_json_tags(path: Path) -> tuple[States, list[str]]:

@@ -150,7 +150,7 @@ def _open_second(content: Mapping[str, Any], path: Path) -> _Project:
         regions = entry.get("regions") or []
         regions = list(regions.values()) if isinstance(regions, dict) else regions
         if not isinstance(regions, list):
-            broken.append(f"{where}: its regions {regions!r:.80} are no list")
+            broken.append(f"{where}: its regions {regions!r:.80} are not a list")
             continue
         found = [_name_region(region, f"{where}, region {number}") for number, region in enumerate(regions)]
         files.append(_File(name, found, _as_mapping(entry.get("file_attributes"))))
@@ -260,7 +260,7 @@ def _read_mark(mark: _Mark) -> AnnotatedBox:
     """Object of a region."""
     shape, where = mark.region.shape, mark.region.where
     if not isinstance(shape, dict):
-        raise ValueError(f"{where}: {shape!r:.80} is no shape")
+        raise ValueError(f"{where}: {shape!r:.80} is not a shape")
     kind = str(shape.get("name"))
     if kind not in (*NAMES, "polygon", "extreme_rect"):
         raise UnsupportedKindError(kind)

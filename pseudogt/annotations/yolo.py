@@ -29,8 +29,7 @@ from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, R
 from pseudogt.annotations.geometry import bound_points, flatten_points
 from pseudogt.annotations.records import find_label_files, list_labels, read_objects
 from pseudogt.config.annotations import find_name_files
-from pseudogt.files.parsing import parse_name, parse_number, parse_yaml, read_text
-from pseudogt.weak_labels.gaps import SHOWN
+from pseudogt.files.parsing import SHOWN, parse_name, parse_number, parse_yaml, read_text
 
 PER_IMAGE = True
 ORIENTED_BOX = 9

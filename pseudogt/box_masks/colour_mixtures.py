@@ -1,6 +1,6 @@
 """Mixtures of five colours for object and background: fitted to pixels, and compared with them (GrabCut).
 
-The arithmetic is that of OpenCV's ``grabCut``, whose masks must come out.
+The arithmetic follows OpenCV's ``grabCut``, whose masks it must reproduce.
 """
 
 from __future__ import annotations

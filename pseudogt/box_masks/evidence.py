@@ -27,7 +27,7 @@ BORDER_PX = 3
 """A box as large as the image is shrunk by this on every side: GrabCut needs something outside."""
 
 CLUSTERING = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0.0)
-"""When the colours that GrabCut starts from count as found."""
+"""Stopping criterion of the clustering of colours that GrabCut starts from."""
 
 UNITS = float(1 << 20)
 """Energy 1 in the whole numbers of the cut: the largest sums fit into 32 bits."""

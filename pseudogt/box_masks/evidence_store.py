@@ -2,7 +2,7 @@
 
 There is one file for each image and way to segment it, named by a digest of both: ``MAGIC``, the number of masks and
 the checksum of the table (4 bytes each, little endian), the table (``ENTRY``), and the masks, a compressed bit for each
-pixel of the box. To add masks, a process writes the whole file anew and renames it. Readers therefore see complete
+pixel of the box. To add masks, a process rewrites the whole file and renames it. Readers therefore see complete
 files, on network disks too, where appending is not atomic. Of two processes that add to the same image at the same
 time, the masks of one may be lost; they are then computed again. One file per image is as many as the dataset has;
 larger ones would have to be locked.

@@ -105,7 +105,7 @@ def cut_grid(grid: Grid) -> None:
 
 @njit(cache=True, nogil=True)
 def _push_to_neighbours(grid: Grid) -> None:
-    """Paths of one edge between the terminals, which are most of all."""
+    """Saturate paths with one edge between pixels, which are the most frequent."""
     for node in range(len(grid.excess)):
         for d in range(8):
             if grid.excess[node] <= 0:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agreement
-from pseudogt.box_masks.scene import IS_OTHER, IS_THING, BoxMask, BoxScene, PrepareScene
+from pseudogt.box_masks.scene import IS_OTHER, IS_THING, BoxScene, MaskOrProbability, PrepareScene
 from pseudogt.boxes import box_slices
 from pseudogt.classes import BACKGROUND, INSTANCE_DIVISOR, ClassTable
 from pseudogt.pseudo_labels.instances import Overlap, compose_panoptic, number_boxes
@@ -60,13 +60,15 @@ def label_boxes(
     return panoptic_id, score_instances(scored, scene.classes, numbers, classes)
 
 
-def segment_boxes(scene: BoxScene, segmenters: Sequence[PrepareScene]) -> list[list[BoxMask]]:
+def segment_boxes(scene: BoxScene, segmenters: Sequence[PrepareScene]) -> list[list[MaskOrProbability]]:
     """Masks or probabilities ``(h, w)`` of each box of a scene, one of each segmenter."""
     prepared = [prepare(scene) for prepare in segmenters] if len(scene.boxes_xyxy) else []
     return [[segment(index) for segment in prepared] for index in range(len(scene.boxes_xyxy))]
 
 
-def fuse_boxes(found: Sequence[Sequence[BoxMask]], scene: BoxScene, *, sure: float) -> list[NDArray[np.uint8]]:
+def fuse_boxes(
+    found: Sequence[Sequence[MaskOrProbability]], scene: BoxScene, *, sure: float
+) -> list[NDArray[np.uint8]]:
     """Verdict on each box of a scene, see :func:`pseudogt.box_masks.consensus.fuse_masks`.
 
     Labelled pixels decide whatever the segmenters say.

@@ -43,7 +43,7 @@ class BoxScene:
     labelled: LabelledPixels | None = None
 
     def find_certain(self, index: int) -> NDArray[np.int8] | None:
-        """What labelled pixels say of a box: ``(H, W)``, ``IS_THING``, ``IS_OTHER`` or ``UNCERTAIN``; None without any.
+        """Labelled pixels of a box: ``(H, W)``, ``IS_THING``, ``IS_OTHER`` or ``UNCERTAIN``; None without any.
 
         Another class, or another object of its class, is not the thing of the box.
         """
@@ -61,10 +61,10 @@ class BoxScene:
         return np.delete(self.boxes_xyxy, index, 0)
 
 
-BoxMask = NDArray[np.bool_] | NDArray[np.float32]
+MaskOrProbability = NDArray[np.bool_] | NDArray[np.float32]
 """A mask ``(h, w)`` in a box, or the probability of one."""
 
-BoxSegmenter = Callable[[int], BoxMask]
+BoxSegmenter = Callable[[int], MaskOrProbability]
 """From the position of a box to a mask ``(h, w)`` in it, or the probability of one."""
 
 PrepareScene = Callable[[BoxScene], BoxSegmenter]

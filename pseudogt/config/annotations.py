@@ -15,12 +15,12 @@ NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names
 
 The last one is Roboflow's."""
 
-NAME_SUFFIXES = frozenset(Path(name).suffix for name in NAME_FILES)
-
 
 def find_name_files(folder: Path) -> list[Path]:
     """Files of a folder that may hold the class names of YOLO labels: that of the best known name, in any case."""
-    there = {path.name.lower(): path for path in sorted(folder.glob("[!.]*.*")) if path.suffix.lower() in NAME_SUFFIXES}
+    # Labels are text files, too, and there may be a hundred thousand.
+    named = [p for p in folder.glob("[!.]*.*") if p.name.lower() in NAME_FILES or p.suffix.lower() == ".names"]
+    there = {path.name.lower(): path for path in sorted(named)}
     known = [there[name] for name in NAME_FILES if name in there and there[name].is_file()]
     return known[:1] or [path for name, path in there.items() if name.endswith(".names")]
 

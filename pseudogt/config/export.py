@@ -42,7 +42,7 @@ class ExportSettings(Section):
     stuff: bool = Field(
         False,
         description="Add stuff to coco_instances and yolo, as one object of each class; cvat and label_studio always "
-        "hold it, but for boxes.",
+        "hold it, except with shapes: boxes.",
     )
     images: bool = Field(False, description="Copy the images beside the labels, where the format's readers look.")
     polygon_tolerance_px: float = Field(

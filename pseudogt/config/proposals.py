@@ -35,12 +35,12 @@ class ProposalsSettings(Section):
     contours: Literal["learned", "gradient"] = Field(
         "learned",
         description="Contours by a network that was trained on borders that people drew (BSDS500, no classes), or by "
-        "differences of colour and texture, for which nothing was learned.",
+        "differences of colour and texture, which need no training.",
     )
     ranking: Literal["learned", "rule"] = Field(
         "learned",
         description="Order by trees that were trained on the masks of 100 images of COCO train and on learned "
-        "contours, or by a fixed rule, for which nothing was learned.",
+        "contours, or by a fixed rule, which need no training.",
     )
     max_proposals: int = Field(2100, ge=1, description="Proposals of an image at most, best first; 5200 suit multi.")
     max_superpixels: int = Field(

@@ -113,9 +113,9 @@ class RunConfig(Section):
         if masks_to.is_relative_to(boxes_from) or boxes_from.is_relative_to(masks_to):
             raise ValueError(
                 f"masks_to={self.masks_to} and boxes_from={self.boxes_from}: neither may lie in the other, as masks_to "
-                "is written anew; give another folder"
+                "is overwritten; give another folder"
             )
-        if masks_to.is_dir() and any(masks_to.iterdir()) and not (masks_to / "review").is_dir():
+        if masks_to.is_dir() and any(masks_to.iterdir()) and not (masks_to / "review" / "index.html").is_file():
             raise ValueError(
                 f"masks_to={self.masks_to}: is there already and holds other files, which would be lost; give another "
                 "folder"

@@ -134,7 +134,7 @@ class Segments(NamedTuple):
     broken : list of str
         Records that can't be read, each naming file and value.
     unknown_ids : list of int
-        Train ids, ascending, of the classes that these may be of.
+        Train ids, in ascending order, of the classes that these records may belong to.
     """
 
     segments: list[SegmentInfo]

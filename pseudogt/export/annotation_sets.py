@@ -38,7 +38,7 @@ class AnnotationSet:
     classes : ClassTable
     rasterise : callable
     background : int, optional
-        Train id of the stuff class of what no mask covers; by default that has no label.
+        Train id of the stuff class for pixels that no mask covers; by default they are void.
     """
 
     def __init__(

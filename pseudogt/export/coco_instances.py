@@ -51,7 +51,7 @@ def write_image(
 def _draw_segment(
     segment: Segment, panoptic_id: NDArray[np.int32], classes: ClassTable, settings: ExportSettings
 ) -> dict[str, Any] | list[list[float]]:
-    """COCO's ``segmentation``; readers want the run lengths of crowds whatever others have."""
+    """COCO's ``segmentation``; readers expect run lengths for crowds, whatever the shape of other objects."""
     if settings.shapes == "boxes":
         return []
     if settings.shapes == "polygons" and not is_crowd(segment, classes):

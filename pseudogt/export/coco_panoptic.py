@@ -31,7 +31,7 @@ class PanopticSegment(TypedDict):
 
 
 class PanopticLabel(TypedDict):
-    """The part of an entry of ``annotations`` that is read; its segments are, when its image is."""
+    """The part of an entry of ``annotations`` that is read; its segments are checked when the image is read."""
 
     file_name: str
     segments_info: list[Any]

@@ -63,7 +63,7 @@ def trace_outline(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> NDArray
     (P, 2) float64
         x and y; the mask spans from 0 to w and h.
     """
-    # Each pixel is four, whose centres lie a quarter of a pixel off its own.
+    # Split each pixel into four, whose centres lie a quarter of a pixel from its own.
     quarters = mask.repeat(2, axis=0).repeat(2, axis=1)
     return trace_polygon(quarters, 2 * tolerance_px) / 2 + 0.25
 

@@ -54,7 +54,7 @@ def read_detections(path: Path | str) -> dict[str, list[Annotation]]:
     for number, result in enumerate(results):
         missing = {"image_id", "category_id", "bbox", "score"} - set(result)
         if missing:
-            raise ValueError(f"{path}: detection {number} has no {sorted(missing)[0]}; make the file anew")
+            raise ValueError(f"{path}: detection {number} has no {sorted(missing)[0]}; recompute the file")
         found.setdefault(result["image_id"], []).append(_from_json(result))
     return found
 

@@ -97,5 +97,5 @@ def check_pixels(path: Path, width: int, height: int) -> None:
 
 
 def describe_unreadable(path: Path | str, error: Exception) -> str:
-    """Say that a file is no image that can be read."""
+    """Report that a file can't be read as an image."""
     return f"{path}: can't be read as an image ({error}); replace the file, or save it again as 8-bit JPEG or PNG"

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 Record = TypeVar("Record")
 
 SHOWN = 5
-"""Problems of one file that are spelled out."""
+"""Problems or names that a message spells out."""
 
 PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 """Text that a program which keeps ids as numbers would have written as one."""
@@ -127,6 +127,12 @@ def read_each(
             yield record, read(record), None
         except ValueError as error:
             yield record, None, error
+
+
+def shorten_list(problems: Sequence[str]) -> list[str]:
+    """At most ``SHOWN`` problems, and how many there are beside them."""
+    hidden = len(problems) - SHOWN
+    return [*problems[:SHOWN], *([f"and {hidden} more of this kind"] if hidden > 0 else [])]
 
 
 def parse_yaml(path: Path) -> Any:

@@ -146,7 +146,7 @@ def _measure_area(annotation: Mapping[str, Any]) -> float:
 def _check_found(found: Mapping[str, Annotations], scored: Iterable[str], classes: ClassTable) -> None:
     strangers = sorted(set(found) - set(scored))
     if strangers:
-        raise ValueError(f"detections of image {strangers[0]!r}, of which there are no true objects; make both anew")
+        raise ValueError(f"detections of image {strangers[0]!r}, for which there are no true objects; recompute both")
     things = {classes.category_ids[i] for i in classes.thing_ids}
     for image_id, of_image in found.items():
         for each in of_image:

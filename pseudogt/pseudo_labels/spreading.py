@@ -1,4 +1,4 @@
-"""Spreading marks over regions: what a point says of the pixels around it."""
+"""Spread the classes of points and scribbles over the regions around them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pseudogt.weak_labels.labelled import LabelledPixels, paint_classes
 
 
 class Spread(NamedTuple):
-    """What marks say of the pixels of an image.
+    """Labelled pixels of an image, and how far their classes spread.
 
     Attributes
     ----------
@@ -36,8 +36,8 @@ def spread_marks(
 ) -> Spread:
     """Spread labelled pixels over the regions of an image.
 
-    A region with labelled pixels of one class alone takes this class with ``weight``. One with several is no guide:
-    there, as without regions, the labelled pixels speak for themselves alone.
+    A region whose labelled pixels all have one class takes this class with ``weight``. In a region with several
+    classes, as without regions, only the labelled pixels have a weight.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ HUE_RANGE = 0.12
 LIGHTNESS_RANGE = 0.4
 HATCHING_LIFT = 70
 SMALLEST_MARK_PX = 3
-"""Radius that marks have at least on a picture."""
+"""Minimum radius of a mark on a picture."""
 
 _GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
 

@@ -1,1 +1,1 @@
-"""A configuration for a folder of somebody's own images: what lies there, what it means, and the file that says so."""
+"""Configure a run for a folder of your own images: survey it, interpret its files and write a configuration."""

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pseudogt.setup.proposal import BACKGROUND_NAMES, SHOWN, list_train_images, make_run_name
+from pseudogt.files.parsing import SHOWN
+from pseudogt.setup.proposal import BACKGROUND_NAMES, list_train_images, make_run_name
 from pseudogt.setup.sources import SourceChoice, choose_source, count_classes
 from pseudogt.setup.splits import Splits, join_folders, list_photo_folders
 from pseudogt.setup.survey import FoundSource, survey_folder

@@ -39,7 +39,7 @@ def write_configuration(root: Path, name: str | None, out: Path | None, *, overw
     name = name or make_run_name(root)
     out = out or Path(f"{name}.yaml")
     if out.exists() and not overwrite:
-        raise ValueError(f"{out}: is there already; give another file with --out, or --overwrite it")
+        raise ValueError(f"{out}: is there already; choose another file with --out, or add --overwrite")
     survey = survey_folder(root)
     print(f"{root}: images: {sum(survey.images.values())}, folders with images: {len(survey.images)}")
     for source in survey.sources:

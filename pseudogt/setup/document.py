@@ -25,7 +25,7 @@ def render_proposal(proposal: Proposal, command: str, path: str) -> str:
         Where it will be written, for the commands in its head.
     """
     lines = [
-        f"# Written by `{command}`: what was found, and what was guessed from it. Correct it where it is wrong.",
+        f"# Written by `{command}`: what was found, and what was inferred from it. Correct any wrong guesses.",
         *(f"#   {line}" for line in list_commands(path)),
         "# config.yaml explains all other settings, docs/your-data.md what is read and how.",
     ]
@@ -40,7 +40,7 @@ def render_proposal(proposal: Proposal, command: str, path: str) -> str:
 
 
 def list_commands(path: str) -> list[str]:
-    """Commands to go on with."""
+    """Commands to run next."""
     return [
         f"snakemake --cores all check --configfile {path}",
         f"snakemake --cores all --configfile {path}",

@@ -87,7 +87,7 @@ def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal,
     else:
         table = list_value_classes(root, found, train)
         dataset["void_values"] = [USUAL_VOID]
-        reasons["dataset.classes"] = "values of the label files, whose names nobody wrote down: fill them in"
+        reasons["dataset.classes"] = "values found in the label files; replace them by the names of the classes"
     sections = {"name": name, "data_root": str(root), "dataset": dataset, **others}
     return Proposal(sections, reasons), table
 

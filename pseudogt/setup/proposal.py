@@ -11,6 +11,7 @@ from typing import Any
 from pseudogt.annotations.form import Reading
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import list_images
+from pseudogt.files.parsing import SHOWN
 from pseudogt.setup.guessing import Guess, guess_kinds
 from pseudogt.setup.sources import ClassCount, SourceChoice, choose_source, choose_tags, count_classes
 from pseudogt.setup.splits import Splits, choose_splits
@@ -18,9 +19,6 @@ from pseudogt.setup.survey import Survey
 
 BACKGROUND_NAMES = ("background", "ground", "elsewhere")
 """Names for the class of what no box covers: the first that no other class has."""
-
-SHOWN = 5
-"""Problems that become questions."""
 
 
 @dataclass(frozen=True)

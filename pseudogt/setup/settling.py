@@ -1,4 +1,4 @@
-"""What is wrong with a proposed configuration, and what can be mended without asking."""
+"""Find problems of a proposed configuration, and fix those that need no decision by the user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pseudogt.config.run import parse_run_config
-from pseudogt.setup.proposal import SHOWN, Proposal
+from pseudogt.files.parsing import SHOWN
+from pseudogt.setup.proposal import Proposal
 from pseudogt.workflow.checking import DatasetFindings, check_dataset
 
 
@@ -23,9 +24,11 @@ def settle_problems(proposal: Proposal, root: Path) -> tuple[Proposal, DatasetFi
     best = min(range(len(findings)), key=lambda number: len(findings[number].problems))
     chosen = attempts[best]
     problems = [problem["problem"] for problem in findings[best].problems]
-    hidden = [f"and {len(problems) - SHOWN} more, which `snakemake check` lists"] if len(problems) > SHOWN else []
-    new = [problem for problem in problems[:SHOWN] if not any(problem in asked for asked in chosen.questions)]
-    questions = [*chosen.questions, *(new if not chosen.questions else []), *hidden]
+    # A question of the proposal is probably what the problems come from.
+    new = [] if chosen.questions else problems[:SHOWN]
+    hidden = len(problems) - len(new)
+    more = [f"and {hidden} more, which `snakemake check` lists"] if new and hidden else []
+    questions = [*chosen.questions, *new, *more]
     return replace(chosen, questions=questions if problems else ()), findings[best]
 
 

@@ -1,4 +1,4 @@
-"""Which folders of images to train on and which to keep for looking at, by their names."""
+"""Choose training and validation folders by their names."""
 
 from __future__ import annotations
 

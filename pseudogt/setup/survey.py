@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +110,7 @@ def _survey_files(root: Path, files: list[Path], survey: Survey, recognised: dic
             if folder not in paths:
                 paths.append(folder)
             # The others of the folder are of other images.
-            if number >= SAMPLED:
+            if number + 1 >= SAMPLED:
                 return
 
 
@@ -131,8 +132,6 @@ def get_format(name: str) -> AnnotationFormat:
 
 def _add_common_folders(paths: list[str]) -> Iterable[str]:
     """Paths, and the folders in which several of them lie: an export may be of several files."""
-    parents = {path: [parent.as_posix() for parent in Path(path).parents] for path in paths}
-    shared = {
-        folder for found in parents.values() for folder in found if sum(folder in p for p in parents.values()) > 1
-    }
+    counts = Counter(parent.as_posix() for path in paths for parent in Path(path).parents)
+    shared = {folder for folder, count in counts.items() if count > 1}
     return [*paths, *sorted(shared - set(paths), key=lambda folder: (-folder.count("/"), folder))]

@@ -32,9 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--proposals", type=Path, help="of the shard; read by the segmenter `proposal`")
     parser.add_argument("--cams", type=Path, help="score file of the shard; read with cam_prior")
     parser.add_argument("--out", type=Path, required=True, help="label folder to write")
-    parser.add_argument(
-        "--drawn", type=Path, help="label folder of things that were drawn, which are taken as they are"
-    )
+    parser.add_argument("--drawn", type=Path, help="label folder of hand-drawn things, copied unchanged")
     arguments = parser.parse_args(argv)
     settings = parse_settings(BoxMasksSettings, arguments.settings)
     shard = Shard.open(arguments.shard, weak_labels=arguments.weak_labels)

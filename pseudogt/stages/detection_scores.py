@@ -71,7 +71,7 @@ def read_all_objects(paths: Sequence[Path]) -> TrueObjectsOfShard:
     first, *others = [read_true_objects(path) for path in paths]
     for path, other in zip(paths[1:], others, strict=True):
         if other.classes != first.classes:
-            raise ValueError(f"{path}: its categories differ from those of {paths[0]}; make both anew")
+            raise ValueError(f"{path}: its categories differ from those of {paths[0]}; recompute both")
         first.sizes.update(other.sizes)
         first.objects.update(other.objects)
     return first

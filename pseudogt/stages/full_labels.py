@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.ground_truth is not None:
         truth = LabelFolder(arguments.ground_truth)
         sources |= {image_id: (truth, image_id) for image_id in arguments.listed}
-    everything = Shard.open(arguments.all_shards)
+    everything = Shard.open(arguments.all_shards) if settings.polygons or settings.folder is not None else shard
     if settings.polygons:
         annotations = parse_settings(AnnotationsSettings, arguments.annotations)
         drawn = read_masks(annotations, arguments.data_root, everything.records, shard.classes)

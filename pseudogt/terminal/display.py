@@ -35,21 +35,21 @@ INTERRUPTED = "KeyboardInterrupt"
 """Message of a job that Ctrl-C has ended."""
 
 CLUSTER_INTERVAL_S = 5.0
-"""Shortest time between two looks at the logs of jobs on a cluster, which lie on a network file system."""
+"""Minimum time between two reads of job logs on a cluster, which are on a network file system."""
 
 NAMED_FAILURES = 5
 """Failed jobs that are named at the end of a run; the others are counted."""
 
 
 class Rule(Protocol):
-    """What is read of a rule of Snakemake."""
+    """The attributes used of a Snakemake rule."""
 
     name: str
     message: str | None
 
 
 class OutputSettings(Protocol):
-    """What is read of Snakemake's settings of its output."""
+    """The attributes used of Snakemake's output settings."""
 
     dryrun: bool
     nocolor: bool
@@ -60,7 +60,7 @@ class OutputSettings(Protocol):
 
 
 def plan_rules(rules: Iterable[Rule], jobs: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, RulePlan]:
-    """What a run is to do of each rule; rules that do nothing themselves have no message and are left out.
+    """The jobs planned for each rule; rules without a message only collect outputs and are left out.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def plan_rules(rules: Iterable[Rule], jobs: Mapping[str, int], seconds: Mapping[
 class RunDisplay(logging.Handler):
     """Takes the place of the handler with which Snakemake writes to the terminal while jobs run.
 
-    Whatever goes wrong in it switches it off, and Snakemake's own output goes on; the run is not affected.
+    Any error in it switches it off and restores Snakemake's own output; the run is not affected.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ class RunDisplay(logging.Handler):
 
 
 class MessageFormatter(logging.Formatter):
-    """Snakemake's formatter, but for errors that the workflow itself raises: those are their message alone.
+    """Snakemake's formatter, except that an error raised by the workflow itself is reduced to its message.
 
     Parameters
     ----------
@@ -285,11 +285,11 @@ def describe_failures(failures: list[Failure]) -> list[str]:
     if not failures:
         return []
     if all(failure.message == INTERRUPTED for failure in failures):
-        return ["", "Interrupted: start the run again to continue; what is done stays."]
+        return ["", "Interrupted. Start the run again to continue: finished jobs are kept."]
     names = ", ".join(failure.name for failure in failures[:NAMED_FAILURES])
     more = f" and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
     lines = ["", f"{count_jobs(len(failures))} failed: {names}{more}."]
-    lines.append("Start the run again once the cause is removed: what is done stays. Commands of jobs: .snakemake/log/")
+    lines.append("Fix the cause and start the run again: finished jobs are kept. Job commands: .snakemake/log/")
     first: dict[str, Failure] = {}
     for failure in failures:
         first.setdefault(failure.message, failure)
@@ -316,5 +316,5 @@ def describe_wildcards(wildcards: Mapping[str, str]) -> str:
 
 
 def _pass_header(record: logging.LogRecord) -> bool:
-    """A filter without what tells of Snakemake, and not of the run, before the first job."""
+    """Filter out what Snakemake prints about itself before the first job."""
     return getattr(record, "event", None) not in HEADER_EVENTS and not record.getMessage().startswith(HEADER_MESSAGES)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TAIL_BYTES = 20_000
-"""Bytes read from the end of a log: more than a message and the last progress bar take."""
+"""Bytes read from the end of a log: enough for a message and the last progress bar."""
 
 BAR = re.compile(
     r"^(?:(?P<title>.*?):)?\s*\d+%\|[^|]*\|\s*(?P<done>\d+)/(?P<total>\d+) \[[\d:]+<(?P<left>[\d:]+|\?)",

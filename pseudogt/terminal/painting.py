@@ -34,7 +34,7 @@ class Painter(Protocol):
         """Show the state of the run at the time ``now``, and the time left if ``timed``."""
 
     def close(self) -> None:
-        """Show nothing any more that is redrawn."""
+        """Stop redrawing."""
 
 
 class BarPainter:
@@ -88,7 +88,7 @@ class BarPainter:
         self.bars.refresh()
 
     def close(self) -> None:
-        """Leave the bars as they are and go on below them."""
+        """Leave the bars as they are and continue below them."""
         self.bars.stop()
 
     def _draw(self, row: str, completed: float, total: float, count: str, detail: str, *, visible: bool) -> None:
@@ -98,7 +98,7 @@ class BarPainter:
 
 
 class LinePainter:
-    """A line for every job that ends, and now and then one for those that take long."""
+    """A line for every finished job, and a regular one for jobs that are still running."""
 
     interval_s = 60.0
 
@@ -109,15 +109,18 @@ class LinePainter:
         """Print a line."""
         print(text, file=self.stream, flush=True)
 
+    def _say_now(self, text: str) -> None:
+        self.say(f"[{time.strftime('%H:%M:%S')}] {text}")
+
     def note_start(self, stage: str) -> None:
         """Print a line when a stage begins."""
-        self.say(f"[{time.strftime('%H:%M:%S')}] {stage}: started")
+        self._say_now(f"{stage}: started")
 
     def note_end(self, name: str, seconds: float, progress: RunProgress) -> None:
         """Print a line with the number of jobs that are done."""
         done = sum(progress.done.values())
         clock = format_clock(seconds)
-        self.say(f"[{time.strftime('%H:%M:%S')}] {name}: done in {clock} ({done} of {progress.total} jobs)")
+        self._say_now(f"{name}: done in {clock} ({done} of {progress.total} jobs)")
 
     def paint(self, progress: RunProgress, now: float, timed: bool) -> None:
         """Print a line for each stage at work."""
@@ -125,7 +128,7 @@ class LinePainter:
         for stage in progress.list_stages():
             if stage.details:
                 words = f"{stage.name}: {describe_stage(stage)}"
-                self.say(f"[{time.strftime('%H:%M:%S')}] {words}{f' (run: {left})' if left else ''}")
+                self._say_now(f"{words}{f' (run: {left})' if left else ''}")
 
     def close(self) -> None:
         """Nothing is redrawn."""

@@ -1,4 +1,4 @@
-"""How far a run is: jobs and stages, and an estimate of the time left."""
+"""Progress of a run: jobs and stages, and an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PRIOR = 0.1
 
 @dataclass(frozen=True)
 class RulePlan:
-    """What a run is to do of a rule.
+    """The jobs that a run plans for a rule.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Failure:
 
 @dataclass
 class StageProgress:
-    """How far a stage is.
+    """Progress of a stage.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a run has led to: scores of its summary, and where its report is."""
+"""The results of a run: the scores in its summary, and the path of its report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pseudogt.files.io import read_json
+
+DETECTIONS = {"box_ap": "box AP", "voc_ap": "AP of VOC 2007", "corloc": "CorLoc"}
+"""Scores of detections that are shown."""
 
 
 def describe_results(results: Path, made: Mapping[str, int]) -> list[str]:
@@ -17,7 +20,7 @@ def describe_results(results: Path, made: Mapping[str, int]) -> list[str]:
     results : Path
         Folder of the run.
     made : mapping
-        Rules of which the run had jobs; what it has not made is not told of.
+        Number of jobs of each rule in this run; results that it did not make are left out.
     """
     lines = []
     summary, page = results / "evaluation" / "summary.json", results / "report" / "index.html"
@@ -30,7 +33,7 @@ def describe_results(results: Path, made: Mapping[str, int]) -> list[str]:
 
 
 def describe_scores(summary: Mapping[str, Any]) -> list[str]:
-    """Panoptic quality of each round's labels and model, and of the reference.
+    """Panoptic quality of each round's labels and model and of the reference, and scores of detections.
 
     Parameters
     ----------
@@ -47,4 +50,8 @@ def describe_scores(summary: Mapping[str, Any]) -> list[str]:
     if reference is not None:
         ratio = summary["ratio"]["pq"]
         lines.append(f"PQ with full labels: {reference:.1%}{f'; ratio {ratio:.2f}' if ratio is not None else ''}")
+    measures = {name: scores or {} for name, scores in summary.get("detections", {}).items()}
+    values = {key: value for scores in measures.values() for key, value in scores.items() if key in DETECTIONS}
+    found = [f"{DETECTIONS[key]} {value:.1%}" for key, value in values.items() if value is not None]
+    lines += [f"Detections: {', '.join(found)}"] if found else []
     return lines or ["No scores: there is no ground truth to compare with."]

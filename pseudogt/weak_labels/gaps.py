@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pseudogt.classes import ClassTable
+from pseudogt.files.parsing import SHOWN
 from pseudogt.weak_labels.records import ImageWeakLabels
-
-SHOWN = 5
-"""Images that a warning names where there may be thousands."""
 
 
 def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None = None, reason: str = "") -> list[str]:

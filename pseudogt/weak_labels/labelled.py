@@ -38,7 +38,7 @@ class LabelledPixels(NamedTuple):
 
 
 def find_labelled_pixels(weak: ImageWeakLabels) -> LabelledPixels:
-    """What the marks of an image say of its pixels.
+    """The labelled pixels of an image, from its marks.
 
     ===========================================  =============================
     a pixel                                      is labelled

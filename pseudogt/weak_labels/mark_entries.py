@@ -26,7 +26,9 @@ class MarkContext:
     to_train : mapping
         Category id -> train id.
     boxes : mapping
-        Id of the annotation of each box of the image -> its position and train id.
+        Id of the annotation of each box of the image that has one of its own -> its position and train id.
+    box_count : int
+        Boxes of the image.
     """
 
     path: Path
@@ -34,6 +36,7 @@ class MarkContext:
     size: tuple[int, int]
     to_train: Mapping[int | str, int]
     boxes: Mapping[str, tuple[int, int]]
+    box_count: int
 
 
 def describe_mark(
@@ -92,7 +95,7 @@ def _parse_mark(number: int, entry: Any, context: MarkContext, instances: dict[t
             owner = _find_box(str(entry["annotation_id"]), train_id, context, where)
         elif entry.get("instance") is not None:
             # Objects without box are numbered after the boxes.
-            owner = instances.setdefault((train_id, str(entry["instance"])), len(context.boxes) + len(instances))
+            owner = instances.setdefault((train_id, str(entry["instance"])), context.box_count + len(instances))
         return _parse_shape(entry, context.size, train_id, owner, where)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"{where} is not a mark ({error!r}); see docs/your-data.md") from error

@@ -1,4 +1,4 @@
-"""Marks: points, scribbles and masks that say of some pixels which class, and which object, is there."""
+"""Marks: points, scribbles and masks that give the class, and the object, of some pixels."""
 
 from __future__ import annotations
 
@@ -222,6 +222,8 @@ def find_marked_classes(
     What the radius of a mark adds does not count: it may reach into a crop that was not looked at.
     """
     found = np.zeros((len(areas_xyxy), count), bool)
+    if not len(areas_xyxy):
+        return found
     for mark in marks:
         rows, columns = mark.find_pixels(*size, core=True).T
         found[:, mark.train_id] |= find_inside(areas_xyxy, rows, columns).any(1)

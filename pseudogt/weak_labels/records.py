@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from pseudogt.classes import ClassTable
 from pseudogt.files.io import read_json, write_json
-from pseudogt.files.parsing import SHOWN, Coordinate, Extent, Flag, fit_record, read_each, unify_id
+from pseudogt.files.parsing import Coordinate, Extent, Flag, fit_record, read_each, shorten_list, unify_id
 from pseudogt.weak_labels.mark_entries import MarkContext, describe_mark, parse_marks
 from pseudogt.weak_labels.marks import NO_MARKS, NO_OBJECT, Marks, find_marked_classes, settle_owners
 
@@ -98,17 +98,17 @@ def complete_marks(weak: ImageWeakLabels, classes: ClassTable) -> ImageWeakLabel
     """
     if not len(weak.marks):
         return weak
-    size, count = (weak.height, weak.width), len(classes)
+    size = (weak.height, weak.width)
     marks = settle_owners(weak.marks, weak.boxes_xyxy, weak.box_classes, weak.box_iscrowd, classes.isthing, size)
-    marked = np.isin(np.arange(count), marks.classes)
-    known_now = marked if not len(weak.crops_xyxy) else np.zeros(count, bool)
+    marked = classes.encode_tags(marks.classes.tolist())
+    still_unknown = [train_id for train_id in weak.unknown_ids if len(weak.crops_xyxy) or not marked[train_id]]
     outside = marks.classes[marks.owners >= len(weak.boxes_xyxy)]
     return replace(
         weak,
         marks=marks,
         tags=weak.tags | marked,
-        crop_tags=weak.crop_tags | find_marked_classes(marks, weak.crops_xyxy, size, count),
-        unknown_ids=tuple(train_id for train_id in weak.unknown_ids if not known_now[train_id]),
+        crop_tags=weak.crop_tags | find_marked_classes(marks, weak.crops_xyxy, size, len(classes)),
+        unknown_ids=tuple(still_unknown),
         partly_boxed_ids=tuple(np.intersect1d(outside, weak.box_classes).tolist()),
     )
 
@@ -337,7 +337,7 @@ class _Parser:
             raise ValueError(f"{where} has category_id {category!r}, not one of {sorted(self.to_train)}")
         record = fit_record(BOX, entry, where)
         corners = _check_box(record["bbox"], *sizes[image_id], where=where)
-        return _Box(str(entry.get("id")), corners, train_id, record.get("iscrowd", False))
+        return _Box(str(entry.get("id", "")), corners, train_id, record.get("iscrowd", False))
 
     def _parse_crops(self, image_id: str, entries: Sequence[Any]) -> list[tuple[tuple[int, ...], NDArray[np.bool_]]]:
         """Corners and tags ``(C,)`` of the crops of an image."""
@@ -355,8 +355,10 @@ class _Parser:
         """Points, scribbles and masks of an image of ``size`` (H, W)."""
         if not entries:
             return NO_MARKS
-        keys = {box.key: (position, box.train_id) for position, box in enumerate(boxes)}
-        marks, broken = parse_marks(entries, MarkContext(self.path, image_id, size, self.to_train, keys))
+        # A mark can name a box only by an id that no other box has.
+        counts = Counter(box.key for box in boxes)
+        keys = {box.key: (i, box.train_id) for i, box in enumerate(boxes) if box.key and counts[box.key] == 1}
+        marks, broken = parse_marks(entries, MarkContext(self.path, image_id, size, self.to_train, keys, len(boxes)))
         for train_id, problem in broken:
             self.broken.append(problem)
             self.doubtful[image_id] |= self.everything if train_id is None else {train_id}
@@ -375,12 +377,6 @@ class _Parser:
     def _find_class(self, category: Any) -> int | None:
         """Train id of a category, whose id may be written as text."""
         return self.to_train.get(unify_id(category)) if isinstance(category, int | str) else None
-
-
-def shorten_list(problems: Sequence[str]) -> list[str]:
-    """At most ``SHOWN`` problems, and how many there are beside them."""
-    hidden = len(problems) - SHOWN
-    return [*problems[:SHOWN], *([f"and {hidden} more of this kind"] if hidden > 0 else [])]
 
 
 def _check_box(bbox: Sequence[float], height: int, width: int, *, where: str) -> list[int]:

@@ -24,9 +24,9 @@ from pseudogt.datasets.source import SourceFiles
 from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
-from pseudogt.weak_labels.gaps import SHOWN, describe_nothing, find_gaps
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file, shorten_list
-from pseudogt.weak_labels.supervision import count_marks
+from pseudogt.files.parsing import SHOWN, shorten_list
+from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
+from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file
 from pseudogt.workflow.estimate import describe_estimate
 from pseudogt.workflow.plan import find_odd_shards
 from pseudogt.workflow.shards import plan_shards
@@ -286,7 +286,7 @@ def check_weak_labels(
 
 
 def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:
-    """Say of how many images polygons and masks are used; none is a problem."""
+    """Report for how many images polygons and masks are used; it is a problem if there are none."""
     if full or things:
         findings.warnings.append(
             f"polygons and masks are full labels of {full} training images, and box masks of {things} others, of which "
@@ -302,13 +302,14 @@ def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:
 
 
 def count_weak_labels(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[dict[str, Any]]:
-    """Images, boxes and, of kinds that there are, marks of each class in weak labels."""
+    """Images, boxes and marks of each class in weak labels; kinds of marks that do not occur are left out."""
     tagged = np.sum([image.tags for image in images], 0)
     unknown = np.sum([~image.known for image in images], 0)
     boxes = np.sum([np.bincount(image.box_classes, minlength=len(classes)) for image in images], 0)
     rows = tabulate_classes(classes, tagged.tolist(), boxes.tolist(), unknown.tolist())
     counts = Counter((mark.train_id, f"{mark.kind}s") for image in images for mark in image.marks)
-    for kind in count_marks(images):
+    found = {kind for _, kind in counts}
+    for kind in (kind for kind in ("points", "scribbles", "masks") if kind in found):
         rows = [row | {kind: counts[train_id, kind]} for train_id, row in enumerate(rows)]
     return rows
 

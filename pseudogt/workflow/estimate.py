@@ -83,9 +83,9 @@ def estimate_seconds_of_jobs(config: RunConfig, train_images: int, jobs: Mapping
         Rule -> number of jobs.
     """
     sections = list_trainings(config)
-    trained = {n: estimate_training_seconds(s, train_images, config.gpus) for n, s in sections.items()}
+    trained = {n: estimate_training_seconds(s, train_images, config.gpus, config.threads) for n, s in sections.items()}
     segmenter = trained.pop("segmenter")
-    seconds = {**trained, "segmenter_round": segmenter, "reference": config.rounds.max * segmenter}
+    seconds = {**trained, "segmenter_round": segmenter, "reference": count_reference_trainings(config) * segmenter}
     others = {rule: count for rule, count in jobs.items() if rule not in seconds}
     shared = SECONDS_PER_IMAGE * train_images / max(sum(others.values()), 1)
     return seconds | dict.fromkeys(others, max(shared, 1.0))
@@ -105,8 +105,12 @@ def estimate_seconds_of_trainings(config: RunConfig, train_images: int) -> float
         estimate_training_seconds(settings, train_images, config.gpus, config.threads)
         for settings in list_trainings(config).values()
     )
-    rounds = 2 * config.rounds.max if config.rounds.init == "previous" else config.rounds.max + 1
-    return sum(first) + rounds * segmenter
+    return sum(first) + (config.rounds.max + count_reference_trainings(config)) * segmenter
+
+
+def count_reference_trainings(config: RunConfig) -> int:
+    """Trainings of a round that are as long as that of the reference."""
+    return config.rounds.max if config.rounds.init == "previous" else 1
 
 
 def estimate_gpu_gb(config: RunConfig) -> float:

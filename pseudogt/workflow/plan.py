@@ -548,7 +548,7 @@ def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: Dat
 
 
 def find_odd_shards(shards: Mapping[str, Sequence[str]], shard_size: int) -> list[str]:
-    """Say what of the shards is legal but probably not meant."""
+    """Warnings about shards that are valid but probably unintended."""
     warnings = []
     sizes = {name: sum(len(i) for s, i in shards.items() if split_of_shard(s) == name) for name in ("train", "val")}
     if not sizes["val"]:

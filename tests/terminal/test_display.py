@@ -109,7 +109,7 @@ def test_failed_run_ends_with_the_message_of_its_stage(failed_log):
         "labels round 0, train-0000 failed: error: a.png: no such file",
         "",
         "1 job failed: labels round 0, train-0000.",
-        "Start the run again once the cause is removed: what is done stays. Commands of jobs: .snakemake/log/",
+        "Fix the cause and start the run again: finished jobs are kept. Job commands: .snakemake/log/",
         f"labels round 0, train-0000 (log: {failed_log}):",
         "error: a.png: no such file",
     ]
@@ -143,7 +143,7 @@ def test_first_failure_is_told_last_and_each_message_once():
 
 def test_interrupted_run_names_no_failure():
     failures = [Failure("cams", "cams train-0000", "KeyboardInterrupt", None)]
-    assert describe_failures(failures)[1:] == ["Interrupted: start the run again to continue; what is done stays."]
+    assert describe_failures(failures)[1:] == ["Interrupted. Start the run again to continue: finished jobs are kept."]
 
 
 def test_bars_in_a_terminal(failed_log, tmp_path):

@@ -179,3 +179,20 @@ def test_a_broken_mark_is_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_weak_labels([path])
     assert str(path) in str(caught.value)
+
+
+def test_boxes_without_an_id_of_their_own_own_no_mark_and_keep_their_numbers(tmp_path):
+    path = tmp_path / "weak.json"
+    write_weak_labels(path, [make_weak([], [[0, 0, 9, 9], [10, 0, 19, 9]])], CLASSES)
+    document = json.loads(path.read_text())
+    category = document["annotations"][0]["category_id"]
+    for annotation in document["annotations"]:
+        annotation["id"] = 1
+    document["marks"] = {"a": [{"category_id": category, "points": [[25, 15]], "radius": 1, "instance": "third"}]}
+    path.write_text(json.dumps(document))
+    (image,) = read_weak_labels([path])[0].values()
+    assert image.marks.owners.tolist() == [2]
+    document["marks"]["a"][0] = {"category_id": category, "points": [[5, 5]], "radius": 1, "annotation_id": 1}
+    path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="belongs to annotation 1"):
+        read_weak_labels([path])

@@ -28,9 +28,11 @@ def test_text_names_images_time_and_space():
     assert "GB are free" in text
 
 
-def test_jobs_take_together_what_the_run_takes():
-    """The reference takes as many steps as all rounds together."""
-    config = configure(rounds={"max": 2, "min": 1, "init": "previous"})
+@pytest.mark.parametrize("init", ["previous", "scratch"])
+@pytest.mark.parametrize("threads", [2, 8])
+def test_jobs_take_together_what_the_run_takes(init, threads):
+    """The reference takes as many steps as the rounds that build on each other."""
+    config = configure(rounds={"max": 2, "min": 1, "init": init}, threads=threads)
     jobs = {"classifier": 1, "segmenter_round": 2, "reference": 1, "labels_shard": 6, "cams_shard": 2}
     seconds = estimate_seconds_of_jobs(config, 1000, jobs)
     assert sum(count * seconds[rule] for rule, count in jobs.items()) == pytest.approx(estimate_seconds(config, 1000))
