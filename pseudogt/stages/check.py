@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
     print(format_findings(findings))
     if findings.problems:
-        raise ValueError(
-            f"{len(findings.problems)} problems in {arguments.data_root}; all of them are in {arguments.out}"
-        )
+        number = len(findings.problems)
+        count = "1 problem" if number == 1 else f"{number} problems"
+        raise ValueError(f"{count} in {arguments.data_root}; {arguments.out} lists all of them")
 
 
 if __name__ == "__main__":

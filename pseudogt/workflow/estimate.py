@@ -47,16 +47,16 @@ def describe_estimate(config: RunConfig, shards: Mapping[str, Sequence[str]], pi
         Pixels of an average image.
     """
     train, val = (sum(len(i) for s, i in shards.items() if s.startswith(split)) for split in ("train", "val"))
-    minutes = estimate_seconds(config, train, val) / 60
+    minutes, rounds = estimate_seconds(config, train, val) / 60, config.rounds.max
     needed = estimate_bytes(config, train, val, pixels) / 1e9
     free = shutil.disk_usage(Path.cwd()).free / 1e9
-    where = f"{config.gpus} GPU" if config.gpus else f"{config.threads} cores"
+    where = f"{config.gpus} GPU" if config.gpus else f"{config.threads} core{'s' * (config.threads > 1)}"
     memory = f" Trainings take {estimate_gpu_gb(config):.0f} GB of each GPU." if config.gpus else ""
     warning = "  There may not be enough space." if needed > 0.9 * free else ""
     return (
-        f"{config.name}: {train} training and {val} validation images, {config.rounds.max} rounds at most. A whole run "
-        f"takes about {max(minutes, 1):.0f} minutes on {where} and {max(needed, 0.01):.2g} GB "
-        f"({free:.0f} GB are free).{memory}{warning}"
+        f"{config.name}: {train} training and {val} validation images, at most {rounds} "
+        f"round{'s' * (rounds > 1)}. A whole run takes about {max(minutes, 1):.0f} minutes on {where} "
+        f"and {max(needed, 0.01):.2g} GB ({free:.0f} GB are free).{memory}{warning}"
     )
 
 

@@ -187,7 +187,7 @@ def test_problems_of_annotations_and_of_images_stand_together(run, photos):
 
 def test_a_missing_annotation_file_is_a_problem(run, photos):
     report, error, _ = run(photos, IMAGES, annotations={"format": "coco", "path": "none.json"})
-    assert error.startswith("1 problems") and "none.json: no such file" in report["problems"][0]["problem"]
+    assert error.startswith("1 problem in") and "none.json: no such file" in report["problems"][0]["problem"]
     assert report["images"] == {"train": 3, "val": 0}
 
 
