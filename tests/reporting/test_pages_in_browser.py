@@ -1,4 +1,4 @@
-"""The report's page in headless Chromium: what a person does with it, by mouse, finger and keyboard."""
+"""The pages in headless Chromium: what a person does with them, by mouse, finger and keyboard."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import pytest
 from chromium import PROGRAM, Chromium
 
 from pseudogt.classes import ClassTable
+from pseudogt.files.images import write_png
 from pseudogt.reporting.page import render_page
 from pseudogt.reporting.pictures import embed_image
+from pseudogt.reporting.review_page import GAP_PX, PICTURE_WIDTH_PX, draw_suspects, render_queue
+from pseudogt.reporting.review_queue import Suspect
 
 pytestmark = [
     pytest.mark.browser,
@@ -269,3 +272,33 @@ def test_page_without_ground_truth(browser, tmp_path):
     set_value(browser, "sort", "trust up")
     assert list_shown(browser)[:2] == [6, 5]
     assert browser.errors == browser.requests == []
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory):
+    """The page of a review queue of one image with a long name."""
+    folder = tmp_path_factory.mktemp("queue")
+    suspects = [Suspect("box", "car", [1, 1, 9, 9], 50, 0.3, {"agreement": 0.3})]
+    panels = (np.full((40, 80, 3), shade, np.uint8) for shade in (50, 200))
+    (folder / "pictures").mkdir()
+    # What the file holds decides how it is read, not what it is called.
+    write_png(folder / "pictures" / "0001.jpg", draw_suspects(*panels, suspects, PICTURE_WIDTH_PX))
+    row = {"rank": 1, "image_id": "a_long_name_" * 6, "priority": "1", "trust": "0.3", "coverage": "1", "reasons": ""}
+    (folder / "index.html").write_text(render_queue([row], [suspects], 1), encoding="utf-8")
+    return folder / "index.html"
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1400, 2), (390, 1)])
+def test_review_page_shows_image_and_label(browser, queue, width, columns):
+    browser.open(queue, width)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    read = "[...document.querySelectorAll('.pair {}')].map((e) => e.getBoundingClientRect().toJSON())"
+    halves, pictures = browser.run(read.format("span")), browser.run(read.format("img"))
+    assert len({half["left"] for half in halves}) == columns
+    # Each half shows its part of the picture, and the gap of neither.
+    scale = halves[0]["width"] / PICTURE_WIDTH_PX
+    shifts = [(half["left"] - picture["left"]) / scale for half, picture in zip(halves, pictures, strict=True)]
+    assert shifts == pytest.approx([0, PICTURE_WIDTH_PX + GAP_PX], abs=0.5)
+    assert pictures[1]["width"] / scale == pytest.approx(2 * PICTURE_WIDTH_PX + GAP_PX, abs=0.5)
+    assert browser.errors == []
+    assert {request.rpartition("/")[2] for request in browser.requests} == {"0001.jpg"}
