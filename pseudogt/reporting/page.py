@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -154,6 +155,7 @@ def list_pairs(rounds: Sequence[str]) -> list[dict[str, Any]]:
             "val": [["predictions", "reference-predictions"]],
         },
         {"key": "rounds", "title": "First and last round", "train": [[first, last]], "val": []},
+        *(_pair_rounds(*pair) for pair in itertools.pairwise(rounds) if len(rounds) > 2),
         {
             "key": "truth",
             "title": "Label and ground truth",
@@ -161,6 +163,11 @@ def list_pairs(rounds: Sequence[str]) -> list[dict[str, Any]]:
             "val": [["predictions", "ground-truth"]],
         },
     ]
+
+
+def _pair_rounds(one: str, other: str) -> dict[str, Any]:
+    numbers = [key.removeprefix("labels-") for key in (one, other)]
+    return {"key": other, "title": f"Rounds {' and '.join(numbers)}", "train": [[one, other]], "val": []}
 
 
 def describe_sample(split: str, images: int, groups: Mapping[str, str], measure: str) -> str:
