@@ -102,11 +102,11 @@ function compare(a, b) {
 }
 
 function describe(image) {
-  const trust = trustOf(image);
+  const trust = trustOf(image), whose = chosen.size ? "trust of " + [...chosen].join(", ") : "trust";
   return [
     data.groups[image.group] + " of " + image.split,
     ...(image.score === null ? [] : ["PQ " + round(image.score)]),
-    ...(trust === null ? [] : ["trust " + round(trust)]),
+    ...(trust === null ? [] : [whose + " " + round(trust)]),
   ];
 }
 

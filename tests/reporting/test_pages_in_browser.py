@@ -231,6 +231,8 @@ def test_classes_filter_and_narrow_trust_to_them(opened):
     assert list_shown(opened) == [0, 2, 4, 6]
     set_value(opened, "sort", "trust down")  # of the cars, which rises where that of the images falls
     assert list_shown(opened) == [6, 4, 2, 0]
+    caption = opened.run("document.querySelector('.card:not([hidden]) .caption').textContent")
+    assert caption.endswith("random of val, PQ 0.60, trust of car <b> 0.60")
     opened.run(click.format("sky"))
     assert list_shown(opened) == []
     assert not opened.run("find('nothing').hidden")
