@@ -354,7 +354,7 @@ def list_whole_jobs(folder: Path, results: Path) -> dict[str, list[str]]:
         "report": [
             *("--summary", str(results / "evaluation" / "summary.json"), *shards("weak-labels", "weak_labels")),
             *(*shards("shards", "index", ""), *shards("ground-truth", "ground_truth", "")),
-            *(*shards("labels-first", "labels/0"), *shards("labels-last", "labels/2")),
+            *("--labels", "0", *shards("labels", "labels/0")[1:], "--labels", "2", *shards("labels", "labels/2")[1:]),
             *(*shards("predictions", "predictions/1", ""), *out("report")),
             *("--scores", str(folder / "model-1.json"), "--settings", json.dumps(SETTINGS["report"])),
         ],

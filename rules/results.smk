@@ -141,11 +141,11 @@ rule report:
         cams=PLAN.list_train("cams/{shard}.h5") if PLAN.uses_boxes else [],
         box_masks=PLAN.list_train("box_masks/{shard}") if PLAN.uses_boxes else [],
         mined=[] if PLAN.uses_boxes else PLAN.list_all("mined/{shard}"),
-        labels_first=PLAN.list_train("labels/0/{shard}"),
-        labels_last=PLAN.list_train(f"labels/{PLAN.label_rounds}/{{shard}}"),
+        labels=[folder for folders in PLAN.shown_labels.values() for folder in folders],
         predictions=PLAN.list_all(f"predictions/{PLAN.last_round}/{{shard}}"),
         reference_predictions=PLAN.keep_if_scored(PLAN.list_val("reference_predictions/{shard}")),
         scores=PLAN.list_scores([f"model-{PLAN.last_round}"]),
+        label_scores=PLAN.list_scores([f"labels-{PLAN.label_rounds}"]),
     output:
         folder=report(
             directory(f"{RESULTS}/report"),
@@ -172,13 +172,15 @@ rule report:
         cams=lambda wildcards, input: pass_files("cams", input.cams),
         box_masks=lambda wildcards, input: pass_files("box-masks", input.box_masks),
         mined=lambda wildcards, input: pass_files("mined", input.mined),
-        labels_first=lambda wildcards, input: pass_files("labels-first", input.labels_first),
-        labels_last=lambda wildcards, input: pass_files("labels-last", input.labels_last),
+        labels=lambda wildcards: " ".join(
+            pass_files("labels", [number, *folders]) for number, folders in PLAN.shown_labels.items()
+        ),
         predictions=lambda wildcards, input: pass_files("predictions", input.predictions),
         reference_predictions=lambda wildcards, input: pass_files(
             "reference-predictions", input.reference_predictions
         ),
         scores=lambda wildcards, input: pass_files_if_any("scores", input.scores),
+        label_scores=lambda wildcards, input: pass_files_if_any("label-scores", input.label_scores),
         settings=dump_settings("report"),
         code=digest_code("report"),
     message:
@@ -187,9 +189,8 @@ rule report:
         "python -m pseudogt.stages.report --summary {input.summary:q} {params.shards} "
         "{params.ground_truth} {params.cams} {params.box_masks} "
         "{params.mined} {params.weak_labels} {params.full_labels} "
-        "{params.labels_first} {params.labels_last} "
-        "{params.predictions} {params.reference_predictions} "
-        "{params.scores} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "{params.labels} {params.predictions} {params.reference_predictions} "
+        "{params.scores} {params.label_scores} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 # The model and the images are parameters, not inputs, so that this works without the run that made them.

@@ -92,7 +92,7 @@ def draw_panoptic(
     semantic = panoptic_to_semantic(panoptic_id, classes)
     grey = image.mean(axis=2, keepdims=True)
     colored = image * (1 - opacity) + color_segments(panoptic_id, classes) * opacity
-    unlabelled = np.where(_draw_hatching(*semantic.shape)[..., None], 0.35 * grey + HATCHING_LIFT, 0.35 * grey)
+    unlabelled = np.where(draw_hatching(*semantic.shape)[..., None], 0.35 * grey + HATCHING_LIFT, 0.35 * grey)
     colored = np.where((semantic == IGNORE_LABEL)[..., None], unlabelled, colored)
     colored = np.where((semantic == BACKGROUND)[..., None], 0.5 * grey + 64, colored)
     overlay = np.rint(colored).astype(np.uint8)
@@ -128,7 +128,28 @@ def draw_marks(panel: NDArray[np.uint8], weak: ImageWeakLabels, classes: ClassTa
     return drawn
 
 
-def _draw_hatching(height: int, width: int) -> NDArray[np.bool_]:
+def draw_weak_boxes(panel: NDArray[np.uint8], weak: ImageWeakLabels, classes: ClassTable) -> NDArray[np.uint8]:
+    """Draw the boxes of an image in the colours of their classes, with white rims.
+
+    Parameters
+    ----------
+    panel : (h, w, 3) uint8
+        The image, resized.
+    weak : ImageWeakLabels
+    classes : ClassTable
+    """
+    drawn = panel.copy()
+    scale = np.tile([panel.shape[1] / weak.width, panel.shape[0] / weak.height], 2)
+    corners = np.rint(weak.boxes_xyxy * scale).astype(int).tolist()
+    colors = classes.palette[weak.box_classes].tolist()
+    # All rims come first, so that none covers another box.
+    for thickness, shades in ((4, [BORDER_COLOR] * len(colors)), (2, colors)):
+        for (x0, y0, x1, y1), shade in zip(corners, shades, strict=True):
+            cv2.rectangle(drawn, (x0, y0), (max(x1 - 1, x0), max(y1 - 1, y0)), shade, thickness)
+    return drawn
+
+
+def draw_hatching(height: int, width: int) -> NDArray[np.bool_]:
     """Diagonal lines ``(H, W) bool``; no class colour looks like that."""
     return np.add.outer(np.arange(height), np.arange(width)) % 8 < 2
 
@@ -146,7 +167,7 @@ def draw_legend(classes: ClassTable, train_ids: Sequence[int], width_px: int) ->
     """Colour patches with the names of classes ``(h, width_px, 3) uint8``, as many lines as it takes."""
     entries = [(classes.names[i], classes.palette[i], bool(classes.isthing[i])) for i in train_ids]
     line_px, patch_px, gap_px = 26, 16, 18
-    hatched = np.where(_draw_hatching(patch_px, patch_px), 40 + HATCHING_LIFT, 40)[..., None].astype(np.uint8)
+    hatched = np.where(draw_hatching(patch_px, patch_px), 40 + HATCHING_LIFT, 40)[..., None].astype(np.uint8)
     entries.append(("no label", hatched, False))
     # Place the entries from left to right; one that does not fit starts a new line.
     positions, x, y = [], gap_px, 0

@@ -1,16 +1,12 @@
-"""Figures, tables and the page of the report, made from a run's summary; knows no label files."""
+"""Figures and tables of the report, made from a run's summary; knows no label files."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
-from jinja2 import Environment
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 METRIC_NAMES = {"pq": "PQ", "pq_th": "PQ things", "pq_st": "PQ stuff", "miou": "mIoU", "ap": "AP"}
 QUALITY_NAMES = {"coverage": "coverage", "precision": "precision", "miou": "mIoU"}
@@ -37,41 +33,6 @@ DETECTION_NAMES = {
 }
 DPI = 110
 MODEL_COLOR, LABEL_COLOR, REFERENCE_COLOR = "#1f6fb4", "#8a8a8a", "#c0392b"
-
-# A literal, not a file of its own: the digest that decides what reruns is taken from Python sources.
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ dataset }}: weak labels to panoptic labels</title>
-<style>
- body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; color: #222 }
- table { border-collapse: collapse; margin: 1rem 0 }
- th, td { padding: .25rem .9rem; text-align: right; border-bottom: 1px solid #ddd }
- th:first-child, td:first-child { text-align: left }
- img { max-width: 100%; height: auto }
- figure { margin: 1.5rem 0 } figcaption { color: #555; max-width: 60rem }
-</style>
-<h1>{{ dataset }}</h1>
-<p>Supervision: {{ supervision | join(" and ") }}.
-{{ rounds }} round{{ "" if rounds == 1 else "s" }} trained.</p>
-{% for table in tables %}
-<h2>{{ table.title }}</h2>
-<p>{{ table.caption }}</p>
-<table>
-<tr>{% for name in table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-{% endfor %}
-{% for figure in figures %}
-<figure>
-<h2>{{ figure.title }}</h2>
-<img src="data:image/jpeg;base64,{{ figure.data }}" alt="{{ figure.title }}">
-<figcaption>{{ figure.caption }} (<a href="{{ figure.name }}">{{ figure.name }}</a>)</figcaption>
-</figure>
-{% endfor %}
-</html>
-"""
 
 
 def choose_evenly(values: Sequence[str], count: int) -> list[str]:
@@ -154,50 +115,27 @@ def tabulate_ratios(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def render_page(
-    summary: Mapping[str, Any],
-    figures: Sequence[Mapping[str, Any]],
-    supervision: Mapping[str, int],
-    marks: Mapping[str, int],
-) -> str:
-    """Render the report as one HTML page that needs no other file.
+def make_tables(
+    summary: Mapping[str, Any], supervision: Mapping[str, int], marks: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Tables of the page: ``title``, ``caption``, ``columns`` and ``rows`` of text; those without scores are left out.
 
     Parameters
     ----------
     summary : mapping
         As in ``evaluation/summary.json``.
-    figures : sequence
-        ``name`` (file), ``title``, ``caption`` and ``image (H, W, 3) uint8`` of each figure, which is
-        embedded as JPEG: a tenth of the size of the PNG file that ``name`` links to.
     supervision : mapping
         How many training images had what.
     marks : mapping
         How many points, scribbles and masks they have; empty if none.
-
-    Returns
-    -------
-    str
-        Every value is escaped.
     """
-    template = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
-    return template.render(
-        dataset=summary["dataset"],
-        supervision=describe_supervision(summary["supervision"]),
-        rounds=len(summary["rounds"]),
-        tables=[
-            _make_ratio_table(summary),
-            _make_class_table(summary),
-            *_make_detection_tables(summary),
-            _make_supervision_table(supervision, marks),
-            _make_time_table(summary),
-        ],
-        figures=[{**f, "data": _encode_jpeg(f["image"])} for f in figures],
-    )
-
-
-def _encode_jpeg(image: NDArray[np.uint8]) -> str:
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-    return base64.b64encode(encoded.tobytes()).decode("ascii")
+    is_scored = any(row[column] is not None for row in tabulate_ratios(summary) for column in ("weak", "full"))
+    return [
+        *([_make_ratio_table(summary), _make_class_table(summary)] if is_scored else []),
+        *_make_detection_tables(summary),
+        _make_supervision_table(supervision, marks),
+        _make_time_table(summary),
+    ]
 
 
 def _make_ratio_table(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,7 +191,7 @@ def _make_supervision_table(supervision: Mapping[str, int], marks: Mapping[str, 
     counted = " and ".join(f"{count} {kind}" for kind, count in marks.items())
     return {
         "title": "What was known of the training images",
-        "caption": "The list of all images is supervision.csv, beside this page."
+        "caption": "The list of all images is supervision.csv, in the folder of this page."
         + (f" Together they have {counted}." if marks else ""),
         "columns": ["", "images"],
         "rows": [[what, str(count)] for what, count in supervision.items()],

@@ -11,6 +11,7 @@ from jinja2 import Environment
 from numpy.typing import NDArray
 
 from pseudogt.reporting.overlays import resize_to_width
+from pseudogt.reporting.page_style import STYLE
 from pseudogt.reporting.review_queue import Suspect
 
 GAP_PX = 6
@@ -24,23 +25,28 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Review queue</title>
-<style>
- body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222 }
- img { max-width: 100%; height: auto }
- section { border-top: 1px solid #ddd; padding: 1rem 0 }
- table { border-collapse: collapse; font-size: .9rem } th, td { padding: .1rem .8rem; text-align: left }
- .low { color: #b00020 } .muted { color: #666 }
+<link rel="icon" href="data:,">
+<style>{{ style | safe }}
+ body { max-width: 1200px }
+ section { border-top: 1px solid var(--line); padding: 1rem 0 } h2 { margin: 0 0 .5rem; font-size: 1.2rem }
+ th, td { text-align: left; white-space: normal; padding: .15rem .8rem; border: 0; vertical-align: top }
+ .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 6px; margin: .5rem 0 }
+ .pair span { overflow: hidden } .pair img { display: block; max-width: none; width: {{ picture_percent }}% }
+ .pair span + span img { margin-left: -{{ second_percent }}% }
+ @media (max-width: 40rem) { .pair { grid-template-columns: 1fr } }
 </style>
 <h1>Review queue</h1>
 <p>The {{ rows | length }} of {{ total }} images in which a corrected mask is expected to help most. Numbers on the
-pictures are those of the tables; red boxes are trusted least. Hatched parts have no label. All images stand in
+pictures are those of the tables; red boxes are trusted least. Hatched parts have no label. All images are in
 <a href="images.csv">images.csv</a>, all masks in <a href="segments.csv">segments.csv</a>.</p>
 {% for row in rows %}
 <section>
 <h2>{{ row.rank }}. {{ row.image_id }}</h2>
 <p class="muted">priority {{ row.priority }}, mean trust {{ row.trust }}, {{ row.coverage }} of the pixels labelled.
 {{ row.reasons }}</p>
-<img src="pictures/{{ "%04d" % row.rank }}.jpg" alt="{{ row.image_id }}" loading="lazy">
+{% set picture = "pictures/%04d.jpg" % row.rank %}
+<a class="pair" href="{{ picture }}"><span><img src="{{ picture }}" alt="{{ row.image_id }}" loading="lazy"></span>
+<span><img src="{{ picture }}" alt="label of {{ row.image_id }}" loading="lazy"></span></a>
 <table>
 <tr><th></th><th>class</th><th>trust</th><th>why</th></tr>
 {% for number, suspect in suspects[loop.index0] %}<tr{% if suspect.trust < 0.5 %} class="low"{% endif %}>
@@ -93,6 +99,17 @@ def _draw_box(panel: NDArray[np.uint8], box: Sequence[int], text: str, color: tu
 
 
 def render_queue(rows: Sequence[Mapping[str, Any]], suspects: Sequence[Sequence[Suspect]], total: int) -> str:
-    """Render the page of the head of the queue, which holds ``total`` images; every value is escaped."""
+    """Render the page of the head of the queue, which holds ``total`` images; every value is escaped.
+
+    The halves of a picture are shown one by one, so that they lie below each other on a phone.
+    """
     template = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
-    return template.render(rows=rows, suspects=[number_suspects(s) for s in suspects], total=total)
+    return template.render(
+        rows=rows,
+        suspects=[number_suspects(s) for s in suspects],
+        total=total,
+        style=STYLE,
+        # Widths of the picture, and of its first half with the gap, where a half is 100%.
+        picture_percent=f"{100 * (2 + GAP_PX / PICTURE_WIDTH_PX):.4f}",
+        second_percent=f"{100 * (1 + GAP_PX / PICTURE_WIDTH_PX):.4f}",
+    )

@@ -405,6 +405,12 @@ class RunPlan:
         """Names of the subjects of one kind, of all rounds that are trained."""
         return [f"{kind}-{number}" for number in range(self.config.rounds.max)]
 
+    @property
+    def shown_labels(self) -> dict[str, list[str]]:
+        """Labels that the report shows, by round: the first, the last, and at most two between, spread evenly."""
+        rounds = sorted({round(self.label_rounds * part / 3) for part in range(4)})
+        return {str(number): self.list_train(f"labels/{number}/{{shard}}") for number in rounds}
+
     def find_review_scores(self, shard: str) -> str:
         """The scores that the reviewed labels were made from."""
         return self.find_scores(self.review_round, shard)

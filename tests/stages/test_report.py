@@ -72,6 +72,16 @@ def make_summary() -> dict:
 
 @pytest.fixture
 def run_folder(tmp_path):
+    return make_run_folder(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The report of a run that no test changes."""
+    return run(make_run_folder(tmp_path_factory.mktemp("run")))
+
+
+def make_run_folder(tmp_path: Path) -> Path:
     """Result folders of two shards of 10 images each, with all label kinds of `train`."""
     rng = np.random.default_rng(0)
     kinds = ("ground_truth", "box_masks", "labels_first", "labels_last", "predictions", "reference_predictions")
@@ -133,40 +143,42 @@ def disturb(panoptic_id: np.ndarray, kind: str) -> np.ndarray:
     return moved
 
 
-def run(folder: Path, *, splits=("train", "val"), settings=None, scores=True) -> Path:
+SMALL = {"examples": 3, "worst": 2, "panel_width_px": 100}
+
+
+def run(folder: Path, *, splits=("train", "val"), settings=SMALL, scores=True, truth=True) -> Path:
     def paths(kind: str, suffix: str = "", of=splits) -> list[str]:
         return [str(folder / kind / f"{split}-0000{suffix}") for split in of]
 
     train, val = [s for s in splits if s == "train"], [s for s in splits if s == "val"]
     arguments = ["--summary", str(folder / "summary.json"), "--shards", *paths("index", ".json")]
     arguments += ["--scores", str(folder / "scores.json")] if scores else []
-    arguments += ["--ground-truth", *paths("ground_truth"), "--cams", *paths("cams", ".h5", train)]
-    arguments += ["--box-masks", *paths("box_masks", of=train), "--labels-first", *paths("labels_first", of=train)]
-    arguments += ["--labels-last", *paths("labels_last", of=train), "--predictions", *paths("predictions")]
+    arguments += ["--ground-truth", *paths("ground_truth")] if truth else []
+    arguments += ["--cams", *paths("cams", ".h5", train)]
+    arguments += ["--box-masks", *paths("box_masks", of=train), "--labels", "0", *paths("labels_first", of=train)]
+    arguments += ["--labels", "2", *paths("labels_last", of=train), "--predictions", *paths("predictions")]
     arguments += ["--weak-labels", str(folder / "weak.json"), "--full-labels", *paths("full", of=train)]
-    arguments += ["--reference-predictions", *paths("reference_predictions", of=val)]
-    main([*arguments, "--out", str(folder / "report"), "--settings", json.dumps(settings or {})])
+    arguments += ["--reference-predictions", *paths("reference_predictions", of=val)] if truth else []
+    main([*arguments, "--out", str(folder / "report"), "--settings", json.dumps(settings)])
     return folder / "report"
 
 
-def test_report_holds_all_figures_and_tables(run_folder):
-    report = run(run_folder)
+def test_report_holds_all_figures_and_tables(report):
     assert sorted(p.name for p in report.iterdir()) == [
         "index.html", "ratios.csv", "rounds.png", "stages.png", "supervision.csv", "train_examples.png",
         "val_examples.png", "worst_examples.png",
     ]  # fmt: skip
     for path in report.glob("*.png"):
         assert read_image(path).std() > 5
-    assert read_image(report / "train_examples.png").shape[1] == 7 * 364 + 4
-    assert read_image(report / "val_examples.png").shape[1] == 4 * 364 + 4
+    assert read_image(report / "train_examples.png").shape[1] == 7 * 104 + 4
+    assert read_image(report / "val_examples.png").shape[1] == 4 * 104 + 4
     with (report / "ratios.csv").open() as file:
         rows = {row["metric"]: row for row in csv.DictReader(file)}
     assert float(rows["PQ"]["ratio"]) == pytest.approx(0.53 / 0.58)
     assert rows["AP"]["ratio"] == ""
 
 
-def test_report_says_which_image_had_what(run_folder):
-    report = run(run_folder)
+def test_report_says_which_image_had_what(report):
     with (report / "supervision.csv").open() as file:
         found = [row["supervision"] for row in csv.DictReader(file)]
     assert found == [
@@ -178,33 +190,97 @@ def test_report_says_which_image_had_what(run_folder):
     assert re.search(r"<td>full label</td>\s*<td>1</td>", page)
 
 
-def test_marks_are_counted_and_drawn(run_folder):
-    before = read_image(run(run_folder, splits=("train",), scores=False) / "train_examples.png")
+def test_marks_are_counted_and_drawn(run_folder, report):
+    before = read_image(report / "train_examples.png")
     weak, classes = read_weak_labels([run_folder / "weak.json"])
     first, *others = weak.values()
     marks = Marks.collect([make_point(0, NO_OBJECT, 60, 30, 2), make_mask(0, NO_OBJECT, [640, 64, 64 * 128 - 704])])
     write_weak_labels(run_folder / "weak.json", [replace(first, marks=marks), *others], classes)
-    report = run(run_folder, splits=("train",), scores=False)
+    report = run(run_folder)
     assert "Together they have 1 points and 1 masks." in (report / "index.html").read_text()
     changed = np.argwhere((read_image(report / "train_examples.png") != before).any(-1))
     # The first panel is of the image that has them; the legend may be another.
-    panel = changed[changed[:, 0] < 230]
-    assert len(panel) and panel[:, 1].max() < 364
+    panel = changed[changed[:, 0] < 104]
+    assert len(panel) and panel[:, 1].max() < 104
 
 
-def test_page_needs_no_other_file_and_escapes_what_it_shows(run_folder):
-    page = (run(run_folder) / "index.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 5
-    assert "<script>" not in page
+def test_page_needs_no_other_file_and_escapes_what_it_shows(report):
+    page = (report / "index.html").read_text()
+    assert re.findall(r"<script[^>]*>", page) == ['<script type="application/json" id="data">', "<script>"]
+    assert not re.search(r"""(src|href)=["'](?!data:)|url\(|@import|https?:""", page)
     assert "streets &lt;script&gt;" in page
     assert "car &amp; &lt;b&gt;van&lt;/b&gt;" in page
+    assert "<b>van" not in page
     assert "tags of fixed crops" in page
     assert "boxes around things" in page
     assert "0.914" in page
 
 
-def test_detections_have_a_table_if_they_were_scored(run_folder):
-    assert "Detections" not in (run(run_folder) / "index.html").read_text()
+def read_data(report: Path) -> dict:
+    found = re.search('<script type="application/json" id="data">(.*?)</script>', (report / "index.html").read_text())
+    return json.loads(found[1])
+
+
+def test_page_holds_worst_best_and_random_images(run_folder):
+    report = run(run_folder, settings=SMALL | {"examples": 2, "worst": 3})
+    images = read_data(report)["images"]
+    of_val = {(image["group"], image["score"]) for image in images if image["split"] == "val"}
+    assert {score for group, score in of_val if group == "worst"} == {0.1, 0.2, 0.3}
+    assert {score for group, score in of_val if group == "best"} == {0.7, 0.8, 0.9}
+    # Nothing is known of how good the labels on train are.
+    assert [image["group"] for image in images if image["split"] == "train"] == ["random", "random"]
+    assert len(of_val) == 2 + 3 + 3
+    page = (report / "index.html").read_text()
+    assert "Of the 10 images of val: the 3 with the lowest PQ, the 3 with the highest, 2 of the rest at random" in page
+    assert "Of the 10 images of train: 2 at random." in page
+
+
+def test_page_holds_each_view_of_an_image(run_folder):
+    data = read_data(run(run_folder, settings=SMALL | {"examples": 10}))
+    train, val = (next(i for i in data["images"] if i["id"] == f"{split}-0000-1") for split in ("train", "val"))
+    assert set(train["labels"]) == {"ground-truth", "cams", "box-masks", "labels-0", "labels-2", "predictions"}
+    assert set(val["labels"]) == {"ground-truth", "predictions", "reference-predictions"}
+    assert train["marked"] is not None
+    assert val["marked"] is None
+    assert (train["width"], train["height"]) == (128, 64)
+    assert (train["known"], train["tags"]) == ("crop tags + boxes", ["road", CLASSES.names[2]])
+    assert [pair["key"] for pair in data["pairs"]] == ["label", "weak", "rounds", "truth"]
+
+
+def test_trust_of_an_image_is_the_mean_over_its_segments(run_folder):
+    label = np.full((64, 128), 7000, np.int32)
+    label[:20] = 23000
+    label[30:40, 30:40] = 26001
+    for kind, scores in (("labels_last", {7000: 0.8, 26001: 0.3}), ("box_masks", {26001: 0.9})):
+        with write_labels(run_folder / kind / "train-0000", CLASSES) as writer:
+            for i in range(10):
+                writer.add(f"train-0000-{i}", label, scores=scores)
+    image = next(i for i in read_data(run(run_folder))["images"] if i["split"] == "train")
+    # The segmenters' agreement weighs twice as much as the confidence.
+    assert image["classes"] == {"road": 0.8, "sky": None, CLASSES.names[2]: pytest.approx((0.3 + 2 * 0.9) / 3)}
+    assert image["trust"] == pytest.approx((0.8 + 0.7) / 2)
+
+
+def test_without_ground_truth_trust_chooses_the_images(run_folder):
+    with write_labels(run_folder / "labels_last" / "train-0000", CLASSES) as writer:
+        for i in range(10):
+            writer.add(f"train-0000-{i}", np.full((64, 128), 7000, np.int32), scores={7000: i / 10})
+    without = {"rounds": [], "stages": {}, "reference": {"val": None}, "ratio": dict.fromkeys(make_summary()["ratio"])}
+    write_json(run_folder / "summary.json", make_summary() | without)
+    report = run(run_folder, settings=SMALL | {"worst": 1}, scores=False, truth=False)
+    images = read_data(report)["images"]
+    assert {image["id"] for image in images if image["group"] == "worst"} == {"train-0000-0"}
+    assert {image["id"] for image in images if image["group"] == "best"} == {"train-0000-9"}
+    page = (report / "index.html").read_text()
+    assert "the 1 with the lowest trust" in page
+    assert "There is no ground truth to score against" in page
+    assert "Weak against full labels" not in page
+    assert 'name="score"' not in page
+    assert [pair["key"] for pair in read_data(report)["pairs"]] == ["label", "weak", "rounds"]
+
+
+def test_detections_have_a_table_if_they_were_scored(run_folder, report):
+    assert "Detections" not in (report / "index.html").read_text()
     ap = {"box_ap": 0.11, "voc_ap": 0.22, "mask_ap": None}
     detections = {
         "val": ap | {"per_class": {CLASSES.names[2]: {"box_ap": 0.33}}},
@@ -217,9 +293,9 @@ def test_detections_have_a_table_if_they_were_scored(run_folder):
     assert (cells[1][1], cells[1][-1]) == ("0.330", "0.550")
 
 
-def test_equal_input_gives_equal_bytes(run_folder):
-    first = {p.name: p.read_bytes() for p in run(run_folder).iterdir()}
-    assert {p.name: p.read_bytes() for p in run(run_folder).iterdir()} == first
+def test_equal_input_gives_equal_bytes(report):
+    first = {p.name: p.read_bytes() for p in report.iterdir()}
+    assert {p.name: p.read_bytes() for p in run(report.parent).iterdir()} == first
 
 
 def test_no_val_images_and_no_scores_leave_figures_out(run_folder):
@@ -238,8 +314,8 @@ def test_no_val_images_and_no_scores_leave_figures_out(run_folder):
 
 
 def test_settings_choose_how_many_and_how_large(run_folder):
-    report = run(run_folder, settings={"examples": 2, "worst": 0, "panel_width_px": 100})
-    assert read_image(report / "train_examples.png").shape[1] == 7 * 104 + 4
+    report = run(run_folder, settings={"examples": 2, "worst": 0, "panel_width_px": 120})
+    assert read_image(report / "train_examples.png").shape[1] == 7 * 124 + 4
     assert not (report / "worst_examples.png").exists()
 
 

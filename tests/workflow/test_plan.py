@@ -46,6 +46,13 @@ def test_files_of_shards_by_split():
     assert run.image_count == 4
 
 
+@pytest.mark.parametrize(("rounds", "shown"), [(1, "01"), (2, "012"), (3, "0123"), (9, "0369")])
+def test_report_shows_labels_of_at_most_four_rounds(rounds, shown):
+    labels = plan(rounds={"max": rounds}).shown_labels
+    assert list(labels) == list(shown)
+    assert labels["0"] == ["results/x/labels/0/train-0000", "results/x/labels/0/train-0001"]
+
+
 def test_trainings_measure_themselves_on_val_unless_weak_labels_were_given():
     assert plan().list_measured_val("index/{shard}.json") == ["results/x/index/val-0000.json"]
     assert plan(**WITHOUT_TRUTH).list_measured_val("index/{shard}.json") == []

@@ -1,0 +1,132 @@
+"""Pictures of one image that a page holds as data URIs: the photo, and labels that the browser lays over it."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
+from pseudogt.reporting.overlays import (
+    BORDER_COLOR,
+    color_segments,
+    draw_hatching,
+    draw_marks,
+    draw_weak_boxes,
+    find_borders,
+    resize_to_width,
+)
+from pseudogt.weak_labels.records import ImageWeakLabels
+
+LOSSLESS = 101
+"""What OpenCV calls a WebP quality above 100."""
+
+QUALITIES = (85, 70, 50)
+"""WebP qualities of photos, tried in this order until the pictures fit."""
+
+SHRINKING = (1.0, 0.75, 0.5, 0.35, 0.25)
+"""Shares of the width, tried in this order once no quality is low enough."""
+
+UNLABELLED, HATCHED, NO_THING = (30, 30, 30), (110, 110, 110), (160, 160, 160)
+
+
+@dataclass(frozen=True)
+class EmbeddedImage:
+    """Pictures of one image, as data URIs of one size.
+
+    Attributes
+    ----------
+    width, height : int
+    photo : str
+    marked : str or None
+        The photo with boxes and marks; None if the image has neither.
+    labels : dict
+        Opaque colour maps by the key of the label.
+    """
+
+    width: int
+    height: int
+    photo: str
+    marked: str | None
+    labels: dict[str, str]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all pictures in the page."""
+        return len(self.photo) + len(self.marked or "") + sum(map(len, self.labels.values()))
+
+
+def embed_image(
+    image: NDArray[np.uint8],
+    labels: Mapping[str, NDArray[np.int32]],
+    weak: ImageWeakLabels | None,
+    classes: ClassTable,
+    *,
+    width_px: int,
+    limit_bytes: int,
+) -> EmbeddedImage:
+    """Encode an image and its labels in no more than a number of bytes.
+
+    Photos lose quality first; then all pictures shrink, to a quarter of their width at least.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB.
+    labels : mapping
+        Key -> panoptic ids ``(H, W) int32``.
+    weak : ImageWeakLabels or None
+        Its boxes and marks are drawn.
+    classes : ClassTable
+    width_px : int
+        Width of the pictures; one that is too small to fill it is enlarged.
+    limit_bytes : int
+    """
+    for share, quality in itertools.product(SHRINKING, QUALITIES):
+        embedded = _embed(image, labels, weak, classes, max(1, round(width_px * share)), quality)
+        if embedded.size_bytes <= limit_bytes:
+            break
+    return embedded
+
+
+def _embed(
+    image: NDArray[np.uint8],
+    labels: Mapping[str, NDArray[np.int32]],
+    weak: ImageWeakLabels | None,
+    classes: ClassTable,
+    width_px: int,
+    quality: int,
+) -> EmbeddedImage:
+    photo = resize_to_width(image, width_px)
+    marked = None
+    if weak is not None and (len(weak.boxes_xyxy) or len(weak.marks)):
+        marked = encode_webp(draw_marks(draw_weak_boxes(photo, weak, classes), weak, classes), quality)
+    layers = {key: encode_webp(color_label(resize_to_width(v, width_px), classes)) for key, v in labels.items()}
+    return EmbeddedImage(width_px, photo.shape[0], encode_webp(photo, quality), marked, layers)
+
+
+def color_label(panoptic_id: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint8]:
+    """Colours ``(H, W, 3) uint8`` of a label: as :func:`draw_panoptic` draws it, but for the image below.
+
+    A page sets the opacity, so that its reader may. The few colours make small lossless files.
+    """
+    semantic = panoptic_to_semantic(panoptic_id, classes)
+    colors = color_segments(panoptic_id, classes)
+    unlabelled = semantic == IGNORE_LABEL
+    colors[unlabelled] = UNLABELLED
+    colors[unlabelled & draw_hatching(*semantic.shape)] = HATCHED
+    colors[semantic == BACKGROUND] = NO_THING
+    colors[find_borders(panoptic_id)] = BORDER_COLOR
+    return colors
+
+
+def encode_webp(image: NDArray[np.uint8], quality: int = LOSSLESS) -> str:
+    """Data URI of an RGB image ``(H, W, 3) uint8``."""
+    options = [cv2.IMWRITE_WEBP_QUALITY, quality]
+    encoded = cv2.imencode(".webp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
+    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
