@@ -85,13 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sizes = {"short_side_px": middle, "long_side_px": settings.long_side_px}
         counts = record.pop("counts")
         measured = measure_presence(model, val_source, **sizes) if val_source else None
-        facts = {
-            **record,
-            "evidence": counts,
-            "init": settings.init,
-            "samples": len(source),
-            "val": measured,
-        }
+        facts = {**record, "evidence": counts, "init": settings.init, "samples": len(source), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, samples)
 
 
