@@ -54,7 +54,7 @@ def _draw_segment(
     if settings.shapes == "boxes":
         return []
     if settings.shapes == "polygons" and not is_crowd(segment, classes):
-        outline = trace_outline(segment.mask, settings.polygon_tolerance_px) + segment.box_xyxy[:2]
+        outline = trace_outline(segment.mask, settings.polygon_tolerance_px, segment.box_xyxy[:2])
         return [outline.ravel().tolist()]
     encoded = rle.encode(np.asfortranarray(panoptic_id == segment.id, np.uint8))
     return {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
