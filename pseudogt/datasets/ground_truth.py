@@ -175,8 +175,13 @@ def read_segments(files: SourceFiles, settings: DatasetSettings) -> Segments:
 
 
 def find_unknown_classes(files: SourceFiles, settings: DatasetSettings) -> list[int]:
-    """Train ids, ascending, of which nobody knows whether they are in an image, as segments of it can't be read."""
-    return read_segments(files, settings).unknown_ids if files.segments is not None else []
+    """Train ids, ascending, of which nobody knows whether they are in an image, as segments of it can't be read.
+
+    Without ``bad_segments: skip`` there are none: :func:`read_panoptic` refuses the image.
+    """
+    if files.segments is None or settings.bad_segments == "error":
+        return []
+    return read_segments(files, settings).unknown_ids
 
 
 def read_coco_segments(
