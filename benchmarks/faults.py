@@ -327,6 +327,11 @@ def try_broken_files(
     return {f"broken_{name}": count for name, count in counts.items()}
 
 
+def find_complaint(output: str) -> str:
+    """What a failed run says is wrong: from the first message of a stage on; what comes before names jobs and logs."""
+    return output.partition("error: ")[2]
+
+
 def read_broken(whole: Path, path: Path, reader: str, damage, rng: random.Random) -> str:
     """Break a file, make what is read from it anew, and put all results back; returns what came of it."""
     target = whole / RESULTS / reader
@@ -339,7 +344,7 @@ def read_broken(whole: Path, path: Path, reader: str, damage, rng: random.Random
         remove(target)
         done = snakemake(whole, str(RESULTS / reader))
         if done.returncode:
-            return "named" if path.name in (done.stdout + done.stderr).split("Reason:")[-1] else "unclear"
+            return "named" if path.name in find_complaint(done.stdout + done.stderr) else "unclear"
         if path.read_bytes() == good:
             return "rebuilt"
         return "harmless" if digest_results(target) == expected else "unnoticed"

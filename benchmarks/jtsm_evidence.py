@@ -116,15 +116,16 @@ def cut_by_opencv(image: NDArray[np.uint8], box: NDArray[np.int32]) -> NDArray[n
 def read_record(path: Path) -> dict[str, float | None]:
     """Shares of a training: masks that were computed, and time of the steps that evidence took."""
     record = json.loads(path.read_text())
-    counts = record["evidence"]
+    # Each process counts the seconds for which it waits.
+    counts, seconds = record["evidence"], record["processes"] * record["seconds"]
     figures: dict[str, float | None] = {
         "asked_per_step": counts["asked"] / record["steps"],
         "miss_rate": counts["computed"] / counts["asked"],
-        "waiting_share": counts["seconds"] / record["seconds"],
+        "waiting_share": counts["seconds"] / seconds,
     }
     for number, part in enumerate(counts["curve"]):
         figures[f"miss_rate_{number}"] = part["computed"] / max(part["asked"], 1)
-        figures[f"waiting_share_{number}"] = part["seconds"] / (record["seconds"] / len(counts["curve"]))
+        figures[f"waiting_share_{number}"] = part["seconds"] / (seconds / len(counts["curve"]))
     return figures
 
 

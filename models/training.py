@@ -41,8 +41,11 @@ Batch = Mapping[str, Tensor]
 LoadBatch = Callable[[NDArray[np.int64], np.random.Generator], Batch]
 
 CHECKPOINT_KIND = "training checkpoint"
-KEPT_NUMBERS = ("step", "seconds", "waiting_seconds", "curve", "sums", "summed")
+KEPT_NUMBERS = ("step", "seconds", "waiting_seconds", "curve", "sums", "summed", "counted")
 """Attributes of a run that a checkpoint keeps beside the states of network and optimiser."""
+
+COUNT_PARTS = 20
+"""Parts of a training whose counts are recorded one by one."""
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 """Normalisation layers."""
@@ -149,6 +152,7 @@ def train(
     preparation: Preparation[Any] | None = None,
     checkpoint: Path | None = None,
     description: str = "train",
+    count: Callable[[], Mapping[str, float]] | None = None,
 ) -> dict[str, Any]:
     """Train a network in place; under torchrun, on all its processes.
 
@@ -172,13 +176,16 @@ def train(
         removes it once the result is written.
     description : str
         Title of the progress bar.
+    count : callable, optional
+        Numbers by name that ``compute_losses`` has added up in this process so far.
 
     Returns
     -------
     dict
         ``steps``, ``seconds`` of computing (all attempts together) and ``waiting_seconds`` for batches,
         ``images_per_second``, ``loss_curve`` (a list of ``{"step", "learning_rate", "loss", <name>: ...}``),
-        ``precision``, ``device``, ``processes``, ``loader_workers``.
+        ``precision``, ``device``, ``processes``, ``loader_workers``; with ``count`` also ``counts``: the sums over
+        all processes and attempts, and, as ``curve``, those of up to ``COUNT_PARTS`` parts of the training.
 
     Raises
     ------
@@ -198,7 +205,7 @@ def train(
         with _catch_stop_signals() as stopped, explain_lost_workers():
             if preparation is not None:
                 _prepare_samples(preparation, rank, processes, workers, stopped)
-            run = _Run(network, plan, rank, processes, device, compute_losses)
+            run = _Run(network, plan, rank, processes, device, compute_losses, count)
             run.resume(checkpoint)
             pieces = _Pieces(load_batch, plan, sample_count, rank, processes)
             numbers = range(run.step * passes, plan.steps * passes)
@@ -314,9 +321,10 @@ class _Run:
         processes: int,
         device: torch.device,
         compute_losses: Callable[[nn.Module, Batch], Mapping[str, Tensor]],
+        count: Callable[[], Mapping[str, float]] | None,
     ) -> None:
         self.plan, self.rank, self.processes, self.device = plan, rank, processes, device
-        self.compute_losses = compute_losses
+        self.compute_losses, self.count = compute_losses, count
         self.passes = plan.count_passes(processes)
         self.dtype = choose_precision(plan.precision, device)
         self.network = network.train().to(device).to(memory_format=torch.channels_last)
@@ -333,6 +341,9 @@ class _Run:
         self.curve: list[dict[str, float]] = []
         self.sums: dict[str, float] = {}
         self.summed = 0
+        # Counts of each part of the training, by all processes; and of this process when they were last added.
+        self.counted: list[dict[str, float]] = []
+        self.added: Mapping[str, float] = {}
 
     def advance_to_end(
         self, batches: Iterator[Batch], stopped: threading.Event, checkpoint: Path | None, description: str
@@ -348,8 +359,8 @@ class _Run:
                 self.waiting_seconds += time.monotonic() - start
                 self.advance(parts)
                 progress.update()
-                stop = self.agree(stopped.is_set())
-                if checkpoint and (stop or time.monotonic() - saved > self.plan.checkpoint_every_s):
+                stop, due = self.agree(stopped.is_set(), time.monotonic() - saved > self.plan.checkpoint_every_s)
+                if checkpoint and (stop or due):
                     self.save(checkpoint)
                     saved = time.monotonic()
                 if stop:
@@ -402,17 +413,38 @@ class _Run:
             means = {name: value / self.summed for name, value in self.sums.items()}
             self.curve.append({"step": self.step, "learning_rate": rate, **means})
             self.sums, self.summed = {}, 0
+        if self.step * COUNT_PARTS // self.plan.steps > self._find_part():
+            self._add_counts()
 
-    def agree(self, stop: bool) -> bool:
-        """Whether any process wants to stop."""
+    def _find_part(self) -> int:
+        """Part of the training that the last step was in."""
+        return (self.step - 1) * COUNT_PARTS // self.plan.steps
+
+    def _add_counts(self) -> None:
+        """Add what all processes have counted since the last call to the part of the last step."""
+        if self.count is None:
+            return
+        counts = dict(self.count())
+        differences = [counts[name] - self.added.get(name, 0) for name in counts]
+        new = torch.tensor(differences, dtype=torch.float64, device=self.device)
+        if self.processes > 1:
+            torch.distributed.all_reduce(new)
+        self.added = counts
+        self.counted += [{} for _ in range(self._find_part() + 1 - len(self.counted))]
+        part = self.counted[-1]
+        part.update({name: part.get(name, 0) + value for name, value in zip(counts, new.tolist(), strict=True)})
+
+    def agree(self, *flags: bool) -> list[bool]:
+        """Whether any process wants each of several things."""
         if self.processes == 1:
-            return stop
-        flag = torch.tensor(float(stop), device=self.device)
-        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-        return bool(flag)
+            return list(flags)
+        wanted = torch.tensor(flags, dtype=torch.float32, device=self.device)
+        torch.distributed.all_reduce(wanted, torch.distributed.ReduceOp.MAX)
+        return [bool(flag) for flag in wanted.tolist()]
 
     def save(self, path: Path) -> None:
-        """Write the whole state; the first process alone does."""
+        """Write the whole state; the first process alone does, all have to call it."""
+        self._add_counts()
         if self.rank > 0:
             return
         state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
@@ -431,6 +463,8 @@ class _Run:
 
     def describe(self) -> dict[str, Any]:
         """Return the record of :func:`train`."""
+        parts = [{name: round(value, 3) for name, value in part.items()} for part in self.counted if part]
+        totals = {name: round(sum(part[name] for part in parts), 3) for name in (parts[0] if parts else ())}
         return {
             "steps": self.step,
             "seconds": round(self.seconds, 3),
@@ -440,7 +474,7 @@ class _Run:
             "precision": str(self.dtype).removeprefix("torch."),
             "device": self.device.type,
             "processes": self.processes,
-        }
+        } | ({"counts": {**totals, "curve": parts}} if self.count is not None else {})
 
 
 def _build_optimiser(network: nn.Module, plan: TrainingPlan) -> torch.optim.Optimizer:

@@ -1,31 +1,23 @@
 # Masks for given boxes, and a page of them: of the folder `boxes_from`, or else of the run. Nothing is trained.
-rule box_review_shard:
+use rule review_shard as box_review_shard with:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+        labels=f"{RESULTS}/box_masks/{{shard}}",
+        scores=[],
         box_masks=f"{RESULTS}/box_masks/{{shard}}",
+        full_labels=[],
     output:
         reviewed=f"{RESULTS}/reviewed_boxes/{{shard}}.json",
     log:
         f"{LOGS}/box_review/{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/box_review/{{shard}}.tsv"
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: 1
-    resources:
-        mem_mb=limit_memory("review"),
-        runtime=limit_time("review"),
-    params:
-        code=digest_code("review"),
     message:
         "box_review: {wildcards.shard}"
-    shell:
-        "python -m pseudogt.stages.review shard --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--labels {input.box_masks:q} --box-masks {input.box_masks:q} --out {output.reviewed:q} 2> {log:q}"
 
 
-rule box_review:
+use rule review as box_review with:
     input:
         shards=PLAN.list_train("index/{shard}.json"),
         reviewed=PLAN.list_train("reviewed_boxes/{shard}.json"),
@@ -36,23 +28,8 @@ rule box_review:
         f"{LOGS}/box_review.log",
     benchmark:
         f"{BENCHMARKS}/box_review.tsv"
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: 1
-    resources:
-        mem_mb=limit_memory("review", PLAN.image_count),
-        runtime=limit_time("review", PLAN.image_count),
-    params:
-        shards=lambda wildcards, input: pass_files("shards", input.shards),
-        reviewed=lambda wildcards, input: pass_files("reviewed", input.reviewed),
-        labels=lambda wildcards, input: pass_files("labels", input.labels),
-        settings=dump_settings("review"),
-        code=digest_code("review"),
     message:
         "box_review: the masks that are trusted least"
-    shell:
-        "python -m pseudogt.stages.review merge {params.shards} {params.reviewed} "
-        "{params.labels} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule boxes_to_masks:

@@ -193,8 +193,8 @@ onstart:
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
         jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
-        train_images = sum(len(PLAN.shards[shard]) for shard in PLAN.train_shards)
-        seconds = estimate_seconds_of_jobs(CONFIG, train_images, jobs)
+        train, val = (sum(len(SHARDS[s]) for s in shards) for shards in (PLAN.train_shards, PLAN.val_shards))
+        seconds = estimate_seconds_of_jobs(CONFIG, train, jobs, val)
         DISPLAY.begin(CONFIG.name, workflow.rules, jobs, seconds, timed=workflow.local_exec)
 
 

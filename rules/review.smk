@@ -19,6 +19,7 @@ rule review_shard:
         mem_mb=limit_memory("review"),
         runtime=limit_time("review"),
     params:
+        scores=lambda wildcards, input: pass_files_if_any("scores", input.scores),
         box_masks=lambda wildcards, input: pass_files_if_any("box-masks", input.box_masks),
         full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
         code=digest_code("review"),
@@ -26,7 +27,7 @@ rule review_shard:
         "review: {wildcards.shard}"
     shell:
         "python -m pseudogt.stages.review shard --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--labels {input.labels:q} --scores {input.scores:q} {params.box_masks} {params.full_labels} "
+        "--labels {input.labels:q} {params.scores} {params.box_masks} {params.full_labels} "
         "--out {output.reviewed:q} 2> {log:q}"
 
 

@@ -15,6 +15,7 @@ from models.classifier.network import STRIDE, ClassifierModel, pool_regions, res
 from models.training import autocast, choose_precision
 from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
 from pseudogt.pseudo_labels.cams import choose_label, normalise_cams, normalise_logits, stitch_crops
+from pseudogt.pseudo_labels.confidence import temper_levels
 from pseudogt.pseudo_labels.spreading import blend, resize_spread, spread_marks
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.labelled import find_labelled_pixels
@@ -72,7 +73,7 @@ class CamLabel(NamedTuple):
     label : (H, W) uint8
         Train ids and ``IGNORE_LABEL``.
     confidence : (H, W) uint8
-        The label's score times 255.
+        How likely the label is right, times 255.
     """
 
     scores: Maps
@@ -103,12 +104,13 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
         spread = spread_marks(find_labelled_pixels(weak), image.shape[:2], scaled.shape[:2], regions, plan.point_spread)
         fine = blend(fine, spread, fine_candidates)
         scores = blend(scores, resize_spread(spread, grid), find_candidates(grid))
-    label, confidence = choose_label(
+    label, score = choose_label(
         resize_maps(fine, image.shape[:2]),
         find_candidates(image.shape[:2]),
         min_confidence=plan.min_confidence,
     )
-    return CamLabel(scores, label, confidence)
+    # Grad-CAMs are no probabilities.
+    return CamLabel(scores, label, temper_levels(score) if plan.method == "probability" else score)
 
 
 def compute_maps(

@@ -196,7 +196,7 @@ def compute_mask_losses(
     second: Tensor,
     labels: Tensor,
     targets: Tensor,
-    boxes_xyxy: Tensor | None = None,
+    boxes_xyxy: Tensor,
     *,
     polygons: bool = True,
 ) -> tuple[Tensor, Tensor]:
@@ -209,7 +209,7 @@ def compute_mask_losses(
     labels : (P,) int64
     targets : (P, 28, 28) bool
         What evidence says; the second head learns the mask of the first one.
-    boxes_xyxy : (P, 4), optional
+    boxes_xyxy : (P, 4)
         Proposals in the view; see :func:`find_follower_targets`.
     polygons : bool
         Whether the second head learns polygons, see :func:`find_follower_targets`, or the cells that the first
@@ -228,7 +228,7 @@ def compute_mask_losses(
     )
 
 
-def find_follower_targets(own: Tensor, boxes_xyxy: Tensor | None) -> Tensor:
+def find_follower_targets(own: Tensor, boxes_xyxy: Tensor) -> Tensor:
     """What the second head learns from the logits ``(P, 28, 28)`` of the first: ``(P, 28, 28) bool``.
 
     As in the paper's code the mask of the first head is one of the view's pixels, has no holes, and is the whole
@@ -238,14 +238,10 @@ def find_follower_targets(own: Tensor, boxes_xyxy: Tensor | None) -> Tensor:
     ----------
     own : (P, 28, 28) float
         Logits for the class of each proposal.
-    boxes_xyxy : (P, 4), optional
-        Proposals in the view; None for a mask of cells in place of pixels.
+    boxes_xyxy : (P, 4)
+        Proposals in the view.
     """
-    if boxes_xyxy is None:
-        masks = own >= 0
-        found = masks.flatten(1).any(1)
-    else:
-        masks, found = _sample_pixels(own.sigmoid(), boxes_xyxy)
+    masks, found = _sample_pixels(own.sigmoid(), boxes_xyxy)
     filled = torch.from_numpy(fill_enclosed(masks.cpu().numpy())).to(own.device)
     return filled | ~found[:, None, None]
 

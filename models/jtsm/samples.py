@@ -265,14 +265,12 @@ def make_view(
     placement: Placement,
     max_proposals: int,
     *,
-    distinct: bool = True,
     whole_pixels: bool = False,
 ) -> View:
     """A view with its proposals.
 
     Boxes are moved along and clipped; of those that are equal when rounded the first counts; empty
-    ones are dropped, and all after the first ``max_proposals``. With ``distinct`` false all of the
-    first stay, so that the views of an image can be averaged. ``whole_pixels`` is that of
+    ones are dropped, and all after the first ``max_proposals``. ``whole_pixels`` is that of
     :class:`MiningAugmentation`.
 
     Raises
@@ -290,7 +288,7 @@ def make_view(
         image, superpixels = image[:, ::-1], superpixels[:, ::-1]
     moved = placement.to_view(sample.boxes_xyxy, whole_pixels=whole_pixels)
     boxes = np.clip(moved, 0, np.array([width, height, width, height], np.float32))
-    rows = _select_boxes(boxes, max_proposals) if distinct else np.arange(min(len(boxes), max_proposals))
+    rows = _select_boxes(boxes, max_proposals)
     if not len(rows):
         raise ValueError(f"no proposal has a pixel in the window {placement.window_xyxy} of the image")
     return View(np.ascontiguousarray(image), np.ascontiguousarray(superpixels), boxes[rows], rows, placement)

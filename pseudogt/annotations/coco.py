@@ -198,7 +198,7 @@ def _read_whole(path: Path, *, masks: bool) -> _Content | None:
     content = _Content(document["images"], document["categories"], document["annotations"])
     boxes, names = content.boxes, content.names
     for position, annotation in enumerate(document["annotations"]):
-        if "attributes" in annotation and _has_rotation(annotation):
+        if "attributes" in annotation and _find_rotation(annotation) is not None:
             return None
         found = boxes.get(annotation["image_id"])
         label = names.get(annotation["category_id"])
@@ -292,7 +292,7 @@ def _read_object(path: Path, position: int, record: Any, label: str | None, *, m
             raise ValueError(f"{error}, and it has no mask to take a box from") from error
         annotation = {**record, "bbox": None, "segmentation": mask}
     box = _make_box(annotation | {"bbox": annotation["bbox"] or (0, 0, 0, 0)}, label)
-    rotation = parse_number(record["attributes"]["rotation"], f"{where}, rotation") if _has_rotation(record) else 0
+    rotation = parse_number(_find_rotation(record) or 0, f"{where}, rotation")
     # A mask shows where the object is, whether or not its box was turned.
     if mask is not None and (rotation or annotation["bbox"] is None):
         corners = bound_segmentation(mask)
@@ -311,10 +311,18 @@ def _find_mask(record: Mapping[str, Any]) -> Any:
     return mask
 
 
-def _has_rotation(annotation: Mapping[str, Any]) -> bool:
-    """Whether CVAT turned the box of an annotation about its centre."""
+def _find_rotation(annotation: Mapping[str, Any]) -> Any:
+    """Degrees by which CVAT turned the box of an annotation about its centre, as written; None if it did not.
+
+    Attributes are a mapping, or a list as in CVAT's XML: each entry has a name and a value, or is a mapping of its own.
+    """
     attributes = annotation.get("attributes")
-    return isinstance(attributes, dict) and attributes.get("rotation") not in (None, 0, "", "0", "0.0")
+    named: dict[str, Any] = {}
+    for entry in attributes if isinstance(attributes, list) else [attributes]:
+        if isinstance(entry, dict):
+            named |= {str(entry["name"]): entry.get("value")} if "name" in entry else entry
+    rotation = named.get("rotation")
+    return None if rotation in (None, 0, "", "0", "0.0") else rotation
 
 
 def _make_box(annotation: Any, label: str) -> AnnotatedBox:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
-from pseudogt.annotations.geometry import bound_turned
+from pseudogt.annotations.geometry import bound_points, bound_turned
 from pseudogt.annotations.records import find_label_files, list_labels, read_objects
 from pseudogt.files.parsing import parse_extent, parse_flag, parse_name, parse_number, parse_xml
 
@@ -28,7 +28,7 @@ def read_voc(path: Path, image_id: str | None = None) -> ImageAnnotations:
     """Read one file, named like its image (``<filename>`` inside is often that of another machine).
 
     ``<object>`` elements count, ``<part>`` elements inside them do not. A size of 0, which some tools
-    write, counts as none. A turned box becomes the upright box around it.
+    write, counts as none. A turned box, and a polygon without a box, become the upright box around them.
 
     Raises
     ------
@@ -59,7 +59,13 @@ def _read_object(found: _Object) -> AnnotatedBox:
         raise ValueError(f"{found.where} has no <name>")
     where = f"{found.where} ({name})"
     turned = found.element.find("robndbox")
-    corners = _read_corners(found.element, where) if turned is None else _read_turned(turned, where)
+    polygon = found.element.find("polygon")
+    if turned is not None:
+        corners = _read_turned(turned, where)
+    elif polygon is not None and found.element.find("bndbox") is None:
+        corners = _read_polygon(polygon, where)
+    else:
+        corners = _read_corners(found.element, where)
     difficult = parse_flag(found.element.findtext("difficult"), f"{where}, difficult")
     return AnnotatedBox(name, corners, difficult=difficult)
 
@@ -81,6 +87,19 @@ def _read_turned(element: Element, where: str) -> Corners:
         parse_number(element.findtext(key), f"{where}, {key}") for key in ("cx", "cy", "w", "h", "angle")
     )
     return bound_turned((x - width / 2, y - height / 2, x + width / 2, y + height / 2), math.degrees(angle))
+
+
+def _read_polygon(polygon: Element, where: str) -> Corners:
+    """Corners around a polygon: ``<x1>``, ``<y1>``, ``<x2>``, ... of Roboflow, or ``<pt>`` of the first LabelMe."""
+    points = polygon.findall("pt")
+    if points:
+        texts = [(point.findtext("x"), point.findtext("y")) for point in points]
+    else:
+        count = sum(child.tag.startswith("x") for child in polygon)
+        texts = [(polygon.findtext(f"x{i}"), polygon.findtext(f"y{i}")) for i in range(1, count + 1)]
+    if not texts:
+        raise ValueError(f"{where} has neither a <bndbox> nor a <polygon> with points")
+    return bound_points([[parse_number(value, f"{where}, polygon") for value in pair] for pair in texts])
 
 
 def recognise(content: Any) -> bool:

@@ -16,6 +16,11 @@ INSIDE_SHARE, INSIDE_SIZE = 0.9, 0.5
 """A box of which this share lies in another, and that has at most this share of its size, is inside it."""
 
 
+UNSURE_WRONG = 1 / 3
+"""Wrong pixels of a mask over the share of its box's pixels that are unsure, as measured on half of the training images
+of four datasets (``benchmarks/trust.py``)."""
+
+
 class BoxLabels(NamedTuple):
     """What the boxes of an image say about its pixels.
 
@@ -80,6 +85,16 @@ def measure_agreement(verdict: NDArray[np.uint8], train_id: int) -> float:
     """
     claimed, unsure = (int(np.count_nonzero(verdict == value)) for value in (train_id, IGNORE_LABEL))
     return claimed / max(claimed + unsure, 1)
+
+
+def trust_agreement(agreement: float) -> float:
+    """How likely a pixel of a mask is right, by the agreement about its box."""
+    return 1 - (1 - agreement) * UNSURE_WRONG
+
+
+def find_agreement(confidence: float) -> float:
+    """Inverse of :func:`trust_agreement`; 0 for what no agreement gives."""
+    return max(1 - (1 - confidence) / UNSURE_WRONG, 0.0)
 
 
 def combine_boxes(

@@ -138,11 +138,6 @@ class PlainGrabCut:
         return components
 
 
-def segment_by_plain_grabcut(image: NDArray[np.uint8], box_xyxy: ArrayLike, *, seed: int = 0) -> BoxMask:
-    """Mask in one box of an image; parameters and errors are those of :class:`PlainGrabCut`."""
-    return PlainGrabCut(image, seed=seed)(box_xyxy)
-
-
 def split_edges(capacity: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Split the edges ``(h, w, 8)`` of a part of an image: those inside it, and the sums ``(h, w)`` of the others."""
     inner, leaving = capacity.copy(), np.zeros(capacity.shape[:2], np.int32)

@@ -36,9 +36,6 @@ ENTRY = np.dtype([("box_xyxy", "<i4", 4), ("length", "<u4"), ("checksum", "<u4")
 COMPRESSION = 1
 """Level of zlib: the fastest halves masks several times already."""
 
-CURVE_POINTS = 20
-"""Parts, of equally many calls, in which what was asked for is summed up."""
-
 Box = tuple[int, int, int, int]
 SegmentBox = Callable[[Box], BoxMask]
 PrepareImage = Callable[[NDArray[np.uint8]], SegmentBox]
@@ -129,12 +126,17 @@ class MaskFinder:
         How an image whose masks are not all in the store is prepared.
     workers : int
         Threads that compute.
+
+    Attributes
+    ----------
+    counts : dict
+        Masks that were ``asked`` for and ``computed``, and the ``seconds`` until they were there.
     """
 
     def __init__(self, store: MaskStore, prepare: PrepareImage, *, workers: int) -> None:
         self._store, self._prepare = store, prepare
         self._pool = ThreadPoolExecutor(workers)
-        self._calls: list[tuple[int, int, float]] = []
+        self.counts: dict[str, float] = {"asked": 0, "computed": 0, "seconds": 0.0}
 
     def find_masks(self, image: NDArray[np.uint8], boxes_xyxy: NDArray[np.integer]) -> list[BoxMask]:
         """Masks of boxes ``(N, 4)`` of an image ``(H, W, 3)``."""
@@ -148,17 +150,6 @@ class MaskFinder:
             # Read again: another process may have added masks meanwhile.
             write_mask_file(path, read_mask_file(path) | {box: pack_mask(mask) for box, mask in computed.items()})
             found |= computed
-        self._calls.append((len(found), len(missing), time.perf_counter() - start))
+        new = {"asked": len(found), "computed": len(missing), "seconds": time.perf_counter() - start}
+        self.counts = {name: value + new[name] for name, value in self.counts.items()}
         return [found[box] for box in boxes]
-
-    def describe(self) -> dict[str, Any]:
-        """How many masks were asked for and computed, the seconds until they were there, and the same as a curve."""
-        parts = np.array_split(np.array(self._calls).reshape(-1, 3), CURVE_POINTS)
-        curve = [_name_counts(part) for part in parts if len(part)]
-        return {**_name_counts(np.concatenate(parts)), "curve": curve}
-
-
-def _name_counts(calls: NDArray[np.float64]) -> dict[str, float]:
-    """Sums of calls ``(N, 3)`` by name."""
-    asked, computed, seconds = calls.sum(0).tolist()
-    return {"asked": int(asked), "computed": int(computed), "seconds": round(seconds, 3)}

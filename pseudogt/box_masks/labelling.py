@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agreement
+from pseudogt.box_masks.consensus import combine_boxes, fuse_masks, measure_agreement, trust_agreement
 from pseudogt.box_masks.scene import IS_OTHER, IS_THING, BoxScene, MaskOrProbability, PrepareScene
 from pseudogt.boxes import box_slices
 from pseudogt.classes import BACKGROUND, INSTANCE_DIVISOR, ClassTable
@@ -47,8 +47,8 @@ def label_boxes(
     panoptic_id : (H, W) int32
         Things; the category "background" where no thing is; no label where the segmenters disagree.
     scores : dict
-        Panoptic id -> agreement of the segmenters on the box of the instance, in [0, 1], with pixels that are less
-        sure than ``SCORED_SURE`` counted as unsure.
+        Panoptic id -> how likely a pixel of the mask is right, by the agreement of the segmenters on its box, with
+        pixels that are less sure than ``SCORED_SURE`` counted as unsure.
     """
     found = segment_boxes(scene, segmenters)
     verdicts = fuse_boxes(found, scene, sure=sure)
@@ -88,10 +88,10 @@ def fuse_boxes(
 def score_instances(
     verdicts: Sequence[NDArray[np.uint8]], box_classes: NDArray[Any], numbers: NDArray[np.int32], classes: ClassTable
 ) -> dict[int, float]:
-    """Agreement on the box of each instance, by panoptic id."""
+    """How likely the mask of each instance is right by the agreement on its box, by panoptic id."""
     ids = classes.train_to_category[box_classes] * np.int32(INSTANCE_DIVISOR) + numbers
     return {
-        int(panoptic_id): measure_agreement(verdict, train_id)
+        int(panoptic_id): trust_agreement(measure_agreement(verdict, train_id))
         for panoptic_id, number, verdict, train_id in zip(ids, numbers, verdicts, box_classes, strict=True)
         if number
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,8 +23,8 @@ from pseudogt.classes import (
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.files.images import decode_image, read_png
-from pseudogt.files.labels import rgb_to_panoptic
-from pseudogt.files.parsing import SHOWN, Flag, fit_record, parse_json, read_each, unify_id
+from pseudogt.files.labels import SEGMENT_INFO, SEGMENTED_IMAGE, SegmentInfo, rgb_to_panoptic
+from pseudogt.files.parsing import SHOWN, fit_record, parse_json, read_each, unify_id
 
 VOC_BORDER = 255
 """In VOC's maps of objects: the border around an object."""
@@ -97,21 +97,6 @@ def settle_voc_objects(
     return settled
 
 
-class SegmentInfo(TypedDict):
-    """An entry of ``segments_info``."""
-
-    id: int
-    category_id: int
-    iscrowd: NotRequired[Flag]
-
-
-class SegmentedImage(TypedDict):
-    """An entry of COCO's panoptic ``annotations``."""
-
-    file_name: str
-    segments_info: list[Any]
-
-
 class SegmentDocument(TypedDict):
     """The part of COCO's panoptic JSON that is read; entries may be of any form."""
 
@@ -142,17 +127,14 @@ class Segments(NamedTuple):
     unknown_ids: list[int]
 
 
-IMAGE, SEGMENT = TypeAdapter(SegmentedImage), TypeAdapter(SegmentInfo)
-
-
 @lru_cache(maxsize=2)
 def read_segment_table(path: Path) -> SegmentTable:
     """Read COCO's panoptic JSON; an annotation that can't be read hides no other."""
     document = parse_json(path, TypeAdapter(SegmentDocument))
     table = SegmentTable({}, [])
     entries = enumerate(document["annotations"])
-    where = f"{path}: annotation number"
-    for (_, entry), annotation, error in read_each(entries, lambda e: fit_record(IMAGE, e[1], f"{where} {e[0]}")):
+    read = read_each(entries, lambda e: fit_record(SEGMENTED_IMAGE, e[1], f"{path}: annotation number {e[0]}"))
+    for (_, entry), annotation, error in read:
         if annotation is None:
             table.broken.append(str(error))
             file_name = entry.get("file_name") if isinstance(entry, dict) else None
@@ -179,7 +161,7 @@ def read_segments(files: SourceFiles, settings: DatasetSettings) -> Segments:
     train_ids = {entry.source_id: train_id for train_id, entry in enumerate(settings.classes)}
     found = Segments([], [], [])
     unknown: set[int] = set()
-    for entry, segment, error in read_each(entries, lambda entry: fit_record(SEGMENT, entry, where)):
+    for entry, segment, error in read_each(entries, lambda entry: fit_record(SEGMENT_INFO, entry, where)):
         if segment is not None:
             found.segments.append(segment)
             continue
@@ -193,8 +175,13 @@ def read_segments(files: SourceFiles, settings: DatasetSettings) -> Segments:
 
 
 def find_unknown_classes(files: SourceFiles, settings: DatasetSettings) -> list[int]:
-    """Train ids, ascending, of which nobody knows whether they are in an image, as segments of it can't be read."""
-    return read_segments(files, settings).unknown_ids if files.segments is not None else []
+    """Train ids, ascending, of which nobody knows whether they are in an image, as segments of it can't be read.
+
+    Without ``bad_segments: skip`` there are none: :func:`read_panoptic` refuses the image.
+    """
+    if files.segments is None or settings.bad_segments == "error":
+        return []
+    return read_segments(files, settings).unknown_ids
 
 
 def read_coco_segments(

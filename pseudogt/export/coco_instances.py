@@ -18,7 +18,6 @@ from pseudogt.export.coco_panoptic import list_exported_images
 from pseudogt.export.documents import stream_object
 from pseudogt.export.polygons import trace_outline
 from pseudogt.export.segments import LabelledImage, Segment, find_objects_to_draw, is_crowd, list_categories
-from pseudogt.files.io import read_json
 
 INSTANCES_JSON = "instances.json"
 
@@ -55,7 +54,7 @@ def _draw_segment(
     if settings.shapes == "boxes":
         return []
     if settings.shapes == "polygons" and not is_crowd(segment, classes):
-        outline = trace_outline(segment.mask, settings.polygon_tolerance_px) + segment.box_xyxy[:2]
+        outline = trace_outline(segment.mask, settings.polygon_tolerance_px, segment.box_xyxy[:2])
         return [outline.ravel().tolist()]
     encoded = rle.encode(np.asfortranarray(panoptic_id == segment.id, np.uint8))
     return {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
@@ -81,11 +80,21 @@ def _list_annotations(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
             yield {"id": annotation_id, "image_id": number, **annotation}
 
 
-def holds_stuff(path: Path) -> bool:
-    """Whether one of the categories of a file is stuff."""
-    return any(category.get("supercategory") == "stuff" for category in read_json(path).get("categories", []))
-
-
 def read_set(folder: Path, classes: ClassTable) -> AnnotationSet:
     """The labels in a folder; where there are things, and stuff only if it was asked for."""
     return AnnotationSet(read_coco(folder / INSTANCES_JSON, masks=True), classes)
+
+
+def read_full_set(folder: Path, classes: ClassTable) -> AnnotationSet:
+    """The labels in a folder, of stuff as well.
+
+    Raises
+    ------
+    ValueError
+        If none of the categories is a stuff class.
+    """
+    path = folder / INSTANCES_JSON
+    reading = read_coco(path, masks=True)
+    if reading.box_labels.isdisjoint(classes.names[train_id] for train_id in classes.stuff_ids):
+        raise ValueError(f"{path}: holds no stuff; a full label needs it, give COCO panoptic")
+    return AnnotationSet(reading, classes)

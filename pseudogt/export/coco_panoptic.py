@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
-from typing_extensions import TypedDict
 
 from pseudogt.classes import VOID, ClassTable, find_crowds
 from pseudogt.config.export import ExportSettings
@@ -17,27 +15,17 @@ from pseudogt.export.documents import stream_object
 from pseudogt.export.segments import LabelledImage, assign_panoptic_ids, list_categories
 from pseudogt.files.images import read_image, write_png
 from pseudogt.files.io import read_json
-from pseudogt.files.labels import PANOPTIC_JSON, describe_segments, panoptic_to_rgb, rgb_to_panoptic
+from pseudogt.files.labels import (
+    PANOPTIC_JSON,
+    SEGMENT_INFO,
+    SEGMENTED_IMAGE,
+    describe_segments,
+    panoptic_to_rgb,
+    rgb_to_panoptic,
+)
 from pseudogt.files.parsing import fit_record
 
 FOLDER = "panoptic"
-
-
-class PanopticSegment(TypedDict):
-    """The part of an entry of ``segments_info`` that is read."""
-
-    id: int
-    category_id: int
-
-
-class PanopticLabel(TypedDict):
-    """The part of an entry of ``annotations`` that is read; its segments are checked when the image is read."""
-
-    file_name: str
-    segments_info: list[Any]
-
-
-SEGMENT, LABEL = TypeAdapter(PanopticSegment), TypeAdapter(PanopticLabel)
 
 
 def place_image(image_id: str, split: str, file_name: str) -> Path:
@@ -85,7 +73,8 @@ class PanopticSet:
         document = read_json(self._document)
         self._train_ids = match_categories(document["categories"], classes, self._document)
         where = f"{self._document}: annotation number"
-        entries = [fit_record(LABEL, entry, f"{where} {i}") for i, entry in enumerate(document["annotations"])]
+        numbered = enumerate(document["annotations"])
+        entries = [fit_record(SEGMENTED_IMAGE, entry, f"{where} {i}") for i, entry in numbered]
         self._annotations = {Path(entry["file_name"]).stem: entry for entry in entries}
 
     @property
@@ -99,7 +88,7 @@ class PanopticSet:
         path = self._find_file(annotation["file_name"])
         found = rgb_to_panoptic(read_image(path))
         where = f"{self._document}: {annotation['file_name']}"
-        segments = [fit_record(SEGMENT, entry, where) for entry in annotation["segments_info"]]
+        segments = [fit_record(SEGMENT_INFO, entry, where) for entry in annotation["segments_info"]]
         for segment in segments:
             if segment["category_id"] not in self._train_ids:
                 raise ValueError(

@@ -47,7 +47,7 @@ def _describe_shape(segment: Segment, settings: ExportSettings) -> dict[str, str
     if settings.shapes == "boxes":
         return {"xtl": str(x0), "ytl": str(y0), "xbr": str(x1), "ybr": str(y1)}
     if settings.shapes == "polygons":
-        outline = trace_outline(segment.mask, settings.polygon_tolerance_px) + (x0, y0)
+        outline = trace_outline(segment.mask, settings.polygon_tolerance_px, (x0, y0))
         return {"points": ";".join(f"{x:.2f},{y:.2f}" for x, y in outline.tolist())}
     runs = ", ".join(map(str, encode_rows(segment.mask)))
     return {"rle": runs, "left": str(x0), "top": str(y0), "width": str(x1 - x0), "height": str(y1 - y0)}

@@ -61,7 +61,7 @@ def _describe_shape(segment: Segment, panoptic_id: NDArray[np.int32], settings: 
     percent = 100 / np.array(panoptic_id.shape[::-1])
     corners = np.reshape(segment.box_xyxy, (2, 2))
     if settings.shapes == "polygons":
-        outline = trace_outline(segment.mask, settings.polygon_tolerance_px) + corners[0]
+        outline = trace_outline(segment.mask, settings.polygon_tolerance_px, segment.box_xyxy[:2])
         return {"points": (outline * percent).tolist(), "closed": True}
     (x, y), (width, height) = (corners[0] * percent).tolist(), ((corners[1] - corners[0]) * percent).tolist()
     return {"x": x, "y": y, "width": width, "height": height, "rotation": 0}

@@ -45,7 +45,9 @@ def trace_polygon(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> NDArray
     return polygon.astype(np.int32)
 
 
-def trace_outline(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> NDArray[np.float64]:
+def trace_outline(
+    mask: NDArray[np.bool_], tolerance_px: float = 0.0, origin_xy: tuple[int, int] = (0, 0)
+) -> NDArray[np.float64]:
     """One polygon around all parts of a mask, in coordinates in which a pixel is an area and not a point.
 
     The outline runs between the centres of the outermost pixels and their outer borders, so that exactly the pixels
@@ -57,15 +59,17 @@ def trace_outline(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> NDArray
         Not empty.
     tolerance_px : float
         See :func:`trace_polygon`.
+    origin_xy : (x, y)
+        Upper left corner of the mask in the image.
 
     Returns
     -------
     (P, 2) float64
-        x and y; the mask spans from 0 to w and h.
+        x and y; the mask spans from ``origin_xy`` to w and h beyond it.
     """
     # Split each pixel into four, whose centres lie a quarter of a pixel from its own.
     quarters = mask.repeat(2, axis=0).repeat(2, axis=1)
-    return trace_polygon(quarters, 2 * tolerance_px) / 2 + 0.25
+    return trace_polygon(quarters, 2 * tolerance_px) / 2 + 0.25 + origin_xy
 
 
 def _simplify(contour: NDArray[Any], tolerance_px: float) -> NDArray[Any]:

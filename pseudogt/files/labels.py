@@ -11,18 +11,39 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from scipy.ndimage import find_objects
+from typing_extensions import TypedDict
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.images import PNG_FAST, decode_image
 from pseudogt.files.io import read_json, replace_atomically, write_json
+from pseudogt.files.parsing import Flag
 
 PANOPTIC_JSON = "panoptic.json"
+
+
+class SegmentInfo(TypedDict):
+    """The part of an entry of ``segments_info`` that is read."""
+
+    id: int
+    category_id: int
+    iscrowd: NotRequired[Flag]
+
+
+class SegmentedImage(TypedDict):
+    """The part of an entry of ``annotations`` that is read; its segments are checked one by one."""
+
+    file_name: str
+    segments_info: list[Any]
+
+
+SEGMENT_INFO, SEGMENTED_IMAGE = TypeAdapter(SegmentInfo), TypeAdapter(SegmentedImage)
 
 
 class LabelWriter:

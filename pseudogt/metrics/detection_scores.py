@@ -19,6 +19,8 @@ Annotations = Sequence[dict[str, Any]]
 
 DETECTION_KEYS = ("box_ap", "box_ap50", "box_ap75", "mask_ap", "mask_ap50", "mask_ap75", "voc_ap")
 LOCALISATION_KEYS = ("corloc",)
+MEASURE_KEYS = {"ap": DETECTION_KEYS, "corloc": LOCALISATION_KEYS}
+"""Scores of each measure."""
 
 
 def score_detections(

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pseudogt.metrics.detection_scores import DETECTION_KEYS, LOCALISATION_KEYS
+from pseudogt.metrics.detection_scores import MEASURE_KEYS
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS
 
 RATIO_KEYS = ("pq", "pq_th", "pq_st", "miou", "ap")
@@ -37,7 +37,7 @@ def build_summary(
     linked: Sequence[bool],
     stage_scores: Mapping[str, Mapping[str, Any]],
     reference_scores: Mapping[str, Any] | None,
-    detection_scores: Sequence[Mapping[str, Any]] = (),
+    detection_scores: Mapping[str, Mapping[str, Any]],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """Put the scores of a run together.
@@ -53,8 +53,8 @@ def build_summary(
         Scores on train of the stages before the first round.
     reference_scores : mapping or None
         The scores on val of the model trained on full labels.
-    detection_scores : sequence of mappings
-        Scores of detections, AP of val and CorLoc of train, in any order.
+    detection_scores : mapping
+        Scores of detections by measure, AP of val and CorLoc of train, as far as there are any.
     seconds : mapping
         Seconds by stage.
 
@@ -77,7 +77,7 @@ def build_summary(
         for r, (labels, model, is_linked) in enumerate(zip(label_scores, model_scores, linked, strict=True))
         if not is_linked
     ]
-    scored = [*label_scores, *model_scores, *stage_scores.values(), *detection_scores]
+    scored = [*label_scores, *model_scores, *stage_scores.values(), *detection_scores.values()]
     reference = _select_scores(reference_scores) if reference_scores is not None else None
     trained = [model for model, is_linked in zip(model_scores, linked, strict=True) if not is_linked]
     last = trained[-1] if trained else {}
@@ -89,8 +89,8 @@ def build_summary(
         "stages": {name: _select_scores(scores) for name, scores in stage_scores.items()},
         "reference": {"val": reference},
         "detections": {
-            "val": _pick_measure(detection_scores, DETECTION_KEYS),
-            "train": _pick_measure(detection_scores, LOCALISATION_KEYS),
+            "val": _select_measure(detection_scores, "ap"),
+            "train": _select_measure(detection_scores, "corloc"),
         },
         "ratio": {key: compute_ratio(last.get(key), (reference or {}).get(key)) for key in RATIO_KEYS},
         "seconds": dict(seconds),
@@ -99,7 +99,7 @@ def build_summary(
 
 
 def build_protocol(
-    dataset: str, panoptic: Mapping[str, Any] | None, measures: Sequence[Mapping[str, Any]]
+    dataset: str, panoptic: Mapping[str, Any] | None, detection_scores: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The scores of the tables of a paper: of panoptic maps and of detections.
 
@@ -108,27 +108,27 @@ def build_protocol(
     dataset : str
     panoptic : mapping or None
         Scores of the mined network on val; None without panoptic ground truth.
-    measures : sequence of mappings
-        Scores of detections.
+    detection_scores : mapping
+        Scores of detections by measure.
 
     Returns
     -------
     dict
-        ``dataset``, ``PANOPTIC_KEYS``, ``DETECTION_KEYS`` and ``LOCALISATION_KEYS``; None where nothing applies.
+        ``dataset``, ``PANOPTIC_KEYS`` and all ``MEASURE_KEYS``; None where nothing applies.
     """
     table: dict[str, Any] = {"dataset": dataset, **{key: (panoptic or {}).get(key) for key in PANOPTIC_KEYS}}
-    for keys in (DETECTION_KEYS, LOCALISATION_KEYS):
-        found = _pick_measure(measures, keys) or {}
+    for measure, keys in MEASURE_KEYS.items():
+        found = detection_scores.get(measure, {})
         table |= {key: found.get(key) for key in keys}
     return table
 
 
-def _pick_measure(measures: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, Any] | None:
-    """The scores that have these keys, without the class table; None if there are none."""
-    for scores in measures:
-        if set(keys) <= set(scores):
-            return {key: scores[key] for key in (*keys, "per_class", "images", "objects")}
-    return None
+def _select_measure(detection_scores: Mapping[str, Mapping[str, Any]], measure: str) -> dict[str, Any] | None:
+    """The scores of a measure without the class table; None if there are none."""
+    if measure not in detection_scores:
+        return None
+    keys = (*MEASURE_KEYS[measure], "per_class", "images", "objects")
+    return {key: detection_scores[measure][key] for key in keys}
 
 
 def _select_scores(scores: Mapping[str, Any]) -> dict[str, Any]:

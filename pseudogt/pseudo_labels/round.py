@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pseudogt.classes import ClassTable, panoptic_to_semantic
 from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
-from pseudogt.pseudo_labels.confidence import measure_segment_confidence
+from pseudogt.pseudo_labels.confidence import rate_pixels, rate_segments
 from pseudogt.pseudo_labels.refinement import (
     CleaningSteps,
     adopt_instances,
@@ -20,6 +20,7 @@ from pseudogt.pseudo_labels.refinement import (
     make_panoptic,
     mix_scores,
 )
+from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 MIN_REGION_PX = 16
@@ -69,6 +70,8 @@ class RoundInputs(NamedTuple):
         What the first round was made from.
     box_masks : (H, W) uint8 or None
         Train ids of things, ``BACKGROUND`` or ``IGNORE_LABEL``; None leaves the merge out.
+    box_confidence : (H, W) float32 or None
+        How likely the box masks are right, in [0, 1]; 0 where nothing is known.
     instances : (H, W) int32 or None
         Panoptic ids of a model whose instances take the place of boxes.
     """
@@ -78,6 +81,7 @@ class RoundInputs(NamedTuple):
     scores: ScoreMaps | None
     first_scores: ScoreMaps | None
     box_masks: NDArray[np.uint8] | None
+    box_confidence: NDArray[np.float32] | None
     instances: NDArray[np.int32] | None
 
 
@@ -90,7 +94,8 @@ class RoundLabel(NamedTuple):
     crowd_ids : set of int
         Panoptic ids of thing pixels without instance.
     scores : dict
-        Panoptic id -> mean confidence of the scores in the segment.
+        Panoptic id -> how likely a pixel of the segment is right, see
+        :func:`pseudogt.pseudo_labels.confidence.rate_pixels`.
     """
 
     panoptic_id: NDArray[np.int32]
@@ -109,7 +114,11 @@ def label_image(
     else:
         panoptic_id, crowd_ids = adopt_instances(semantic, inputs.instances, classes)
     final = panoptic_to_semantic(panoptic_id, classes)
-    return RoundLabel(panoptic_id, crowd_ids, measure_segment_confidence(panoptic_id, final, label, confidence))
+    rated = rate_pixels(final, label, confidence, inputs.box_masks, inputs.box_confidence)
+    if len(weak.marks):
+        labelled = find_labelled_pixels(weak)
+        rated[labelled.rows, labelled.columns] = 1
+    return RoundLabel(panoptic_id, crowd_ids, rate_segments(panoptic_id, rated))
 
 
 def choose_from_scores(inputs: RoundInputs, weak: ImageWeakLabels, classes: ClassTable, plan: RoundPlan) -> SureLabel:

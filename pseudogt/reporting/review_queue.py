@@ -109,7 +109,7 @@ def review_image(
     ``agreement``   of the box segmenters (IoU of two); boxes only
     ``tightness``   IoU of the box with that around the mask; boxes only
     ``filled``      share of the box that the mask covers, over ``HALF_FILLED``, at most 1
-    ``confidence``  of the scores in the class, 0 at pixels where they see another
+    ``confidence``  share of a box's mask where the scores see its class; that of the label, for a tag
     ``certainty``   one minus the entropy of the scores
     ==============  =======================================================================
 
@@ -120,7 +120,7 @@ def review_image(
     panoptic_id : (H, W) int32
         The label.
     confidence : mapping
-        Panoptic id -> confidence of the label.
+        Panoptic id -> the signal of this name.
     agreement : mapping or None
         Panoptic id -> agreement of the box segmenters; None if there are no box masks.
     certainty : (h, w) float32, optional

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pseudogt.config.evaluation import EvaluationSettings
-from pseudogt.files.detections import Annotation, TrueObjectsOfShard, read_detections, read_true_objects
+from pseudogt.files.detections import TrueObjectsOfShard, read_detections, read_true_objects
 from pseudogt.files.io import write_json
 from pseudogt.metrics.detection_scores import (
-    DETECTION_KEYS,
-    LOCALISATION_KEYS,
+    MEASURE_KEYS,
     keep_best,
     score_detections,
     score_localisation,
@@ -30,40 +29,30 @@ from pseudogt.workflow.cli import parse_settings, run_stage
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("ap", "corloc"))
+    parser.add_argument("command", choices=tuple(MEASURE_KEYS))
     parser.add_argument("--objects", required=True, nargs="*", type=Path, help="true objects, one file per shard")
     parser.add_argument("--detections", required=True, nargs="*", type=Path, help="of the same shards")
     parser.add_argument("--settings", default="{}", help="the config section `evaluation` as JSON")
     parser.add_argument("--out", required=True, type=Path)
     arguments = parser.parse_args(argv)
     settings = parse_settings(EvaluationSettings, arguments.settings)
-    if arguments.command == "ap":
-        scores = read_and_score_ap(arguments.objects, arguments.detections, settings.max_detections)
-    else:
-        scores = read_and_score_corloc(arguments.objects, arguments.detections)
-    write_json(arguments.out, scores)
+    scores = read_and_measure(arguments.command, arguments.objects, arguments.detections, settings.max_detections)
+    write_json(arguments.out, {"measure": arguments.command, **scores})
 
 
-def read_and_score_ap(objects: Sequence[Path], detections: Sequence[Path], max_detections: int) -> dict[str, Any]:
-    """AP of all shards."""
+def read_and_measure(
+    measure: str, objects: Sequence[Path], detections: Sequence[Path], max_detections: int
+) -> dict[str, Any]:
+    """Scores of the detections of all shards by one of ``MEASURE_KEYS``."""
     if not objects:
-        return score_nothing(DETECTION_KEYS)
+        return score_nothing(MEASURE_KEYS[measure])
     truth = read_all_objects(objects)
-    found: dict[str, list[Annotation]] = {}
-    for path in detections:
-        found |= read_detections(path)
+    # CorLoc asks for the best of each image alone, and train may be large.
+    keep = keep_best if measure == "corloc" else list
+    found = {image_id: keep(each) for path in detections for image_id, each in read_detections(path).items()}
+    if measure == "corloc":
+        return score_localisation(truth.objects, found, truth.classes)
     return score_detections(truth.sizes, truth.objects, found, truth.classes, max_detections=max_detections)
-
-
-def read_and_score_corloc(objects: Sequence[Path], detections: Sequence[Path]) -> dict[str, Any]:
-    """CorLoc of all shards; of each, only the best detections are kept, as train may be large."""
-    if not objects:
-        return score_nothing(LOCALISATION_KEYS)
-    truth = read_all_objects(objects)
-    found: dict[str, list[Annotation]] = {}
-    for path in detections:
-        found |= {image_id: keep_best(each) for image_id, each in read_detections(path).items()}
-    return score_localisation(truth.objects, found, truth.classes)
 
 
 def read_all_objects(paths: Sequence[Path]) -> TrueObjectsOfShard:

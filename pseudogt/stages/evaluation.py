@@ -174,7 +174,7 @@ def write_summary(
         linked=[False] * len(model_scores) if records is None else linked,
         stage_scores={scores["subject"]: scores for scores in map(read_json, stage_scores)},
         reference_scores=read_json(reference_scores) if reference_scores else None,
-        detection_scores=[read_json(path) for path in detection_scores],
+        detection_scores={scores["measure"]: scores for scores in map(read_json, detection_scores)},
         seconds=sum_seconds(benchmarks) if benchmarks else {},
     )
     write_json(out, summary)

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for _, crop in list_mining_samples([image.weak], settings.samples):
             sample = prepare_mining_sample(pixels, found, image.weak, crop, shard.classes, name=name)
             finder.find_masks(sample.image, sample.boxes_xyxy[: arguments.boxes])
-    write_json(arguments.out, finder.describe())
+    write_json(arguments.out, finder.counts)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pseudogt.classes import panoptic_to_semantic
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.scores import ScoreFile
+from pseudogt.pseudo_labels.confidence import spread_scores
 from pseudogt.pseudo_labels.refinement import CleaningSteps
 from pseudogt.pseudo_labels.round import RoundInputs, RoundPlan, SureLabel, label_image
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
@@ -89,12 +90,16 @@ class LabelSources:
     def read(self, image: ShardImage, shard: Shard) -> RoundInputs:
         """What there is of one image."""
         image_id, later = image.image_id, not self.is_first
+        masks, box_scores = None, dict[int, float]()
+        if self.box_masks is not None:
+            masks, box_scores = self.box_masks.read(image_id), self.box_masks.scores(image_id)
         return RoundInputs(
             image=image.read() if self.reads_images and later else None,
             label=self._read_label(image_id) if self.is_first else None,
             scores=self.scores.read(image_id) if later else None,
             first_scores=self.first_scores.read(image_id) if self.first_scores else None,
-            box_masks=panoptic_to_semantic(self.box_masks.read(image_id), shard.classes) if self.box_masks else None,
+            box_masks=None if masks is None else panoptic_to_semantic(masks, shard.classes),
+            box_confidence=None if masks is None else spread_scores(masks, box_scores),
             instances=self.instances.read(image_id) if self.instances else None,
         )
 

@@ -78,18 +78,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         preparation=Preparation(source, samples),
         checkpoint=files.checkpoint,
         description="mining",
+        count=lambda: finder.counts,
     )
     if is_main_process():
         middle = sorted(settings.short_sides_px)[len(settings.short_sides_px) // 2]
         sizes = {"short_side_px": middle, "long_side_px": settings.long_side_px}
+        counts = record.pop("counts")
         measured = measure_presence(model, val_source, **sizes) if val_source else None
-        facts = {
-            **record,
-            "evidence": finder.describe(),
-            "init": settings.init,
-            "samples": len(source),
-            "val": measured,
-        }
+        facts = {**record, "evidence": counts, "init": settings.init, "samples": len(source), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, samples)
 
 

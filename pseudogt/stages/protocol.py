@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path)
     arguments = parser.parse_args(argv)
     panoptic = read_json(arguments.panoptic) if arguments.panoptic else None
-    table = build_protocol(arguments.dataset, panoptic, [read_json(path) for path in arguments.measures])
+    measures = {scores["measure"]: scores for scores in map(read_json, arguments.measures)}
+    table = build_protocol(arguments.dataset, panoptic, measures)
     write_json(arguments.out, table)
     for key, value in table.items():
         if value is not None:

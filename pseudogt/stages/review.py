@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
+from pseudogt.box_masks.consensus import find_agreement
 from pseudogt.classes import ClassTable
 from pseudogt.config.review import ReviewSettings
 from pseudogt.files.images import read_image
@@ -28,6 +29,7 @@ from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.files.scores import ScoreFile
 from pseudogt.files.tables import write_table
+from pseudogt.pseudo_labels.confidence import find_seen_share
 from pseudogt.reporting.overlays import draw_panoptic
 from pseudogt.reporting.review_page import PICTURE_WIDTH_PX, draw_suspects, render_queue
 from pseudogt.reporting.review_queue import (
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     part.add_argument("--weak-labels", required=True, type=Path)
     part.add_argument("--labels", required=True, type=Path, help="label folder")
     part.add_argument("--scores", type=Path, help="score file that the labels were made from")
-    part.add_argument("--box-masks", type=Path, help="label folder; its scores are the agreement of the segmenters")
+    part.add_argument("--box-masks", type=Path, help="label folder, whose scores tell the agreement")
     part.add_argument("--full-labels", type=Path, help="label folder of images that need no review")
     part.add_argument("--out", required=True, type=Path)
     part.set_defaults(run=review_shard)
@@ -91,11 +93,13 @@ def review_shard(
         if full is not None and image_id in full:
             continue
         panoptic_id = label_folder.read(image_id)
+        trusted = masks.scores(image_id) if masks else {}
+        confidence = label_folder.scores(image_id) if score_file else {}
         suspects = review_image(
             image.weak,
             panoptic_id,
-            label_folder.scores(image_id) if score_file else {},
-            None if masks is None else masks.scores(image_id),
+            {i: find_seen_share(value, trusted[i]) if i in trusted else value for i, value in confidence.items()},
+            {i: find_agreement(value) for i, value in trusted.items()} if masks else None,
             measure_certainty(score_file.read(image_id)[0]) if score_file else None,
             opened.classes,
         )

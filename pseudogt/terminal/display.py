@@ -153,6 +153,7 @@ class RunDisplay(logging.Handler):
                 return
             self.ended.set()
             try:
+                self.progress.read_bars()
                 self.painter.paint(self.progress, time.time(), self.timed)
                 self.painter.close()
                 lines = self._describe_end(results)
@@ -215,6 +216,12 @@ class RunDisplay(logging.Handler):
         """Redraw until the run has ended; in a thread."""
         shortest = 0.0 if self.timed else CLUSTER_INTERVAL_S
         while (painter := self.painter) is not None and not self.ended.wait(max(painter.interval_s, shortest)):
+            try:
+                # Events need not wait for a slow file system.
+                self.progress.read_bars()
+            except Exception as error:
+                with self.guard:
+                    self._switch_off(error)
             with self.guard:
                 if self.painter is None or self.ended.is_set():
                     return

@@ -42,18 +42,26 @@ class Job:
     log : Path or None
     started : float
         Seconds since the epoch.
+    bar : ProgressBar or None
+        Its progress when the log was last read.
     """
 
     rule: str
     title: str
     log: Path | None
     started: float
+    bar: ProgressBar | None = None
 
-    def read_bar(self) -> ProgressBar | None:
-        """Its progress bar, unless the log was written by an earlier attempt or the job is still in a queue."""
+    @property
+    def fraction(self) -> float:
+        """Part of the job that is done."""
+        return self.bar.fraction if self.bar else 0.0
+
+    def read_bar(self) -> None:
+        """Find its progress bar, unless the log was written by an earlier attempt or the job is still in a queue."""
         if self.log is None or not self.log.is_file() or self.log.stat().st_mtime < self.started - 1:
-            return None
-        return find_bar(read_tail(self.log))
+            return
+        self.bar = find_bar(read_tail(self.log))
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,14 @@ class RunProgress:
         self.failures[jobid] = failure
         return failure
 
+    def read_bars(self) -> None:
+        """Read the logs of the jobs at work; all that is shown of them is from the last call.
+
+        Another thread may note events meanwhile.
+        """
+        for job in list(self.running.values()):
+            job.read_bar()
+
     def name(self, job: Job) -> str:
         """Stage and object of a job, as shown to the user."""
         return f"{self.rules[job.rule].stage} {job.title}".strip()
@@ -168,9 +184,9 @@ class RunProgress:
             stage.total += plan.jobs
             stage.done += self.done.get(rule, 0)
         for job in self.running.values():
-            stage, bar = stages[self.rules[job.rule].stage], job.read_bar()
-            stage.running += bar.fraction if bar else 0.0
-            stage.details.append(describe_job(job, bar))
+            stage = stages[self.rules[job.rule].stage]
+            stage.running += job.fraction
+            stage.details.append(describe_job(job))
         failed = {failure.stage for failure in self.failures.values()}
         for stage in stages.values():
             stage.begun = stage.name in self.begun
@@ -192,26 +208,25 @@ class RunProgress:
             return None
         prior = PRIOR * whole
         pace = (now - self.started + prior) / (passed + prior)
-        bars = [bar for job in self.running.values() if (bar := job.read_bar())]
+        bars = [job.bar for job in self.running.values() if job.bar]
         return max([(whole - passed) * pace, *(bar.left_s for bar in bars if bar.fraction and bar.left_s)])
 
     def _weigh(self) -> tuple[float, float]:
         """Expected seconds of the whole run, and of what is done of it."""
         passed = sum(count * self.rules[rule].seconds for rule, count in self.done.items())
-        for job in self.running.values():
-            bar = job.read_bar()
-            passed += self.rules[job.rule].seconds * (bar.fraction if bar else 0.0)
+        passed += sum(self.rules[job.rule].seconds * job.fraction for job in self.running.values())
         return sum(plan.jobs * plan.seconds for plan in self.rules.values()), passed
 
 
-def describe_job(job: Job, bar: ProgressBar | None) -> str:
+def describe_job(job: Job) -> str:
     """What a job is doing, in a few words.
 
     Examples
     --------
-    >>> describe_job(Job("cams_shard", "train-0000", None, 0.0), ProgressBar("cams", 2, 4, 3.0))
+    >>> describe_job(Job("cams_shard", "train-0000", None, 0.0, ProgressBar("cams", 2, 4, 3.0)))
     'train-0000 2/4, 0:03 left'
     """
+    bar = job.bar
     if bar is None:
         return job.title
     words = f"{bar.title} {bar.done}/{bar.total}" if bar.fraction == 0 else f"{job.title} {bar.done}/{bar.total}"

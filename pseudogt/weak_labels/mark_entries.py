@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.files.parsing import parse_number, parse_whole_number, read_each, unify_id
-from pseudogt.weak_labels.marks import MASK_RADIUS, UNSETTLED, Mark, Marks, count_runs, make_mask
+from pseudogt.classes import ClassTable
+from pseudogt.files.parsing import parse_flag, parse_number, parse_whole_number, read_each, unify_id
+from pseudogt.weak_labels.marks import MASK_RADIUS, NO_OBJECT, UNSETTLED, Mark, Marks, count_runs, make_mask
 
 
 @dataclass(frozen=True)
@@ -40,26 +41,28 @@ class MarkContext:
 
 
 def describe_mark(
-    mark: Mark, to_category: Sequence[int], box_count: int, first_annotation: int, size: tuple[int, int]
+    mark: Mark, classes: ClassTable, box_count: int, first_annotation: int, size: tuple[int, int]
 ) -> dict[str, Any]:
     """Entry of a mark.
 
     Parameters
     ----------
     mark : Mark
-    to_category : sequence of int
-        Category id of each train id.
+    classes : ClassTable
     box_count : int
         Boxes of the image.
     first_annotation : int
         Id of the annotation of the first box; the others follow.
     size : (H, W)
     """
-    entry: dict[str, Any] = {"category_id": to_category[mark.train_id]}
+    entry: dict[str, Any] = {"category_id": int(classes.category_ids[mark.train_id])}
     if 0 <= mark.owner < box_count:
         entry["annotation_id"] = first_annotation + mark.owner
     elif mark.owner >= box_count:
         entry["instance"] = mark.owner - box_count + 1
+    elif mark.owner == NO_OBJECT and classes.isthing[mark.train_id]:
+        # Without a key, the reader would look for a box of this mark alone.
+        entry["no_object"] = True
     if mark.radius == MASK_RADIUS:
         return entry | {"segmentation": {"size": list(size), "counts": count_runs(mark, size[0] * size[1])}}
     return entry | {"points": mark.values.tolist(), "radius": mark.radius}
@@ -96,6 +99,8 @@ def _parse_mark(number: int, entry: Any, context: MarkContext, instances: dict[t
         elif entry.get("instance") is not None:
             # Objects without box are numbered after the boxes.
             owner = instances.setdefault((train_id, str(entry["instance"])), context.box_count + len(instances))
+        elif parse_flag(entry.get("no_object"), f"{where}, no_object"):
+            owner = NO_OBJECT
         return _parse_shape(entry, context.size, train_id, owner, where)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"{where} is not a mark ({error!r}); see docs/your-data.md") from error

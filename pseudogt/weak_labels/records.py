@@ -137,7 +137,7 @@ def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], class
         if len(image.marks):
             first_id = len(document["annotations"]) + 1
             document.setdefault("marks", {})[image.image_id] = [
-                describe_mark(mark, to_category, len(image.boxes_xyxy), first_id, (image.height, image.width))
+                describe_mark(mark, classes, len(image.boxes_xyxy), first_id, (image.height, image.width))
                 for mark in image.marks
             ]
         columns = (image.boxes_xyxy.tolist(), image.box_classes.tolist(), image.box_iscrowd.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 from pseudogt.workflow.network_costs import (
+    GRABCUT_S,
+    count_boxes_ahead,
     count_masks,
     estimate_gpu_mb,
     estimate_mined_seconds,
@@ -64,16 +67,23 @@ def estimate_seconds(config: RunConfig, train_images: int, val_images: int = 0) 
     """Seconds of a whole run: what comes before round 0, all rounds, and a reference as long as they are together."""
     seconds = estimate_seconds_of_trainings(config, train_images) + SECONDS_PER_IMAGE * train_images
     if config.method == "jtsm":
-        seconds += (train_images + val_images) * estimate_mined_seconds(
-            config.mining, config.mined, sum(not entry.isthing for entry in config.dataset.classes), config.gpus
-        )
+        seconds += (train_images + val_images) * estimate_mined_seconds_of_run(config)
     return seconds
 
 
-def estimate_seconds_of_jobs(config: RunConfig, train_images: int, jobs: Mapping[str, int]) -> dict[str, float]:
+def estimate_mined_seconds_of_run(config: RunConfig) -> float:
+    """Seconds in which the mined network of a run is applied to an image."""
+    stuff = sum(not entry.isthing for entry in config.dataset.classes)
+    return estimate_mined_seconds(config.mining, config.mined, stuff, config.gpus)
+
+
+def estimate_seconds_of_jobs(
+    config: RunConfig, train_images: int, jobs: Mapping[str, int], val_images: int = 0
+) -> dict[str, float]:
     """Seconds by which a job of each rule lengthens a run.
 
-    Jobs other than trainings share what the estimate of the run allows for them, since they run side by side.
+    Trainings and the jobs of JTSM, which use all cores, are estimated; the others share what the estimate of the run
+    allows for them, since they run side by side.
 
     Parameters
     ----------
@@ -81,14 +91,25 @@ def estimate_seconds_of_jobs(config: RunConfig, train_images: int, jobs: Mapping
     train_images : int
     jobs : mapping
         Rule -> number of jobs.
+    val_images : int
     """
     sections = list_trainings(config)
     trained = {n: estimate_training_seconds(s, train_images, config.gpus, config.threads) for n, s in sections.items()}
     segmenter = trained.pop("segmenter")
     seconds = {**trained, "segmenter_round": segmenter, "reference": count_reference_trainings(config) * segmenter}
+    if config.method == "jtsm":
+        seconds |= estimate_seconds_of_mining_jobs(config, train_images, val_images)
     others = {rule: count for rule, count in jobs.items() if rule not in seconds}
     shared = SECONDS_PER_IMAGE * train_images / max(sum(others.values()), 1)
     return seconds | dict.fromkeys(others, max(shared, 1.0))
+
+
+def estimate_seconds_of_mining_jobs(config: RunConfig, train_images: int, val_images: int) -> dict[str, float]:
+    """Seconds of a job of JTSM that works on a shard, by rule; a shard has the average number of its split's images."""
+    in_train, in_val = (n / max(math.ceil(n / config.shard_size), 1) for n in (train_images, val_images))
+    mined = estimate_mined_seconds_of_run(config)
+    grabcut = count_boxes_ahead(config.mining) * GRABCUT_S / config.threads
+    return {"evidence_shard": in_train * grabcut, "mined_shard": in_train * mined, "mined_val_shard": in_val * mined}
 
 
 def list_trainings(config: RunConfig) -> dict[str, TrainingSettings]:

@@ -99,6 +99,19 @@ class TestCoco:
         reading = read_coco(write(tmp_path / "a.json", change(COCO, "annotations", 0, **turned)))
         assert reading.images[0].boxes[0].xyxy == (4, 3, 11, 9)
 
+    @pytest.mark.parametrize(
+        "attributes", [[{"name": "rotation", "value": "90"}], [{"occluded": False}, {"rotation": 90}], {"rotation": 90}]
+    )
+    def test_attributes_may_be_a_list(self, tmp_path, attributes):
+        turned = {"attributes": attributes, "bbox": [0, 5, 20, 10]}
+        reading = read_coco(write(tmp_path / "a.json", change(COCO, "annotations", 0, **turned)))
+        assert reading.images[0].boxes[0].xyxy == pytest.approx((5, 0, 15, 20))
+
+    @pytest.mark.parametrize("attributes", [["occluded"], [{"name": "rotation"}], [], "rotation"])
+    def test_attributes_without_a_rotation_leave_the_box_as_it_is(self, tmp_path, attributes):
+        reading = read_coco(write(tmp_path / "a.json", change(COCO, "annotations", 0, attributes=attributes)))
+        assert reading.images[0].boxes[0].xyxy == read_coco(write(tmp_path / "b.json", COCO)).images[0].boxes[0].xyxy
+
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
     def test_encodings_of_unicode(self, tmp_path, encoding):
         document = change(COCO, "images", 0, file_name="Straße.jpg")
@@ -227,6 +240,24 @@ class TestVoc:
         turned = "<robndbox><cx>50</cx><cy>40</cy><w>40</w><h>10</h><angle>1.5707963</angle></robndbox>"
         text = f"<annotation><object><type>robndbox</type><name>car</name>{turned}</object></annotation>"
         assert read_voc(write(tmp_path / "a.xml", text)).boxes[0].xyxy == pytest.approx((45, 20, 55, 60))
+
+    @pytest.mark.parametrize(
+        "points",
+        [
+            "<x1>4</x1><y1>3</y1><x2>11.5</x2><y2>3</y2><x3>11.5</x3><y3>9</y3>",
+            "<username>me</username><pt><x>4</x><y>3</y></pt><pt><x>11.5</x><y>3</y></pt><pt><x>11</x><y>9</y></pt>",
+        ],
+    )
+    def test_a_polygon_alone_gives_a_box(self, tmp_path, points):
+        text = f"<annotation><object><name>car</name><polygon>{points}</polygon></object></annotation>"
+        image = read_voc(write(tmp_path / "a.xml", text))
+        assert [box.xyxy for box in image.boxes] == [(4, 3, 11.5, 9)] and not image.unusable
+
+    @pytest.mark.parametrize("points", ["", "<x1>4</x1>", "<pt><x>4</x></pt>", "<x1>far</x1><y1>3</y1>"])
+    def test_a_broken_polygon_is_named(self, tmp_path, points):
+        text = f"<annotation><object><name>car</name><polygon>{points}</polygon></object></annotation>"
+        image = read_voc(write(tmp_path / "a.xml", text))
+        assert not image.boxes and "a.xml: object 1 (car)" in image.unusable[0].problem
 
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
     def test_declared_encodings(self, tmp_path, encoding):

@@ -51,6 +51,13 @@ def test_values_missing_extra_and_half_written_files_count(faults, tmp_path):
     assert found == ["labels/.w.12.part", "labels/y", "labels/z", "record.json"]
 
 
+def test_a_file_that_only_the_log_names_is_not_named(faults):
+    output = "1 job failed: mined train-0000.\nmined train-0000 (log: logs/train-0000.h5.log):\nerror: out of memory\n"
+    assert "train-0000.h5" not in faults.find_complaint(output)
+    assert "train-0000.h5" in faults.find_complaint(output + "error: cams/train-0000.h5: not an HDF5 file\n")
+    assert faults.find_complaint("killed") == ""
+
+
 @pytest.mark.slow
 def test_quick_run_finds_no_difference(tmp_path):
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "faults.py"), "--quick"]

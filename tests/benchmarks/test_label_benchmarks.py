@@ -36,6 +36,36 @@ def test_quick_run_writes_the_figures(script: str, tmp_path: Path) -> None:
         assert {"pq_mixed_0", "pq_mixed_20_stdev", "pq_alone_5", "pq_mixed_100"} <= set(figures)
 
 
+def test_calibration_of_made_outcomes() -> None:
+    from trust import Outcomes, measure_auroc, measure_calibration_error
+
+    confidence, weight = np.array([0.95, 0.95, 0.5, 0.1]), np.array([6.0, 4.0, 5.0, 5.0])
+    outcomes = Outcomes(confidence, np.array([6.0, 3.0, 2.0, 0.0]), weight)
+    # Of 10 pixels at 0.95, 9 are right; of 5 at 0.5, 2; of 5 at 0.1, none.
+    assert measure_calibration_error(outcomes) == pytest.approx((10 * 0.05 + 5 * 0.1 + 5 * 0.1) / 20)
+    pairs = 9 * (3 + 5) + 2 * 5 + (9 * 1 + 2 * 3) / 2
+    assert measure_auroc(outcomes) == pytest.approx(pairs / (11 * 9))
+    assert measure_auroc(Outcomes(confidence, weight, weight)) is None
+
+
+def test_trust_compares_pixels_and_segments_with_the_truth() -> None:
+    from trust import count_overlaps, measure_outcomes
+
+    truth = np.zeros((4, 8), np.int32)
+    truth[:2], truth[2:, :4], truth[2:, 4:7] = 1000, 2001, 2002
+    label = np.full((4, 8), 1000, np.int32)
+    label[2:, :3], label[2:, 3:5] = 2001, 2002
+    confidence = {1000: 0.6, 2001: 0.9}
+    overlaps = count_overlaps(label, truth)
+    known = np.array([confidence.get(int(i), np.nan) for i in overlaps.label])
+    pixels, segments = measure_outcomes(overlaps, known, set(), CLASSES)
+    # Without 2002, which has no confidence, and two pixels without truth.
+    assert (pixels.weight.sum(), pixels.right.sum()) == (16 + 4 + 6, 16 + 6)
+    assert sorted(zip(segments.confidence.tolist(), segments.right.tolist(), strict=True)) == [(0.6, 1.0), (0.9, 1.0)]
+    _, without = measure_outcomes(overlaps, known, {2001}, CLASSES)
+    assert without.confidence.tolist() == [0.6]
+
+
 def test_full_images_are_spread_over_the_sequences() -> None:
     from mixed import spread_images
 

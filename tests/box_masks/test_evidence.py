@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pseudogt.box_masks.evidence import PlainGrabCut, segment_by_plain_grabcut, split_edges, take_segment
+from pseudogt.box_masks.evidence import PlainGrabCut, split_edges, take_segment
 from pseudogt.proposals.members import Members
 
 
@@ -30,7 +30,7 @@ def cut_directly(image, box):
 @pytest.mark.parametrize("box", [(110, 50, 270, 150), (100, 0, 300, 200), (100, 30, 104, 33)])
 def test_equals_opencv_at_400_pixels(box):
     image = make_scene()
-    found = segment_by_plain_grabcut(image, box)
+    found = PlainGrabCut(image)(box)
     assert found.origin_xy == box[:2]
     expected = cut_directly(image, box)
     np.testing.assert_array_equal(found.mask, expected if expected.any() else ~expected)
@@ -59,7 +59,7 @@ def test_edges_that_leave_a_part_are_summed():
 def test_other_sizes_are_brought_to_400_pixels():
     image = make_scene()
     half = cv2.resize(image, (200, 100), interpolation=cv2.INTER_AREA)
-    found = segment_by_plain_grabcut(half, [55, 25, 135, 75])
+    found = PlainGrabCut(half)([55, 25, 135, 75])
     truth = np.zeros((50, 80), bool)
     truth[5:45, 5:75] = True
     assert (found.mask == truth).mean() > 0.92
@@ -67,7 +67,7 @@ def test_other_sizes_are_brought_to_400_pixels():
 
 @pytest.mark.parametrize("box", [[7, 7, 8, 8], [0, 0, 400, 200]])
 def test_boxes_too_small_or_as_large_as_the_image(box):
-    found = segment_by_plain_grabcut(make_scene(), box)
+    found = PlainGrabCut(make_scene())(box)
     assert found.mask.shape == (box[3] - box[1], box[2] - box[0])
     assert found.mask.any()
     if box[2] == 8:
@@ -76,13 +76,13 @@ def test_boxes_too_small_or_as_large_as_the_image(box):
 
 def test_a_box_of_which_nothing_is_left_counts_as_a_whole(monkeypatch):
     monkeypatch.setattr(PlainGrabCut, "_cut", lambda _, sides, window: sides.fill(0))
-    found = segment_by_plain_grabcut(make_scene(), [10, 20, 40, 60])
+    found = PlainGrabCut(make_scene())([10, 20, 40, 60])
     assert found.mask.shape == (40, 30) and found.mask.all()
 
 
 def test_bad_boxes():
     with pytest.raises(ValueError, match="inverted, empty or outside"):
-        segment_by_plain_grabcut(make_scene(), [5, 5, 5, 9])
+        PlainGrabCut(make_scene())([5, 5, 5, 9])
 
 
 def test_a_segment_is_cut_from_its_superpixels():

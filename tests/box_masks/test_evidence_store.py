@@ -33,12 +33,12 @@ def make_finder(folder, **method):
 
 def find(finder, image=IMAGE, boxes=BOXES):
     """Number of masks that were computed; all are what they must be."""
-    before = finder.describe()["computed"]
+    before = finder.counts["computed"]
     segment = prepare(image)
     for box, found in zip(boxes.tolist(), finder.find_masks(image, boxes), strict=True):
         assert found.origin_xy == tuple(box[:2])
         np.testing.assert_array_equal(found.mask, segment(box).mask)
-    return finder.describe()["computed"] - before
+    return finder.counts["computed"] - before
 
 
 def list_files(folder):
@@ -50,10 +50,8 @@ def test_masks_are_computed_once_for_all_processes(tmp_path):
     assert find(finder) == 4
     assert find(finder) == 0
     assert find(make_finder(tmp_path)) == 0
-    counts = finder.describe()
-    assert (counts["asked"], counts["computed"]) == (8, 4)
-    assert [(part["asked"], part["computed"]) for part in counts["curve"]] == [(4, 4), (4, 0)]
-    assert counts["seconds"] == pytest.approx(sum(part["seconds"] for part in counts["curve"]), abs=0.002)
+    assert (finder.counts["asked"], finder.counts["computed"]) == (8, 4)
+    assert finder.counts["seconds"] > 0
 
 
 def test_a_part_of_the_masks_may_be_there(tmp_path):

@@ -397,7 +397,8 @@ def test_mask_loss():
     if "loss_logits" not in arrays:
         pytest.skip(f"{FOLDER} holds the targets alone")
     logits, labels = torch.from_numpy(arrays["loss_logits"]), torch.from_numpy(arrays["loss_labels"])
-    loss, _ = compute_mask_losses(logits, logits, labels, torch.from_numpy(unpack(arrays["loss_targets"], 28)))
+    targets, boxes = torch.from_numpy(unpack(arrays["loss_targets"], 28)), torch.tensor([[0.0, 0, 56, 56]])
+    loss, _ = compute_mask_losses(logits, logits, labels, targets, boxes.expand(len(labels), 4))
     assert loss.item() == pytest.approx(float(arrays["loss_value"]), rel=1e-6)
 
 

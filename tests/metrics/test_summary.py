@@ -20,6 +20,7 @@ def build(**others) -> dict:
         "linked": [False, False, True],
         "stage_scores": {"cams": make_scores(None)},
         "reference_scores": make_scores(0.8, miou=0.0, ap=0.3),
+        "detection_scores": {},
         "seconds": {"cams": 2.0},
     }
     return build_summary(**(arguments | others))
@@ -65,16 +66,16 @@ CORLOC = {"corloc": 0.5} | COUNTS
 def test_detections_of_a_dataset_without_full_labels():
     nothing = {"label_scores": [], "model_scores": [], "linked": [], "stage_scores": {}, "reference_scores": None}
     assert build(**nothing)["detections"] == {"val": None, "train": None}
-    summary = build(**nothing, detection_scores=[CORLOC, AP])
+    summary = build(**nothing, detection_scores={"corloc": CORLOC, "ap": AP})
     assert summary["detections"]["val"] == {key: AP[key] for key in AP if key != "categories"}
     assert summary["detections"]["train"] == {key: CORLOC[key] for key in CORLOC if key != "categories"}
     assert summary["categories"] == [{"id": 3}]
 
 
 def test_protocol_is_null_where_a_table_of_the_paper_has_nothing():
-    boxes = build_protocol("voc2007", None, [AP, CORLOC])
+    boxes = build_protocol("voc2007", None, {"ap": AP, "corloc": CORLOC})
     assert (boxes["pq"], boxes["voc_ap"], boxes["corloc"], boxes["mask_ap50"]) == (None, 0.25, 0.5, None)
-    panoptic = build_protocol("voc2012", make_scores(0.4, pq_th=0.3), [AP])
+    panoptic = build_protocol("voc2012", make_scores(0.4, pq_th=0.3), {"ap": AP})
     assert (panoptic["pq"], panoptic["pq_th"], panoptic["box_ap50"], panoptic["corloc"]) == (0.4, 0.3, 0.2, None)
     assert set(boxes) == set(panoptic)
 

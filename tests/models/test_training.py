@@ -50,7 +50,7 @@ def compute_losses(network, batch):
 
 def run(network, *, losses=compute_losses, load=load_batch, **changes):
     checkpoint = changes.pop("checkpoint", None)
-    samples = changes.pop("sample_count", 10)
+    samples, count = changes.pop("sample_count", 10), changes.pop("count", None)
     return train(
         network,
         sample_count=samples,
@@ -58,6 +58,7 @@ def run(network, *, losses=compute_losses, load=load_batch, **changes):
         compute_losses=losses,
         plan=replace(PLAN, **changes),
         checkpoint=checkpoint,
+        count=count,
     )
 
 
@@ -93,6 +94,29 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, optimiser, precision
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert record["loss_curve"] == expected["loss_curve"]
     assert record["steps"] == 12
+
+
+def test_counts_are_those_of_all_attempts(tmp_path):
+    """Each attempt counts from zero: passes, of which a step has two."""
+    checkpoint = tmp_path / "state.pt"
+
+    def attempt(losses):
+        calls = []
+        record = run(
+            build_network(),
+            losses=lambda network, batch: calls.append(1) or losses(network, batch),
+            checkpoint=checkpoint,
+            count=lambda: {"calls": len(calls)},
+        )
+        return len(calls), record["counts"]
+
+    for step in (3, 5):
+        with pytest.raises(SystemExit):
+            attempt(stop_in_step(step))
+    calls, counts = attempt(compute_losses)
+    assert (calls, counts["calls"]) == (2 * 4, 2 * 12)
+    assert [part["calls"] for part in counts["curve"]] == [2] * 12
+    assert "counts" not in run(build_network())
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")

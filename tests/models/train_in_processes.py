@@ -85,6 +85,7 @@ def train_network(network: nn.Module, plan: TrainingPlan, checkpoint: Path | Non
         compute_losses=compute_losses,
         plan=plan,
         checkpoint=checkpoint,
+        count=lambda: {"computed": steps},
     )
     return record | {"computed": steps}
 
@@ -106,7 +107,8 @@ def main() -> None:
 
     plan = replace(PLAN, loader_workers=arguments.workers)
     network, record = train_small(plan, arguments.out / "checkpoint.pt", disturb, arguments.network)
-    torch.save(network.state_dict() | {"computed": torch.tensor(record["computed"])}, arguments.out / f"{rank}.pt")
+    counts = {"computed": torch.tensor(record["computed"]), "by_all": torch.tensor(record["counts"]["computed"])}
+    torch.save(network.state_dict() | counts, arguments.out / f"{rank}.pt")
 
 
 if __name__ == "__main__":

@@ -171,7 +171,8 @@ def test_folders_that_do_not_do_are_named(dataset):
         give_full_labels(dataset, folder=str(dataset / "nowhere"))
     folder = dataset / "instances"
     folder.mkdir()
-    write_json(folder / "instances.json", {})
+    things = {"images": [], "categories": [{"id": 1, "name": "car"}], "annotations": []}
+    write_json(folder / "instances.json", things)
     with pytest.raises(ValueError, match="holds no stuff"):
         give_full_labels(dataset, folder=str(folder))
     shutil.move(folder / "instances.json", folder / "a.json")

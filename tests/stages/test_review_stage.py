@@ -10,6 +10,7 @@ import pytest
 from panoptic_dataset import CLASSES, write_dataset
 from test_labels_stage import write_truth_as_scores
 
+from pseudogt.box_masks.consensus import trust_agreement
 from pseudogt.files.images import read_image
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.stages.review import main
@@ -29,7 +30,8 @@ def dataset(tmp_path):
                 label[:, 66:][label[:, 66:] == 3002] = 1000
             labels.add(image_id, label, scores=dict.fromkeys(np.unique(label[label > 0]).tolist(), 0.95))
             things = np.where(label > 3000, label, 4000).astype(np.int32)
-            masks.add(image_id, things, scores={3001: 0.9, 3002: 0.3 if image_id == "image1" else 0.9})
+            agreement = {3001: 0.9, 3002: 0.3 if image_id == "image1" else 0.9}
+            masks.add(image_id, things, scores={i: trust_agreement(value) for i, value in agreement.items()})
     with write_labels(dataset / "full", CLASSES) as full:
         full.add("image3", truth.read("image3"))
     return dataset
@@ -67,7 +69,7 @@ def test_each_mask_is_listed_with_its_signals(dataset):
     assert [(r["class"], r["kind"]) for r in rows[:2]] == [("car", "box"), ("car", "box")]
     assert (rows[0]["trust"], rows[0]["pixels"], rows[0]["reasons"]) == ("0.000", "0", "no pixels")
     assert (rows[0]["x0"], rows[0]["y1"]) == ("10", "50")
-    assert rows[1]["agreement"] == "0.300" and rows[1]["confidence"] == "0.950"
+    assert rows[1]["agreement"] == "0.300" and rows[1]["confidence"] == "1.000"
     assert rows[1]["reasons"].startswith("mask and box differ in extent; box segmenters disagree")
     assert rows[2]["kind"] == "tag" and rows[2]["x0"] == ""
 

@@ -48,6 +48,7 @@ def test_rules_of_one_stage_are_added(progress):
 
 def test_progress_within_a_job_is_read_from_its_log(progress, log):
     progress.start(3, Job("classifier", "", log, 1010.0))
+    progress.read_bars()
     stage = progress.list_stages()[1]
     assert stage.running == 0.5
     assert stage.details == ["10/20, 0:30 left"]
@@ -56,6 +57,7 @@ def test_progress_within_a_job_is_read_from_its_log(progress, log):
 
 def test_log_of_an_earlier_attempt_is_not_read(progress, log):
     progress.start(3, Job("classifier", "", log, 1030.0))
+    progress.read_bars()
     assert progress.list_stages()[1].running == 0
 
 
@@ -63,13 +65,24 @@ def test_time_left_follows_the_pace_of_the_run(progress, log):
     """Half of the training took 60 s where 50 s were expected; the prior is a tenth of 110 s."""
     assert progress.estimate_left(1060.0) is None
     progress.start(3, Job("classifier", "", log, 1010.0))
+    progress.read_bars()
     assert progress.estimate_left(1060.0) == pytest.approx(60 * (60 + 11) / (50 + 11))
 
 
 def test_time_left_is_at_least_that_of_the_training(progress, log):
     log.write_text("classifier:  50%|#####     | 10/20 [00:30<10:00, 1.0it/s]")
     progress.start(3, Job("classifier", "", log, 1010.0))
+    progress.read_bars()
     assert progress.estimate_left(1060.0) == 600
+
+
+def test_logs_are_read_once_whatever_is_shown_of_them(progress, log):
+    progress.start(3, Job("classifier", "", log, 1010.0))
+    progress.read_bars()
+    log.unlink()
+    assert progress.list_stages()[1].running == 0.5
+    assert progress.measure_done() == pytest.approx(50 / 110)
+    assert progress.estimate_left(1060.0) is not None
 
 
 def test_failure_tells_the_message_and_a_second_attempt_clears_it(progress, log):

@@ -153,6 +153,19 @@ def test_files_hold_marks_of_all_kinds(tmp_path):
     assert describe_image(read, has_full_label=False) == "image tags + boxes + points + scribbles + masks"
 
 
+def test_marks_of_no_object_stay_without_one_in_a_file(tmp_path):
+    """Together, these marks lie in two boxes; each alone lies in one, or in none."""
+    group = [point(CAR, x, 5, owner=UNSETTLED - 1) for x in (8, 10, 12, 25)]
+    written = make_weak([*group, point(SKY, 5, 15)], [[0, 0, 13, 9], [5, 0, 14, 9]], tags=(0, 0, 1))
+    assert written.marks.owners.tolist() == [NO_OBJECT] * 5
+    write_weak_labels(tmp_path / "weak.json", [written], CLASSES)
+    (read,) = read_weak_labels([tmp_path / "weak.json"])[0].values()
+    assert read.marks.owners.tolist() == [NO_OBJECT] * 5
+    assert read.partly_boxed_ids == written.partly_boxed_ids == ()
+    stuff = json.loads((tmp_path / "weak.json").read_text())["marks"]["a"][-1]
+    assert "no_object" not in stuff
+
+
 def test_a_file_without_marks_is_as_before(tmp_path):
     write_weak_labels(tmp_path / "weak.json", [make_weak([], [[0, 0, 9, 9]])], CLASSES)
     assert "marks" not in json.loads((tmp_path / "weak.json").read_text())
@@ -168,6 +181,7 @@ def test_a_file_without_marks_is_as_before(tmp_path):
         ({"points": []}, "its points are not"),
         ({"radius": -1}, "has radius -1"),
         ({"segmentation": {"size": [20, 30], "counts": [5, 5]}}, "do not fill the image"),
+        ({"no_object": "perhaps"}, "no_object"),
     ],
 )
 def test_a_broken_mark_is_named(tmp_path, change, message):

@@ -39,6 +39,21 @@ def test_jobs_take_together_what_the_run_takes(init, threads):
     assert min(estimate_seconds_of_jobs(config, 0, {"predict": 1}).values()) >= 0
 
 
+def test_jobs_of_jtsm_take_together_what_the_run_takes():
+    config = configure(rounds={"max": 2, "min": 1}, shard_size=60, **JTSM)
+    jobs = {"classifier": 1, "mining": 1, "mined_shard": 2, "mined_val_shard": 1, "segmenter_round": 2, "reference": 1}
+    seconds = estimate_seconds_of_jobs(config, 100, jobs | {"labels_shard": 4}, 30)
+    whole = estimate_seconds(config, 100, 30)
+    assert sum(count * seconds[rule] for rule, count in (jobs | {"labels_shard": 4}).items()) == pytest.approx(whole)
+    assert seconds["mined_shard"] / 50 == pytest.approx(seconds["mined_val_shard"] / 30)
+
+
+def test_evidence_takes_longer_where_more_boxes_are_segmented():
+    few, many = (configure(mining={"top_k": k, "steps": 10**6}, **JTSM) for k in (1, 3))
+    seconds = [estimate_seconds_of_jobs(c, 100, {"evidence_shard": 1})["evidence_shard"] for c in (few, many)]
+    assert 1 < seconds[0] < seconds[1]
+
+
 def test_text_names_memory_of_gpus_where_there_are_any():
     shards = {"train-0000": ["a", "b"]}
     assert "of each GPU" not in describe_estimate(configure(), shards)

@@ -15,7 +15,7 @@ from models.jtsm.samples import Placement
 from models.jtsm.step import Evidence, MiningStep, paint_best_stuff
 from models.jtsm.training import EvidencePlan, list_mining_samples
 from models.jtsm.training import make_evidence as make_planned_evidence
-from pseudogt.box_masks.evidence import BoxMask, segment_by_plain_grabcut
+from pseudogt.box_masks.evidence import BoxMask, PlainGrabCut
 from pseudogt.classes import ClassTable
 from pseudogt.pseudo_labels.class_order import ClassOrder
 from pseudogt.weak_labels.records import ImageWeakLabels
@@ -80,7 +80,7 @@ def test_evidence_is_grabcut_or_the_segment(kind, tmp_path):
     evidence = make_planned_evidence([image], EvidencePlan(kind, kind), open_mask_finder(tmp_path, 1))
     (found,) = evidence.find_masks([(0, 0)])
     (segment,) = make_evidence([image])([(0, 0)])
-    expected = segment if kind == "segments" else segment_by_plain_grabcut(image.image, image.boxes_xyxy[0])
+    expected = segment if kind == "segments" else PlainGrabCut(image.image)(image.boxes_xyxy[0])
     assert found.origin_xy == expected.origin_xy
     np.testing.assert_array_equal(found.mask, expected.mask)
     assert (evidence.find_stuff is None) is (kind == "segments")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.jtsm.detection import DetectionPlan, describe_seen, detect, find_instances, see_images
 from models.jtsm.network import build_jtsm_network
-from models.jtsm.samples import MiningImage, collate, make_view
+from models.jtsm.samples import MiningImage, Placement, View, collate, make_view
 from models.jtsm.views import collate_views, group_by_size, move_to_image, place_on_device, place_views
 from pseudogt.proposals.members import Members
 
@@ -43,13 +43,21 @@ def see(samples: list[MiningImage], side: int, *, max_proposals: int = 9, multip
     return collate_views([place_on_device(s, max_proposals, CPU) for s in samples], placements, multiple)
 
 
+def make_view_of_all(sample: MiningImage, placement: Placement, limit: int) -> View:
+    """A view with the first proposals, whether or not they are equal or empty in it."""
+    height, width = placement.size
+    moved = placement.to_view(sample.boxes_xyxy[:limit], whole_pixels=False)
+    boxes = np.clip(moved, 0, np.array([width, height, width, height], np.float32))
+    return make_view(sample, placement, limit)._replace(boxes_xyxy=boxes, rows=np.arange(len(boxes)))
+
+
 @pytest.mark.parametrize("side", [30, 48, 75])
 def test_a_batch_is_that_of_views_one_by_one(side):
     samples = [make_sample(0), make_sample(1, proposals=4)]
     batch = see(samples, side, max_proposals=5)
     (placements,) = place_views((48, 61), [side], 999, flip=True)
     repeated = [(sample, placement) for sample in samples for placement in placements]
-    views = [make_view(sample, placement, 5, distinct=False) for sample, placement in repeated]
+    views = [make_view_of_all(sample, placement, 5) for sample, placement in repeated]
     expected = collate([sample for sample, _ in repeated], [0] * 4, views)
     for name, value in batch.items():
         assert value.dtype == expected[name].dtype and value.shape == expected[name].shape, name
