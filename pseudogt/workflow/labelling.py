@@ -43,6 +43,8 @@ class Cell:
         Weak labels of the images without a full label.
     full_percent : int
         Per cent of the images that have a full label.
+    images : float
+        Training images, mean over splits.
     acts : dict
         Act -> how often it was done, mean over all training images.
     scores : dict
@@ -55,6 +57,7 @@ class Cell:
     form: str
     kinds: frozenset[str]
     full_percent: int
+    images: float
     acts: Mapping[str, float]
     scores: Mapping[str, Sequence[float]]
     label_scores: Mapping[str, Sequence[float]]
@@ -136,6 +139,7 @@ def build_cell(entries: Sequence[Mapping[str, Any]]) -> Cell:
         form=first["form"],
         kinds=frozenset(first["kinds"]),
         full_percent=first["full_percent"],
+        images=statistics.mean(entry["images"] for entry in used),
         acts=average_counts([entry["acts"] for entry in used]),
         scores=average_splits([[entry["model"]["val"] for entry in group] for group in complete or [used]]),
         label_scores=average_splits(

@@ -23,6 +23,7 @@ def write_point(folder, form, pq, *, kinds=WEAK, acts=None, seed=0, split="", fu
         "seed": seed,
         "kinds": kinds,
         "full_percent": full_percent,
+        "images": 100,
         "acts": acts or {"box": 2.0},
         "labels": {"train": scores},
         "model": {"val": scores},
