@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from labelling import (
     BEST_WEAK,
@@ -17,8 +19,9 @@ from labelling import (
 )
 from measurement import REPOSITORY
 
-from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES
-from pseudogt.workflow.labelling import Cell
+from pseudogt.files.io import read_json
+from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES, sum_seconds
+from pseudogt.workflow.labelling import MEASURED, Cell
 
 PAGE = REPOSITORY / "docs" / "what-to-label.md"
 
@@ -34,12 +37,23 @@ CHANGED = {
 }
 """Acts whose seconds are halved and doubled together."""
 
+COLUMNS = (
+    "labels", "seconds an image", "hours for the set", "PQ", "of full", "PQ things", "PQ stuff", "mIoU",
+    "PQ of labels on train",
+)  # fmt: skip
+
 NOT_MEASURED = "not measured"
 
 
 def write_page(cells: Sequence[Cell]) -> None:
     """Replace the generated sections of the page."""
-    PAGE.write_text(replace_sections(PAGE.read_text(encoding="utf-8"), render_sections(cells)), encoding="utf-8")
+    sections = render_sections(cells, read_costs())
+    PAGE.write_text(replace_sections(PAGE.read_text(encoding="utf-8"), sections), encoding="utf-8")
+
+
+def read_costs() -> dict[str, dict[str, Any]]:
+    """Dataset -> what ``labelling_costs.py`` counted on it; datasets of which it counted nothing are left out."""
+    return {name: read_json(MEASURED / f"{name}.json") for name in DATASETS if (MEASURED / f"{name}.json").is_file()}
 
 
 def replace_sections(text: str, sections: Mapping[str, str]) -> str:
@@ -58,25 +72,30 @@ def replace_sections(text: str, sections: Mapping[str, str]) -> str:
     return text
 
 
-def render_sections(cells: Sequence[Cell]) -> dict[str, str]:
+def render_sections(cells: Sequence[Cell], costs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """All generated sections by name."""
     by_dataset = {name: [cell for cell in cells if cell.dataset == name] for name in DATASETS}
+    curves = [f"### {name}\n\n{render_curve(name, found, costs.get(name))}" for name, found in by_dataset.items()]
     return {
         "answer": render_answer(by_dataset),
-        "curves": "\n\n".join(f"### {name}\n\n{render_curve(name, found)}" for name, found in by_dataset.items()),
+        "curves": "\n\n".join(curves),
         "other seconds": render_other_seconds(by_dataset),
         "seconds": render_prices(),
     }
 
 
 def render_answer(by_dataset: Mapping[str, Sequence[Cell]]) -> str:
-    """The best form for each budget of hours."""
+    """The best form for each budget of hours, and how many forms it is chosen from."""
     if not any(by_dataset.values()):
-        return "**Not measured yet.** No point of the curve is committed, so this page recommends nothing."
+        return (
+            "**Not measured yet.** No point of the curve is committed, so this page recommends nothing. What each form "
+            "costs is counted, and stands in the tables below."
+        )
     lines = ["| hours in all | " + " | ".join(by_dataset) + " |", "|---" * (len(by_dataset) + 1) + "|"]
     for hours in HOURS:
         lines.append(f"| {hours} | " + " | ".join(find_answer(cells, hours) for cells in by_dataset.values()) + " |")
-    return "\n".join(lines)
+    counts = [f"{len(cells)} on {name}" for name, cells in by_dataset.items()]
+    return "\n".join(lines) + f"\n\nEach answer is the best of the forms that are measured: {', '.join(counts)}."
 
 
 def find_answer(cells: Sequence[Cell], hours: float) -> str:
@@ -88,35 +107,39 @@ def find_answer(cells: Sequence[Cell], hours: float) -> str:
     return f"**{best.form}**, PQ {describe_score(best, 'pq')}"
 
 
-def render_curve(name: str, cells: Sequence[Cell]) -> str:
+def render_curve(name: str, cells: Sequence[Cell], costs: Mapping[str, Any] | None) -> str:
     """One row for each form: what it costs, what it gives, or why it is missing."""
-    classes = read_classes(DATASETS[name].config)
     found = {cell.form: cell for cell in cells}
-    full = found.get("all full")
-    frontier = find_frontier(cells)
-    lines = [
-        "| labels | seconds an image | hours for the set | PQ | of full | PQ things | PQ stuff | mIoU | "
-        "PQ of labels on train |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
     best = choose_best(cells)
+    frontier, classes = find_frontier(cells), read_classes(DATASETS[name].config)
+    rows = [list(COLUMNS), ["---"] * len(COLUMNS)]
     for form in (*FIRST_FORMS, *list_mixtures(best)):
-        if form.name not in found:
-            reason = find_reason(form, classes)
-            lines.append(f"| {form.name} | {f'makes no sense: {reason}' if reason else NOT_MEASURED} |" + " |" * 7)
-            continue
-        cell = found[form.name]
-        label = f"**{form.name}**" if form.name in frontier else form.name
-        cost = [f"{cell.seconds:.0f}", f"{cell.seconds * cell.images / 3600:.1f}"]
-        ratio = f"{cell.mean('pq') / full.mean('pq'):.2f}" if full and full.mean("pq") else ""
-        scores = [describe_score(cell, score) for score in ("pq_th", "pq_st", "miou")]
-        labels = f"{sum(cell.label_scores['pq']) / cell.runs:.3f}" if "pq" in cell.label_scores else ""
-        lines.append("| " + " | ".join([label, *cost, describe_score(cell, "pq"), ratio, *scores, labels]) + " |")
+        reason = find_reason(form, classes)
+        if form.name in found:
+            shown = f"**{form.name}**" if form.name in frontier else form.name
+            rows.append([shown, *describe_cell(found[form.name], found.get("all full"))])
+        elif reason:
+            rows.append([form.name, f"makes no sense: {reason}"])
+        else:
+            acts = (costs or {"acts": {}})["acts"].get(form.name)
+            cost = describe_cost(sum_seconds(acts), costs["images"]) if costs and acts else ["", ""]
+            rows.append([form.name, *cost, NOT_MEASURED])
     if len(best) < BEST_WEAK:
-        lines.append(
-            f"| full labels mixed with the best weak forms | {NOT_MEASURED}: which they are is open |" + " |" * 7
-        )
-    return "\n".join(lines)
+        rows.append(["5% and 20% full, mixed with the two best weak forms", "", "", NOT_MEASURED])
+    return "\n".join("| " + " | ".join([*row, *[""] * (len(COLUMNS) - len(row))]) + " |" for row in rows)
+
+
+def describe_cell(cell: Cell, full: Cell | None) -> list[str]:
+    """All columns of a form that was measured, but its name."""
+    ratio = f"{cell.mean('pq') / full.mean('pq'):.2f}" if full and full.mean("pq") else ""
+    scores = [describe_score(cell, score) for score in ("pq_th", "pq_st", "miou")]
+    labels = f"{statistics.mean(cell.label_scores['pq']):.3f}" if "pq" in cell.label_scores else ""
+    return [*describe_cost(cell.seconds, cell.images), describe_score(cell, "pq"), ratio, *scores, labels]
+
+
+def describe_cost(seconds: float, images: float) -> list[str]:
+    """Seconds an image, and hours for all images."""
+    return [f"{seconds:.0f}", f"{seconds * images / 3600:.1f}"]
 
 
 def describe_score(cell: Cell, score: str) -> str:

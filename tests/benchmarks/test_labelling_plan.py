@@ -122,21 +122,24 @@ def test_a_point_is_measured_once_for_its_settings(tmp_path, monkeypatch):
 def test_page_says_what_is_not_measured_and_recommends_what_is_best():
     from labelling_page import render_sections
 
-    nothing = render_sections([])
+    nothing = render_sections([], {"dsb2018": {"images": 60, "acts": {"points": {"point": 10.0}}}})
     assert "recommends nothing" in nothing["answer"] and "makes no sense: boxes alone" in nothing["curves"]
+    assert "| points | 24 | 0.4 | not measured |" in nothing["curves"]
     cells = [make_cell("points", 0.3, point=10), make_cell("all full", 0.5, full_percent=100, outline=10)]
-    found = render_sections(cells)
-    rows = dict(line.strip("| ").split(" | ", 1) for line in found["answer"].splitlines()[2:])
+    found = render_sections(cells, {})
+    rows = dict(line.strip("| ").split(" | ", 1) for line in found["answer"].splitlines()[2:-2])
     assert "**points**, PQ 0.300 (one seed)" in rows["1"] and "**all full**" in rows["30"]
-    assert "not measured" in rows["1"]
+    assert "not measured" in rows["1"] and "2 on camvid, 0 on msrc-imagenet" in found["answer"]
     assert "| **points** | 24 | 0.7 | 0.300 (one seed) | 0.60 |" in found["curves"]
 
 
 def test_page_holds_the_committed_points():
-    from labelling_page import PAGE, render_sections, replace_sections
+    from labelling_page import PAGE, read_costs, render_sections, replace_sections
 
     text = PAGE.read_text(encoding="utf-8")
-    assert replace_sections(text, render_sections(read_cells())) == text, "run `benchmarks/labelling.py --page`"
+    assert replace_sections(text, render_sections(read_cells(), read_costs())) == text, (
+        "run `benchmarks/labelling.py --page`"
+    )
 
 
 @pytest.mark.slow
