@@ -23,6 +23,7 @@ import argparse
 import copy
 import hashlib
 import json
+import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +47,7 @@ from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.records import read_weak_labels
-from pseudogt.weak_labels.seconds import sum_seconds
+from pseudogt.weak_labels.seconds import price_acts
 from pseudogt.workflow.labelling import MEASURED, Cell, read_cells
 
 SEEDS = (0, 1, 2)
@@ -154,12 +155,19 @@ def main() -> None:
     bench = Bench(name, dataset, arguments)
     if arguments.quick:
         bench.measure([form for form in list_forms(WEAK_FORMS) if form.name in QUICK_FORMS])
-        return
+    else:
+        measure_curve(bench, screen=arguments.screen)
+    if bench.failed:
+        raise SystemExit("\n".join(["these points failed; the others are measured:", *bench.failed]))
+
+
+def measure_curve(bench: Bench, *, screen: bool) -> None:
+    """Screen all forms, then the mixtures with the best; then, if wanted, repeat what lies on the frontier."""
     forms = [form for form in FIRST_FORMS if find_reason(form, bench.classes) is None]
     bench.measure(forms)
     mixtures = list_mixtures(choose_best(bench.read_cells()))
     bench.measure(mixtures)
-    if not arguments.screen:
+    if not screen:
         on_frontier = find_frontier(bench.read_cells())
         bench.measure([form for form in (*forms, *mixtures) if form.name in on_frontier], SEEDS)
 
@@ -236,7 +244,7 @@ def find_frontier(cells: Iterable[Cell], seconds: Mapping[str, float] | None = N
 
     ``seconds`` replaces those of some acts.
     """
-    costs = sorted((sum_seconds(cell.acts, seconds), -cell.mean("pq"), cell.form) for cell in cells)
+    costs = sorted((price_acts(cell.acts, seconds), -cell.mean("pq"), cell.form) for cell in cells)
     best, frontier = float("inf"), []
     for _, loss, form in costs:
         if loss < best:
@@ -256,11 +264,14 @@ class Bench:
     classes : ClassTable
     truths : dict
         Split -> its run of :meth:`make_truth`.
+    failed : list of str
+        Points whose run ended with an error.
     """
 
     def __init__(self, name: str, dataset: Dataset, arguments: argparse.Namespace) -> None:
         self.name, self.dataset, self.arguments = name, dataset, arguments
         self.truths: dict[str, Run] = {}
+        self.failed: list[str] = []
         self.results = Path("labelling") if arguments.quick else arguments.results
         self.classes = read_classes(dataset.config)
 
@@ -294,7 +305,12 @@ class Bench:
         print(f"labelling: {point.dataset}, {point.run_name}", flush=True)
         if self.arguments.list:
             return
-        measured = self.train_on_full(point) if point.form.full_percent and not point.form.weak else self.run(point)
+        try:
+            measured = self.run(point) if point.form.weak else self.train_on_full(point)
+        except subprocess.CalledProcessError as error:
+            # Others may well succeed, and nobody sits beside a run of many hours.
+            self.failed.append(f"{point.dataset}, {point.run_name}: {error}")
+            return
         acts = measured.pop("acts")
         facts = {
             "dataset": point.dataset,
@@ -306,7 +322,7 @@ class Bench:
             "digest": digest,
             "commit": describe_commit(),
             "acts": acts,
-            "seconds_per_image": round(sum_seconds(acts), 2),
+            "seconds_per_image": round(price_acts(acts), 2),
         }
         write_json(path, facts | measured)
 

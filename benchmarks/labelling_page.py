@@ -20,7 +20,7 @@ from labelling import (
 from measurement import REPOSITORY
 
 from pseudogt.files.io import read_json
-from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES, sum_seconds
+from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES, price_acts
 from pseudogt.workflow.labelling import MEASURED, Cell
 
 PAGE = REPOSITORY / "docs" / "what-to-label.md"
@@ -122,7 +122,7 @@ def render_curve(name: str, cells: Sequence[Cell], costs: Mapping[str, Any] | No
             rows.append([form.name, f"makes no sense: {reason}"])
         else:
             acts = (costs or {"acts": {}})["acts"].get(form.name)
-            cost = describe_cost(sum_seconds(acts), costs["images"]) if costs and acts else ["", ""]
+            cost = describe_cost(price_acts(acts), costs["images"]) if costs and acts else ["", ""]
             rows.append([form.name, *cost, NOT_MEASURED])
     if len(best) < BEST_WEAK:
         rows.append(["5% and 20% full, mixed with the two best weak forms", "", "", NOT_MEASURED])

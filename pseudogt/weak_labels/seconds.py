@@ -83,7 +83,7 @@ WHOLE_IMAGES = {
 """Published seconds of whole images, against which sums of single acts can be held. No cost is computed from them."""
 
 
-def sum_seconds(acts: Mapping[str, float], seconds: Mapping[str, float] | None = None) -> float:
+def price_acts(acts: Mapping[str, float], seconds: Mapping[str, float] | None = None) -> float:
     """Seconds of so many acts of each kind.
 
     Parameters
@@ -95,9 +95,9 @@ def sum_seconds(acts: Mapping[str, float], seconds: Mapping[str, float] | None =
 
     Examples
     --------
-    >>> sum_seconds({"tag": 18.5, "outline": 2.8}) == 18.5 + 2.8 * 79.2
+    >>> price_acts({"tag": 18.5, "outline": 2.8}) == 18.5 + 2.8 * 79.2
     True
-    >>> sum_seconds({"box": 2}, {"box": 34.5})
+    >>> price_acts({"box": 2}, {"box": 34.5})
     69.0
     """
     changed = seconds or {}

@@ -15,7 +15,7 @@ from typing import Any
 
 from pseudogt.config.dataset import REPOSITORY
 from pseudogt.files.io import read_json
-from pseudogt.weak_labels.seconds import PRICES, sum_seconds
+from pseudogt.weak_labels.seconds import PRICES, price_acts
 
 MEASURED = REPOSITORY / "docs" / "results" / "labelling"
 PAGE = "docs/what-to-label.md"
@@ -65,7 +65,7 @@ class Cell:
     @cached_property
     def seconds(self) -> float:
         """Seconds of labelling per image of the set."""
-        return sum_seconds(self.acts)
+        return price_acts(self.acts)
 
     @property
     def runs(self) -> int:
@@ -214,7 +214,7 @@ def describe_labelling(acts: Mapping[str, int], kinds: Sequence[str], images: in
     folder : Path
         Of the committed results.
     """
-    total = sum_seconds(acts)
+    total = price_acts(acts)
     parts = ", ".join(f"{count:,} {PLURALS[act]} at {PRICES[act].seconds:g} s" for act, count in acts.items() if count)
     cost = f"labelling: {_format_time(total)} so far by published seconds ({PAGE}): {parts or 'nothing'}"
     return f"{cost}\n{describe_next_hour(read_cells(folder), kinds, total / images, images)}"

@@ -119,6 +119,22 @@ def test_a_point_is_measured_once_for_its_settings(tmp_path, monkeypatch):
     assert bench.digest(point) != open_bench("dsb2018", tmp_path, "--config", "segmenter={steps: 5}").digest(point)
 
 
+def test_a_run_that_fails_stops_no_other(tmp_path, monkeypatch):
+    from labelling import Form
+
+    bench = open_bench("dsb2018", tmp_path)
+    runs = []
+
+    def fail(point):
+        runs.append(point.form.name)
+        raise subprocess.CalledProcessError(1, "snakemake")
+
+    monkeypatch.setattr(bench, "run", fail)
+    bench.measure([Form("points"), Form("image tags + boxes")])
+    assert runs == ["points", "image tags + boxes"] and len(bench.failed) == 2
+    assert bench.read_cells() == []
+
+
 def test_page_says_what_is_not_measured_and_recommends_what_is_best():
     from labelling_page import render_sections
 

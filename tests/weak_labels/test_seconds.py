@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES, sum_seconds
+from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES, price_acts
 
 VOC_CLASSES, CLASSES_PER_IMAGE, OBJECTS_PER_IMAGE = 20, 1.5, 2.8
 ABSENT = VOC_CLASSES - CLASSES_PER_IMAGE
@@ -23,12 +23,12 @@ ABSENT = VOC_CLASSES - CLASSES_PER_IMAGE
     ],
 )
 def test_acts_add_up_to_the_seconds_of_an_image_of_voc(acts, published):
-    assert sum_seconds(acts) == pytest.approx(published, rel=0.003)
+    assert price_acts(acts) == pytest.approx(published, rel=0.003)
 
 
 def test_other_seconds_replace_those_of_the_table():
     acts = {"box": 2, "tag": 3}
-    assert sum_seconds(acts, {"box": PRICES["drawn_box"].seconds}) == 2 * 34.5 + 3
+    assert price_acts(acts, {"box": PRICES["drawn_box"].seconds}) == 2 * 34.5 + 3
 
 
 def test_every_price_says_what_it_pays_for_and_where_it_comes_from():
