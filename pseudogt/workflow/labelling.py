@@ -216,7 +216,8 @@ def describe_labelling(acts: Mapping[str, int], kinds: Sequence[str], images: in
     """
     total = price_acts(acts)
     parts = ", ".join(f"{count:,} {PLURALS[act]} at {PRICES[act].seconds:g} s" for act, count in acts.items() if count)
-    cost = f"labelling: {_format_time(total)} so far by published seconds ({PAGE}): {parts or 'nothing'}"
+    span = f"{_format_time(total / 2)} to {_format_time(total * 2)} at half and double of these"
+    cost = f"labelling: {_format_time(total)} so far by published seconds, {span} ({PAGE}): {parts or 'nothing'}"
     return f"{cost}\n{describe_next_hour(read_cells(folder), kinds, total / images, images)}"
 
 
@@ -224,9 +225,11 @@ def describe_next_hour(cells: Iterable[Cell], kinds: Sequence[str], seconds: flo
     """One line: what the next hour buys, or that nothing near was measured."""
     purchases = find_purchases(cells, kinds, seconds, images)
     if not purchases:
+        own = f"{' + '.join(kinds) or 'no labels'} at {seconds / NEAR:.0f} to {seconds * NEAR:.0f} s an image"
+        numbers = [f"{HOUR / PRICES[act].seconds:.0f} {PLURALS[act]}" for act in ("point", "box", "outline")]
         return (
-            f"the next hour: not known; no measured set has {' + '.join(kinds) or 'no labels'} at "
-            f"{seconds / NEAR:.0f} to {seconds * NEAR:.0f} s an image, and a form that adds to them"
+            f"the next hour: not known; no measured set has {own}, and a form that adds to them. It is the time for "
+            f"{numbers[0]}, {numbers[1]} or {numbers[2]}"
         )
     offers = []
     for purchase in purchases[:SHOWN_PURCHASES]:
@@ -239,4 +242,4 @@ def describe_next_hour(cells: Iterable[Cell], kinds: Sequence[str], seconds: flo
 
 
 def _format_time(seconds: float) -> str:
-    return f"{seconds / HOUR:.1f} hours" if seconds >= HOUR else f"{seconds / 60:.0f} minutes"
+    return f"{seconds / HOUR:.1f} hours" if seconds >= HOUR else f"{seconds / 60:.1f} minutes"

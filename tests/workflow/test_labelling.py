@@ -62,10 +62,15 @@ def test_what_was_not_measured_is_not_known(tmp_path):
     write_point(tmp_path, "points", 0.5, kinds=MORE, acts={"box": 2.0, "point": 3.0})
     acts = Counter(box=20, tag=30)
     text = describe_labelling(acts, WEAK, 10, tmp_path)
-    assert "3 minutes so far" in text and "20 boxes at 7 s" in text and "30 tags at 1 s" in text
+    assert (
+        "2.8 minutes so far by published seconds, 1.4 minutes to 5.7 minutes at half and double" in text
+        and "20 boxes at 7 s" in text
+        and "30 tags at 1 s" in text
+    )
     assert "PQ +0.100 (standard error unknown, one seed) if 10 images get points, as on here" in text
     for kinds, images in ((WEAK, 1), (["boxes"], 10)):
-        assert "the next hour: not known" in describe_labelling(acts, kinds, images, tmp_path)
+        unknown = describe_labelling(acts, kinds, images, tmp_path)
+        assert "the next hour: not known" in unknown and "1500 points, 514 boxes or 45 outlines" in unknown
     assert "not known" in describe_labelling(acts, WEAK, 10, tmp_path / "none")
 
 
