@@ -342,7 +342,7 @@ class Bench:
         base = read_files(self.files)
         rounds = base["rounds"]["max"]
         # Every form trains all rounds, so that all networks have seen as many steps.
-        settings["rounds"] = {"min": rounds}
+        settings["rounds"] = {"max": 1, "min": 1} if self.arguments.quick else {"min": rounds}
         if weak == "image tags":
             update_config(settings, read_mining(base.get("classifier", {}).get("backbone")))
         update_config(settings, parse_assignments(self.arguments.config))
