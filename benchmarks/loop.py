@@ -23,6 +23,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from snakemake.utils import update_config
 from pseudogt.files.io import read_json, write_json
 
 SCORES = ("pq", "pq_th", "pq_st", "miou", "ap")
+
+TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"
 
 
 def main() -> None:
@@ -62,11 +65,7 @@ def parse_arguments(command: list[str] | None = None) -> argparse.Namespace:
 def plan_runs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Settings of each run that the command line asks for, its name among them."""
     given: dict[str, Any] = {"name": "tiny" if arguments.quick else arguments.run}
-    for setting in arguments.config:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise SystemExit(f"--config {setting}: not of the form KEY=VALUE")
-        update_config(given, {key: yaml.safe_load(value)})
+    update_config(given, parse_assignments(arguments.config))
     if arguments.data:
         given["data_root"] = str(arguments.data.resolve())
     if arguments.tags:
@@ -86,21 +85,38 @@ def plan_runs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return runs
 
 
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Settings that are given as KEY=VALUE, values in YAML."""
+    given: dict[str, Any] = {}
+    for setting in assignments:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise SystemExit(f"--config {setting}: not of the form KEY=VALUE")
+        update_config(given, {key: yaml.safe_load(value)})
+    return given
+
+
 def run(arguments: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
     """Run the workflow and return its summary."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
     files = list(arguments.configfile)
     if arguments.quick:
-        files.insert(0, REPOSITORY / "tests" / "workflow" / "tiny.yaml")
+        files.insert(0, TINY)
     elif arguments.run != "streets":
         files.insert(0, REPOSITORY / "configs" / f"{arguments.run}.yaml")
+    return read_json(run_workflow(files, settings) / "evaluation" / "summary.json")
+
+
+def run_workflow(files: Sequence[Path], settings: dict[str, Any], targets: Sequence[str | Path] = ()) -> Path:
+    """Run the workflow up to ``targets``, by default all of it; return its results, in the current folder."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
+    results = Path("results", settings["name"])
     # In a file: Snakemake's --config takes every value inside braces for text, null among them.
-    own = Path("results", settings["name"], "loop.json")
+    own = results / "loop.json"
     write_json(own, settings)
-    command += ["--configfile", *map(str, [*files, own])]
+    command += ["--configfile", *map(str, [*files, own]), *(["--", *map(str, targets)] if targets else [])]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(command, check=True, env=os.environ | {"PATH": path})
-    return read_json(Path("results", settings["name"], "evaluation", "summary.json"))
+    return results
 
 
 def collect_figures(summaries: list[dict[str, Any]]) -> dict[str, float | None]:

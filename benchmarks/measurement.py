@@ -50,14 +50,19 @@ def print_table(figures: dict[str, float | None]) -> None:
         print(f"{name:<{width}}  {'-' if value is None else f'{value:.4g}'}")
 
 
+def describe_commit() -> str | None:
+    """Commit of the repository, marked if files differ from it; None outside of git."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    return described.stdout.strip() or None
+
+
 def write_figures(path: Path, figures: dict[str, float | None]) -> None:
     """Write the figures with what they were measured on."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    ).stdout.strip()
     document = {
         "figures": figures,
-        "commit": commit or None,
+        "commit": describe_commit(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
     }

@@ -113,10 +113,13 @@ def measure_share(run: Run, config: RunConfig, percent: int, repeats: int, folde
 
 
 def spread_images(image_ids: Sequence[str], share: float, seed: int) -> list[str]:
-    """Choose a share of the images, evenly spaced in each sequence from a place that the seed draws."""
+    """Choose a share of the images, evenly spaced in each sequence from a place that the seed draws.
+
+    Images whose ids name no sequence are taken for one.
+    """
     sequences: dict[str, list[str]] = {}
     for image_id in image_ids:
-        sequences.setdefault(image_id.partition("_")[0], []).append(image_id)
+        sequences.setdefault(image_id.partition("_")[0] if "_" in image_id else "", []).append(image_id)
     rng = np.random.default_rng(seed)
     chosen = []
     for members in sequences.values():

@@ -140,10 +140,11 @@ class RunConfig(Section):
     def _check_method(self) -> RunConfig:
         """Say what a method can't use, so that nobody takes a tags-only result for one that had boxes."""
         if self.method == "wsps":
-            if not self.weak_labels.boxes and self.weak_labels.points not in ("things", "all"):
+            marked = {self.weak_labels.points, self.weak_labels.scribbles}
+            if not self.weak_labels.boxes and not marked & {"things", "all"}:
                 raise ValueError(
-                    "method: wsps needs boxes, or points of things; set weak_labels.boxes to true, weak_labels.points "
-                    "to things or all, or method to jtsm"
+                    "method: wsps needs boxes, or points or scribbles of things; set weak_labels.boxes to true, "
+                    "weak_labels.points or weak_labels.scribbles to things or all, or method to jtsm"
                 )
             return self
         wrong = [
@@ -154,6 +155,7 @@ class RunConfig(Section):
                 ("annotations.points", "unknown", self.annotations.points == "weak"),
                 ("annotations.masks", "boxes", self.annotations.masks == "scribbles"),
                 ("weak_labels.points", "null", self.weak_labels.points is not None),
+                ("weak_labels.scribbles", "null", self.weak_labels.scribbles is not None),
                 ("weak_labels.thing_tags", "true", not self.weak_labels.thing_tags),
                 ("provided.cams", "null", self.provided.cams is not None),
                 ("provided.box_masks", "null", self.provided.box_masks is not None),

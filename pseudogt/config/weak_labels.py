@@ -51,5 +51,15 @@ class WeakLabelsSettings(Section):
         description="Points as people click them, one in each segment of stuff, of things, or of both, away from its "
         "border; groups get none. Null for none.",
     )
-    point_radius_px: float = Field(2.0, ge=0, description="Pixels around a point that are taken to be its class, too.")
-    points_seed: int = Field(0, ge=0, description="Where in its segment each point lies.")
+    scribbles: Literal["stuff", "things", "all"] | None = Field(
+        None,
+        description="Strokes as people draw them, one along the middle of the largest part of each segment of stuff, "
+        "of things, or of both; groups get none. Null for none.",
+    )
+    point_radius_px: float = Field(
+        2.0,
+        ge=0,
+        description="Pixels around a point that are taken to be its class, too; beside a stroke as many, or fewer in a "
+        "thin segment.",
+    )
+    points_seed: int = Field(0, ge=0, description="Where in its segment each point and each stroke lies.")

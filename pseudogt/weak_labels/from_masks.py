@@ -10,9 +10,9 @@ from scipy.ndimage import find_objects
 
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
 from pseudogt.config.weak_labels import WeakLabelsSettings
-from pseudogt.weak_labels.clicks import draw_clicks
+from pseudogt.weak_labels.clicks import Drawn, draw_in_segments, draw_point, draw_stroke
 from pseudogt.weak_labels.crops import crop_grid
-from pseudogt.weak_labels.marks import NO_MARKS, NO_OBJECT, Marks, make_point
+from pseudogt.weak_labels.marks import NO_OBJECT, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
 
@@ -42,8 +42,8 @@ def derive_weak_labels(
     -------
     ImageWeakLabels
         If wanted, a tight box per thing instance and one around all pixels of each group, ordered by
-        panoptic id; tags of the image; tags of each crop unless ``tags`` is ``image``; a point in each segment that
-        ``points`` asks for.
+        panoptic id; tags of the image; tags of each crop unless ``tags`` is ``image``; a point or a stroke in each
+        segment for which ``points`` or ``scribbles`` ask.
     """
     height, width = panoptic_id.shape
     boxes, box_classes, iscrowd = find_boxes(panoptic_id, crowd_ids, classes)
@@ -69,32 +69,37 @@ def derive_weak_labels(
         crops_xyxy=crops,
         crop_tags=find_tags(semantic, crops, len(classes)) & can_tag,
         unknown_ids=tuple(train_id for train_id in unknown if not tags[train_id]),
-        marks=_derive_points(image_id, panoptic_id, crowd_ids, classes, settings) if settings.points else NO_MARKS,
+        marks=_derive_marks(image_id, panoptic_id, crowd_ids, classes, settings),
     )
     return complete_marks(weak, classes)
 
 
-def _derive_points(
+def _derive_marks(
     image_id: str,
     panoptic_id: NDArray[np.int32],
     crowd_ids: Container[int],
     classes: ClassTable,
     settings: WeakLabelsSettings,
 ) -> Marks:
-    """A point in each segment that is asked for; it belongs to the segment's box, if there is one."""
+    """A mark in each segment that is asked for; it belongs to the segment's box, if there is one."""
     isthing = np.array(classes.isthing)
-    wanted = {"stuff": ~isthing, "things": isthing, "all": np.ones(len(classes), bool)}[settings.points or "all"]
-    clicks = draw_clicks(image_id, panoptic_id, crowd_ids, classes, wanted, seed=settings.points_seed)
+    wanted = {"stuff": ~isthing, "things": isthing, "all": np.ones(len(classes), bool)}
+    drawn: list[Drawn] = []
+    for asked, draw in ((settings.points, draw_point), (settings.scribbles, draw_stroke)):
+        if asked:
+            drawn += draw_in_segments(
+                draw, image_id, panoptic_id, crowd_ids, classes, wanted[asked], seed=settings.points_seed
+            )
     things = [int(i) for i in np.unique(panoptic_id) if i != VOID and isthing[_find_class(int(i), classes)]]
     boxed = [i for i in things if settings.boxes and (settings.group_boxes or i not in crowd_ids)]
     # Objects are numbered as their boxes are, those without box after them.
     numbers = {segment_id: number for number, segment_id in enumerate(boxed)}
-    owners = [
-        numbers.setdefault(click.segment_id, len(numbers)) if isthing[click.train_id] else NO_OBJECT for click in clicks
-    ]
+    owners = [numbers.setdefault(m.segment_id, len(numbers)) if isthing[m.train_id] else NO_OBJECT for m in drawn]
+    # A stroke is thinner where the segment is; of a point the radius is what the setting says.
+    radii = [min(settings.point_radius_px, m.room if len(m.vertices) > 1 else np.inf) for m in drawn]
     return Marks.collect(
-        make_point(click.train_id, owner, click.x, click.y, settings.point_radius_px)
-        for click, owner in zip(clicks, owners, strict=True)
+        Mark(mark.train_id, owner, radius, mark.vertices)
+        for mark, owner, radius in zip(drawn, owners, radii, strict=True)
     )
 
 

@@ -25,9 +25,11 @@ from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.parsing import SHOWN, shorten_list
+from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file
 from pseudogt.workflow.estimate import describe_estimate
+from pseudogt.workflow.labelling import describe_labelling
 from pseudogt.workflow.plan import find_odd_shards
 from pseudogt.workflow.shards import plan_shards
 
@@ -90,6 +92,8 @@ class DatasetFindings:
         ``boxes``; empty if neither weak labels nor pixels were read.
     estimate : str
         Time and disk space of a run.
+    labelling : str
+        What the labels have cost in hours of a person, and what the next hour buys; empty if nothing was counted.
     """
 
     images: dict[str, int] = field(default_factory=dict)
@@ -97,6 +101,7 @@ class DatasetFindings:
     warnings: list[str] = field(default_factory=list)
     classes: list[dict[str, Any]] = field(default_factory=list)
     estimate: str = ""
+    labelling: str = ""
 
     def add_problems(self, problems: Iterable[str], split: str = "", image_id: str = "") -> None:
         """Append problems of an image, or of the dataset as a whole."""
@@ -141,6 +146,7 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     if config.decode and settings.has_ground_truth:
         findings.classes = count_ground_truth(checked, classes)
         findings.warnings += describe_gaps(checked, findings.classes)
+        findings.labelling = findings.labelling or describe_full_labelling(checked, classes)
     findings.estimate = describe_estimate(config, ids_by_split, average_pixels(checked))
     return findings
 
@@ -283,6 +289,8 @@ def check_weak_labels(
     if images:
         findings.classes = count_weak_labels(images, classes)
         findings.warnings += find_gaps(images, classes)
+        acts = sum((count_acts(image) for image in images), Counter())
+        findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))
 
 
 def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:
@@ -322,6 +330,16 @@ def count_ground_truth(checked: Iterable[ImageFindings], classes: ClassTable) ->
     return tabulate_classes(
         classes, [images[i] for i in everywhere], [boxes[i] for i in everywhere], [0] * len(classes)
     )
+
+
+def describe_full_labelling(checked: Iterable[ImageFindings], classes: ClassTable) -> str:
+    """What full labels of the training images cost: an outline for each object and each class of stuff."""
+    train = [image for image in checked if image.split == "train" and image.present]
+    stuff = set(classes.stuff_ids)
+    acts = sum(
+        (count_full_acts([*(image.present & stuff), *image.instances], len(classes)) for image in train), Counter()
+    )
+    return describe_labelling(acts, ["full labels"], len(train)) if train else ""
 
 
 def tabulate_classes(
@@ -368,6 +386,7 @@ def format_findings(findings: DatasetFindings, *, most: int = 40) -> str:
             for row in findings.classes
         ]
     lines += ["", findings.estimate] if findings.estimate else []
+    lines += ["", findings.labelling] if findings.labelling else []
     lines += ["", *(f"warning: {warning}" for warning in findings.warnings[:most])]
     lines += [f"problem: {problem['problem']}" for problem in findings.problems[:most]]
     hidden = max(len(findings.problems) - most, 0) + max(len(findings.warnings) - most, 0)

@@ -436,13 +436,15 @@ class RunPlan:
         else:
             parts = [f"{weak_labels.tags}_tags", *(["boxes"] if weak_labels.boxes else [])]
             parts += [f"points_of_{weak_labels.points}"] if weak_labels.points else []
+            parts += [f"scribbles_of_{weak_labels.scribbles}"] if weak_labels.scribbles else []
         return "+".join([*parts, "full"] if self.has_full_labels else parts)
 
     def list_marked(self) -> list[str]:
         """Weak labels of all training shards, if points, scribbles or masks may be in them."""
         annotations = self.config.annotations
         reads_marks = annotations.given and (annotations.points == "weak" or annotations.masks == "scribbles")
-        derives_marks = not self.has_given_weak_labels and self.config.weak_labels.points is not None
+        weak_labels = self.config.weak_labels
+        derives_marks = not self.has_given_weak_labels and (weak_labels.points or weak_labels.scribbles)
         may_hold = reads_marks or derives_marks or self.config.provided.weak_labels
         return self.list_train("weak_labels/{shard}.json") if may_hold else []
 

@@ -54,7 +54,7 @@ TRAININGS = ("classifier", "mining", "segmenter")
 NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(("_gb", ".accumulation"))} | {"mining.workers"}
 ADDED = {"mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININGS)}
 
-ADDED_UNSET = {"annotations.attribute", "full_labels.polygons", "boxes_from", "export.stuff"}
+ADDED_UNSET = {"annotations.attribute", "full_labels.polygons", "boxes_from", "export.stuff", "weak_labels.scribbles"}
 """Settings that change nothing unless they are set."""
 
 

@@ -58,6 +58,7 @@ def test_every_format_gets_a_configuration_that_passes(name, init, tmp_path):
     path = rules.WRITERS[name](tmp_path / "data", rules.GOOD)
     config, printed, findings = init()
     assert not findings.problems
+    assert findings.labelling.startswith("labelling: ")
     assert config["annotations"]["format"] == name
     assert config["annotations"]["path"] == path.name
     assert config["dataset"]["train_split"] == "images"

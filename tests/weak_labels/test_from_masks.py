@@ -91,6 +91,55 @@ def test_points_depend_on_the_seed_and_the_image_alone(panoptic_id):
     assert first != derive(panoptic_id, points="stuff", points_seed=1).marks.values.tolist()
 
 
+def make_scene():
+    """Sky above a road that narrows upwards and has a smaller part, a strip, in the sky; a car on the road."""
+    panoptic_id = np.full((80, 120), 1000, np.int32)
+    rows, columns = np.mgrid[:80, :120]
+    panoptic_id[(rows > 30) & (abs(columns - 50) < rows / 2)] = 2000
+    panoptic_id[50:70, 40:64] = 3001
+    panoptic_id[5:60, 100:104] = 2000
+    return panoptic_id
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_strokes_run_inside_their_segments_away_from_the_border(seed):
+    panoptic_id = make_scene()
+    weak = derive(panoptic_id, scribbles="all", points_seed=seed)
+    assert sorted(weak.marks.classes.tolist()) == [SKY, ROAD, CAR]
+    for mark in weak.marks:
+        segment = {SKY: 1000, ROAD: 2000, CAR: 3001}[mark.train_id]
+        rows, columns = mark.find_pixels(80, 120).T
+        assert mark.kind == "scribble" and (panoptic_id[rows, columns] == segment).all()
+        assert len(rows) >= {SKY: 150, ROAD: 60, CAR: 4}[mark.train_id]
+        assert not (mark.train_id == ROAD and columns.max() >= 100)
+    assert next(mark.owner for mark in weak.marks if mark.train_id == CAR) == 0
+
+
+def test_a_stroke_is_thin_in_a_thin_segment():
+    scene = np.full((60, 20), 1000, np.int32)
+    scene[:, 8:11] = 2000
+    road = next(mark for mark in derive(scene, scribbles="stuff").marks if mark.train_id == ROAD)
+    rows, columns = road.find_pixels(60, 20).T
+    assert road.kind == "scribble" and set(columns.tolist()) <= {8, 9, 10} and np.ptp(rows) >= 25
+
+
+def test_strokes_depend_on_the_seed_and_go_with_points():
+    scene = make_scene()
+    first, again, other = (
+        derive(scene, scribbles="stuff", points_seed=seed).marks.values.tolist() for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    marks = derive(scene, scribbles="stuff", points="things", boxes=False).marks
+    assert [mark.kind for mark in marks] == ["point", "scribble", "scribble"]
+
+
+def test_a_segment_of_a_few_pixels_gets_a_point_for_a_stroke():
+    scene = np.full((20, 20), 1000, np.int32)
+    scene[5, 7] = 2000
+    road = next(mark for mark in derive(scene, scribbles="stuff").marks if mark.train_id == ROAD)
+    assert road.kind == "point" and road.values.tolist() == [[7.5, 5.5]]
+
+
 def test_categories_that_may_be_in_void_are_unknown_unless_they_are_seen(panoptic_id):
     settings = WeakLabelsSettings(tags="image")
     panoptic_id[panoptic_id == 1000] = 0

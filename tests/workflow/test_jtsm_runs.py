@@ -44,9 +44,16 @@ def test_no_classifier_without_need(fresh):
         ({"weak_labels": {"boxes": True}}, "method: jtsm learns from tags alone; set weak_labels.boxes to false"),
         ({"provided": {"cams": "x.h5"}}, "set provided.cams to null"),
         ({"weak_labels": {"points": "stuff"}}, "set weak_labels.points to null"),
+        ({"weak_labels": {"scribbles": "things"}}, "set weak_labels.scribbles to null"),
         ({"annotations": {"points": "weak"}}, "set annotations.points to unknown"),
-        ({"method": "wsps", "weak_labels": {"points": "stuff"}}, "method: wsps needs boxes, or points of things"),
-        ({"method": "wsps"}, "method: wsps needs boxes, or points of things; set weak_labels.boxes to true"),
+        (
+            {"method": "wsps", "weak_labels": {"points": "stuff"}},
+            "method: wsps needs boxes, or points or scribbles of things",
+        ),
+        (
+            {"method": "wsps"},
+            "or scribbles of things; set weak_labels.boxes to true",
+        ),
         ({"mining": {"init": "weights"}}, "init: weights with weights: None; name a file in weights"),
         ({"mining": {"init": "scratch", "decoder": True}}, "decoder: true with init: scratch; only init: classifier"),
         ({"mined": {"things": "components"}}, "things: components with stuff: branch"),

@@ -226,6 +226,7 @@ def test_initial_weights_of_mining_that_are_a_file_are_an_input(tmp_path):
         ({"provided": {"weak_labels": "w.json"}}, "provided"),
         ({"full_labels": {"images": "full.txt"}}, "crop_tags+boxes+full"),
         ({"weak_labels": {"points": "all", "boxes": False}}, "crop_tags+points_of_all"),
+        ({"weak_labels": {"scribbles": "things", "boxes": False}}, "crop_tags+scribbles_of_things"),
     ],
 )
 def test_supervision(sections, expected):
@@ -234,8 +235,9 @@ def test_supervision(sections, expected):
 
 def test_only_sets_that_may_hold_marks_have_them_counted():
     assert plan().list_marked() == []
-    derived = plan(weak_labels={"points": "stuff"})
-    assert derived.list_marked() == derived.list_train("weak_labels/{shard}.json") != []
+    for kind in ("points", "scribbles"):
+        derived = plan(weak_labels={kind: "stuff"})
+        assert derived.list_marked() == derived.list_train("weak_labels/{shard}.json") != []
     assert plan(provided={"weak_labels": "w.json"}).list_marked()
 
 

@@ -1,0 +1,447 @@
+"""Which labels a person's time buys: quality of the model against seconds of labelling per image, by form of label.
+
+    python benchmarks/labelling.py --dataset camvid --data DIR --screen
+    python benchmarks/labelling.py --dataset msrc-imagenet --data DIR --config 'segmenter={weights: lite0.pth}'
+    python benchmarks/labelling.py --page
+
+``--screen`` measures every form that makes sense once, with seed 0; without it those on the frontier (no other form is
+both cheaper and better) are measured with seeds 0, 1 and 2, and what was not screened is screened first. The full
+labels of 5 and 20% of the images are mixed with the two weak forms that have the best PQ. Every form trains the same
+network for as many steps: weak forms train all rounds, full labels as many steps as these have together. CamVid is
+measured on its three folds by sequence. From tags alone the labels of round 0 are mined (`method: jtsm`), as no box and
+no point says what is an object.
+
+Each point is a JSON in docs/results/labelling/<dataset>/, to be committed; a point whose JSON was made with the same
+settings is not measured again. Runs lie in results/labelling-*, in the current folder; an interrupted one is resumed.
+``--page`` writes the tables of docs/what-to-label.md from all points and runs nothing; ``--list`` prints what would be
+run. ``--quick`` runs three forms of the tiny street scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from loop import TINY, parse_assignments, run_workflow
+from measurement import REPOSITORY, describe_commit
+from mixed import spread_images
+from snakemake.utils import update_config
+from trained_points import SCORES, Run, read_labels, train_and_score, write_training_set
+
+from pseudogt.classes import ClassTable
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.run import RunConfig
+from pseudogt.datasets import class_table
+from pseudogt.files.io import read_json, write_json
+from pseudogt.files.labels import LabelFolder
+from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
+from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.weak_labels.seconds import price_acts
+from pseudogt.workflow.labelling import MEASURED, Cell, read_cells
+
+SEEDS = (0, 1, 2)
+SHARES = (5, 20)
+"""Per cent of the images with full labels, beside none and all."""
+
+BEST_WEAK = 2
+"""How many weak forms are mixed with full labels."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of the curve.
+
+    Attributes
+    ----------
+    config : Path
+    splits : tuple of str
+        Folds, each with lists <name>_train and <name>_val; or the one of the config, named by an empty string.
+    outline : str
+        The act that draws a segment in full labels.
+    """
+
+    config: Path
+    splits: tuple[str, ...] = ("",)
+    outline: str = "outline"
+
+
+DATASETS = {
+    "camvid": Dataset(REPOSITORY / "configs" / "camvid.yaml", ("fold_a", "fold_b", "fold_c")),
+    "msrc-imagenet": Dataset(REPOSITORY / "configs" / "msrc-imagenet.yaml"),
+    "dsb2018": Dataset(REPOSITORY / "configs" / "dsb2018.yaml", outline="compact_outline"),
+}
+QUICK = {"tiny": Dataset(TINY)}
+QUICK_FORMS = ("stuff points + boxes", "20% full", "20% full + stuff points + boxes")
+
+NO_LABELS = {"tags": "image", "boxes": False, "points": None, "scribbles": None, "thing_tags": True}
+
+WEAK_FORMS: dict[str, dict[str, Any]] = {
+    "image tags": {},
+    "image tags + boxes": {"boxes": True},
+    "crop tags + boxes": {"tags": "crop", "boxes": True},
+    "points": {"points": "all"},
+    "stuff points + boxes": {"points": "stuff", "boxes": True},
+    "stuff scribbles + boxes": {"scribbles": "stuff", "boxes": True},
+}
+"""Weak forms, as settings of section `weak_labels` over ``NO_LABELS``."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is labelled.
+
+    Attributes
+    ----------
+    weak : str
+        One of ``WEAK_FORMS``, or empty if the other images have no label at all and are left out.
+    full_percent : int
+        Per cent of the images that have a full label.
+    """
+
+    weak: str
+    full_percent: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name in tables and files: ``5% full + points``."""
+        full = {0: [], 100: ["all full"]}.get(self.full_percent, [f"{self.full_percent}% full"])
+        return " + ".join([*full, *([self.weak] if self.weak else [])])
+
+
+FIRST_FORMS = (*(Form(weak) for weak in WEAK_FORMS), *(Form("", share) for share in (*SHARES, 100)))
+"""All forms but the mixtures, which depend on what these give."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One form on one split with one seed."""
+
+    dataset: str
+    split: str
+    form: Form
+    seed: int
+
+    @property
+    def run_name(self) -> str:
+        """Name of its run and of its JSON."""
+        form = self.form.name.replace("%", "").replace(" + ", "_").replace(" ", "-")
+        return "-".join([*filter(None, [form, self.split]), f"seed{self.seed}"])
+
+    def locate(self, folder: Path) -> Path:
+        """Its JSON."""
+        return folder / self.dataset / f"{self.run_name}.json"
+
+
+def main() -> None:
+    """Run the benchmark."""
+    arguments = parse_arguments()
+    if arguments.page:
+        from labelling_page import write_page
+
+        write_page(read_cells(arguments.results))
+        return
+    name, dataset = next(iter(QUICK.items())) if arguments.quick else (arguments.dataset, DATASETS[arguments.dataset])
+    bench = Bench(name, dataset, arguments)
+    if arguments.quick:
+        bench.measure([form for form in list_forms(WEAK_FORMS) if form.name in QUICK_FORMS])
+    else:
+        measure_curve(bench, screen=arguments.screen)
+    if bench.failed:
+        raise SystemExit("\n".join(["these points failed; the others are measured:", *bench.failed]))
+
+
+def measure_curve(bench: Bench, *, screen: bool) -> None:
+    """Screen all forms, then the mixtures with the best; then, if wanted, repeat what lies on the frontier."""
+    forms = [form for form in FIRST_FORMS if find_reason(form, bench.classes) is None]
+    bench.measure(forms)
+    mixtures = list_mixtures(choose_best(bench.read_cells()))
+    bench.measure(mixtures)
+    if not screen:
+        on_frontier = find_frontier(bench.read_cells())
+        bench.measure([form for form in (*forms, *mixtures) if form.name in on_frontier], SEEDS)
+
+
+def parse_arguments(command: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", choices=sorted(DATASETS), help="which curve")
+    parser.add_argument("--data", type=Path, help="the dataset's folder")
+    parser.add_argument("--screen", action="store_true", help="one seed of every form, and no more")
+    parser.add_argument("--splits", nargs="+", help="only these of the dataset's folds")
+    parser.add_argument("--configfile", type=Path, action="append", default=[], help="another config file")
+    parser.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="more settings")
+    parser.add_argument("--results", type=Path, default=MEASURED, help="folder of the points")
+    parser.add_argument("--list", action="store_true", help="print what would be measured")
+    parser.add_argument("--page", action="store_true", help="write the tables of docs/what-to-label.md")
+    parser.add_argument("--quick", action="store_true", help="three forms of the tiny chain; shows that it runs")
+    arguments = parser.parse_args(command)
+    if not (arguments.page or arguments.quick or (arguments.dataset and arguments.data)):
+        parser.error("give --dataset and --data, or --page, or --quick")
+    return arguments
+
+
+@cache
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A config file; it is read once, and must not be changed."""
+    given: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return given
+
+
+def read_files(files: Iterable[Path]) -> dict[str, Any]:
+    """The embedded default with config files over it."""
+    merged = copy.deepcopy(read_yaml(REPOSITORY / "config.yaml"))
+    for path in files:
+        update_config(merged, read_yaml(path))
+    return merged
+
+
+def read_classes(config: Path) -> ClassTable:
+    """Class table of a config file, or of the embedded default if it has none."""
+    merged = read_files([config])
+    return class_table(DatasetSettings.model_validate(merged["dataset"]))
+
+
+def find_reason(form: Form, classes: ClassTable) -> str | None:
+    """Why a form makes no sense with these classes; None if it does."""
+    if form.weak == "image tags" and len(classes) <= 2:
+        return "with one class of stuff and one of things all images have the same tags"
+    if form.weak in ("crop tags + boxes", "stuff points + boxes", "stuff scribbles + boxes") and (
+        len(classes.stuff_ids) <= 1
+    ):
+        return "boxes alone say where the only class of stuff is: outside them"
+    return None
+
+
+def list_mixtures(weak_forms: Iterable[str]) -> list[Form]:
+    """Full labels of some images beside weak labels of the others."""
+    return [Form(weak, share) for weak in weak_forms for share in SHARES]
+
+
+def list_forms(weak_forms: Iterable[str]) -> list[Form]:
+    """All forms if these weak ones are the best."""
+    return [*FIRST_FORMS, *list_mixtures(weak_forms)]
+
+
+def choose_best(cells: Iterable[Cell]) -> list[str]:
+    """Names of the weak forms with the best PQ of one dataset."""
+    weak = [cell for cell in cells if cell.form in WEAK_FORMS]
+    return [cell.form for cell in sorted(weak, key=lambda cell: -cell.mean("pq"))[:BEST_WEAK]]
+
+
+def find_frontier(cells: Iterable[Cell], seconds: Mapping[str, float] | None = None) -> list[str]:
+    """Forms of one dataset than which none is both cheaper and better, cheapest first.
+
+    ``seconds`` replaces those of some acts.
+    """
+    costs = sorted((price_acts(cell.acts, seconds), -cell.mean("pq"), cell.form) for cell in cells)
+    best, frontier = float("inf"), []
+    for _, loss, form in costs:
+        if loss < best:
+            best = loss
+            frontier.append(form)
+    return frontier
+
+
+class Bench:
+    """The runs of one dataset.
+
+    Attributes
+    ----------
+    name : str
+    dataset : Dataset
+    arguments : argparse.Namespace
+    classes : ClassTable
+    truths : dict
+        Split -> its run of :meth:`make_truth`.
+    failed : list of str
+        Points whose run ended with an error.
+    """
+
+    def __init__(self, name: str, dataset: Dataset, arguments: argparse.Namespace) -> None:
+        self.name, self.dataset, self.arguments = name, dataset, arguments
+        self.truths: dict[str, Run] = {}
+        self.failed: list[str] = []
+        self.results = Path("labelling") if arguments.quick else arguments.results
+        self.classes = read_classes(dataset.config)
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """Folds that are measured."""
+        return self.arguments.splits or self.dataset.splits
+
+    @property
+    def files(self) -> list[Path]:
+        """Config files, later ones override earlier ones."""
+        return [self.dataset.config, *self.arguments.configfile]
+
+    def read_cells(self) -> list[Cell]:
+        """What was measured on this dataset."""
+        return [cell for cell in read_cells(self.results) if cell.dataset == self.name]
+
+    def measure(self, forms: Iterable[Form], seeds: Sequence[int] = SEEDS[:1]) -> None:
+        """Measure all points of some forms that are not there yet."""
+        for form in forms:
+            for seed in seeds:
+                for split in self.splits:
+                    self.measure_point(Point(self.name, split, form, seed))
+
+    def measure_point(self, point: Point) -> None:
+        """Measure one point, unless its JSON was made with these settings."""
+        path = point.locate(self.results)
+        digest = self.digest(point)
+        if path.is_file() and read_json(path)["digest"] == digest:
+            return
+        print(f"labelling: {point.dataset}, {point.run_name}", flush=True)
+        if self.arguments.list:
+            return
+        try:
+            measured = self.run(point) if point.form.weak else self.train_on_full(point)
+        except subprocess.CalledProcessError as error:
+            # Others may well succeed, and nobody sits beside a run of many hours.
+            self.failed.append(f"{point.dataset}, {point.run_name}: {error}")
+            return
+        acts = measured.pop("acts")
+        facts = {
+            "dataset": point.dataset,
+            "split": point.split,
+            "form": point.form.name,
+            "full_percent": point.form.full_percent,
+            "seed": point.seed,
+            "settings": self.describe_settings(point),
+            "digest": digest,
+            "commit": describe_commit(),
+            "acts": acts,
+            "seconds_per_image": round(price_acts(acts), 2),
+        }
+        write_json(path, facts | measured)
+
+    def build_settings(self, point: Point) -> dict[str, Any]:
+        """Settings of the workflow that make a point differ from the config file, and its name."""
+        weak = point.form.weak or "image tags + boxes"
+        settings: dict[str, Any] = {
+            "name": f"labelling-{point.dataset}-{point.run_name}",
+            "keep_scores": False,
+            "optimisation": {"seed": point.seed},
+            "weak_labels": NO_LABELS | {"points_seed": point.seed} | WEAK_FORMS[weak],
+        }
+        if self.arguments.data:
+            settings["data_root"] = str(self.arguments.data.resolve())
+        if point.split:
+            update_config(settings, {"dataset": {f"{s}_split": f"{point.split}_{s}" for s in ("train", "val")}})
+        base = read_files(self.files)
+        rounds = base["rounds"]["max"]
+        # Every form trains all rounds, so that all networks have seen as many steps.
+        settings["rounds"] = {"max": 1, "min": 1} if self.arguments.quick else {"min": rounds}
+        if weak == "image tags":
+            update_config(settings, read_mining(base.get("classifier", {}).get("backbone")))
+        update_config(settings, parse_assignments(self.arguments.config))
+        return settings
+
+    def resolve(self, point: Point) -> RunConfig:
+        """The whole configuration of a point."""
+        merged = read_files(self.files)
+        update_config(merged, self.build_settings(point))
+        return RunConfig.model_validate(merged)
+
+    def describe_settings(self, point: Point) -> dict[str, Any]:
+        """Settings of a point that do not depend on where it is measured."""
+        return {k: v for k, v in self.build_settings(point).items() if k not in ("name", "data_root", "keep_scores")}
+
+    def digest(self, point: Point) -> str:
+        """Digest of all that is set for a point: the config files, and what differs from them."""
+        files = [read_yaml(path) for path in self.files]
+        text = json.dumps([files, self.describe_settings(point), point.form.name], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def run(self, point: Point) -> dict[str, Any]:
+        """Run the workflow on weak labels, with full labels of some images if the form has them."""
+        settings = self.build_settings(point)
+        chosen: list[str] = []
+        if point.form.full_percent:
+            chosen = self.choose_images(point)
+            listed = Path("results", settings["name"], "full.txt").absolute()
+            listed.parent.mkdir(parents=True, exist_ok=True)
+            listed.write_text("".join(f"{image_id}\n" for image_id in chosen))
+            settings["full_labels"] = {"images": str(listed)}
+        last = self.resolve(point).rounds.max
+        scored = [
+            Path("results", settings["name"], "evaluation", f"{s}.json")
+            for s in (f"labels-{last}", f"model-{last - 1}")
+        ]
+        run = Run(run_workflow(self.files, settings, scored))
+        labels, model = ({score: read_json(path)[score] for score in SCORES} for path in scored)
+        return self.count(run, chosen, weak=True) | {"labels": {"train": labels}, "model": {"val": model}}
+
+    def train_on_full(self, point: Point) -> dict[str, Any]:
+        """Train on the full labels of some images, for as many steps as all rounds of a weak form have together."""
+        run = self.make_truth(point.split)
+        chosen = self.choose_images(point)
+        config = self.resolve(point)
+        segmenter = config.segmenter.model_dump(mode="json")
+        segmenter["steps"] *= config.rounds.max
+        with tempfile.TemporaryDirectory() as folder:
+            files = write_training_set(run, read_labels(run, "ground_truth"), chosen, Path(folder))
+            model = train_and_score(run, files, segmenter, config.predictions.model_dump_json(), Path(folder))
+        return self.count(run, chosen, weak=False) | {"labels": None, "model": {"val": model}}
+
+    def choose_images(self, point: Point) -> list[str]:
+        """Images with full labels, spread over the sequences from a place that the seed draws."""
+        image_ids = list(read_labels(self.make_truth(point.split), "ground_truth"))
+        chosen = set(spread_images(image_ids, point.form.full_percent / 100, point.seed))
+        return [image_id for image_id in image_ids if image_id in chosen]
+
+    def make_truth(self, split: str) -> Run:
+        """A run of which only index, ground truth and the weak labels of the training images are made."""
+        if split not in self.truths:
+            settings = self.build_settings(Point(self.name, split, Form("image tags + boxes"), 0))
+            settings["name"] = "-".join(filter(None, ["labelling", self.name, split, "truth"]))
+            run = Run(run_workflow(self.files, settings, ["index"]))
+            wanted = run.list_files("weak_labels", "train", ".json")
+            wanted += run.list_files("ground_truth", "train") + run.list_files("ground_truth", "val")
+            run_workflow(self.files, settings, wanted)
+            self.truths[split] = run
+        return self.truths[split]
+
+    def count(self, run: Run, full: Sequence[str], *, weak: bool) -> dict[str, Any]:
+        """Acts per training image, number of images and kinds of weak labels of those without a full label."""
+        truth: dict[str, LabelFolder] = read_labels(run, "ground_truth")
+        labels, classes = read_weak_labels(run.list_files("weak_labels", "train", ".json"))
+        acts: Counter[str] = Counter()
+        for image_id in full:
+            segments = [int(classes.category_to_train[s["category_id"]]) for s in truth[image_id].segments(image_id)]
+            acts += count_full_acts(segments, len(classes), self.dataset.outline)
+        others = [labels[image_id] for image_id in labels if image_id not in set(full)] if weak else []
+        for image in others:
+            acts += count_acts(image)
+        return {
+            "images": len(labels),
+            "acts": {act: round(count / len(labels), 4) for act, count in sorted(acts.items())},
+            "kinds": list(find_kinds(others, classes)),
+        }
+
+
+def read_mining(backbone: str | None) -> dict[str, Any]:
+    """Settings of a run from tags of whole images alone: those of CamVid's tags of crops, on whole images."""
+    given = copy.deepcopy(read_yaml(REPOSITORY / "configs" / "camvid-jtsm.yaml"))
+    mining = given["mining"] | {"samples": "image", "short_sides_px": given["mined"]["short_sides_px"]}
+    return {
+        "method": "jtsm",
+        "proposals": given["proposals"],
+        "mining": mining | ({"backbone": backbone} if backbone else {}),
+        "mined": given["mined"],
+    }
+
+
+if __name__ == "__main__":
+    main()

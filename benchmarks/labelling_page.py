@@ -1,0 +1,173 @@
+"""The tables of docs/what-to-label.md, from the committed points of ``labelling.py``."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from labelling import (
+    BEST_WEAK,
+    DATASETS,
+    FIRST_FORMS,
+    choose_best,
+    find_frontier,
+    find_reason,
+    list_mixtures,
+    read_classes,
+)
+from measurement import REPOSITORY
+
+from pseudogt.files.io import read_json
+from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES, price_acts
+from pseudogt.workflow.labelling import MEASURED, Cell
+
+PAGE = REPOSITORY / "docs" / "what-to-label.md"
+
+HOURS = (1, 3, 10, 30, 100)
+"""Budgets of the answer."""
+
+CHANGED = {
+    "tags": ("tag", "crop_tag"),
+    "boxes": ("box",),
+    "points": ("point", "further_point"),
+    "scribbles": ("scribble",),
+    "outlines": ("outline", "compact_outline"),
+}
+"""Acts whose seconds are halved and doubled together."""
+
+COLUMNS = (
+    "labels", "seconds an image", "hours for the set", "PQ", "of full", "PQ things", "PQ stuff", "mIoU",
+    "PQ of labels on train",
+)  # fmt: skip
+
+NOT_MEASURED = "not measured"
+
+
+def write_page(cells: Sequence[Cell]) -> None:
+    """Replace the generated sections of the page."""
+    sections = render_sections(cells, read_costs())
+    PAGE.write_text(replace_sections(PAGE.read_text(encoding="utf-8"), sections), encoding="utf-8")
+
+
+def read_costs() -> dict[str, dict[str, Any]]:
+    """Dataset -> what ``labelling_costs.py`` counted on it; datasets of which it counted nothing are left out."""
+    return {name: read_json(MEASURED / f"{name}.json") for name in DATASETS if (MEASURED / f"{name}.json").is_file()}
+
+
+def replace_sections(text: str, sections: Mapping[str, str]) -> str:
+    """Put each section between its marks, ``<!-- name -->`` and ``<!-- end of name -->``.
+
+    Raises
+    ------
+    ValueError
+        If the text lacks the marks of a section.
+    """
+    for name, content in sections.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
+        text, count = re.subn(pattern, lambda m, c=content: f"{m[1]}\n{c}\n\n{m[2]}", text, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"{PAGE}: has the marks of section {name!r} {count} times; they must be there once")
+    return text
+
+
+def render_sections(cells: Sequence[Cell], costs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """All generated sections by name."""
+    by_dataset = {name: [cell for cell in cells if cell.dataset == name] for name in DATASETS}
+    curves = [f"### {name}\n\n{render_curve(name, found, costs.get(name))}" for name, found in by_dataset.items()]
+    return {
+        "answer": render_answer(by_dataset),
+        "curves": "\n\n".join(curves),
+        "other seconds": render_other_seconds(by_dataset),
+        "seconds": render_prices(),
+    }
+
+
+def render_answer(by_dataset: Mapping[str, Sequence[Cell]]) -> str:
+    """The best form for each budget of hours, and how many forms it is chosen from."""
+    if not any(by_dataset.values()):
+        return (
+            "**Not measured yet.** No point of the curve is committed, so this page recommends nothing. What each form "
+            "costs is counted, and stands in the tables below."
+        )
+    lines = ["| hours in all | " + " | ".join(by_dataset) + " |", "|---" * (len(by_dataset) + 1) + "|"]
+    for hours in HOURS:
+        lines.append(f"| {hours} | " + " | ".join(find_answer(cells, hours) for cells in by_dataset.values()) + " |")
+    counts = [f"{len(cells)} on {name}" for name, cells in by_dataset.items()]
+    return "\n".join(lines) + f"\n\nEach answer is the best of the forms that are measured: {', '.join(counts)}."
+
+
+def find_answer(cells: Sequence[Cell], hours: float) -> str:
+    """The form with the best PQ among those that the hours suffice for, in words."""
+    affordable = [cell for cell in cells if cell.seconds * cell.images <= hours * 3600]
+    if not affordable:
+        return "nothing that was measured" if cells else NOT_MEASURED
+    best = max(affordable, key=lambda cell: cell.mean("pq"))
+    return f"**{best.form}**, PQ {describe_score(best, 'pq')}"
+
+
+def render_curve(name: str, cells: Sequence[Cell], costs: Mapping[str, Any] | None) -> str:
+    """One row for each form: what it costs, what it gives, or why it is missing."""
+    found = {cell.form: cell for cell in cells}
+    best = choose_best(cells)
+    frontier, classes = find_frontier(cells), read_classes(DATASETS[name].config)
+    rows = [list(COLUMNS), ["---"] * len(COLUMNS)]
+    for form in (*FIRST_FORMS, *list_mixtures(best)):
+        reason = find_reason(form, classes)
+        if form.name in found:
+            shown = f"**{form.name}**" if form.name in frontier else form.name
+            rows.append([shown, *describe_cell(found[form.name], found.get("all full"))])
+        elif reason:
+            rows.append([form.name, f"makes no sense: {reason}"])
+        else:
+            acts = (costs or {"acts": {}})["acts"].get(form.name)
+            cost = describe_cost(price_acts(acts), costs["images"]) if costs and acts else ["", ""]
+            rows.append([form.name, *cost, NOT_MEASURED])
+    if len(best) < BEST_WEAK:
+        rows.append(["5% and 20% full, mixed with the two best weak forms", "", "", NOT_MEASURED])
+    return "\n".join("| " + " | ".join([*row, *[""] * (len(COLUMNS) - len(row))]) + " |" for row in rows)
+
+
+def describe_cell(cell: Cell, full: Cell | None) -> list[str]:
+    """All columns of a form that was measured, but its name."""
+    ratio = f"{cell.mean('pq') / full.mean('pq'):.2f}" if full and full.mean("pq") else ""
+    scores = [describe_score(cell, score) for score in ("pq_th", "pq_st", "miou")]
+    labels = f"{statistics.mean(cell.label_scores['pq']):.3f}" if "pq" in cell.label_scores else ""
+    return [*describe_cost(cell.seconds, cell.images), describe_score(cell, "pq"), ratio, *scores, labels]
+
+
+def describe_cost(seconds: float, images: float) -> list[str]:
+    """Seconds an image, and hours for all images."""
+    return [f"{seconds:.0f}", f"{seconds * images / 3600:.1f}"]
+
+
+def describe_score(cell: Cell, score: str) -> str:
+    """Mean and standard error over seeds, or that there is one seed."""
+    if score not in cell.scores:
+        return ""
+    error = cell.find_error(score)
+    return f"{cell.mean(score):.3f}" + (" (one seed)" if error is None else f" ± {error:.3f}")
+
+
+def render_other_seconds(by_dataset: Mapping[str, Sequence[Cell]]) -> str:
+    """Forms on the frontier if the seconds of some acts are halved or doubled."""
+    changes: dict[str, dict[str, float]] = {"as published": {}}
+    for name, acts in CHANGED.items():
+        for word, factor in (("half", 0.5), ("double", 2.0)):
+            changes[f"{name} at {word}"] = {act: factor * PRICES[act].seconds for act in acts}
+    drawn = PRICES["drawn_box"].seconds
+    changes[f"boxes drawn by dragging, {drawn:g} s"] = {"box": drawn}
+    lines = ["| seconds | " + " | ".join(by_dataset) + " |", "|---" * (len(by_dataset) + 1) + "|"]
+    for name, seconds in changes.items():
+        frontiers = ["; ".join(find_frontier(cells, seconds)) or NOT_MEASURED for cells in by_dataset.values()]
+        lines.append(f"| {name} | " + " | ".join(frontiers) + " |")
+    return "\n".join(lines)
+
+
+def render_prices() -> str:
+    """Seconds of each act with its source."""
+    lines = ["| act | seconds | source | basis |", "|---|---|---|---|"]
+    for price in (*PRICES.values(), *WHOLE_IMAGES.values()):
+        lines.append(f"| {price.act} | {price.seconds:g} | {price.source} | {price.basis} |")
+    return "\n".join(lines)
