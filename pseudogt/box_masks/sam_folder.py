@@ -100,6 +100,16 @@ def find_sam(name: str) -> SamFolder:
     return SamFolder(folder, kind, weights)
 
 
+def find_problem(name: str) -> str:
+    """Say why a model can't be used, without loading it; empty if nothing is wrong."""
+    try:
+        require_transformers()
+        find_sam(name)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def require_transformers() -> None:
     """Raise a ``ValueError`` if transformers is missing or too old."""
     remedy = "install it in your clone with: pip install -e '.[sam]'"
@@ -125,8 +135,8 @@ def _locate(name: str) -> Path:
         found = None
     if not isinstance(found, str):
         raise ValueError(
-            f"box_masks.sam_model: {name}: no such folder, nor a model in the cache of Hugging Face; give a folder, or "
-            f"run `hf download {name}` once where there is a connection"
+            f"{name}: no such folder, nor a model in the cache of Hugging Face; give a folder, or run "
+            f"`hf download {name}` once where there is a connection"
         )
     return Path(found).parent
 
