@@ -73,20 +73,19 @@ class SamModel:
         Of one of the classes that ``KINDS`` names.
     processor
         Image processor of transformers.
+    keeps_aspect : bool
+        See :class:`pseudogt.box_masks.sam_folder.SamKind`.
     device : torch.device
     dtype : torch.dtype
         Number type of the image encoder.
     """
 
     def __init__(
-        self,
-        network: Any,
-        processor: Any,
-        device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
-        dtype: torch.dtype = torch.float32,
+        self, network: Any, processor: Any, *, keeps_aspect: bool, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.network = network.eval().to(device)
         self.processor = processor
+        self.keeps_aspect = keeps_aspect
         self.device = device
         self.dtype = dtype
 
@@ -101,6 +100,7 @@ class SamModel:
         """
         require_transformers()
         folder, kind, _ = find_sam(name)
+        reader = KINDS[kind]
         import transformers
         from huggingface_hub.errors import StrictDataclassError
         from safetensors import SafetensorError
@@ -108,21 +108,19 @@ class SamModel:
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         try:
-            network, report = getattr(transformers, KINDS[kind].network).from_pretrained(
+            network, report = getattr(transformers, reader.network).from_pretrained(
                 folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
             )
-            processor = getattr(transformers, KINDS[kind].image_processor).from_pretrained(
-                folder, local_files_only=True
-            )
+            processor = getattr(transformers, reader.image_processor).from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
             raise ValueError(f"{folder}: can't be read as a Segment Anything model ({error})") from error
         # What is missing would be random, and its masks noise.
         if missing := sorted(report["missing_keys"]):
             raise ValueError(
-                f"{folder}: its weights lack {missing[0]} and {len(missing) - 1} others of a "
-                f"{KINDS[kind].network}; download the model again"
+                f"{folder}: its weights lack {len(missing)} tensors of a {reader.network}, {missing[0]} among them; "
+                "download the model again"
             )
-        return cls(network, processor, device, dtype)
+        return cls(network, processor, keeps_aspect=reader.keeps_aspect, device=device, dtype=dtype)
 
     @property
     def side(self) -> int:
@@ -133,9 +131,7 @@ class SamModel:
     def embed_image(self, image: NDArray[np.uint8]) -> Embedding:
         """Encode an image ``(H, W, 3) uint8 RGB``."""
         square = {"height": self.side, "width": self.side}
-        # The first kinds keep the aspect and pad, the later ones stretch the image over the square.
-        keeps_aspect = "pad_size" in self.processor.to_dict()
-        sizes = {"size": {"longest_edge": self.side}, "pad_size": square} if keeps_aspect else {"size": square}
+        sizes = {"size": {"longest_edge": self.side}, "pad_size": square} if self.keeps_aspect else {"size": square}
         inputs = self.processor(image, return_tensors="pt", device=self.device, **sizes)
         with autocast(self.dtype, self.device):
             encoded = self.network.get_image_embeddings(inputs["pixel_values"].to(self.device))
@@ -143,7 +139,7 @@ class SamModel:
         names = ("image_embeddings", "intermediate_embeddings")
         parts = encoded if isinstance(encoded, tuple) else (encoded,)
         features = {name: _to_float32(part) for name, part in zip(names, parts, strict=False)}
-        seen = inputs["reshaped_input_sizes"][0].tolist() if keeps_aspect else (self.side, self.side)
+        seen = inputs["reshaped_input_sizes"][0].tolist() if self.keeps_aspect else (self.side, self.side)
         return Embedding(features, (image.shape[0], image.shape[1]), (seen[0], seen[1]))
 
     @torch.inference_mode()

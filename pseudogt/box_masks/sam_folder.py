@@ -16,24 +16,28 @@ OLDEST_TRANSFORMERS = 5
 
 
 class SamKind(NamedTuple):
-    """Names in transformers of what reads a model.
+    """What reads a model.
 
     Attributes
     ----------
     network, image_processor : str
+        Names of classes of transformers.
+    keeps_aspect : bool
+        Whether the encoder sees an image with its own aspect, padded to a square; else it is stretched over the square.
     """
 
     network: str
     image_processor: str
+    keeps_aspect: bool
 
 
 KINDS = {
-    "sam": SamKind("SamModel", "SamImageProcessor"),
-    "sam_hq": SamKind("SamHQModel", "SamImageProcessor"),
-    "sam2": SamKind("Sam2Model", "Sam2ImageProcessor"),
-    "sam2_video": SamKind("Sam2Model", "Sam2ImageProcessor"),
-    "sam3_tracker": SamKind("Sam3TrackerModel", "Sam3ImageProcessor"),
-    "sam3_video": SamKind("Sam3TrackerModel", "Sam3ImageProcessor"),
+    "sam": SamKind("SamModel", "SamImageProcessor", True),
+    "sam_hq": SamKind("SamHQModel", "SamImageProcessor", True),
+    "sam2": SamKind("Sam2Model", "Sam2ImageProcessor", False),
+    "sam2_video": SamKind("Sam2Model", "Sam2ImageProcessor", False),
+    "sam3_tracker": SamKind("Sam3TrackerModel", "Sam3ImageProcessor", False),
+    "sam3_video": SamKind("Sam3TrackerModel", "Sam3ImageProcessor", False),
 }
 """By the ``model_type`` of ``config.json``. The weights of a video model include those of its model of images."""
 
