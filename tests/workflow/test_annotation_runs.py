@@ -212,7 +212,7 @@ def test_a_segment_anything_model_makes_masks_for_the_boxes_of_a_folder(fresh, p
     arguments = ("boxes_to_masks", "--config", f"boxes_from={photos.parent / 'my photos'}", "masks_to=out")
     fresh.run(*arguments, f"box_masks={{segmenters: [sam], sam_model: '{model}', precision: fp32, sure: 0.5}}")
     assert (fresh.folder / "out" / "review" / "index.html").is_file()
-    folders = [LabelFolder(path) for path in (fresh.results.parent / "my photos-boxes" / "box_masks").iterdir()]
+    folders = [LabelFolder(path) for path in (fresh.results / "box_masks").iterdir()]
     labels = {image_id: folder.read(image_id) for folder in folders for image_id in folder.image_ids}
     for i in range(4):
         x, y = 10 + 8 * i, 12 + 4 * i
