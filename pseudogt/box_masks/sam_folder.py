@@ -104,7 +104,7 @@ def find_sam(name: str) -> SamFolder:
     return SamFolder(folder, kind, weights)
 
 
-def find_problem(name: str) -> str:
+def find_sam_problem(name: str) -> str:
     """Say why a model can't be used, without loading it; empty if nothing is wrong."""
     try:
         require_transformers()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pseudogt.box_masks.sam_folder import find_problem as find_sam_problem
+from pseudogt.box_masks.sam_folder import find_sam_problem
 from pseudogt.config.run import RunConfig
 from pseudogt.files.io import write_json
 from pseudogt.workflow.checking import check_dataset, format_findings

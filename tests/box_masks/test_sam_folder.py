@@ -6,7 +6,7 @@ import huggingface_hub
 import pytest
 
 from pseudogt.box_masks import sam_folder
-from pseudogt.box_masks.sam_folder import KINDS, find_problem, find_sam, require_transformers
+from pseudogt.box_masks.sam_folder import KINDS, find_sam, find_sam_problem, require_transformers
 from pseudogt.files.io import write_json
 
 
@@ -69,6 +69,6 @@ def test_an_old_library_is_a_problem(folder, monkeypatch):
     monkeypatch.setattr(sam_folder.importlib.metadata, "version", lambda name: "4.57.1")
     with pytest.raises(ValueError, match=r"needs transformers 5 or later, found 4\.57\.1; install it"):
         require_transformers()
-    assert "found 4.57.1" in find_problem(str(folder))
+    assert "found 4.57.1" in find_sam_problem(str(folder))
     monkeypatch.setattr(sam_folder.importlib.metadata, "version", lambda name: "5.24.0")
-    assert find_problem(str(folder)) == ""
+    assert find_sam_problem(str(folder)) == ""
