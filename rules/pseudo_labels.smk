@@ -90,10 +90,12 @@ if not CONFIG.provided.box_masks:
             f"{BENCHMARKS}/box_masks/{{shard}}.tsv"
         conda:
             "../envs/pseudogt.yaml"
-        threads: 1
+        # Of all segmenters only Segment Anything uses several cores, or a GPU.
+        threads: CONFIG.threads if CONFIG.uses_sam and not CONFIG.gpus else 1
         resources:
             mem_mb=limit_memory("box_masks"),
             runtime=limit_time("box_masks"),
+            gpu=min(CONFIG.gpus, 1) if CONFIG.uses_sam else 0,
         params:
             proposals=lambda wildcards, input: pass_files_if_any("proposals", input.proposals),
             cams=lambda wildcards, input: pass_files_if_any("cams", input.cams),

@@ -43,18 +43,24 @@ class BoxScene:
     labelled: LabelledPixels | None = None
 
     def find_certain(self, index: int) -> NDArray[np.int8] | None:
-        """Labelled pixels of a box: ``(H, W)``, ``IS_THING``, ``IS_OTHER`` or ``UNCERTAIN``; None without any.
-
-        Another class, or another object of its class, is not the thing of the box.
-        """
+        """Labelled pixels of a box: ``(H, W)``, ``IS_THING``, ``IS_OTHER`` or ``UNCERTAIN``; None without any."""
         if not self.labelled:
             return None
-        rows, columns, classes, owners = self.labelled
+        rows, columns, is_thing = self.find_labels(index)
         certain = np.full(self.image.shape[:2], UNCERTAIN, np.int8)
-        is_other = (classes != self.classes[index]) | (owners != NO_OBJECT)
-        certain[rows[is_other], columns[is_other]] = IS_OTHER
-        certain[rows[owners == index], columns[owners == index]] = IS_THING
+        certain[rows, columns] = np.where(is_thing, IS_THING, IS_OTHER)
         return certain
+
+    def find_labels(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Rows and columns ``(P,)`` of labelled pixels of the image, and whether each belongs to the thing of a box.
+
+        Another class, or another object of its class, is not the thing; of its class alone nobody knows.
+        """
+        if not self.labelled:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool)
+        rows, columns, classes, owners = self.labelled
+        is_certain = (classes != self.classes[index]) | (owners != NO_OBJECT)
+        return rows[is_certain], columns[is_certain], owners[is_certain] == index
 
     def other_boxes(self, index: int) -> NDArray[np.int32]:
         """Boxes ``(N - 1, 4)`` of the other things."""
@@ -83,7 +89,13 @@ class SegmenterOptions:
     cam_prior : bool
         Whether GrabCut starts from the score maps of the scene.
     sam_model : str or None
-        Folder of a Segment Anything model.
+        Folder or name of a Segment Anything model.
+    device : {"auto", "cpu", "cuda"}
+        Where it computes.
+    precision : {"auto", "fp32", "bf16"}
+        In which numbers it looks at the image.
+    torch_threads : int
+        On how many threads it does on the CPU.
     load_contours : callable
         From "gradient" or "learned" to what finds the contours of an image.
     """
@@ -92,6 +104,9 @@ class SegmenterOptions:
     restarts: int
     cam_prior: bool
     sam_model: str | None
+    device: str
+    precision: str
+    torch_threads: int
     load_contours: Callable[[str], FindContours]
 
 

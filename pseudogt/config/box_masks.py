@@ -6,12 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pseudogt.config.base import Section, listed_in
+from pseudogt.config.base import listed_in
+from pseudogt.config.machine import ComputingSettings
 
 Segmenter = Annotated[str, listed_in("models.pretrained.box_segmenters")]
 
 
-class BoxMasksSettings(Section):
+class BoxMasksSettings(ComputingSettings):
     """Which segmenters must agree, and who owns what several boxes claim."""
 
     segmenters: tuple[Segmenter, ...] = Field(
@@ -41,7 +42,9 @@ class BoxMasksSettings(Section):
         description="Let GrabCut start from where the CAMs see the class of the box; needs useful CAMs of things.",
     )
     sam_model: str | None = Field(
-        None, description="Folder of a Segment Anything model of Hugging Face transformers; needed by sam."
+        None,
+        description="Segment Anything model of Hugging Face transformers (SAM, SAM-HQ, SAM 2, SAM 3), needed by sam: "
+        "its folder, or its name if it is in the local cache (`hf download NAME`).",
     )
     overlap: Literal["nearest", "smaller", "none"] = Field(
         "nearest",
@@ -60,5 +63,5 @@ class BoxMasksSettings(Section):
     def check_sam(self) -> Self:
         """SAM has no weights of its own here."""
         if "sam" in self.segmenters and self.sam_model is None:
-            raise ValueError("segmenters: sam needs sam_model, the folder of a downloaded model")
+            raise ValueError("segmenters: sam needs sam_model, the folder or name of a downloaded model")
         return self

@@ -30,8 +30,9 @@ UNRECORDED = {"loader_workers"}
 class MachineSettings(ComputingSettings):
     """Where and how networks compute.
 
-    The stages that run a network (classifier, cams, mining, mined, segmenter, predictions) inherit these settings. A
-    stage overrides one by a value in its own section; to inherit, leave the setting out there: null is no value.
+    The stages that run a network (classifier, cams, mining, mined, box_masks for the segmenter sam, segmenter,
+    predictions) inherit these settings. A stage overrides one by a value in its own section; to inherit, leave the
+    setting out there: null is no value.
     """
 
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(

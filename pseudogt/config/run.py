@@ -91,6 +91,12 @@ class RunConfig(Section):
     export: ExportSettings = ExportSettings()
     review: ReviewSettings = ReviewSettings()
 
+    @property
+    def uses_sam(self) -> bool:
+        """Whether a Segment Anything model of the user's makes the box masks."""
+        makes_box_masks = self.method == "wsps" and self.images is None and self.provided.box_masks is None
+        return makes_box_masks and "sam" in self.box_masks.segmenters
+
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, config: Any) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pseudogt.box_masks.sam_folder import find_sam_problem
 from pseudogt.config.run import RunConfig
 from pseudogt.files.io import write_json
 from pseudogt.workflow.checking import check_dataset, format_findings
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone"})):
             findings.add_problems([f"{section}.backbone: {problem}"])
+    if config.uses_sam and (problem := find_sam_problem(config.box_masks.sam_model or "")):
+        findings.add_problems([f"box_masks.sam_model: {problem}"])
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
     print(format_findings(findings))
     if findings.problems:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pseudogt.box_masks.sam_folder import find_sam
 from pseudogt.config.annotations import AnnotationsSettings, find_name_files
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.full_labels import FullLabelsSettings
@@ -63,12 +64,15 @@ class GivenFiles:
             raise ValueError(f"full_labels: {unknown[0]!r} is no training image of this dataset")
         provided = config.provided
         needed = {"proposals": config.proposals} | ({} if provided.box_masks else {"box_masks": config.box_masks})
+        weights = {section: digest_weights(section, list_weights(values)) for section, values in needed.items()}
+        if config.uses_sam:
+            weights["box_masks"] += digest_sam(config.box_masks.sam_model or "")
         return cls(
             full_label_ids=frozenset(listed),
             full_label_files=tuple(list_full_label_files(settings)),
             weak_labels=digest_weak_labels(Path(provided.weak_labels)) if provided.weak_labels else {},
             annotations=digest_annotations(config.annotations, data_root) if config.annotations.given else "",
-            weights={section: digest_weights(section, list_weights(values)) for section, values in needed.items()},
+            weights=weights,
         )
 
     def digest_full_labels(self, image_ids: Iterable[str]) -> str:
@@ -161,6 +165,20 @@ def digest_weights(section: str, paths: Sequence[Path]) -> str:
     if missing:
         raise ValueError(f"{missing[0]}: no such file; the settings in section {section} need it")
     return compute_input_digest([], paths)
+
+
+def digest_sam(name: str) -> str:
+    """Digest of the names, sizes and times of the files of a Segment Anything model.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it is of a kind that does not segment boxes.
+    """
+    try:
+        return digest_times(find_sam(name).files)
+    except ValueError as error:
+        raise ValueError(f"box_masks.sam_model: {error}") from error
 
 
 def digest_predict_inputs(folder: Path, model: Path) -> str:

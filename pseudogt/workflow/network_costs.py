@@ -138,6 +138,27 @@ BYTES_PER_WEIGHT = 16
 """A weight that is trained, its gradient, its momentum, and a copy on its way to or from a file."""
 
 
+SAM_TOKENS = 4096
+"""Places at which the encoder of a Segment Anything model applies its weights: patches of 16 of a square of 1024."""
+
+SAM_WORKING_MB = 4000.0
+"""What such a model needs beside its weights: attention between all patches, and a batch of boxes."""
+
+
+def estimate_sam_seconds(weights_mb: float, gpus: int = 0) -> float:
+    """Seconds in which a Segment Anything model looks at an image and its boxes, from the size of its weights.
+
+    Each weight of 4 bytes takes part in a product at each patch; later kinds apply some of theirs at fewer places.
+    """
+    seconds = weights_mb * 1e6 / 4 * SAM_TOKENS / PRODUCTS_PER_SECOND
+    return seconds / (GPU_SPEEDUP if gpus else 1)
+
+
+def estimate_sam_mb(weights_mb: float) -> float:
+    """Main memory of a Segment Anything model at work: twice its weights, as they are read and converted."""
+    return BASE_MB + 2 * weights_mb + SAM_WORKING_MB
+
+
 def estimate_training_seconds(settings: TrainingSettings, images: int, gpus: int = 0, threads: int = 2) -> float:
     """Seconds of a training on two cores, or on GPUs.
 

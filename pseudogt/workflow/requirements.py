@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from pseudogt.box_masks.sam_folder import find_sam
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 from pseudogt.datasets import DatasetImages
@@ -20,6 +21,8 @@ from pseudogt.workflow.network_costs import (
     count_boxes_ahead,
     estimate_mined_mb,
     estimate_mined_seconds,
+    estimate_sam_mb,
+    estimate_sam_seconds,
     estimate_step_mb,
     estimate_training_seconds,
     estimate_weights_mb,
@@ -109,12 +112,17 @@ def find_costs(stage: str, config: RunConfig) -> Costs:
     Parameters
     ----------
     stage : str
-        A key of ``COSTS``, or ``mined`` or ``evidence``, whose costs follow from the settings.
+        A key of ``COSTS``, or ``mined`` or ``evidence``, whose costs follow from the settings, as those of
+        ``box_masks`` do with a Segment Anything model.
     config : RunConfig
     """
     if stage == "evidence":
         seconds = count_boxes_ahead(config.mining) * GRABCUT_S / config.threads
         return replace(EVIDENCE, seconds_per_image=EVIDENCE.seconds_per_image + seconds)
+    if stage == "box_masks" and config.uses_sam:
+        weights_mb, costs = find_sam(config.box_masks.sam_model or "").megabytes, COSTS[stage]
+        seconds = costs.seconds_per_image + estimate_sam_seconds(weights_mb, config.gpus)
+        return replace(costs, mb=costs.mb + estimate_sam_mb(weights_mb), seconds_per_image=seconds)
     if stage != "mined":
         return COSTS[stage]
     mining, mined, classes = config.mining, config.mined, config.dataset.classes

@@ -7,7 +7,7 @@ import pytest
 
 from models.pretrained.loading import BOX_SEGMENTERS, load_engine, load_segmenters
 from pseudogt.box_masks.scene import BoxScene
-from pseudogt.boxes import box_slices, measure_box_radius, measure_thing_radius
+from pseudogt.boxes import measure_box_radius, measure_thing_radius
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
 
@@ -104,31 +104,3 @@ def test_equal_scenes_give_equal_masks_whatever_came_before(segment, name):
     segment(name, draw_disc(1)[0], [[5, 5, 60, 60]])
     for a, b in zip(first, segment(name, image, [[26, 24, 75, 57], [0, 0, 20, 20]]), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def test_sam_reads_a_local_model(tmp_path):
-    """A small one with random weights: its masks mean nothing, but have the box's size and are probabilities."""
-    transformers = pytest.importorskip("transformers")
-    size = {"image_size": 64, "patch_size": 16}
-    width = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_dim": 16}
-    vision = {"output_channels": 16, "num_pos_feats": 8, "window_size": 2, "global_attn_indexes": [0]} | size | width
-    prompts = {"hidden_size": 16, "mask_input_channels": 4} | size
-    decoder = {"iou_head_hidden_dim": 16} | width
-    config = transformers.SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
-    transformers.SamModel(config).save_pretrained(tmp_path)
-    processor = transformers.SamImageProcessor(size={"longest_edge": 64}, pad_size={"height": 64, "width": 64})
-    transformers.SamProcessor(processor).save_pretrained(tmp_path)
-
-    (prepare,) = load_segmenters(BoxMasksSettings(segmenters=("sam",), sam_model=str(tmp_path)))
-    image, _ = draw_disc(shape=(50, 90))
-    boxes = np.array([[10, 5, 60, 45], [0, 0, 1, 1]], np.int32)
-    segmenter = prepare(BoxScene(image, boxes, np.zeros(2, int)))
-    for index, box in enumerate(boxes):
-        found = segmenter(index)
-        assert found.shape == image[box_slices(box)].shape[:2]
-        assert ((found >= 0) & (found <= 1)).all()
-    assert segmenter(0).std() > 0
-
-    (tmp_path / "model.safetensors").write_bytes(b"no model")
-    with pytest.raises(ValueError, match="can't be read as a Segment Anything model"):
-        load_segmenters(BoxMasksSettings(segmenters=("sam",), sam_model=str(tmp_path)))

@@ -138,7 +138,7 @@ def test_groups_have_no_instance(panoptic_dataset, tmp_path):
     [
         ({"segmenters": []}, "at least 1"),
         ({"segmenters": ["sam"]}, "sam needs sam_model"),
-        ({"segmenters": ["sam"], "sam_model": "nowhere"}, "nowhere: no config.json"),
+        ({"segmenters": ["sam"], "sam_model": "nowhere"}, "nowhere: no such folder, nor a model in the cache"),
         ({"segmenters": ["proposal"]}, "give --proposals"),
         ({"segmenters": ["grabcut"], "cam_prior": True}, "give --cams"),
         ({"sure": 1.0}, "less than 1"),

@@ -233,6 +233,19 @@ def test_settings_are_those_of_a_run(photos):
         check.main(["--data-root", str(photos), "--out", "x", "--settings", '{"nme": 1}'])
 
 
+def test_a_model_that_does_not_segment_boxes_is_a_problem(run, photos):
+    pytest.importorskip("transformers")
+    (photos / "model").mkdir()
+    write_json(photos / "model" / "config.json", {"model_type": "clip"})
+    box_masks = {"segmenters": ["network", "sam"], "sam_model": str(photos / "model")}
+    report, error, _ = run(photos, IMAGES, annotations=YOLO, box_masks=box_masks)
+    assert error.startswith("1 problems")
+    assert report["problems"][0]["problem"].startswith(f"box_masks.sam_model: {photos / 'model'}: ")
+    assert "model_type 'clip'; the segmenter sam works with sam, sam_hq" in report["problems"][0]["problem"]
+    given = {"box_masks": str(photos)}
+    assert run(photos, IMAGES, annotations=YOLO, box_masks=box_masks, provided=given)[1] is None
+
+
 def test_unknown_networks_are_problems_that_name_their_section(run, photos):
     classifier = {"backbone": "timm/resnet5o"}
     segmenter = {"backbone": "timm/test_resnet", "weights": "a1_in1k"}

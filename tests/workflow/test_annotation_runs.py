@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_sam import write_sam
 
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
@@ -202,6 +203,26 @@ def test_check_lists_the_problems_of_photos_and_boxes(fresh, photos):
     problems = [p["problem"] for p in read_json(fresh.folder / "results" / "photos" / "check.json")["problems"]]
     assert len(problems) == 2
     assert any("class 7 has no name" in p for p in problems) and any("foto 1.png: can't be read" in p for p in problems)
+
+
+@pytest.mark.slow
+def test_a_segment_anything_model_makes_masks_for_the_boxes_of_a_folder(fresh, photos, tmp_path):
+    """With random weights: what the masks are means nothing, but each box has one inside it."""
+    model = write_sam(tmp_path / "model", "sam2_video")
+    arguments = ("boxes_to_masks", "--config", f"boxes_from={photos.parent / 'my photos'}", "masks_to=out")
+    fresh.run(*arguments, f"box_masks={{segmenters: [sam], sam_model: '{model}', precision: fp32, sure: 0.5}}")
+    assert (fresh.folder / "out" / "review" / "index.html").is_file()
+    folders = [LabelFolder(path) for path in (fresh.results / "box_masks").iterdir()]
+    labels = {image_id: folder.read(image_id) for folder in folders for image_id in folder.image_ids}
+    for i in range(4):
+        x, y = 10 + 8 * i, 12 + 4 * i
+        outside = labels[f"foto {i}"].copy()
+        outside[y : y + 16, x : x + 20] = 0
+        assert len(np.unique(outside[outside > 0])) == 1
+    # The model is of another kind: nothing is run.
+    write_json(model / "config.json", {"model_type": "sam3"})
+    done = fresh.snakemake(*arguments, f"box_masks={{segmenters: [sam], sam_model: '{model}'}}")
+    assert done.returncode != 0 and "says model_type 'sam3'" in done.stdout + done.stderr
 
 
 def test_masks_for_the_boxes_of_a_folder(fresh, photos):

@@ -16,6 +16,14 @@ DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 SHARDS = {"train-0000": ["a", "b"], "train-0001": ["c"], "val-0000": ["v"]}
 
 
+def write_sam_files(folder, kind):
+    """The files of a model that are looked at before it is loaded."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+    (folder / "preprocessor_config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(bytes(4_000_000))
+
+
 def read(**sections):
     config = RunConfig.model_validate({"name": "x", "dataset": DATASET, **sections})
     return GivenFiles.read(config, "nowhere", SHARDS)
@@ -104,6 +112,22 @@ def test_annotations_are_known_by_names_sizes_and_times(tmp_path):
 def test_what_is_missing_is_named(call, message, tmp_path):
     with pytest.raises(ValueError, match=re.escape(message.format(tmp_path))):
         call(tmp_path)
+
+
+def test_a_segment_anything_model_is_looked_at_before_anything_runs(tmp_path):
+    write_sam_files(tmp_path / "model", "sam2_video")
+    sections = {"box_masks": {"segmenters": ["sam"], "sam_model": str(tmp_path / "model")}}
+    before = read(**sections).weights["box_masks"]
+    assert read(**sections).weights["box_masks"] == before != read().weights["box_masks"]
+    os.utime(tmp_path / "model" / "model.safetensors", (1, 1))
+    assert read(**sections).weights["box_masks"] != before
+    write_sam_files(tmp_path / "model", "edgetam")
+    with pytest.raises(ValueError, match=r"box_masks\.sam_model: .*says model_type 'edgetam'"):
+        read(**sections)
+    # It takes no part where box masks are given, or new images are predicted.
+    given = {"box_masks": str(tmp_path)}
+    assert "box_masks" not in read(**sections, provided=given).weights
+    assert read(**sections, images=str(tmp_path)).weights["box_masks"]
 
 
 def test_new_image_or_model_is_another_prediction(tmp_path):

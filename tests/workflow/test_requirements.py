@@ -64,6 +64,20 @@ def test_requests_grow_with_the_attempt_the_image_and_the_shard(stage):
     assert request_minutes(costs, 10**7, 6400, 1) > request_minutes(costs, 10**5, 64, 1)
 
 
+def test_a_segment_anything_model_asks_for_its_weights_and_its_time(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "sam"}')
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    with open(tmp_path / "model.safetensors", "wb") as file:
+        file.truncate(2_500_000_000)
+    sam = {"box_masks": {"segmenters": ["sam"], "sam_model": str(tmp_path)}}
+    costs, on_gpu = (find_costs("box_masks", make_config(**sam, gpus=gpus)) for gpus in (0, 1))
+    assert costs.mb > COSTS["box_masks"].mb + 2 * 2500
+    # 2.6e12 products of the largest model, on two cores.
+    assert 10 < costs.seconds_per_image < 40
+    assert on_gpu.seconds_per_image < 1
+    assert find_costs("box_masks", make_config()) == COSTS["box_masks"]
+
+
 @pytest.mark.parametrize("section", ["segmenter", "mining"])
 def test_training_asks_for_its_workers_per_process_and_for_its_steps(section):
     settings = getattr(make_config(), section)
