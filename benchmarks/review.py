@@ -3,7 +3,7 @@
     python benchmarks/review.py --run results/camvid [--models] [--quick] --json OUT
 
 ``--run`` is a run with labels of a round and the scores they were made from. A person who corrects an
-image draws all its masks anew: at equal numbers of corrected masks (5, 10, 20, 30 and 50% of all), the
+image redraws all its masks: at equal numbers of corrected masks (5, 10, 20, 30 and 50% of all), the
 PQ of the training labels is printed after correction in the order of the queue, in 20 random orders
 (mean and 95th percentile) and in the order of what each image truly gains per mask (oracle).
 ``rank_correlation`` is Spearman's, of the queue's priorities with these true gains;

@@ -1,6 +1,6 @@
-"""Items that are loaded while a network computes: by worker processes, or by threads.
+"""Load items while a network computes, in worker processes or threads.
 
-Whatever loads them, items come in the order of their numbers, and errors as they were raised.
+Items always arrive in the order of their numbers, and errors are raised unchanged.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def count_cores(cores: int | None = None) -> int:
 
 @dataclass
 class _Numbers:
-    """Numbers of items, until nobody wants more."""
+    """Numbers of items, until the consumer stops."""
 
     numbers: Sequence[int]
     stopped: bool = False

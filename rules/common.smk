@@ -90,7 +90,7 @@ shell.prefix(
 
 LOGS = f"logs/{CONFIG.name}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
-# Masks that all runs share; whoever deletes them loses time only.
+# Masks that all runs share; deleting them only costs time.
 EVIDENCE = "evidence"
 # Mining lets GrabCut use all cores of this machine; on a cluster, as many as other trainings have.
 LOCAL_CORES = workflow.resource_settings.cores if workflow.local_exec else None

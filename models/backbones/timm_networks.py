@@ -1,6 +1,6 @@
 """The networks of timm as backbones.
 
-Networks with features at strides 4, 8, 16 and 32 are taken as they are. Plain vision transformers, whose
+Networks with features at strides 4, 8, 16 and 32 are used unchanged. Plain vision transformers, whose
 features all have one stride, get a :class:`models.backbones.pyramid.SimplePyramid`.
 """
 

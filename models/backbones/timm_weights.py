@@ -1,7 +1,7 @@
 """Weights of timm's networks: a pretrained tag, which timm downloads, or a file.
 
-A file may have timm's layout, or that of the network's authors as far as timm converts it. Weights of
-classification heads are ignored; whatever else does not fit is an error.
+A file may have timm's layout, or that of the network's authors if timm can convert it. Weights of
+classification heads are ignored; any other mismatch is an error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training samples of the tag classifier: random windows of images with what their weak labels say."""
+"""Training samples of the tag classifier: random windows of images with their weak labels."""
 
 from __future__ import annotations
 

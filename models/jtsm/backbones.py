@@ -1,8 +1,8 @@
 """Backbones of JTSM: one feature map at stride 8, because proposals are small (Shen et al., CVPR 2021).
 
 The authors use ResNet-WS (Shen et al., ECCV 2020): a stem of three 3x3 convolutions, and max-pooling
-wherever a ResNet has a stride. As alternatives there are the backbones of :mod:`models.backbones`,
-with strides replaced by dilation, which leaves their weights valid; timm's networks are dilated by timm.
+wherever a ResNet has a stride. Alternatives are the backbones of :mod:`models.backbones` with strides
+replaced by dilation, which keeps their weights valid; timm dilates its own networks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the JTSM network sees in an image: instances with masks, stuff, and which classes are there."""
+"""Detections of the JTSM network in an image: instances with masks, stuff, and the classes present."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Weights of ResNet-WS as their authors publish them (Shen et al., ECCV 2020).
 
-There are two files per network, ``resnet18_ws_model_120.pkl`` with the names of Caffe2 and
-``resnet18_ws_model_120_d2.pkl``, whose stem and neck are renamed for Detectron2; both are read, and so
-is a file with Detectron2's own names. All hold the neck that was trained with the network.
+There are two files per network: ``resnet18_ws_model_120.pkl`` with Caffe2's names, and
+``resnet18_ws_model_120_d2.pkl``, whose stem and neck are renamed for Detectron2. Both can be read, and so
+can a file with Detectron2's own names. All contain the neck that was trained with the network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The mask branch: two heads, of which one learns what evidence says and the other what the first says."""
+"""The mask branch: two heads, of which the first learns from evidence and the second from the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panoptic mining head: which proposal is what, learned from the tags of images (WSDDN for things and stuff)."""
+"""The panoptic mining head: learns the classes of proposals from image tags (WSDDN for things and stuff)."""
 
 from __future__ import annotations
 

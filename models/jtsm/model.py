@@ -1,4 +1,4 @@
-"""A JTSM network in a file, with everything needed to apply it."""
+"""A JTSM network in a file, with all that is needed to apply it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class JtsmModel:
         Keywords of :func:`models.jtsm.network.build_jtsm_network`, but for ``init`` and ``weights``.
     classes : ClassTable
     max_proposals : int
-        Proposals of an image that it was trained with, at most.
+        Maximum number of proposals per image in its training.
     settings : dict
         The settings of its training.
     """

@@ -5,7 +5,7 @@ the box and any pixel of the cell's block belongs to one of the superpixels, so 
 survive. The box is divided into ``P x P`` bins as in RoIPool, and each bin takes, per channel, the
 maximum over the cells that belong to the proposal: the first in row order if several are equal.
 
-:func:`moi_pool` is the one to use; :func:`pool_by_crops` says the same in plain PyTorch.
+Use :func:`moi_pool`; :func:`pool_by_crops` computes the same in plain PyTorch.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ SEMANTIC_CHANNELS = 128
 
 
 class Proposed(NamedTuple):
-    """What the network says of the proposals of a batch.
+    """Output of the network for the proposals of a batch.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the JTSM network sees: an image with its proposals, and views of it (a window, a size, a mirror image)."""
+"""Input of the JTSM network: an image with its proposals, and views of it (a window, a size, a mirror image)."""
 
 from __future__ import annotations
 

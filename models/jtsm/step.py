@@ -1,4 +1,4 @@
-"""A step of JTSM's training: propose, select what each head learns, fetch evidence for it, compute the losses."""
+"""A training step of JTSM: propose, select targets for each head, fetch evidence, compute the losses."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class MiningStep(nn.Module):
     top_k : int
         Proposals near each pseudo box in whose boxes evidence is looked for.
     mask_limit : int or None
-        Proposals of an image that learn masks, at most.
+        Maximum number of proposals per image that learn masks.
     polygons : bool
         Whether masks are taught as the polygons of the paper's code: see
         :func:`models.jtsm.masks.complete_masks` and :func:`models.jtsm.masks.find_follower_targets`.

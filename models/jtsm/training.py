@@ -1,4 +1,4 @@
-"""Training the JTSM network: its samples, the evidence that it learns from, and how well it knows tags."""
+"""Train the JTSM network: its samples, the evidence that it learns from, and its accuracy on tags."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Views of images at test: an image and its mirror image at one size after the other, made on the device.
+"""Test views of images: an image and its mirror image at several sizes in turn, made on the device.
 
-Images are resized as in Pillow, whose bilinear filter widens when it shrinks an image. Superpixels take the nearest
+Images are resized as in Pillow, whose bilinear filter widens when it shrinks an image. Superpixel maps use the nearest
 pixel.
 """
 

@@ -1,6 +1,6 @@
-"""A small network from a box to the mask of what it was drawn around, without classes.
+"""A small class-agnostic network that turns a box into the mask of its object.
 
-It has the form of the contour network and starts from its weights; :mod:`models.pretraining.box_masks`
+It has the architecture of the contour network and starts from its weights; :mod:`models.pretraining.box_masks`
 trains it on segments that people drew. The box is looked at in a window in which its longer side
 always has the same length, so that small and large things look alike.
 """

@@ -1,6 +1,6 @@
-"""Contours: a small network that says where people draw the borders of segments.
+"""A small network that predicts where people draw the borders of segments.
 
-It knows no classes; :mod:`models.pretraining.contours` trains it from random weights on human
+It is class-agnostic; :mod:`models.pretraining.contours` trains it from random weights on human
 segmentations.
 """
 

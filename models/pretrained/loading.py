@@ -1,4 +1,4 @@
-"""From settings to functions that need trained weights; torch is imported when a network is asked for, not before.
+"""Make functions that need trained weights from settings; torch is imported only when a network is loaded.
 
 Networks that look at a single image or box run on one thread, since more of them gain nothing there
 and change the last bits: loading one sets the number of torch's threads for the whole process.

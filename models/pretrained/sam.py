@@ -1,6 +1,6 @@
 """Segment Anything (Kirillov et al., ICCV 2023) as a box segmenter, by Hugging Face transformers.
 
-Needs the extra ``sam``. The model is a local folder, nothing is downloaded.
+It needs the extra ``sam``. The model is a local folder; nothing is downloaded.
 """
 
 from __future__ import annotations

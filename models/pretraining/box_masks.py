@@ -2,11 +2,10 @@
 
     python -m models.pretraining.box_masks --segments DIR --things DIR --out FILE.pt [--steps 8000] [--scratch DIR]
 
-``--segments`` is a folder as made from BSDS500 (see :mod:`models.pretraining.contours`): segments that
-people drew, of no class; of ``train.txt`` and ``val.txt``. ``--things`` is a folder as made from
-COCO: ``images/``, ``train.txt`` and ``instances/<id>.png`` (16 bit, ``category * 256 + k`` for
-instance k, 0 for what is not known). Only the images of ``train.txt`` are read. An
-interrupted training goes on from ``--scratch``.
+``--segments`` is a folder as made from BSDS500 (see :mod:`models.pretraining.contours`) with segments that people
+drew, without classes; the images of ``train.txt`` and ``val.txt`` are used. ``--things`` is a folder as made from COCO:
+``images/``, ``train.txt`` and ``instances/<id>.png`` (16 bit, ``category * 256 + k`` for instance k, 0 for unknown
+pixels). Only the images of ``train.txt`` are read. An interrupted training resumes from ``--scratch``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python -m models.pretraining.contours --data DIR --out FILE.pt [--steps 6000] [--scratch DIR]
 
 ``DIR`` has ``images/<id>.jpg``, ``segs/<id>_<k>.png`` (a label map of each annotator k) and
-``train.txt`` with one id a line, as made from BSDS500. An interrupted training goes on from
+``train.txt`` with one id a line, as made from BSDS500. An interrupted training resumes from
 ``--scratch``.
 """
 

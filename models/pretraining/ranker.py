@@ -4,11 +4,10 @@
 
 ``DIR`` has ``images/<id>.*``, ``instances/<id>.png`` (16 bits: ``class * 256 + k`` for thing k, the class
 alone for stuff, from 92, and for crowds, 0 for void) and ``train.txt`` with one id a line, as made from
-COCO. Stuff is learned from as well: on images left out the things are then ranked better (mean best
-overlap with the first 100 of multi 0.475 instead of 0.467).
-Contours are the learned ones; mode single and mode multi are learned from together. With
-``--held-out`` the last N images are not trained on, and what the proposals reach on them is printed.
-Needs scikit-learn; whoever uses the trees does not.
+COCO. Training on stuff, too, ranks the things of held-out images better (mean best overlap with the first 100 of multi
+0.475 instead of 0.467). Contours are the learned ones; the trees learn from mode single and mode multi together. With
+``--held-out`` the last N images are not used for training, and the scores of their proposals are printed.
+Training needs scikit-learn; using the trees does not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the panoptic network's outputs to panoptic ids; :mod:`models.segmenter.targets` is the way there."""
+"""From the panoptic network's outputs to panoptic ids; :mod:`models.segmenter.targets` is the inverse."""
 
 from __future__ import annotations
 

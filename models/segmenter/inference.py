@@ -1,4 +1,4 @@
-"""The panoptic network applied to images, in batches of a fixed size."""
+"""Apply the panoptic network to images, in batches of a fixed size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annotations that people made with other tools: one reader for each format, one common form, weak labels from it."""
+"""Annotations from other tools: one reader per format, one common form, and weak labels from it."""
 
 from __future__ import annotations
 

@@ -131,9 +131,9 @@ class ImageAnnotations:
         As the source names it; only compared with the images there are, never opened.
     boxes : sequence of AnnotatedBox
     boxed : bool
-        True if somebody looked for objects: what has no box is not there. False: nobody knows.
+        True if somebody looked for objects, so a class without a box is absent. False: unknown.
     tags : mapping
-        Class name -> whether it is in the image, None if nobody knows.
+        Class name -> whether it is in the image; None if that is unknown.
     width, height : int or None
         Size of the image as the source knows it.
     relative : bool

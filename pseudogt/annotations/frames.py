@@ -1,7 +1,7 @@
-"""Which way up the photos were when their boxes were drawn.
+"""The orientation of photos when their boxes were drawn.
 
-A camera stores a photo as its sensor sees it and says in an EXIF tag how to turn it. Tools show it upright, or as it is
-stored, and write either size. This workflow reads photos upright; boxes must follow.
+A camera stores a photo as its sensor sees it and records in an EXIF tag how to rotate it. Annotation tools show it
+upright or as stored, and write either size. This workflow reads photos upright, so boxes must be converted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all readers do alike: one broken record hides no other, several files are one source, ids and names agree."""
+"""What all readers share: a broken record hides no other, several files form one source, ids and names must agree."""
 
 from __future__ import annotations
 

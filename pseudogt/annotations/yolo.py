@@ -10,11 +10,11 @@ values on a line         meaning
 6                        a prediction with its confidence: an error
 =======================  ==============================================================
 
-Lines of five values in a set of polygons are boxes, with a warning; one that reaches beyond the image is taken for the
-two points that simplifying has left of a polygon.
+Lines of five values in a set of polygons are boxes, with a warning. One that extends beyond the image is assumed to be
+a polygon that was simplified to two points.
 
-A line of 9 values means the same to a reader of one file whether it is an oriented box or a polygon
-of four points. What tells them apart is the whole set: a set of polygons has others, too.
+A single line of 9 values may be an oriented box or a polygon of four points. Only the whole set tells
+them apart: a set of polygons also has lines of other lengths.
 """
 
 from __future__ import annotations

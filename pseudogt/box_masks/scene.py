@@ -1,4 +1,4 @@
-"""What box segmenters get and give: each is loaded once, prepared once per image, then asked for every box."""
+"""Input and output of box segmenters: each is loaded once, prepared once per image, then called for every box."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class ProposalsSettings(Section):
 
     @model_validator(mode="after")
     def check_ranking(self) -> Self:
-        """Trees that know learned contours only can't judge others, and whoever wants nothing learned says so twice."""
+        """Trees trained on learned contours can't rank others, so an engine without learning needs both settings."""
         if self.contours == "gradient" and self.ranking == "learned":
             raise ValueError("contours: gradient needs ranking: rule; the learned ranking knows learned contours only")
         return self

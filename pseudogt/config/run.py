@@ -140,7 +140,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _check_method(self) -> RunConfig:
-        """Say what a method can't use, so that nobody takes a tags-only result for one that had boxes."""
+        """Refuse settings that a method can't use, so that a tags-only result is never mistaken for one from boxes."""
         if self.method == "wsps":
             if not self.weak_labels.boxes and self.weak_labels.points not in ("things", "all"):
                 raise ValueError(
@@ -189,7 +189,7 @@ def parse_run_config(config: dict[str, Any]) -> RunConfig:
     Raises
     ------
     ValueError
-        One line per problem, each with the key, what is wrong and the value found.
+        One line per problem, with the key, the problem and the value found.
     """
     try:
         return RunConfig.model_validate(config)

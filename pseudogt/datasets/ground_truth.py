@@ -193,7 +193,7 @@ def read_segments(files: SourceFiles, settings: DatasetSettings) -> Segments:
 
 
 def find_unknown_classes(files: SourceFiles, settings: DatasetSettings) -> list[int]:
-    """Train ids, ascending, of which nobody knows whether they are in an image, as segments of it can't be read."""
+    """Train ids, ascending, whose presence in an image is unknown because segments of it can't be read."""
     return read_segments(files, settings).unknown_ids if files.segments is not None else []
 
 

@@ -1,4 +1,4 @@
-"""Names and headers of image files: what kind they are of, how large, which way up. Decodes no pixel."""
+"""Names and headers of image files: format, size and orientation. Decodes no pixel."""
 
 from __future__ import annotations
 

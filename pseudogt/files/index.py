@@ -1,4 +1,4 @@
-"""The index of a dataset: which images there are, where their files lie, which shard holds them."""
+"""The index of a dataset: its images, their files and their shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images lie in a folder, and what they are called: the one lister of all layouts. Opens no file.
+"""List the images of a folder and their names, for all layouts. Opens no file.
 
 Parsing the workflow needs it, so it imports nothing heavy.
 """
@@ -24,7 +24,7 @@ IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 @dataclass
 class FolderContent:
-    """What lies in a folder.
+    """The content of a folder.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Reading JSON, XML, YAML, CSV and text of unknown origin: whatever is wrong becomes a ``ValueError`` with the path."""
+"""Read JSON, XML, YAML, CSV and text of unknown origin; every problem becomes a ``ValueError`` with the path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST_COORDINATE = 1e6
 """Pixels; larger numbers are no coordinates, and products of these are finite."""
 
 LARGEST_MASK_PX = 2**28
-"""Pixels of a mask; more is taken for a broken or hostile file."""
+"""Maximum number of pixels of a mask; a larger one is treated as a broken or hostile file."""
 
 Coordinate = Annotated[float, Field(ge=-LARGEST_COORDINATE, le=LARGEST_COORDINATE, allow_inf_nan=False)]
 Extent = Annotated[int, Field(ge=1, le=LARGEST_COORDINATE)]

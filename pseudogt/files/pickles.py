@@ -1,9 +1,9 @@
 """Pickle files of other projects, read without running anything they name.
 
-Unpickling calls whatever a file asks for. Here a file may ask for plain values, containers and numpy
-arrays, and even these are not made by numpy's own unpickling, which trusts what it reads (a forged
+Unpickling calls whatever a file names. Here a file may only name plain values, containers and numpy
+arrays. Even arrays are not made by numpy's own unpickling, which trusts its input (a forged
 dtype turns bytes into pointers): stand-ins collect shape, type and bytes, and the arrays are made
-from them afterwards.
+from these afterwards.
 """
 
 from __future__ import annotations

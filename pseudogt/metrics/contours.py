@@ -1,9 +1,9 @@
 """Contours against human segmentations: thinning, one-to-one matching, and the F-measures ODS and OIS.
 
 The rule is that of the Berkeley benchmark (Martin, Fowlkes, Malik, PAMI 2004; Arbelaez et al., PAMI
-2011): a pixel of a thinned contour is right if it is matched, one to one, with a border pixel that
-some annotator drew, at most 0.0075 of the image's diagonal away; recall counts the matched border
-pixels of all annotators.
+2011): a pixel of a thinned contour is correct if it is matched, one to one, with a border pixel of
+any annotator within 0.0075 of the image's diagonal. Recall counts the matched border pixels of all
+annotators.
 """
 
 from __future__ import annotations

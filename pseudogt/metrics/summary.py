@@ -1,4 +1,4 @@
-"""The public result of a run, ``evaluation/summary.json``; its schema stands in docs/summary.md."""
+"""The public result of a run, ``evaluation/summary.json``; docs/summary.md describes its schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a plan to the function that segments an image: contours and ranker are handed in, read once."""
+"""Make the function that segments an image from a plan; contours and ranker are passed in and read once."""
 
 from __future__ import annotations
 

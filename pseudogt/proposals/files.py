@@ -57,7 +57,7 @@ def write_proposals(path: Path | str) -> Iterator[ProposalWriter]:
 
 
 class ProposalFile:
-    """The proposals of one shard on disk; every read opens the file anew, so workers may share one."""
+    """The proposals of one shard on disk; every read reopens the file, so workers may share one object."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

@@ -1,4 +1,4 @@
-"""What is known of the regions of a hierarchy, so that a union of regions costs no look at a pixel."""
+"""Statistics of the regions of a hierarchy, from which those of a union follow without reading pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three numberings of classes in JTSM, and the ways from one to another.
+"""The three numberings of classes in JTSM, and conversions between them.
 
 train id
     Position in the class table, as everywhere.

@@ -1,4 +1,4 @@
-"""How sure the scores are of the segments of a label."""
+"""Confidence of the segments of a label, from class scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The label of an image from what the JTSM network detects in it: instances, stuff and scores of all classes."""
+"""The label of an image from the detections of the JTSM network: instances, stuff and scores of all classes."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Detections(NamedTuple):
     presence : (C,) float32
         How sure it is that a class is in the image, in the network's order.
     proposal_classes : (R, C) float32
-        What the mining head says of each of the first R proposals by itself.
+        Scores of the mining head alone for each of the first R proposals.
     superpixel_classes : (P, C) float32 or None
-        What the tag classifier says of each superpixel, if it is part of the network.
+        Scores of the tag classifier for each superpixel, if it is part of the network.
     """
 
     boxes_xyxy: NDArray[np.float32]

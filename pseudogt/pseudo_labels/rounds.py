@@ -1,4 +1,4 @@
-"""The rule that ends the rounds, and how long the last model was trained."""
+"""The rule that ends the rounds, and the training length of the last model."""
 
 from __future__ import annotations
 

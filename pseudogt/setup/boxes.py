@@ -1,4 +1,4 @@
-"""The configuration of ``snakemake boxes_to_masks``: the images and boxes of a folder, and nothing that is trained.
+"""The configuration of ``snakemake boxes_to_masks``: the images and boxes of a folder, without any training.
 
 Parsing imports this module, so it imports nothing heavy.
 """

@@ -1,4 +1,4 @@
-"""Write a configuration for a folder of images and annotations, and say what was found there.
+"""Write a configuration for a folder of images and annotations, and print what was found there.
 
 python -m pseudogt init FOLDER [--name NAME] [--out NAME.yaml]
 """

@@ -1,4 +1,4 @@
-"""Whether a class is a thing or stuff: by its name, or by what people drew of it."""
+"""Guess whether a class is a thing or stuff, by its name or by its annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration for a dataset with full labels, of a layout that is known by its folders."""
+"""A configuration for a dataset with full labels whose folders have a known layout."""
 
 from __future__ import annotations
 

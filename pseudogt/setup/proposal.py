@@ -1,4 +1,4 @@
-"""A configuration for a folder, with the reasons for what it says."""
+"""A configuration for a folder, with the reason for each value."""
 
 from __future__ import annotations
 

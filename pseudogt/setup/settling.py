@@ -1,4 +1,4 @@
-"""Find problems of a proposed configuration, and fix those that need no decision by the user."""
+"""Find problems in a proposed configuration, and fix those that need no decision by the user."""
 
 from __future__ import annotations
 

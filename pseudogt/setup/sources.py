@@ -1,4 +1,4 @@
-"""Which of the annotations that were found belong to the images to train on, and what classes they name."""
+"""Select the annotations that belong to the training images, and list the classes that they name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a folder: images by folder, and files that a reader of annotations recognises as its own."""
+"""List the content of a folder: images by subfolder, and files that an annotation reader recognises."""
 
 from __future__ import annotations
 

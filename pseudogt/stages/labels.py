@@ -1,4 +1,4 @@
-"""Make the labels of a round: first scores and box masks at first, the last model's scores later."""
+"""Make the labels of a round: from first scores and box masks in round 0, from the last model's scores later."""
 
 from __future__ import annotations
 

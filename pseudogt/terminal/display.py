@@ -1,4 +1,4 @@
-"""Show a run of Snakemake by its stages, and end with the scores or with the message of the job that failed."""
+"""Show a Snakemake run by stages, and end with the scores or with the message of the failed job."""
 
 from __future__ import annotations
 

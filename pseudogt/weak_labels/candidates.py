@@ -1,4 +1,4 @@
-"""Candidate classes: what the weak labels leave possible at each pixel."""
+"""Candidate classes: the classes that the weak labels allow at each pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points as people click them, drawn from full masks for a benchmark."""
+"""Points like people's clicks, derived from full masks for a benchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What weak labels leave open."""
+"""Gaps in weak labels: what is unknown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None =
     ----------
     images : sequence of ImageWeakLabels
     background : int, optional
-        Train id of a class whose tags nobody gave.
+        Train id of a class without tags.
     reason : str
         Why the source held nothing, if that is known; added to the message.
     """

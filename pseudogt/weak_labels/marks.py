@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_OBJECT = -1
-"""Owner of a mark of stuff, or of a thing of which nobody knows which one it is."""
+"""Owner of a mark of stuff, or of a thing whose instance is unknown."""
 
 UNSETTLED = -2
 """Owner of a mark before :func:`settle_owners` has looked at the boxes; marks of one object share a lower number."""
@@ -19,7 +19,7 @@ MASK_RADIUS = -1.0
 """Radius of a mark whose pixels are listed."""
 
 SMALLEST_RADIUS = float(np.sqrt(0.5))
-"""A thinner mark would miss the middle of the pixel it lies in."""
+"""A thinner mark would miss the centre of its pixel."""
 
 
 class Mark(NamedTuple):

@@ -69,7 +69,7 @@ class ImageWeakLabels:
 
     @property
     def possible(self) -> NDArray[np.bool_]:
-        """Classes ``(C,)`` that may be in the image: those that are, and those of which nobody knows."""
+        """Classes ``(C,)`` that may be in the image: those present and those unknown."""
         return self.tags | ~self.known
 
     @property
@@ -92,7 +92,7 @@ class ImageWeakLabels:
 
 
 def complete_marks(weak: ImageWeakLabels, classes: ClassTable) -> ImageWeakLabels:
-    """Let marks say all they imply: their objects, and the tags of the image and of the crops that they lie in.
+    """Derive what marks imply: their objects, and the tags of the image and of the crops that contain them.
 
     A class with a mark is known to be in an image without crops, even if its tag was unknown.
     """

@@ -1,4 +1,4 @@
-"""What was known about each training image: tags, boxes, a full label, in words."""
+"""The supervision of each training image in words: tags, boxes, a full label."""
 
 from __future__ import annotations
 

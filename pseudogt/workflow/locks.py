@@ -1,8 +1,8 @@
 """Locks that end with the processes that hold them: one per working folder, one per name of a run, one per job.
 
-All are ``flock`` locks, which the kernel releases however their holder dies. On a network file
-system they work across machines where the mount supports them. Their files are never removed, by us or by
-``snakemake --unlock``: a lock on a removed file excludes nobody.
+All are ``flock`` locks, which the kernel releases when their holder ends for any reason. On a network file
+system they work across machines if the mount supports them. Neither this module nor ``snakemake --unlock``
+removes their files: a lock on a removed file would exclude no other process.
 """
 
 from __future__ import annotations

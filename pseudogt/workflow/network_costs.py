@@ -1,8 +1,8 @@
 """Seconds and memory of networks, from their settings: trainings, and the mined network on one image.
 
-Two cores without a GPU are what was measured: steps and images of street scenes, CamVid, and VOC at the sizes of
-``configs/voc2012-jtsm.yaml`` (``benchmarks/jtsm_formats.py``). All figures are meant to be within a factor of two or
-three; what asks a scheduler for time and memory adds a margin.
+They were measured on two cores without a GPU: steps and images of street scenes, CamVid, and VOC at the sizes of
+``configs/voc2012-jtsm.yaml`` (``benchmarks/jtsm_formats.py``). Figures should be right within a factor of two or
+three; requests to a scheduler add a margin.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DENSE_FACTOR = 7
 """How much more a backbone costs whose later strides are replaced by dilation, as those of ResNet-WS do."""
 
 FORWARD_SHARE = 1 / 3
-"""Of a step, what is spent without gradients: all there is to a frozen backbone, and to a network that is applied."""
+"""Share of a step that is spent without gradients: the whole cost of a frozen backbone, and of inference."""
 
 GPU_SPEEDUP = 60
 """How much faster a GPU of this decade is than two cores, roughly."""

@@ -1,4 +1,4 @@
-"""What a run makes and from what: the answers that the rules ask for while the workflow is parsed.
+"""The files that a run makes and their inputs, for the rules to query while the workflow is parsed.
 
 Paths are relative to the working folder, with ``{shard}`` and ``{round}`` as in the rules. Parsing imports this module,
 so it imports nothing heavy, and it knows nothing of Snakemake.
@@ -447,7 +447,7 @@ class RunPlan:
         return values | {"max": max(number + 1, rounds.min)}
 
     def describe_provenance(self, subject: str) -> dict[str, Any]:
-        """What the manifest of an export says of the run."""
+        """The run's entries in the manifest of an export."""
         source, *number = subject.split("-")[:2]
         config = self.config
         return {

@@ -1,8 +1,8 @@
-"""Memory and time that the jobs of a stage ask a scheduler for, from the size of images and shards.
+"""Memory and time that the jobs of a stage request, from the size of images and shards.
 
-The table holds what the benchmark files of runs on images of 0.008 to 2.1 million pixels say (column `max_rss` and
-`s`), rounded up; what networks take is computed from their settings by :mod:`pseudogt.workflow.network_costs`. Requests
-are a multiple of both, and double when a job is tried again.
+The table holds figures from benchmark files of runs on images of 0.008 to 2.1 million pixels (columns `max_rss` and
+`s`), rounded up. :mod:`pseudogt.workflow.network_costs` computes the needs of networks from their settings. Requests
+are a multiple of both, and double when a job is retried.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def request_training_minutes(
 def measure_pixels(config: RunConfig, images: DatasetImages) -> int:
     """Pixels of an image: the largest of three of the dataset, of which the headers alone are read.
 
-    What can't be read counts as ``ASSUMED_PIXELS``; the stage that reads it says what is wrong.
+    What can't be read counts as ``ASSUMED_PIXELS``; the stage that reads it reports the problem.
     """
     if config.dataset.format == "streets":
         return config.streets.height * config.streets.width

@@ -1,10 +1,10 @@
-"""Go on with a run that died: end the stages it left running, unlock the folder, continue.
+"""Resume a crashed or interrupted run: end the stages it left running, unlock the folder, continue.
 
     python -m pseudogt.workflow.resume [--directory FOLDER] [-- SNAKEMAKE ARGUMENTS]
 
-Every Snakemake of this workflow holds a lock on its working folder while it lives, marks what it
-starts, and writes down how it was started; a run is continued with the same arguments unless others
-are given. A run that is alive is left alone.
+Every Snakemake process of this workflow holds a lock on its working folder, marks the processes that it
+starts, and records its arguments. A run is resumed with the same arguments unless others
+are given. A live run is left alone.
 """
 
 from __future__ import annotations

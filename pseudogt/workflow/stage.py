@@ -1,4 +1,4 @@
-"""What stages do alike: open their shards, go through the images, stand in for a round after the last."""
+"""Shared steps of stages: open shards, iterate over images, and repeat the last round after the rounds end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures to look at: the boxes of an image, and the figure of a cleaned label."""
+"""Pictures of the boxes of an image, and the figure of a cleaned label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going through the images of a list, in one process or several."""
+"""Process the images of a list, in one process or several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie in the authors' layout."""
+"""Paths in the authors' layout."""
 
 from __future__ import annotations
 
