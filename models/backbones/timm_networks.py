@@ -99,8 +99,8 @@ def _probe(name: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], nn.Module
         return arguments, network
     if wanted:
         raise ValueError(
-            f"timm network {name!r} can't be dilated to stride 8, which mining needs of more than two levels; choose a "
-            "ResNet, RegNet, EfficientNet, MobileNet or ConvNeXt, set levels to 2, or take the features of the tag "
+            f"timm network {name!r} can't be dilated to stride 8, which mining needs with more than two levels; choose "
+            "a ResNet, RegNet, EfficientNet, MobileNet or ConvNeXt, set levels to 2, or take the features of the tag "
             "classifier's decoder (init: classifier, decoder: true)"
         )
     raise ValueError(f"timm network {name!r} has no features to extract; choose one such as {SUGGESTED}")

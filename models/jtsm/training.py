@@ -124,7 +124,7 @@ def _list_all_samples(weak_labels: Sequence[ImageWeakLabels], kind: str) -> list
         return [(number, None) for number in range(len(weak_labels))]
     without = next((weak.image_id for weak in weak_labels if not len(weak.crops_xyxy)), None)
     if without is not None:
-        raise ValueError(f"samples: crop, but image {without!r} has no tagged crops; tag them, or take samples: image")
+        raise ValueError(f"samples: crop, but image {without!r} has no tagged crops; tag them, or set samples: image")
     return [(number, crop) for number, weak in enumerate(weak_labels) for crop in range(len(weak.crops_xyxy))]
 
 

@@ -83,7 +83,7 @@ def list_bsds_ids(data: Path, split: str) -> list[str]:
     """Image ids of ``<data>/<split>.txt``."""
     path = data / f"{split}.txt"
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; it lists one image id a line")
+        raise ValueError(f"{path}: no such file; it lists one image id per line")
     return path.read_text().split()
 
 

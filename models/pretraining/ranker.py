@@ -103,7 +103,7 @@ def read_scenes(data: Path) -> list[Scene]:
     """Images of ``train.txt`` with the masks of their segments, and their regions."""
     listed = data / "train.txt"
     if not listed.is_file():
-        raise ValueError(f"{listed}: no such file; it lists one image id a line")
+        raise ValueError(f"{listed}: no such file; it lists one image id per line")
     segment = {
         mode: load_engine(ProposalsSettings(mode=mode, ranking="rule", max_proposals=1, kept_unions=0))
         for mode in MODES

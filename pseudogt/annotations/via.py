@@ -115,7 +115,7 @@ def read_via(path: Path, attribute: str | None = None) -> Reading:
     """
     content = parse_json(path, TypeAdapter(dict[str, Any]))
     if not recognise(content):
-        raise ValueError(f"{path}: no project or export of VIA; save the project, or export annotations as JSON")
+        raise ValueError(f"{path}: not a project or export of VIA; save the project, or export annotations as JSON")
     project = _open_third(content, path) if _is_third(content) else _open_second(content, path)
     name = attribute or _find_class_attribute(project, path)
     images, remarks = [], Counter[str]()

@@ -157,7 +157,7 @@ def read_names(path: Path) -> tuple[dict[int, str], int]:
         raise ValueError(f"{path}: no 'names', a list of class names or a mapping from numbers to names")
     wrong = next((name for name in names.values() if not isinstance(name, str) or not name.strip()), None)
     if wrong is not None:
-        raise ValueError(f"{path}: names holds {wrong!r}, which is no class name; write one name for each number")
+        raise ValueError(f"{path}: names holds {wrong!r}, which is not a class name; write one name for each number")
     return {int(number): parse_name(name) for number, name in names.items()}, _count_keypoint_values(document, path)
 
 

@@ -65,7 +65,7 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
         reader.fieldnames = columns
         rows = list(reader)
     if not rows:
-        raise ValueError(f"class table {found}: no class in it")
+        raise ValueError(f"class table {found}: contains no class")
     return rows
 
 

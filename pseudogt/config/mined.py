@@ -70,6 +70,6 @@ class MinedSettings(ComputingSettings):
         """The semantic branch does not tell one class of things from another."""
         if self.things == "components" and self.stuff == "branch":
             raise ValueError(
-                "things: components with stuff: branch, which tells no classes of things; set stuff: segments"
+                "things: components with stuff: branch, which can't tell classes of things apart; set stuff: segments"
             )
         return self

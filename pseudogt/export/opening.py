@@ -64,7 +64,7 @@ def open_labels(folder: Path, classes: ClassTable) -> LabelSet:
     if (folder / INSTANCES_JSON).is_file():
         if coco_instances.holds_stuff(folder / INSTANCES_JSON):
             return coco_instances.read_set(folder, classes)
-        raise ValueError(f"{folder / INSTANCES_JSON}: holds no stuff; a full label needs it, give COCO panoptic")
+        raise ValueError(f"{folder / INSTANCES_JSON}: holds no stuff, which a full label needs; give COCO panoptic")
     documents = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".xml") and p.name != MANIFEST_JSON]
     tasks = [path for path in documents if path.name != "label_config.xml"]
     if len(tasks) > 1:

@@ -55,7 +55,7 @@ def read_foreign_pickle(path: Path | str) -> Any:
     except _RefusedError as refusal:
         raise ValueError(
             f"{path}: {refusal}; only numbers, strings, containers and numpy arrays are read. "
-            "If you trust the file, open it where it was made and save it anew with nothing else in it"
+            "If you trust the file, open it where it was made and save it again with only these"
         ) from None
     except (MemoryError, RecursionError) as error:
         raise ValueError(f"{path}: not a pickle file of sane size ({type(error).__name__})") from error

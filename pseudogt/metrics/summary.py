@@ -165,7 +165,7 @@ def _read_seconds(path: Path) -> float:
         with path.open(newline="", encoding="utf-8") as file:
             return sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: no seconds in column 's'; remove the file, Snakemake writes it anew") from error
+        raise ValueError(f"{path}: no seconds in column 's'; remove the file, and Snakemake rewrites it") from error
 
 
 def find_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

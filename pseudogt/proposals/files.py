@@ -76,7 +76,7 @@ class ProposalFile:
         if named > last:
             raise ValueError(
                 f"{self.path}: image {image_id!r} has a proposal with superpixel {named}, but its map ends at {last}; "
-                "make the file anew"
+                "remake the file"
             )
         return found
 

@@ -107,7 +107,7 @@ def _describe_boxes(source: SourceChoice) -> tuple[dict[str, str], dict[str, Any
     counts = count_classes([source.reading])
     boxed = [label for label, count in counts.items() if count.boxes]
     if not boxed:
-        raise ValueError(f"{source.source.path}: holds no box; there is nothing to make masks of")
+        raise ValueError(f"{source.source.path}: holds no box to make masks from")
     ground = next(name for name in BACKGROUND_NAMES if name not in counts)
     annotations: dict[str, Any] = {
         "format": source.source.format,

@@ -102,7 +102,7 @@ def claim_name(folder: Path, name: str) -> None:
         elif not _try_lock(jobs_lock, fcntl.LOCK_EX):
             problem = (
                 f"jobs of an earlier run named {name!r} are still at work {_name_holders(place / JOBS_LOCK)}; wait "
-                "until they have ended, or end them and go on with `make resume`"
+                "until they have ended, or end them and resume with `make resume`"
             )
     except OSError as error:
         _pass_over_missing_locks(error)

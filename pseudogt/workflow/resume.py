@@ -105,7 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments:
         record = {"origin": Path.cwd(), "arguments": arguments, "environment": {}}
     if record is None:
-        raise ValueError(f"{folder}: no run was started here, so there is none to go on with; start one with snakemake")
+        raise ValueError(
+            f"{folder}: no run was started here, so there is nothing to resume; start a run with snakemake"
+        )
     if not share_run_lock(lock):
         raise ValueError(f"{folder}: another resume was faster; leave the run to it")
     continue_run(lock, Path(record["origin"]), record["arguments"], record["environment"])
@@ -218,7 +220,7 @@ def list_slurm_jobs(folder: Path) -> list[str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
-        raise ValueError("the run was on SLURM, and there is no squeue here; resume on a login node") from error
+        raise ValueError("the run was on SLURM, but there is no squeue here; resume on a login node") from error
     except subprocess.CalledProcessError as error:
         raise ValueError(f"squeue does not answer ({error.stderr.strip()}); resume when SLURM is back") from error
     jobs = (line.split("|", 2) for line in done.stdout.splitlines())
