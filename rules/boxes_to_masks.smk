@@ -1,4 +1,4 @@
-# Masks for given boxes, and a page of them: of the folder `boxes_from`, or else of the run. Nothing is trained.
+# Masks for given boxes, and a review page: for the folder `boxes_from`, or else for the run. Nothing is trained.
 rule box_review_shard:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
@@ -49,7 +49,7 @@ rule box_review:
         settings=dump_settings("review"),
         code=digest_code("review"),
     message:
-        "box_review: the masks that are trusted least"
+        "box_review: the least trusted masks"
     shell:
         "python -m pseudogt.stages.review merge {params.shards} {params.reviewed} "
         "{params.labels} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
@@ -70,5 +70,5 @@ rule boxes_to_masks:
         f"boxes_to_masks: masks and review page in {CONFIG.masks_to}"
     shell:
         "mkdir -p {output.folder:q} 2> {log:q}; "
-        # First, as a folder with a review is known to be that of an earlier run.
+        # First, because a folder with a review is recognised as that of an earlier run.
         "cp -r {input.review:q} {output.folder:q}/review 2>> {log:q}; cp -r {input.sets:q} {output.folder:q} 2>> {log:q}"
