@@ -79,7 +79,7 @@ Mask = NDArray[np.bool_]
 
 
 class Fusion(NamedTuple):
-    """Which segmenters must agree, and how sure they must be."""
+    """Which segmenters must agree, and with what confidence."""
 
     segmenters: tuple[str, ...]
     sure: float

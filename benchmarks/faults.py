@@ -328,7 +328,7 @@ def try_broken_files(
 
 
 def read_broken(whole: Path, path: Path, reader: str, damage, rng: random.Random) -> str:
-    """Break a file, make what is read from it anew, and put all results back; returns what came of it."""
+    """Break a file, remake what is read from it, and restore all results; returns the outcome."""
     target = whole / RESULTS / reader
     expected = digest_results(target)
     with keep(whole / RESULTS):

@@ -48,7 +48,7 @@ RANDOM_ORDERS = 20
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of a run's training images, and what is wrong with them.
+    """Labels of a run's training images, and their errors.
 
     Attributes
     ----------

@@ -111,7 +111,7 @@ def load_batches(
 def load_in_threads(
     load: Callable[[Source], Item], numbers: Iterable[Source], *, threads: int = 1, ahead: int = 1
 ) -> Generator[Item, None, None]:
-    """Yield what ``load`` makes of each number or other source, up to ``ahead`` of which are loaded beforehand."""
+    """Yield ``load`` of each number or other source; up to ``ahead`` items are loaded in advance."""
     loading: deque[Future[Item]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

@@ -167,8 +167,8 @@ def train(
     preparation : Preparation, optional
         Makes the files that ``load_batch`` reads, if they are missing, before the first step.
     checkpoint : Path, optional
-        Where to keep the state of an unfinished training. If the file exists, training goes on
-        from it; the path must be keyed by everything that determines the training. The caller
+        Where to keep the state of an unfinished training. If the file exists, training resumes
+        from it, so the path must be keyed by everything that determines the training. The caller
         removes it once the result is written.
     description : str
         Title of the progress bar.

@@ -139,9 +139,9 @@ def build_jtsm_backbone(
         the others were never trained. ResNet-WS always has 4.
     decoder_channels : int
         Width of the decoder of the tag classifier, whose output is then the feature map; 0 for none. With
-        ``classifier`` any other number says that its decoder is wanted, as wide as it is.
+        ``classifier``, any other number selects its decoder, at the decoder's own width.
     class_count : int
-        Classes that the tag classifier knows; without a decoder it is of no account.
+        Number of classes of the tag classifier; unused without a decoder.
     freeze : str
         See :meth:`JtsmBackbone.set_freeze`.
     padding : bool

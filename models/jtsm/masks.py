@@ -95,7 +95,7 @@ def choose_mask_targets(
     top_k : int
         Evidence is asked for in the boxes of this many proposals of things nearest to each pseudo box.
     limit : int or None
-        Proposals that learn, at most: those that overlap pseudo boxes most.
+        Maximum number of proposals that learn: those that overlap pseudo boxes most.
     """
     found = (labels < things).nonzero()[:, 0]
     if not len(found):

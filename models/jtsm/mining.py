@@ -38,8 +38,8 @@ class MiningHead(nn.Module):
     classes : int
         Things and stuff, C.
     corrects : bool
-        Whether it is told what the tag classifier says of each proposal; what a proposal is, it then only
-        corrects, and starts with no correction at all.
+        Whether it receives the tag classifier's scores of each proposal. It then only learns corrections to
+        these, and starts from no correction.
     """
 
     def __init__(self, *, channels: int, classes: int, corrects: bool = False) -> None:

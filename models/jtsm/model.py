@@ -54,7 +54,7 @@ class JtsmModel:
     network : JtsmNetwork
         Its classes are in the order of ``classes.things_first``.
     architecture : dict
-        Keywords of :func:`models.jtsm.network.build_jtsm_network`, but for ``init`` and ``weights``.
+        Keywords of :func:`models.jtsm.network.build_jtsm_network`, except ``init`` and ``weights``.
     classes : ClassTable
     max_proposals : int
         Maximum number of proposals per image in its training.

@@ -205,7 +205,7 @@ class MiningAugmentation:
     short_sides_px : tuple of int
         Lengths of the shorter side, one of which is drawn.
     long_side_px : int
-        The longer side at most.
+        Maximum length of the longer side.
     crop_fraction : float
         Height and width of the window over those of the image, at least; drawn independently.
     flip : float
@@ -229,8 +229,8 @@ def draw_view(
 ) -> View:
     """A random view for training; of the whole image if the window drawn has no pixel of any proposal.
 
-    Differs from the paper's code: the tags stay those of the whole image; theirs are made anew from
-    the masks that the window shows, which weak labels do not have.
+    Differs from the paper's code: the tags stay those of the whole image; theirs are recomputed from
+    the masks in the window, which weak labels do not have.
     """
     height, width = sample.image.shape[:2]
     # A window of random size, at a random place.

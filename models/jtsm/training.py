@@ -137,7 +137,7 @@ def prepare_mining_sample(
     *,
     name: str,
 ) -> MiningImage:
-    """Put an image, or one of its crops as an image of its own, and what is known of it together.
+    """Combine an image, or one of its crops as an image of its own, with its weak labels.
 
     Parameters and errors are those of :func:`models.jtsm.samples.prepare_image`.
     """

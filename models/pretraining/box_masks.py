@@ -62,7 +62,7 @@ class Sample(NamedTuple):
         Shared by all samples of the image.
     label : int
     unknown : int
-        Label of pixels of which nothing is known; -1 if there are none.
+        Label of unknown pixels; -1 if there are none.
     box : (4,) int32
     others : (M, 4) int32
         Boxes of the image's other things.
@@ -182,7 +182,7 @@ def cut_sample(sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.uin
     others = sample.others if rng.random() < 0.8 else sample.others[:0]
     inputs = cut_inputs(sample.image, sample.box, others, window)
     x0, y0, x1, y1 = sample.box
-    # Inside the box, the thing and what is known; nothing is known outside.
+    # The thing and the known pixels inside the box; outside, everything is unknown.
     inside = sample.labels[y0:y1, x0:x1]
     truth = np.full(sample.labels.shape, 0.0, np.float32)
     truth[y0:y1, x0:x1] = inside == sample.label

@@ -123,7 +123,7 @@ def read_scenes(data: Path) -> list[Scene]:
 
 
 def train_ranker(scenes: Sequence[Scene], *, trees: int, leaves: int, seed: int) -> Ranker:
-    """Trees that say how likely a union is the best one of a segment.
+    """Trees that estimate how likely a union is the best one of a segment.
 
     The first are trained on the unions that the fixed rule picks, the second on what those pick as
     well: a ranker must also judge what only a ranker likes.

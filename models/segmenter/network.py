@@ -64,7 +64,7 @@ class PanopticModel:
     ----------
     network : PanopticNetwork
     architecture : dict
-        The arguments of :func:`build_panoptic_network`, but for ``weights``.
+        The arguments of :func:`build_panoptic_network`, except ``weights``.
     classes : ClassTable
     scale : float
         Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.

@@ -57,7 +57,7 @@ def read_annotations(
 
 @contextmanager
 def pause_garbage_collection() -> Iterator[None]:
-    """Look for no cycles while millions of small objects are made, none of which is in one."""
+    """Pause garbage collection while millions of small objects are made, none of which is in a cycle."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -91,7 +91,7 @@ class CocoDocument(TypedDict):
 
 
 class CocoEntries(TypedDict):
-    """The same parts, of which entries may be of any form."""
+    """The same parts, with entries of any form."""
 
     images: list[Any]
     categories: list[Any]
@@ -190,7 +190,7 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
 
 
 def _read_whole(path: Path, *, masks: bool) -> _Content | None:
-    """Read a document of which every entry is of the form, which is fast; None for any other, and for turned boxes."""
+    """Read a document quickly if all its entries are well-formed; None for any other, and for rotated boxes."""
     try:
         document: Any = parse_json(path, TypeAdapter(CocoMaskDocument if masks else CocoDocument))
     except MisfitError:

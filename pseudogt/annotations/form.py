@@ -94,7 +94,7 @@ class AnnotatedMark(NamedTuple):
 
 
 class UnusableObject(NamedTuple):
-    """Something that somebody saw and marked, but of which no box can be made: its class is not absent.
+    """A mark from which no box can be made; its class is therefore not absent.
 
     Attributes
     ----------

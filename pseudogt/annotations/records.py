@@ -23,7 +23,7 @@ Record = TypeVar("Record")
 
 
 class UnsupportedKindError(ValueError):
-    """An object of a kind of which no box can be made, and what it says of single pixels."""
+    """An object of a kind from which no box can be made, and the pixels that it labels."""
 
     def __init__(self, kind: str, marks: Sequence[AnnotatedMark] = ()) -> None:
         super().__init__(kind)

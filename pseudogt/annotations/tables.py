@@ -30,7 +30,7 @@ POINT = ("x", "y")
 MARK_COLUMNS = (*POINT, "points", "radius", "instance")
 NUMBERS = (*CORNERS, *POINT, "radius")
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
-"""Words for what a tag says of a class, beside truth values."""
+"""Words for the state of a tag, beside truth values."""
 
 
 class _Row(NamedTuple):
@@ -201,7 +201,7 @@ def _read_csv_tags(path: Path) -> tuple[States, list[str]]:
 
 
 def _add_state(found: dict[str, bool | None], label: Any, state: Any, where: str, broken: list[str]) -> None:
-    """Add what a tag says of a class of an image; nothing is known of a class whose state is unclear."""
+    """Add the tag of a class of an image; a class with an unclear state is unknown."""
     try:
         label = parse_name(label)
         if label == ANY:

@@ -204,7 +204,7 @@ def _name_attributes(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Mappi
 
 
 def _resolve_options(values: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by name of the attribute: those of options are their names, several of which are separated by commas."""
+    """Values by name of the attribute; options are given by name, several of them separated by commas."""
     resolved = {}
     for key, value in values.items():
         form = _as_mapping(attributes.get(key))
@@ -246,7 +246,7 @@ def _list_classes(region: _Region, name: str) -> list[str | None]:
 
 
 def _read_value(value: Any) -> list[str | None]:
-    """Names in the value of an attribute: a text, or a mapping whose values say which are chosen."""
+    """Names in the value of an attribute: a text, or a mapping from names to whether they are chosen."""
     try:
         if isinstance(value, dict):
             return [parse_name(name) for name, chosen in value.items() if parse_flag(chosen, "")]

@@ -71,7 +71,7 @@ def read_yolo(folder: Path, images: Mapping[str, str], names_file: Path | None =
     Parameters
     ----------
     folder : Path
-        Holds ``<image>.txt``. An empty file says that nothing is there, a missing one nothing at all.
+        Holds ``<image>.txt``. An empty file means that nothing is there; a missing one means unlabelled.
     images : mapping
         Image id -> path of the image.
     names_file : Path, optional

@@ -79,7 +79,7 @@ class SegmenterOptions:
     smoothness : {"colour", "gradient", "learned"}
         Where GrabCut likes to cut: along differences of colour, or of regions by these contours.
     restarts : int
-        Cuts of GrabCut, of which the majority counts.
+        Number of GrabCut runs, of which the majority counts.
     cam_prior : bool
         Whether GrabCut starts from the score maps of the scene.
     sam_model : str or None

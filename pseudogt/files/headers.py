@@ -11,13 +11,13 @@ from typing import NamedTuple
 from PIL import Image
 
 ORIENTATION = 0x0112
-"""Number of the EXIF tag that says how an image is turned."""
+"""Number of the EXIF tag for the orientation of an image."""
 
 TURNED = range(5, 9)
 """Its values that swap width and height."""
 
 LARGEST_IMAGE_PX = 2**30
-"""Pixels that OpenCV decodes at most."""
+"""Maximum number of pixels that OpenCV decodes."""
 
 
 class ImageHeader(NamedTuple):
@@ -32,7 +32,7 @@ class ImageHeader(NamedTuple):
     orientation : int
         EXIF orientation in which it is stored; 1 is upright.
     is_animated : bool
-        Whether the file holds several pictures, of which the first is read.
+        Whether the file holds several pictures; only the first is read.
     """
 
     width: int

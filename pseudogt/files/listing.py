@@ -191,7 +191,7 @@ def tell_apart(folders: Sequence[str], name: str) -> list[str]:
 
 
 def find_images(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Map the id of each image in a folder to its path, and say what was passed over.
+    """Map the id of each image in a folder to its path, and report ignored files.
 
     Raises
     ------

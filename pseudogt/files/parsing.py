@@ -121,7 +121,7 @@ def fit_record(adapter: TypeAdapter[Value], record: Any, where: str) -> Value:
 def read_each(
     records: Iterable[Record], read: Callable[[Record], Value]
 ) -> Iterator[tuple[Record, Value | None, ValueError | None]]:
-    """Read records one by one, so that a broken one hides no other: each with its value, or with what is wrong."""
+    """Read records one by one, so that a broken one hides no other: each with its value or its problem."""
     for record in records:
         try:
             yield record, read(record), None
@@ -278,7 +278,7 @@ def _open_table(path: Path) -> tuple[csv.DictReader[str], int]:
     """Reader of a table after its first line, and how many lines come before that one."""
     text = read_text(path)
     first, _, rest = text.partition("\n")
-    # A spreadsheet program may say which mark it uses.
+    # A spreadsheet program may name its separator.
     declared = first.strip().lower().startswith("sep=")
     marks = first.strip()[len("sep=") :] if declared else first
     delimiter = max(DELIMITERS, key=marks.count)

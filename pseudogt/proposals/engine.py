@@ -25,7 +25,7 @@ class EnginePlan:
     max_superpixels, max_regions, max_proposals : int
         See :func:`pseudogt.proposals.generation.segment_image`.
     grown_unions, kept_unions : int
-        Best unions of a hierarchy that get one more part, and that go on to the common list.
+        Best unions of a hierarchy that get one more part, and that enter the common list.
     """
 
     mode: str

@@ -35,7 +35,7 @@ class Quotas(NamedTuple):
     grown : int
         Best unions of two (and of three) parts that get one more.
     kept : (int, int, int, int)
-        Best unions of one to four parts that go on to the common list.
+        Best unions of one to four parts that enter the common list.
     """
 
     grown: int
@@ -83,7 +83,7 @@ class Proposals(NamedTuple):
 
 
 class ImageSegments(NamedTuple):
-    """What is known of an image before anybody says what to look for: its hierarchies and its proposals."""
+    """The class-agnostic segmentation of an image: its hierarchies and its proposals."""
 
     partition: Partition
     proposals: Proposals

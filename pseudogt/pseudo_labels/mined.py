@@ -146,7 +146,7 @@ def label_by_detections(
 
 
 def keep_allowed(found: Detections, allowed: NDArray[np.bool_], classes: ClassTable) -> Detections:
-    """Leave out the pixels of instances and of stuff whose tags say that the class is not there."""
+    """Leave out the pixels of instances and of stuff whose class is absent by its tag."""
     masks = found.masks & allowed[classes.things_first[found.classes]]
     return found._replace(masks=masks, semantic=found.semantic * merge_things(allowed, classes))
 
@@ -154,10 +154,10 @@ def keep_allowed(found: Detections, allowed: NDArray[np.bool_], classes: ClassTa
 def label_pixels_by_proposals(
     found: Detections, proposals: Proposals, classes: ClassTable, allowed: NDArray[np.bool_] | None
 ) -> NDArray[np.uint8]:
-    """Train ids ``(H, W)`` by the mining head's scores on superpixels; ``IGNORE_LABEL`` where it says nothing.
+    """Train ids ``(H, W)`` by the mining head's scores on superpixels; ``IGNORE_LABEL`` where there are none.
 
-    Where the tag classifier is part of the network, what it says of each superpixel is multiplied with
-    what the head says of the proposals that hold it.
+    If the tag classifier is part of the network, its scores of each superpixel are multiplied with the
+    head's scores of the proposals that contain it.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def score_stuff(panoptic_id: NDArray[np.int32], semantic: NDArray[np.float32], c
 def summarise_scores(
     found: Detections, label: NDArray[np.uint8], train_ids: NDArray[np.integer], classes: ClassTable
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Scores of some classes, and how sure the label of each pixel is; one class after the other, to bound memory.
+    """Scores of some classes, and the confidence of each pixel's label; one class after the other, to bound memory.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ ScoreMaps = tuple[NDArray[np.float32], NDArray[np.uint8]]
 """Scores ``(T, h, w)`` in [0, 1] and their train ids ``(T,)``."""
 
 SureLabel = tuple[NDArray[np.uint8], NDArray[np.float32]]
-"""Train ids ``(H, W)`` and how sure they are, ``(H, W)`` in [0, 1]."""
+"""Train ids ``(H, W)`` and their confidence, ``(H, W)`` in [0, 1]."""
 
 
 @dataclass(frozen=True)

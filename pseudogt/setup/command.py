@@ -66,7 +66,7 @@ def write_configuration(root: Path, name: str | None, out: Path | None, *, overw
 
 
 def describe_guesses(proposal: Proposal) -> list[str]:
-    """Say what each class was taken for, and why."""
+    """Print whether each class is a thing or stuff, and why."""
     classes = proposal.sections["dataset"]["classes"]
     if not isinstance(classes, dict):
         return []

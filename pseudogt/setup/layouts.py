@@ -93,7 +93,7 @@ def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal,
 
 
 def list_coco_classes(path: Path) -> list[dict[str, Any]]:
-    """Class table of a COCO panoptic JSON; where it does not say what is a thing, the name does."""
+    """Class table of a COCO panoptic JSON; where it lacks ``isthing``, the name decides."""
     categories = parse_json(path, TypeAdapter(_Document))["categories"]
     kinds = {c["name"]: c.get("isthing", guess_by_name(c["name"])) for c in categories}
     rows = number_classes({name: "thing" if isthing else "stuff" for name, isthing in kinds.items()})

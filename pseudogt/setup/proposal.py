@@ -106,7 +106,7 @@ def list_train_images(root: Path, splits: Splits) -> dict[str, str]:
 
 
 def describe_class(count: ClassCount, guess: Guess) -> str:
-    """Say how often a class occurs and why it is taken for what it is."""
+    """Describe how often a class occurs, and why it is a thing or stuff."""
     parts = [f"{_name(count.boxes, 'box', 'boxes')} in {_name(count.images, 'image')}"] if count.boxes else []
     parts += [_name(count.tags, "tag")] if count.tags else []
     parts += [_name(count.marks, "point or scribble", "points or scribbles")] if count.marks else []

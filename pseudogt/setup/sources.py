@@ -118,7 +118,7 @@ def choose_tags(root: Path, found: Iterable[str], images: Mapping[str, str]) -> 
 
 
 def count_matches(reading: Reading, images: Mapping[str, str]) -> int:
-    """Count the images of which a reading says something."""
+    """Count the images about which a reading has any information."""
     return len(match_names((image.file_name for image in reading.images), images).by_image)
 
 

@@ -90,7 +90,7 @@ def write_image(
 ) -> dict[str, Any]:
     """Write the files of one image in a format and return its record."""
     panoptic_id, scores = labels.read(image.image_id), labels.scores(image.image_id)
-    # Where box masks hold no thing, nobody knows what there is.
+    # Outside the things of box masks, the class is unknown.
     panoptic_id[panoptic_id // INSTANCE_DIVISOR == shard.classes.background_category_id] = VOID
     split, file_name = split_of_shard(shard.name), name_copy(image.record)
     labelled = LabelledImage(image.image_id, file_name, split, panoptic_id, scores)

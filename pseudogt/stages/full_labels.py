@@ -87,10 +87,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_things(folder: Path, shard: Shard, masks: AnnotationSet) -> None:
-    """Write the things that were drawn in images of a shard in the form of box masks.
+    """Write the drawn things of a shard's images in the form of box masks.
 
-    Images of which some objects have no box of their own, for example because two are equal, are left out: box masks
-    number instances like boxes.
+    Images in which some objects have no box of their own, for example because two boxes are equal, are left out,
+    because box masks number instances like boxes.
     """
     background = shard.classes.background_category_id * INSTANCE_DIVISOR
     with write_labels(folder, shard.classes) as labels:

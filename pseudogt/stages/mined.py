@@ -99,7 +99,7 @@ def read_and_see(
 
 
 def open_samples(shard: Shard, proposals: ProposalFile) -> Callable[[int], tuple[Proposals, MiningImage]]:
-    """Return what reads an image with its proposals, of which no tag is known."""
+    """Return a function that reads an image with its proposals, without tags."""
     unknown = np.zeros(len(shard.classes), bool)
 
     def read_sample(number: int) -> tuple[Proposals, MiningImage]:

@@ -24,7 +24,7 @@ def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
     none of these                        ``nothing``
     ===================================  ==========================
 
-    Tags that say that no class is there are tags, too; unknown ones are not.
+    Absent tags are tags, too; unknown ones are not.
     """
     if has_full_label:
         return FULL
@@ -40,7 +40,7 @@ def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
 
 
 def count_marks(images: Iterable[ImageWeakLabels]) -> dict[str, int]:
-    """How many points, scribbles and masks there are; kinds of which there are none are left out."""
+    """Number of points, scribbles and masks, without kinds that do not occur."""
     kinds = Counter(mark.kind for image in images for mark in image.marks)
     return {f"{kind}s": kinds[kind] for kind in ("point", "scribble", "mask") if kinds[kind]}
 

@@ -95,7 +95,7 @@ class Subject:
     option : str
         Option of the stage that takes the files.
     flag : str
-        Option of the stage that says what they are.
+        Option of the stage for these files.
     """
 
     split: str
@@ -358,7 +358,7 @@ class RunPlan:
         }
 
     def find_network_check(self, section: str) -> list[str]:
-        """The file that says that the backbone of a section can be built, if that has to be looked up."""
+        """The file that confirms that a section's backbone can be built, if that must be looked up."""
         return [f"{self.results}/backbones/{section}.json"] if section in self.list_networks() else []
 
     def find_initial_weights(self, section: str) -> list[str]:

@@ -193,8 +193,8 @@ def request_training_minutes(
 ) -> int:
     """Minutes of a training of ``rounds`` times the settings' steps on ``images`` images of ``pixels`` pixels.
 
-    A training goes on from its checkpoint when it is tried again, so that a limit that is too low costs little, and one
-    that no partition has costs the run.
+    A retried training resumes from its checkpoint. A limit that is too low therefore costs little, whereas one that no
+    partition allows stops the run.
     """
     seconds = rounds * estimate_training_seconds(settings, images, gpus, threads)
     drawn = min(images, rounds * settings.steps * settings.batch_size)
@@ -205,7 +205,7 @@ def request_training_minutes(
 
 
 def measure_pixels(config: RunConfig, images: DatasetImages) -> int:
-    """Pixels of an image: the largest of three of the dataset, of which the headers alone are read.
+    """Pixels of an image: the largest of three images of the dataset, of which only the headers are read.
 
     What can't be read counts as ``ASSUMED_PIXELS``; the stage that reads it reports the problem.
     """

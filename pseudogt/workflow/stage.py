@@ -59,7 +59,7 @@ class ShardImage:
     def check_size(self, size: tuple[int, ...], source: Path | str) -> None:
         """Compare the size (H, W) of what belongs to this image; a difference is a ``ValueError``.
 
-        ``source`` says what it is and where it lies.
+        ``source`` describes it and its location.
         """
         if tuple(size) != self.size:
             raise ValueError(

@@ -19,7 +19,7 @@ class Tree:
     split : str
         A key of ``SPLITS``.
     options : Options
-        Their relative paths are under ``root``; absolute ones are taken as they are.
+        Their relative paths are under ``root``; absolute ones are used unchanged.
     """
 
     root: Path
