@@ -1,4 +1,4 @@
-"""What is left of a run that is killed, starved or fed broken files: compared with one that was left alone.
+"""Compare runs that were killed, starved or fed broken files with an undisturbed run.
 
 Kills the tiny chain of the tests at random moments in five ways (SIGKILL to Snakemake, to a job, to
 the whole group; SIGTERM; SIGINT), continues it with `python -m pseudogt.workflow.resume`, several times in a

@@ -54,7 +54,7 @@ class Labels:
     ----------
     image_ids : list of str
     given, corrected : list of Counts
-        Of each image as it is, and after correction.
+        Counts of each image as it is, and after correction.
     masks : (N,) int64
         Masks that the correction of an image draws.
     """

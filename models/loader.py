@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from models.batch_buffers import BatchBuffers, PackedBatch
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""What schedulers send before a time limit. They are for the main process, which then ends its workers."""
+"""Signals that schedulers send before a time limit. They are for the main process, which then ends its workers."""
 
 ITEMS_AHEAD = 2
 """Items that each worker loads before they are asked for."""
@@ -182,7 +182,7 @@ class _Failure:
 
 @dataclass(frozen=True)
 class _NumberedItems(Dataset[Any]):
-    """What the loader of torch asks for items, errors among them."""
+    """The data set that torch's loader reads: items, and errors as items."""
 
     load: Callable[[int], Any]
 

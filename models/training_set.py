@@ -64,7 +64,7 @@ class TrainingSet(Generic[Sample]):
     folder : Path
         Named by all that determines the samples.
     numbers : (N,) int64
-        Of the samples that are there, ascending; by these they are asked for.
+        Numbers of the stored samples, ascending, by which they are requested.
     kind : type of StoredSample
     """
 

@@ -29,7 +29,7 @@ def normalise_images(
 
 @dataclass(frozen=True)
 class Freeze:
-    """Which weights of a backbone training leaves alone.
+    """Weights of a backbone that training freezes.
 
     Attributes
     ----------

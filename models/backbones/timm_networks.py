@@ -41,7 +41,7 @@ def build_member(
     Parameters
     ----------
     name : str
-        Of the network, without a tag.
+        Name of the network, without a tag.
     weights : str, optional
         A tag of its pretrained weights, or the path of a file; see :mod:`models.backbones.timm_weights`.
     levels : int

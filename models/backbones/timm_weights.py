@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
-"""How the names of files of weights end; anything else is a tag."""
+"""Suffixes of weight files; any other name is a tag."""
 
 FIRST_KEYS = 5
 """Keys that a message names."""
@@ -107,7 +107,7 @@ def _read_file(path: str) -> dict[str, Any]:
 
 @dataclass
 class _LoadingReport:
-    """What the last ``load_state_dict`` of a network found.
+    """Result of the last ``load_state_dict`` of a network.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class _LoadingReport:
         Parameters
         ----------
         name : str
-            Of timm's network.
+            Name of timm's network.
         features : nn.Module, optional
             The part that is used; all keys count without it.
         """

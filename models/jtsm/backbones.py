@@ -35,14 +35,14 @@ INITS = ("weights", "classifier", "scratch")
 FREEZES = ("all", "norm", "none")
 
 BGR_MEAN = (102.9801, 115.9465, 122.7717)
-"""What ResNet-WS weights expect to be subtracted from blue, green and red in 0..255."""
+"""Values to subtract from blue, green and red in 0..255 for ResNet-WS weights."""
 
 WS_BLOCKS = {"resnet_ws18": (2, 2, 2, 2), "resnet_ws50": (3, 4, 6, 3), "resnet_ws101": (3, 4, 23, 3)}
 """Residual blocks of res2, res3, res4 and res5."""
 
 
 class JtsmBackbone(PretrainedModule, ABC):
-    """What all backbones here share.
+    """Base of all backbones in this module.
 
     Parameters
     ----------
@@ -424,7 +424,7 @@ class DecodedBackbone(JtsmBackbone):
     classifier : TagClassifier
         With its classes in the order of JTSM, things first.
     name : str
-        Of its backbone.
+        Name of its backbone.
     levels, channels, class_count : int
         As it was built with.
     """

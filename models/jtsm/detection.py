@@ -260,11 +260,11 @@ def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], m
     Parameters
     ----------
     logits : (B, S, h / 4, w / 4)
-        Of the padded view.
+        Logits of the padded view.
     placement : Placement
-        Of the view, which shows the whole image.
+        Placement of the view, which shows the whole image.
     shape : (H, W)
-        Of the image.
+        Size of the image.
     mean : {"logits", "probabilities"}
         See :class:`DetectionPlan`.
     """

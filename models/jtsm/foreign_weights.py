@@ -44,7 +44,7 @@ UNUSED = re.compile(r"(fc8|fc3|pred|linear)[._](w|b|weight|bias)$|.*_momentum$")
 """The classifier of ImageNet and the state of its optimiser, which JTSM has no use for."""
 
 NORM_EPS = 1e-5
-"""What normalisation adds to the variance; a scale without variance is one of variance 1 - ``NORM_EPS``."""
+"""Value that normalisation adds to the variance; a scale without a variance has variance 1 - ``NORM_EPS``."""
 
 
 def read_resnet_ws_weights(

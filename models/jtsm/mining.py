@@ -11,12 +11,12 @@ from models.jtsm.incidence import MemberTensors
 
 
 class Mined(NamedTuple):
-    """What the head says.
+    """Output of the head.
 
     Attributes
     ----------
     shares : (R, C) float32
-        Of each class, how much each proposal adds to its presence: ``x`` in the paper.
+        For each class, how much each proposal adds to its presence: ``x`` in the paper.
     presence : (B, C) float32
         Sum of the shares over the proposals of an image, in (0, 1): ``phi``.
     classes : (R, C) float32
@@ -34,7 +34,7 @@ class MiningHead(nn.Module):
     Parameters
     ----------
     channels : int
-        Of the neck.
+        Channels of the neck.
     classes : int
         Things and stuff, C.
     corrects : bool

@@ -20,7 +20,7 @@ TRAINING_ONLY = ("top_k", "mask_limit")
 
 @dataclass(frozen=True)
 class JtsmArchitecture:
-    """What a network is made of; see :func:`models.jtsm.network.build_jtsm_network`.
+    """Structure of a network; see :func:`models.jtsm.network.build_jtsm_network`.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ SCATTER_ROWS = 256
 
 
 class PooledSegments(NamedTuple):
-    """What :func:`moi_pool` returns.
+    """Result of :func:`moi_pool`.
 
     Attributes
     ----------

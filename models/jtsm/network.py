@@ -31,10 +31,10 @@ class Proposed(NamedTuple):
     Attributes
     ----------
     features : (B, C, H / stride, W / stride)
-        Of the backbone.
+        Features of the backbone.
     mined : Mined
     logits : list of (R, K + 1)
-        Of each refinement head.
+        Logits of each refinement head.
     deltas : list of (R, K, 4)
     """
 

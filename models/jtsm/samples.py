@@ -138,7 +138,7 @@ class Placement(NamedTuple):
     window_xyxy : (4,) int
         Part of the image that is seen, half-open.
     size : (h, w)
-        Of the view in pixels.
+        Size of the view in pixels.
     flipped : bool
         Whether it is mirrored.
     """
@@ -176,7 +176,7 @@ class Placement(NamedTuple):
 
 
 class View(NamedTuple):
-    """What the network sees of an image.
+    """Input of the network for an image.
 
     Attributes
     ----------

@@ -19,13 +19,13 @@ from pseudogt.boxes import box_slices, check_boxes
 
 
 class Embedding(NamedTuple):
-    """What the image encoder makes of an image.
+    """Output of the image encoder.
 
     Attributes
     ----------
     features : (1, C, h, w) float32
     size : (H, W)
-        Of the image.
+        Size of the image.
     resized : (H, W)
         As the encoder saw it, before padding.
     """

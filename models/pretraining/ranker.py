@@ -63,7 +63,7 @@ class Scene(NamedTuple):
 
 
 class UnionExamples(NamedTuple):
-    """What is learned from.
+    """Training data.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ SIZE_MULTIPLE = 32
 
 
 class PanopticOutput(NamedTuple):
-    """What the network says, with (h, w) at stride 4.
+    """Output of the network, with (h, w) at stride 4.
 
     Attributes
     ----------

@@ -106,7 +106,7 @@ class CocoMaskDocument(CocoDocument):
 
 @dataclass
 class _Content:
-    """What a document holds: its entries, and what was found in them, by id of the image."""
+    """Content of a document: its entries, and the annotations found in them, by image id."""
 
     images: list[Any]
     categories: list[Any]

@@ -123,7 +123,7 @@ REGION_CHOICE = "choice of a region"
 
 @dataclass(frozen=True, slots=True)
 class ImageAnnotations:
-    """What a source says about one image.
+    """Annotations of one image in a source.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class ImageAnnotations:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read from one source.
+    """Content of one source.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ class Reading:
 
 
 class AnnotationFormat(Protocol):
-    """What the module of a format offers.
+    """Interface of a format's module.
 
     Attributes
     ----------

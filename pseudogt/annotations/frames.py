@@ -17,7 +17,7 @@ from pseudogt.files.headers import TURNED
 from pseudogt.files.index import ImageRecord
 
 SLACK_PX = 1.0
-"""How far a box may reach out of an image that it is said to fit."""
+"""How far a box may extend beyond an image and still be said to fit it."""
 
 MOVED_FRACTION = 0.1
 """Boxes that reach out of an upright photo by more of its side, but fit it turned, belong to another photo."""

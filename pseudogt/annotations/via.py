@@ -25,7 +25,7 @@ from pseudogt.files.parsing import parse_flag, parse_json, parse_name, parse_num
 PER_IMAGE = False
 
 PROJECT_KEY = "_via_img_metadata"
-"""Where a project of version 2 keeps what an export of it holds alone."""
+"""Key under which a project of version 2 keeps the content of an export."""
 
 CLASS_ATTRIBUTES = ("class", "label", "category", "name", "type")
 """Names that the attribute with the class usually has."""
@@ -66,7 +66,7 @@ class _File:
 
 @dataclass
 class _Project:
-    """What a document holds: files, classes by attribute as far as it declares them, entries that belong to no file.
+    """Content of a document: files, declared classes by attribute, and entries that belong to no file.
 
     ``warnings`` names entries that say nothing.
     """

@@ -17,7 +17,7 @@ INSIDE_SHARE, INSIDE_SIZE = 0.9, 0.5
 
 
 class BoxLabels(NamedTuple):
-    """What the boxes of an image say about its pixels.
+    """Labels of an image's pixels from its boxes.
 
     Attributes
     ----------

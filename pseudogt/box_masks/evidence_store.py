@@ -152,7 +152,7 @@ class MaskFinder:
         return [found[box] for box in boxes]
 
     def describe(self) -> dict[str, Any]:
-        """How many masks were asked for and computed, the seconds until they were there, and the same as a curve."""
+        """Number of masks requested and computed, the seconds waited for them, and the same as a curve."""
         parts = np.array_split(np.array(self._calls).reshape(-1, 3), CURVE_POINTS)
         curve = [_name_counts(part) for part in parts if len(part)]
         return {**_name_counts(np.concatenate(parts)), "curve": curve}

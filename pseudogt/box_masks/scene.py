@@ -72,7 +72,7 @@ PrepareScene = Callable[[BoxScene], BoxSegmenter]
 
 @dataclass(frozen=True)
 class SegmenterOptions:
-    """What segmenters are loaded with; each takes what it needs.
+    """Settings with which segmenters are loaded; each uses those it needs.
 
     Attributes
     ----------
@@ -96,4 +96,4 @@ class SegmenterOptions:
 
 
 LoadSegmenter = Callable[[SegmenterOptions], PrepareScene]
-"""What a table of box segmenters holds; whatever is learned is read here, once."""
+"""Entry in the table of box segmenters: a function that loads one and reads its weights once."""

@@ -21,12 +21,12 @@ LARGEST_IMAGE_PX = 2**30
 
 
 class ImageHeader(NamedTuple):
-    """What the first bytes of an image say.
+    """Properties of an image from its first bytes.
 
     Attributes
     ----------
     width, height : int
-        Of the upright image, as :func:`pseudogt.files.images.read_image` reads it.
+        Size of the upright image, as :func:`pseudogt.files.images.read_image` reads it.
     mode : str
         Pillow's name for the kind of pixels.
     orientation : int

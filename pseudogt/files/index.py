@@ -20,7 +20,7 @@ class ImageRecord:
     image : str
         Path, absolute or relative to the working folder.
     height, width : int
-        Of the upright image.
+        Size of the upright image.
     checksum : str
     orientation : int
         EXIF orientation in which the file is stored; 1 is upright.

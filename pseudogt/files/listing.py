@@ -19,7 +19,7 @@ FOLDER_SEPARATOR = "__"
 """Between the folders and the name in the id of an image whose name alone is not unique."""
 
 IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini"})
-"""What file managers leave behind, besides hidden files."""
+"""Files that file managers leave behind, besides hidden ones."""
 
 
 @dataclass

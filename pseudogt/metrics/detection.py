@@ -40,7 +40,7 @@ class TrueObjects(NamedTuple):
 
 
 class ScoredBoxes(NamedTuple):
-    """What was found in one image.
+    """Detections in one image.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ def describe_objects(truth: TrueObjects, classes: ClassTable) -> list[dict[str, 
 
 
 def describe_found(found: ScoredBoxes, classes: ClassTable) -> list[dict[str, Any]]:
-    """What was found in one image as COCO results without ``image_id``."""
+    """Detections in one image as COCO results without ``image_id``."""
     annotations = _describe(found, classes)
     return [each | {"score": float(score)} for each, score in zip(annotations, found.scores, strict=True)]
 

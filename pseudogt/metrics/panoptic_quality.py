@@ -39,7 +39,7 @@ ID_LIMIT = 256**3
 
 @dataclass(frozen=True)
 class Counts:
-    """What scores are computed from; counts of several images add.
+    """Counts from which scores are computed; those of several images add up.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ MULTI_SCALES = (0.5, 1.0, 2.0)
 
 
 class Quotas(NamedTuple):
-    """How many unions of each hierarchy are looked at.
+    """Numbers of unions of each hierarchy that are considered.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ def segment_image(
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB
-        Of any size from one pixel.
+        Any size from one pixel.
     find_contours
         Contours of an image.
     scales : sequence of float

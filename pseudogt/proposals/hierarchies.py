@@ -92,7 +92,7 @@ def build_partition(contours: Sequence[Contours], *, max_superpixels: int, max_r
     Parameters
     ----------
     contours : sequence of Contours
-        Of one image at several scales, the finest last, all resized to the image.
+        Contours of one image at several scales, the finest last, all resized to the image.
     max_superpixels : int
         Superpixels that are kept: the last ones to merge in the combined hierarchy.
     max_regions : int

@@ -23,7 +23,7 @@ MIN_PRESENCE = 0.5
 
 
 class Detections(NamedTuple):
-    """What the network detects in an image, surest first.
+    """Detections of the network in an image, best first.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ def score_superpixels(
     Parameters
     ----------
     probabilities : (R, C) float32
-        Of the mining head, for each proposal by itself.
+        Probabilities by the mining head, for each proposal by itself.
     members : Members
         Superpixels of the proposals; those from S on are left out.
     areas : (S,) int

@@ -19,7 +19,7 @@ WHOLE_MASKS = 0.5
 """``box_masks.sure`` with which every pixel is thing or not: what is exported must have no unlabelled rim."""
 
 FORMATS = ("coco_instances",)
-"""What the masks are written as unless ``export.formats`` is given."""
+"""Formats of the masks unless ``export.formats`` is given."""
 
 
 class BoxesConfig(NamedTuple):

@@ -25,7 +25,7 @@ def write_configuration(root: Path, name: str | None, out: Path | None, *, overw
     ----------
     root : Path
     name : str or None
-        Of the run; None takes that of the folder.
+        Name of the run; None uses the folder's name.
     out : Path or None
         File to write; None takes the name of the run, in the working folder.
     overwrite : bool

@@ -26,7 +26,7 @@ PARSERS: dict[str, Callable[[Path], Any]] = {
     ".csv": parse_header,
     ".txt": read_text,
 }
-"""How a file is parsed to see what it is, by its suffix."""
+"""Parser that recognises a file, by its suffix."""
 
 
 class FoundSource(NamedTuple):
@@ -46,7 +46,7 @@ class FoundSource(NamedTuple):
 
 @dataclass
 class Survey:
-    """What was found, all paths relative to the folder.
+    """Files that were found, with paths relative to the folder.
 
     Attributes
     ----------

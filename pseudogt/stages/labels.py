@@ -87,7 +87,7 @@ class LabelSources:
     reads_images: bool
 
     def read(self, image: ShardImage, shard: Shard) -> RoundInputs:
-        """What there is of one image."""
+        """Sources of one image's label."""
         image_id, later = image.image_id, not self.is_first
         return RoundInputs(
             image=image.read() if self.reads_images and later else None,

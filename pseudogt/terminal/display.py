@@ -114,7 +114,7 @@ class RunDisplay(logging.Handler):
         Parameters
         ----------
         name : str
-            Of the run.
+            Name of the run.
         rules, jobs, seconds
             As for :func:`plan_rules`.
         timed : bool

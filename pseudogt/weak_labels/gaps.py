@@ -40,7 +40,7 @@ def check_supervision(images: Sequence[ImageWeakLabels]) -> None:
 
 
 def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[str]:
-    """What weak labels do not say, though a network has to learn it from them."""
+    """Gaps in weak labels from which a network must nevertheless learn."""
     tagged = np.sum([image.tags for image in images], 0)
     in_crops = np.any([image.crop_tags.any(0) for image in images], 0)
     boxed = np.zeros(len(classes), bool)

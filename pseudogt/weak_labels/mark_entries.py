@@ -16,7 +16,7 @@ from pseudogt.weak_labels.marks import MASK_RADIUS, UNSETTLED, Mark, Marks, coun
 
 @dataclass(frozen=True)
 class MarkContext:
-    """What the entries of an image are read with.
+    """Context for reading the entries of an image.
 
     Attributes
     ----------

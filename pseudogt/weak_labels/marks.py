@@ -32,7 +32,7 @@ class Mark(NamedTuple):
         Position of its box; from the number of boxes on, the number of an object without box; ``NO_OBJECT`` or
         ``UNSETTLED``.
     radius : float
-        Of the disc around a point, half the width of a scribble, in pixels; ``MASK_RADIUS`` for a mask.
+        Radius of the disc around a point, or half the width of a scribble, in pixels; ``MASK_RADIUS`` for a mask.
     values : (K, 2) float64
         Vertices (x, y) of a point (one) or a scribble, the first pixel spans 0 to 1; of a mask runs ``[start, stop)``
         of pixels, column by column.
@@ -173,7 +173,7 @@ def settle_owners(
     box_iscrowd : (N,) bool
     isthing : (C,) bool
     size : (H, W)
-        Of the image.
+        Size of the image.
     """
     owners = marks.owners.copy()
     next_object = max(len(boxes_xyxy), owners.max(initial=NO_OBJECT) + 1)

@@ -22,7 +22,7 @@ from pseudogt.weak_labels.marks import NO_MARKS, NO_OBJECT, Marks, find_marked_c
 
 @dataclass(frozen=True)
 class ImageWeakLabels:
-    """What is known about one image.
+    """Weak labels of one image.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], class
 
 
 class WeakLabelFile(NamedTuple):
-    """What a file of weak labels says.
+    """Content of a weak-label file.
 
     Attributes
     ----------

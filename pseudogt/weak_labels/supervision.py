@@ -11,7 +11,7 @@ FULL, NOTHING = "full label", "nothing"
 
 
 def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
-    """What was known about one image, joined by ``+``.
+    """Supervision of one image, its parts joined by ``+``.
 
     ===================================  ==========================
     the image has                        words
@@ -51,5 +51,5 @@ def describe_images(weak_labels: Mapping[str, ImageWeakLabels], full: Collection
 
 
 def count_images(described: Mapping[str, str]) -> dict[str, int]:
-    """How many images had what, most first."""
+    """Number of images with each kind of supervision, most frequent first."""
     return dict(Counter(described.values()).most_common())

@@ -64,7 +64,7 @@ def compute_input_digest(facts: Any, inputs: Iterable[Path]) -> str:
 
 
 class TrainingFiles(NamedTuple):
-    """What an unfinished training keeps in its scratch folder.
+    """Files that an unfinished training keeps in its scratch folder.
 
     Attributes
     ----------

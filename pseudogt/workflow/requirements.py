@@ -56,7 +56,7 @@ GPU_HOST_MB = 6000.0
 
 @dataclass(frozen=True)
 class Costs:
-    """What a stage was measured to take.
+    """Measured costs of a stage.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ MB_PER_CLASS = 10.0
 
 
 def find_costs(stage: str, config: RunConfig) -> Costs:
-    """What a stage takes with the settings of a run.
+    """Costs of a stage with the settings of a run.
 
     Parameters
     ----------
@@ -133,13 +133,13 @@ def request_memory_mb(costs: Costs, pixels: int, attempt: int, images: int = 0) 
     Parameters
     ----------
     costs : Costs
-        Of the stage.
+        Costs of the stage.
     pixels : int
-        Of an image of the dataset.
+        Pixels of an image of the dataset.
     attempt : int
         Counted from 1.
     images : int
-        Of a job on all images, which keeps something of each.
+        Images of a job on all images, which keeps some data of each.
     """
     needed = costs.mb + costs.mb_per_megapixel * pixels / 1e6 + MB_PER_THOUSAND_IMAGES * images / 1e3
     return _round_up(MEMORY_MARGIN * needed * 2 ** (attempt - 1), 250)

@@ -36,7 +36,7 @@ def process_images(
     workers : int
         Processes; 1 = this one.
     description : str
-        Of the progress bar.
+        Text of the progress bar.
 
     Raises
     ------
