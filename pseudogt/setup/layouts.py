@@ -81,7 +81,7 @@ def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal,
         shipped = yaml.safe_load(recipe.read_text(encoding="utf-8"))
         dataset = {**shipped["dataset"], **dataset}
         others = {key: shipped[key] for key in ("annotations",) if key in shipped}
-        reasons["dataset.classes"] = f"configs/{recipe.name} holds a whole recipe for this dataset"
+        reasons["dataset.classes"] = f"configs/{recipe.name} is a complete recipe for this dataset"
     elif found.format == "coco":
         table = list_coco_classes(root / "annotations" / f"panoptic_{train}.json")
     else:

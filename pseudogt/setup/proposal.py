@@ -87,7 +87,7 @@ def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
         ground = next(label for label in BACKGROUND_NAMES if label not in classes)
         classes = (classes or {"object": "thing"}) | {ground: "stuff"}
         annotations["background"] = "outside_boxes"
-        reasons[f"classes.{ground}"] = "no class is stuff: this one is wherever no box is"
+        reasons[f"classes.{ground}"] = "no class is stuff, so this one is everything outside the boxes"
     elif "thing" not in classes.values():
         classes |= {"object": "thing"}
     dataset: dict[str, Any] = {"format": "images", "train_split": splits.train, "val_split": splits.val}
@@ -158,7 +158,7 @@ def _describe_annotations(
     undrawn = [label for label in unboxed if counts[label].unusable and not counts[label].marks]
     if undrawn and len(undrawn) < len(counts):
         settings["rename"] = dict.fromkeys(undrawn)
-        reasons["annotations.rename"] = "left out, as none of their objects has a box or an area"
+        reasons["annotations.rename"] = "left out, because none of their objects has a box or an area"
     return settings, reasons
 
 
