@@ -75,7 +75,7 @@ def load_in_order(
                 raise item.error
             yield item
     finally:
-        # Workers that end while they still send an item may abort: take what is under way before they are ended.
+        # Workers that end while sending an item may abort, so receive pending items before ending them.
         sampler.stopped = True
         with suppress(RuntimeError):
             deque(items, maxlen=0)

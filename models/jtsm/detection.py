@@ -352,7 +352,7 @@ def _find_masks(
     chosen = torch.arange(len(rows), device=plan.device), classes
     on_image = boxes.cpu().numpy()
     for placements, features in seen.features:
-        # Each view says something of the same boxes; those of one size are pooled together.
+        # Each view gives scores of the same boxes; views of one size are pooled together.
         moved = [torch.from_numpy(placement.to_view(on_image)) for placement in placements]
         index = torch.arange(len(placements), device=plan.device).repeat_interleave(len(rows))
         with autocast(plan.dtype, plan.device):

@@ -125,7 +125,7 @@ def pool_by_crops(
         mask &= (y0 <= rows) & (rows <= y1) & (x0 <= columns) & (columns <= x1)
         masked = torch.where(mask, features[b], -torch.inf)
         box_height, box_width = max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1)
-        # Extend the map by what the box sticks out, and cut out the box.
+        # Extend the map to cover the box where it extends beyond the map, and cut out the box.
         left, top = max(-x0, 0), max(-y0, 0)
         right, bottom = max(x0 + box_width - width, 0), max(y0 + box_height - height, 0)
         extended = F.pad(masked, (left, right, top, bottom), value=-torch.inf)

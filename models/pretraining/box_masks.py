@@ -188,7 +188,7 @@ def cut_sample(sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.uin
     truth[y0:y1, x0:x1] = inside == sample.label
     known = np.zeros_like(truth)
     known[y0:y1, x0:x1] = inside != sample.unknown
-    # A pixel of the window teaches something if most of what it covers is known, and it lies in the box.
+    # A pixel of the window is used for training if it is in the box and most of what it covers is known.
     share, known_share = cut_map(truth, window), cut_map(known, window)
     targets = np.where((known_share > 0.5) & (inputs[3] > 0), share, -1).astype(np.float32)
 

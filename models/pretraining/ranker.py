@@ -173,7 +173,7 @@ def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random
         for segment in np.flatnonzero(best >= MIN_OVERLAP):
             rows = rng.permutation(np.flatnonzero(is_right[:, segment]))[:MAX_RIGHT]
             examples.append(weigh_examples(found.features[rows], best[segment], 1.0))
-        # Unions that are right for no segment; those drawn stand for all of them.
+        # Unions that fit no segment; the drawn ones represent all of them.
         wrong = np.flatnonzero(~is_right.any(1))
         rows = rng.permutation(wrong)[:MAX_WRONG]
         examples.append(weigh_examples(found.features[rows], 0.0, WRONG_WEIGHT * len(wrong) / 1000))

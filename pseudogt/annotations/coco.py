@@ -363,7 +363,7 @@ def _find_twice(entries: Iterable[Any]) -> list[Key]:
     if set(map(type, keys)) != {int}:
         keys = [unify_id(key) for key in keys if isinstance(key, int | str)]
     seen: set[Key] = set()
-    # Most files have no id twice, which is quickly found out.
+    # Most files have no duplicate ids, which is quick to check.
     return [] if len(set(keys)) == len(keys) else [k for k in keys if k in seen or seen.add(k)]  # type: ignore[func-returns-value]
 
 

@@ -98,7 +98,7 @@ def find_frame(boxed: ImageAnnotations, record: ImageRecord) -> Frame:
         return Frame.STORED
     if has_turned_size(boxed, record):
         return Frame.UPRIGHT if in_upright and not in_turned else Frame.EITHER
-    # A box that lies outside as a whole tells nothing: it may as well be wrong.
+    # A box that is completely outside gives no information, because it may simply be wrong.
     begun = [c for c in corners if c[0] < upright[0] and c[1] < upright[1]]
     reach = max((max(c[2] / upright[0], c[3] / upright[1]) for c in begun), default=0)
     moved = in_turned and reach > 1 + MOVED_FRACTION

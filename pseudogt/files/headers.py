@@ -81,7 +81,7 @@ def read_header(path: Path | str) -> ImageHeader:
         # Pillow gives the size of a turned TIFF as upright already.
         if orientation in TURNED and image.format != "TIFF":
             width, height = height, width
-        # Phones put a second picture, say a depth map, behind a JPEG, which Pillow then calls MPO.
+        # Phones append a second picture, such as a depth map, to a JPEG; Pillow then calls the file MPO.
         is_animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
         upright = orientation if orientation in range(1, 9) else 1
         return ImageHeader(width, height, image.mode, upright, is_animated)

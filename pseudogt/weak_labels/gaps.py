@@ -61,7 +61,7 @@ def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[st
         elif classes.isthing[train_id] and boxed.any() and not boxed[train_id]:
             gaps.append(f"class {name!r} has no box; where it is must be learned from tags alone")
         elif tagged[train_id] == len(images) > 1 and not boxed[train_id] and not in_crops[train_id]:
-            # Boxes alone locate a single stuff class: it is what lies outside them.
+            # Boxes alone locate a single stuff class: it is everything outside them.
             located = boxed.any() and len(classes.stuff_ids) == 1
             if not located:
                 gaps.append(

@@ -281,7 +281,7 @@ class _Parser:
             unknown = self._encode_tags(image_id, given["unknown_tags"].get(image_id, []))
             crops = self._parse_crops(image_id, given["crop_tags"].get(image_id, []))
             marks = self._parse_marks(image_id, (height, width), given["marks"].get(image_id, []), boxes[image_id])
-            # What was seen may be of these classes; a tag that says so is enough.
+            # Classes of unusable objects are unknown, unless a tag makes them present.
             unknown[[i for i in self.doubtful[image_id] if not tags[i]]] = True
             weak = ImageWeakLabels(
                 image_id=image_id,
