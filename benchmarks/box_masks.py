@@ -7,7 +7,7 @@
 ``--data`` is a folder of folder datasets (``images/``, ``instances/``) in which ``voc2007_seg``,
 ``coco_panoptic``, ``cityscapes_aachen8`` and ``dsb2018_120`` are looked for, or one folder dataset.
 Figures of the first set that is there have no prefix, the others their set's. The boxes are made
-from the annotations; void pixels count for nobody.
+from the annotations; void pixels are ignored.
 
 ``<segmenter>_iou``, ``_r50``, ``_r70``: mean IoU per thing, shares above 0.5 and 0.7; with
 ``_small`` (under 32x32 pixels of mask), ``_medium``, ``_large`` (96x96 or more). ``grabcut`` is
@@ -79,7 +79,7 @@ Mask = NDArray[np.bool_]
 
 
 class Fusion(NamedTuple):
-    """Which segmenters must agree, and how sure they must be."""
+    """Which segmenters must agree, and with what confidence."""
 
     segmenters: tuple[str, ...]
     sure: float

@@ -1,4 +1,4 @@
-"""What it takes to import and check a large set: 20,000 images with 500,000 boxes in COCO's JSON.
+"""Time and memory to import and check a large set: 20,000 images with 500,000 boxes in COCO's JSON.
 
 Makes such a set (or takes one: a folder with ``images/`` and ``annotations.json``), then measures, in processes of
 their own, the header check of everything (`pseudogt.stages.check`) and the conversion of the boxes to weak labels by

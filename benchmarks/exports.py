@@ -172,7 +172,7 @@ def reduce_label(panoptic_id: NDArray[np.int32], name: str, classes: ClassTable)
 
 
 def number_segments(ids: NDArray[np.int32], name: str, classes: ClassTable) -> dict[int, int]:
-    """Id -> id after the round trip: things are numbered anew, by some formats their crowds, too."""
+    """Id -> id after the round trip: formats renumber things, and some also renumber crowds."""
     table, last = {0: 0}, {}
     for segment_id in ids[ids > 0].tolist():
         category_id, number = divmod(segment_id, INSTANCE_DIVISOR)

@@ -1,4 +1,4 @@
-"""What is left of a run that is killed, starved or fed broken files: compared with one that was left alone.
+"""Compare runs that were killed, starved or fed broken files with an undisturbed run.
 
 Kills the tiny chain of the tests at random moments in five ways (SIGKILL to Snakemake, to a job, to
 the whole group; SIGTERM; SIGINT), continues it with `python -m pseudogt.workflow.resume`, several times in a
@@ -333,7 +333,7 @@ def find_complaint(output: str) -> str:
 
 
 def read_broken(whole: Path, path: Path, reader: str, damage, rng: random.Random) -> str:
-    """Break a file, make what is read from it anew, and put all results back; returns what came of it."""
+    """Break a file, remake what is read from it, and restore all results; returns the outcome."""
     target = whole / RESULTS / reader
     expected = digest_results(target)
     with keep(whole / RESULTS):

@@ -31,7 +31,7 @@ class AnnotatedImage(NamedTuple):
     classes : list of int
         Source class of each thing.
     void : (H, W) bool
-        Pixels that count for nobody.
+        Pixels that are ignored.
     """
 
     image: NDArray[np.uint8]

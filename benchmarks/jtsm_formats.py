@@ -99,7 +99,7 @@ def run_workflow(name: str, config: dict[str, Any], targets: Iterable[str]) -> P
 
 
 def measure(dataset: str, config: dict[str, Any]) -> dict[str, float | None]:
-    """Run the chain, and say what it took and made."""
+    """Run the chain, and report its costs and its output."""
     results = run_workflow(f"{dataset}-formats", config, ["all"])
     figures: dict[str, float | None] = {}
     for stage in STAGES:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: timing, the table they print and the JSON they write."""
+"""Shared parts of the benchmarks: timing, the printed table and the written JSON."""
 
 from __future__ import annotations
 

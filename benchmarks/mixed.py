@@ -1,4 +1,4 @@
-"""What full labels of some images add to weak labels of all, and what the same full labels give alone.
+"""Compare full labels of some images beside weak labels of the others with the same full labels alone.
 
     python benchmarks/mixed.py --data DIR [--config configs/camvid.yaml] [--steps N] [--plot PNG] [--quick] --json OUT
     python benchmarks/mixed.py --run results/camvid --json OUT

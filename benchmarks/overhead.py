@@ -1,4 +1,4 @@
-"""What the workflow itself costs, and what a busy machine costs a training.
+"""The cost of the workflow itself, and the cost of a busy machine for a training.
 
 Runs the chain in an empty folder and compares its wall time with the larger of the critical path
 and the sum of threads x seconds over the cores, both from the benchmark files of the jobs. Then

@@ -7,7 +7,7 @@
 no prefix, those of COCO begin with ``coco_``. ``single_ji``, ``single_r50`` and ``single_r70`` are
 the mean best overlap (IoU) of the instances and the shares above 0.5 and 0.7 with all proposals of
 mode single, ``single_ji_100`` and so on those with the first 100; ``multi_...`` the same of mode
-multi. Void pixels count for nobody. ``single_seconds`` is the median over the images.
+multi. Void pixels are ignored. ``single_seconds`` is the median over the images.
 
 These are of learned contours and learned ranking; ``gradient_...`` is the variant for which nothing
 was learned, contours by differences and ranking by a rule. ``--variant`` measures one of both only.

@@ -3,7 +3,7 @@
     python benchmarks/review.py --run results/camvid [--models] [--quick] --json OUT
 
 ``--run`` is a run with labels of a round and the scores they were made from. A person who corrects an
-image draws all its masks anew: at equal numbers of corrected masks (5, 10, 20, 30 and 50% of all), the
+image redraws all its masks: at equal numbers of corrected masks (5, 10, 20, 30 and 50% of all), the
 PQ of the training labels is printed after correction in the order of the queue, in 20 random orders
 (mean and 95th percentile) and in the order of what each image truly gains per mask (oracle).
 ``rank_correlation`` is Spearman's, of the queue's priorities with these true gains;
@@ -48,13 +48,13 @@ RANDOM_ORDERS = 20
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of a run's training images, and what is wrong with them.
+    """Labels of a run's training images, and their errors.
 
     Attributes
     ----------
     image_ids : list of str
     given, corrected : list of Counts
-        Of each image as it is, and after correction.
+        Counts of each image as it is, and after correction.
     masks : (N,) int64
         Masks that the correction of an image draws.
     """

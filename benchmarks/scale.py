@@ -66,10 +66,10 @@ SETTINGS = {
 TARGETS = ("all", "export")
 SHARD = re.compile(r"(train|val)-\d+")
 REPEATED = ("index", "weak_labels", "ground_truth", "labels/0", "labels/2", "predictions/1")
-"""What the jobs on all images read."""
+"""Inputs of the jobs on all images."""
 
 LEAST = {"cpu_seconds": 2.0, "mb": 100.0}
-"""What a stage must take of the larger set to have a growth: below, it is noise."""
+"""Minimum cost of a stage on the larger set for a growth to be reported; below, it is noise."""
 
 SEEN_S = 0.3
 """Processor seconds of a job below which a stage has no growth: Snakemake looks at jobs twice a second."""
@@ -77,7 +77,7 @@ SEEN_S = 0.3
 
 @dataclass(frozen=True)
 class Call:
-    """What a call of Snakemake said and took; the memory is that of its largest process."""
+    """Output and costs of a Snakemake call; the memory is that of its largest process."""
 
     output: str
     seconds: float

@@ -1,4 +1,4 @@
-"""What the benchmarks of mixed supervision and of the review queue share: a training on given labels, and its score."""
+"""A training on given labels and its score, for the benchmarks of mixed supervision and of the review queue."""
 
 from __future__ import annotations
 

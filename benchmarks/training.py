@@ -222,7 +222,7 @@ def measure_loader(
 
 
 def time_batches(batches: Iterator[Any]) -> float:
-    """Seconds from one batch to the next if nobody else does anything."""
+    """Seconds from one batch to the next on an otherwise idle machine."""
     for _ in range(WARM_UP):
         next(batches)
     start = time.perf_counter()

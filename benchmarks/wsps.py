@@ -2,7 +2,7 @@
 
     python benchmarks/wsps.py [--data DIR] [--reference DIR] [--quick] --json OUT
 
-One core, but for the parallel part; medians of 5 or more, parts of a ratio measured in turns.
+One core, except for the parallel part; medians of 5 or more, with the parts of a ratio measured in turns.
 
     clean_over_io       the five cleaning steps and the instance step over input and output of the image
     clean_over_io_max   the same of the slowest image

@@ -82,7 +82,7 @@ def jitter_colours(images: Tensor, factors: Tensor) -> Tensor:
     images : (B, 3, H, W)
         In 0..255.
     factors : (B, 3)
-        Of brightness, contrast and saturation; 1 changes nothing.
+        Factors of brightness, contrast and saturation; 1 changes nothing.
 
     Returns
     -------

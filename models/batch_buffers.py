@@ -1,6 +1,6 @@
-"""Shared memory in which worker processes hand over batches, again and again.
+"""Reusable shared memory through which worker processes pass batches.
 
-Memory that is new for every batch costs more than a batch: the system clears its pages, and each process maps them.
+New memory for every batch would cost more than the batch: the system clears its pages, and each process maps them.
 """
 
 from __future__ import annotations

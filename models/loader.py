@@ -1,6 +1,6 @@
-"""Items that are loaded while a network computes: by worker processes, or by threads.
+"""Load items while a network computes, in worker processes or threads.
 
-Whatever loads them, items come in the order of their numbers, and errors as they were raised.
+Items always arrive in the order of their numbers, and errors are raised unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from models.batch_buffers import BatchBuffers, PackedBatch
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""What schedulers send before a time limit. They are for the main process, which then ends its workers."""
+"""Signals that schedulers send before a time limit. They are for the main process, which then ends its workers."""
 
 ITEMS_AHEAD = 2
 """Items that each worker loads before they are asked for."""
@@ -75,7 +75,7 @@ def load_in_order(
                 raise item.error
             yield item
     finally:
-        # Workers that end while they still send an item may abort: take what is under way before they are ended.
+        # Workers that end while sending an item may abort, so receive pending items before ending them.
         sampler.stopped = True
         with suppress(RuntimeError):
             deque(items, maxlen=0)
@@ -111,7 +111,7 @@ def load_batches(
 def load_in_threads(
     load: Callable[[Source], Item], numbers: Iterable[Source], *, threads: int = 1, ahead: int = 1
 ) -> Generator[Item, None, None]:
-    """Yield what ``load`` makes of each number or other source, up to ``ahead`` of which are loaded beforehand."""
+    """Yield ``load`` of each number or other source; up to ``ahead`` items are loaded in advance."""
     loading: deque[Future[Item]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -164,7 +164,7 @@ def count_cores(cores: int | None = None) -> int:
 
 @dataclass
 class _Numbers:
-    """Numbers of items, until nobody wants more."""
+    """Numbers of items, until the consumer stops."""
 
     numbers: Sequence[int]
     stopped: bool = False
@@ -182,7 +182,7 @@ class _Failure:
 
 @dataclass(frozen=True)
 class _NumberedItems(Dataset[Any]):
-    """What the loader of torch asks for items, errors among them."""
+    """The data set that torch's loader reads: items, and errors as items."""
 
     load: Callable[[int], Any]
 

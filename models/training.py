@@ -1,9 +1,9 @@
 """The training loop of every network: schedule, precision, passes, resume, several devices.
 
-Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is one of
-the step, so that a run resumed from its checkpoint equals an uninterrupted one bit for bit on the
-same machine. A batch is cut into passes x processes pieces, each with random numbers of its own: several
-processes train like one that takes as many pieces in turn.
+Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is a function of
+the step, so a run resumed from its checkpoint equals an uninterrupted one bit for bit on the
+same machine. A batch is divided into passes x processes pieces, each with its own random numbers, so several
+processes train like a single one that processes the pieces in turn.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class TrainingPlan:
     batch_size : int
         Samples of an optimiser step, over all devices.
     images_per_pass : int
-        Samples that a process computes at once, at most; gradients of several passes are summed. 0 for all of its
-        share of the batch.
+        Maximum number of samples that a process computes at once; gradients of several passes are summed. 0 for its
+        whole share of the batch.
     optimiser : {"adamw", "sgd"}
     learning_rate, weight_decay, momentum : float
         ``learning_rate`` is the highest; ``momentum`` is used by SGD only. Biases and
@@ -171,8 +171,8 @@ def train(
     preparation : Preparation, optional
         Makes the files that ``load_batch`` reads, if they are missing, before the first step.
     checkpoint : Path, optional
-        Where to keep the state of an unfinished training. If the file exists, training goes on
-        from it; the path must be keyed by everything that determines the training. The caller
+        Where to keep the state of an unfinished training. If the file exists, training resumes
+        from it, so the path must be keyed by everything that determines the training. The caller
         removes it once the result is written.
     description : str
         Title of the progress bar.

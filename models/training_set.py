@@ -1,4 +1,4 @@
-"""Training samples in files of the network's resolution, made once and mapped into the memory of every process.
+"""Training samples in files at the network's resolution, made once and mapped into the memory of every process.
 
 A file holds up to ``SAMPLES_PER_FILE`` samples: the bytes of their arrays, each aligned to ``ALIGNMENT``, then as JSON
 the type, shape and offset of every array by sample and name, then the length of this JSON (8 bytes, little endian) and
@@ -64,7 +64,7 @@ class TrainingSet(Generic[Sample]):
     folder : Path
         Named by all that determines the samples.
     numbers : (N,) int64
-        Of the samples that are there, ascending; by these they are asked for.
+        Numbers of the stored samples, ascending, by which they are requested.
     kind : type of StoredSample
     """
 

@@ -14,7 +14,7 @@ from pseudogt.setup.command import write_configuration
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; what is wrong becomes one line, and exit code 1."""
+    """Run a command; an error becomes one line, and exit code 1."""
     parser = argparse.ArgumentParser(
         prog="python -m pseudogt", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,7 +1,7 @@
 """Boxes: from instance ids, to masks, and between conventions.
 
-Boxes are half-open ``[x0, y0, x1, y1)`` in pixels everywhere; files of the weak panoptic authors
-hold inclusive ones and are converted at the edge.
+Boxes are half-open ``[x0, y0, x1, y1)`` in pixels everywhere. Files of the WSPS authors hold inclusive boxes and are
+converted when they are read or written.
 """
 
 from __future__ import annotations
@@ -226,15 +226,15 @@ def measure_box_radius(height: int, width: int) -> NDArray[np.float32]:
 
 
 BORDER_EXTENSION = 0.5
-"""By how many box sides a thing is taken to go on beyond the image; 0.25 to 1 are as good on voc2007_seg and COCO."""
+"""Box sides by which a thing is assumed to continue beyond the image; 0.25 to 1 work equally on VOC 2007 and COCO."""
 
 
 def measure_thing_radius(box_xyxy: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float32]:
     """As :func:`measure_box_radius`, for a thing that the border of the image may cut.
 
-    Where the box touches a side of the image of ``shape`` = (H, W), the thing is taken to go on
-    beyond it: the middle lies nearer to that side, and pixels there count as inner ones. On the
-    boxes at the border (24 of VOC, 33 of COCO) the ellipse of radius 1 then has IoU 0.60 and 0.60
+    Where the box touches a side of the image of ``shape`` = (H, W), the thing is assumed to continue
+    beyond it, so the centre is nearer to that side, and pixels there count as inner ones. On the
+    boxes at the border (24 of VOC, 33 of COCO), the ellipse of radius 1 then has IoU 0.60 and 0.60
     with the thing, instead of 0.55 and 0.56.
     """
     x0, y0, x1, y1 = (int(v) for v in np.asarray(box_xyxy))

@@ -1,5 +1,5 @@
-# Boxes and tags that other tools wrote, in place of weak labels derived from ground truth. One job for all training
-# images: most formats are one file, which each job would have to read as a whole.
+# Boxes and tags of other tools, in place of weak labels derived from ground truth. One job for all training images:
+# most formats are one file, which each job would have to read completely.
 if CONFIG.annotations.given:
 
     rule annotations:
@@ -25,7 +25,7 @@ if CONFIG.annotations.given:
             settings=dump_settings("annotations"),
             code=digest_code("annotations"),
         message:
-            "annotations: weak labels from the files that were given"
+            "annotations: weak labels from annotation files"
         shell:
             "python -m pseudogt.stages.annotations {params.shards} --data-root {params.data_root:q} "
             "--out-dir {params.folder:q} --settings {params.settings:q} 2> {log:q}"

@@ -1,4 +1,4 @@
-# Masks for given boxes, and a page of them: of the folder `boxes_from`, or else of the run. Nothing is trained.
+# Masks for given boxes, and a review page: for the folder `boxes_from`, or else for the run. Nothing is trained.
 use rule review_shard as box_review_shard with:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
@@ -29,7 +29,7 @@ use rule review as box_review with:
     benchmark:
         f"{BENCHMARKS}/box_review.tsv"
     message:
-        "box_review: the masks that are trusted least"
+        "box_review: the least trusted masks"
 
 
 rule boxes_to_masks:
@@ -47,5 +47,5 @@ rule boxes_to_masks:
         f"boxes_to_masks: masks and review page in {CONFIG.masks_to}"
     shell:
         "mkdir -p {output.folder:q} 2> {log:q}; "
-        # First, as a folder with a review is known to be that of an earlier run.
+        # First, because a folder with a review is recognised as that of an earlier run.
         "cp -r {input.review:q} {output.folder:q}/review 2>> {log:q}; cp -r {input.sets:q} {output.folder:q} 2>> {log:q}"

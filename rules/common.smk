@@ -45,25 +45,25 @@ from pseudogt.workflow.requirements import (
 from pseudogt.workflow.resume import join_live_runs, record_run
 from pseudogt.workflow.shards import pass_files, pass_files_if_any, split_of_shard
 
-# SLURM and other schedulers may warn a whole job with SIGUSR1, and with SIGTERM before they kill it: both are for the
-# training, which writes a checkpoint. Snakemake and the shell around it stay until it has.
+# SLURM and other schedulers may send a whole job SIGUSR1 as a warning, and SIGTERM before they kill it. Both are meant
+# for the training, which then writes a checkpoint; Snakemake and the shell around it wait until it has.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 # Jobs on a cluster parse this, too; only the Snakemake that starts them has something to show.
 DISPLAY = RunDisplay(logger, workflow.output_settings) if workflow.is_main_process else None
-# All that reads files while the workflow is parsed; what it finds wrong is told without a traceback.
+# Everything that reads files while the workflow is parsed; its errors are printed without a traceback.
 try:
     check_duplicate_keys(workflow.configfiles)
     BOXES_FOUND = ""
     if config.get("boxes_from"):
-        # Reads annotations, for which other runs need no library while they are parsed.
+        # Reads annotations; imported here, because other runs parse without the libraries that this needs.
         from pseudogt.setup.boxes import configure_boxes
 
-        # Snakemake's merged config does not tell what the user gave from the defaults.
+        # Snakemake's merged config does not distinguish the user's settings from the defaults.
         given = workflow.config_settings.overwrite_config
         config, BOXES_FOUND = configure_boxes(Path(config["boxes_from"]), config, given)
     CONFIG = parse_run_config(config)
     RESULTS = f"results/{CONFIG.name}"
-    # Held as long as this process lives: `make resume` tells a live run from a dead one by it.
+    # Held as long as this process lives, so that `make resume` can tell a live run from a dead one.
     RUN_LOCK = join_live_runs(Path.cwd()) if workflow.is_main_process else None
     START_LOCK = wait_to_start(Path.cwd()) if workflow.is_main_process else None
     SHARDS, PIXELS, PASSED_OVER = assign_shards(CONFIG, Path(f"{RESULTS}/index.json"))
@@ -73,14 +73,14 @@ try:
         digest_predict_inputs(Path(CONFIG.images), Path(PLAN.predict_model)) if CONFIG.images else ""
     )
 except ValueError as error:
-    # Snakemake prints nothing at all with `--quiet all`, not even why it stops.
+    # With `--quiet all` Snakemake prints nothing, not even why it stops.
     if any(kind.name == "ALL" for kind in workflow.output_settings.quiet or ()):
         print(f"error: {error}", file=sys.stderr)
     raise WorkflowError(str(error)) from None
 
-# Predictions of new images make nothing that a run of the same name makes.
+# Predictions of new images write none of the files of a run of the same name.
 LOCK_NAME = f"{CONFIG.name} predict" if CONFIG.images else CONFIG.name
-# Jobs find the package wherever Snakemake was started, and keep what the user has set of the environment.
+# Jobs find the package wherever Snakemake was started, and keep environment variables that the user has set.
 EXPORTS = "".join(f"export {name}=${{{{{name}:-{value}}}}}; " for name, value in JOB_ENVIRONMENT.items())
 shell.prefix(
     f"set -euo pipefail; trap : TERM; {EXPORTS}"
@@ -90,9 +90,9 @@ shell.prefix(
 
 LOGS = f"logs/{CONFIG.name}"
 BENCHMARKS = f"{RESULTS}/benchmarks"
-# Masks that all runs share; whoever deletes them loses time only.
+# Masks that all runs share; deleting them only costs time.
 EVIDENCE = "evidence"
-# Mining lets GrabCut use all cores of this machine; on a cluster, as many as other trainings have.
+# GrabCut in mining uses all cores of this machine; on a cluster, as many as other trainings.
 LOCAL_CORES = workflow.resource_settings.cores if workflow.local_exec else None
 SEGMENTING_CORES = (LOCAL_CORES or 0) if count_evidence_boxes(CONFIG.mining) else 0
 GIVEN_WEAK_LABELS = PLAN.find_given_weak_labels()
@@ -184,9 +184,9 @@ onstart:
         if SHARDS:
             record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset)
         os.close(START_LOCK)
-        # Snakemake 9 limits local jobs to 100 a second. Every job that ends leaves a timer behind, each of which has the
-        # scheduler go through all jobs that are ready once a second: 9 s of a run of 300 jobs, in place of 4. No option
-        # takes the limit off, and on a cluster it stays.
+        # Snakemake 9 limits local jobs to 100 per second. Every finished job leaves a timer behind, which makes the
+        # scheduler scan all ready jobs once a second: a run of 300 jobs takes 9 s instead of 4. No option removes the
+        # limit. On a cluster it stays.
         if workflow.local_exec and SNAKEMAKE_VERSION.startswith("9."):
             workflow.scheduler.job_rate_limiter = None
         # Arguments are relative to where Snakemake was started, which --directory left.

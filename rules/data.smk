@@ -25,7 +25,7 @@ if CONFIG.dataset.format == "streets":
 STREETS = rules.streets.output.folder if CONFIG.dataset.format == "streets" else []
 
 
-# Before anything else: a wrong name must not stop the run in the training hours later.
+# Before anything else, so that a wrong name does not stop a training hours later.
 rule backbone_of_section:
     input:
         weights=lambda wildcards: PLAN.find_initial_weights(wildcards.section),
@@ -42,7 +42,7 @@ rule backbone_of_section:
         "../envs/pseudogt.yaml"
     threads: 1
     resources:
-        # A network is loaded, as there.
+        # This loads a network, like the trainings.
         mem_mb=limit_memory("cams"),
         runtime=limit_time("cams", 1),
     params:
@@ -60,7 +60,7 @@ rule backbones:
         [path for section in PLAN.list_networks() for path in PLAN.find_network_check(section)],
 
 
-# The list of images is a parameter: a shard is read again if its own has changed.
+# The list of images is a parameter, so a shard is reread if its own list has changed.
 rule index_shard:
     input:
         streets=STREETS,
@@ -125,7 +125,7 @@ rule ground_truth:
         PLAN.list_all("ground_truth/{shard}"),
 
 
-# What detections are scored against: the things of the ground truth, or boxes where a dataset has these alone.
+# The objects against which detections are scored: the things of the ground truth, or boxes if a dataset has only these.
 rule objects_shard:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",

@@ -1,4 +1,4 @@
-# The part of section `export` that decides what is in a set.
+# The settings of section `export` that decide the content of a set.
 EXPORT_SETTINGS = CONFIG.export.model_dump_json(exclude={"formats", "source", "round", "split"})
 
 

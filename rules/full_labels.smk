@@ -1,10 +1,10 @@
-# Images with full labels: these labels enter training as they are, and their weak labels follow from them.
+# Images with full labels: training uses these labels unchanged, and derives the images' weak labels from them.
 if PLAN.has_full_labels:
 
     rule full_labels_shard:
         input:
             shard=f"{RESULTS}/index/{{shard}}.json",
-            # Told from strangers by them; their content does not matter.
+            # Their image ids tell training images from others; their content does not matter.
             all_shards=ancient(PLAN.list_all("index/{shard}.json")),
             weak_labels=GIVEN_WEAK_LABELS,
             ground_truth=lambda wildcards: PLAN.find_listed_truth(wildcards.shard),

@@ -1,11 +1,11 @@
-# Tags and proposals in, labels of round 0 out: what `method: jtsm` has in place of CAMs and box masks.
+# From tags and proposals to labels of round 0: with `method: jtsm`, this replaces CAMs and box masks.
 rule mining:
     input:
         shards=PLAN.list_train("index/{shard}.json"),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         proposals=PLAN.list_train("proposals/{shard}.h5"),
         weights=PLAN.find_mining_weights(),
-        # Weak labels that were given are of training images only.
+        # Given weak labels exist for training images only.
         val_shards=PLAN.list_measured_val("index/{shard}.json"),
         val_weak_labels=PLAN.list_measured_val("weak_labels/{shard}.json"),
         val_proposals=PLAN.list_measured_val("proposals/{shard}.h5"),
@@ -40,7 +40,7 @@ rule mining:
         settings=dump_settings("mining"),
         code=digest_code("mining"),
     message:
-        "mining: learn from tags which proposals are what"
+        "mining: learn the classes of proposals from tags"
     shell:
         "{params.launcher} -m pseudogt.stages.mining {params.shards} "
         "{params.weak_labels} {params.proposals} {params.weights} "
@@ -48,7 +48,7 @@ rule mining:
         "--settings {params.settings:q} 2> {log:q}"
 
 
-# Not an input of mining, which finds the masks in the store if they are there.
+# Not an input of mining, which looks for the masks in the store.
 rule evidence_shard:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
@@ -118,7 +118,7 @@ rule mined_shard:
         "--scores {output.scores:q} --detections {output.detections:q} --settings {params.settings:q} 2> {log:q}"
 
 
-# Without weak labels: what is scored must not have seen a tag.
+# Without weak labels: scored predictions must not depend on tags.
 rule mined_val_shard:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",

@@ -1,4 +1,4 @@
-# Results that were brought along: each rule takes the place of the one of the same name that would compute them.
+# Provided results: each rule replaces the rule of the same name that would compute them.
 if CONFIG.provided.weak_labels:
 
     rule weak_labels_shard:

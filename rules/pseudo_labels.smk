@@ -2,7 +2,7 @@ rule classifier:
     input:
         shards=PLAN.list_train("index/{shard}.json"),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
-        # Weak labels that were given are of training images only.
+        # Given weak labels exist for training images only.
         val_shards=PLAN.list_measured_val("index/{shard}.json"),
         val_weak_labels=PLAN.list_measured_val("weak_labels/{shard}.json"),
         backbone=PLAN.find_network_check("classifier"),
@@ -31,7 +31,7 @@ rule classifier:
         settings=dump_settings("classifier"),
         code=digest_code("classifier"),
     message:
-        "classifier: learn which class is where from tags"
+        "classifier: learn from tags where each class is"
     shell:
         "python -m pseudogt.stages.classifier {params.shards} {params.weak_labels} "
         "{params.val} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "

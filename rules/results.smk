@@ -1,4 +1,4 @@
-# Labels, predictions and what comes before round 0, each against the ground truth of its split.
+# Score labels, predictions and the stages before round 0 against the ground truth of their split.
 rule evaluation_subject:
     input:
         ground_truth=lambda wildcards: PLAN.list_truth(wildcards.subject),
@@ -64,7 +64,7 @@ rule detection_scores:
 
 if not PLAN.uses_boxes:
 
-    # What the paper's tables hold, without the rounds that follow.
+    # The scores of the paper's tables, without the later rounds.
     rule protocol:
         input:
             panoptic=PLAN.list_scores(["mining"]),
@@ -90,7 +90,7 @@ if not PLAN.uses_boxes:
             "--measures {input.measures:q} --out {output.table:q} 2> {log:q}"
 
 
-# Without ground truth there are no scores: the summary says so by null, never by 0.
+# Without ground truth there are no scores: they are null in the summary, never 0.
 rule evaluation:
     input:
         stages=PLAN.list_scores(PLAN.first_stages),
@@ -193,7 +193,7 @@ rule report:
         "{params.scores} {params.label_scores} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
-# The model and the images are parameters, not inputs, so that this works without the run that made them.
+# The model and the images are parameters, not inputs, so this works without the run that made them.
 rule predict:
     output:
         folder=directory(CONFIG.predict_to),
@@ -226,6 +226,6 @@ rule clean_rounds:
     params:
         folders=[f"{RESULTS}/predictions", f"{RESULTS}/reference_predictions", f"{RESULTS}/scratch"],
     message:
-        "clean_rounds: remove what can be made again from labels and models"
+        "clean_rounds: remove files that can be remade from labels and models"
     shell:
         "rm -rf {params.folders:q} > {log:q} 2>&1"

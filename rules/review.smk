@@ -55,7 +55,7 @@ rule review:
         settings=dump_settings("review"),
         code=digest_code("review"),
     message:
-        "review: what a person should look at first"
+        "review: rank the images to check first"
     shell:
         "python -m pseudogt.stages.review merge {params.shards} {params.reviewed} "
         "{params.labels} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"

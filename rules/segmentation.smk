@@ -88,7 +88,7 @@ rule predictions_shard:
         "--scores {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
-# Without weak labels: what is scored must not have seen a tag.
+# Without weak labels: scored predictions must not depend on tags.
 rule predictions_val_shard:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",

@@ -1,9 +1,9 @@
 """Image backbones: features at strides 4, 8, 16 and 32 for the classifier and the segmenter.
 
 A backbone is a :class:`models.backbones.base.Backbone` and a line in :mod:`models.backbones.names`. If
-there are weights with names for it, ``named_weights`` holds them; ``unused_weights`` lists the beginnings
-of keys that weight files have and the backbone has not. A family of backbones, whose members another
-library names, is a line in :mod:`models.backbones.families`.
+it has named weights, ``named_weights`` holds them. ``unused_weights`` lists prefixes of keys in weight files
+that the backbone does not have. A family of backbones, whose members another library names, is a line in
+:mod:`models.backbones.families`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all backbones share: how images are normalised, and which of their weights training leaves alone."""
+"""Shared parts of all backbones: how images are normalised, and which weights are frozen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def normalise_images(
 
 @dataclass(frozen=True)
 class Freeze:
-    """Which weights of a backbone training leaves alone.
+    """Weights of a backbone that training freezes.
 
     Attributes
     ----------

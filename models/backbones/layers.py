@@ -1,4 +1,4 @@
-"""Layers that several networks are made of."""
+"""Layers that several networks use."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class ResNetBackbone(Backbone):
     """A torchvision ResNet without its classification head; the keys of its weights are torchvision's."""
 
     unused_weights = ("fc.",)
-    """What the keys of weights begin with that belong to the classification head."""
+    """Prefixes of the keys of the classification head's weights."""
 
     def __init__(self, name: str, *, levels: int = 4) -> None:
         body = torchvision.models.get_model(name, weights=None)

@@ -1,6 +1,6 @@
 """The networks of timm as backbones.
 
-Networks with features at strides 4, 8, 16 and 32 are taken as they are. Plain vision transformers, whose
+Networks with features at strides 4, 8, 16 and 32 are used unchanged. Plain vision transformers, whose
 features all have one stride, get a :class:`models.backbones.pyramid.SimplePyramid`.
 """
 
@@ -41,7 +41,7 @@ def build_member(
     Parameters
     ----------
     name : str
-        Of the network, without a tag.
+        Name of the network, without a tag.
     weights : str, optional
         A tag of its pretrained weights, or the path of a file; see :mod:`models.backbones.timm_weights`.
     levels : int
@@ -99,8 +99,8 @@ def _probe(name: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], nn.Module
         return arguments, network
     if wanted:
         raise ValueError(
-            f"timm network {name!r} can't be dilated to stride 8, which mining needs of more than two levels; choose a "
-            "ResNet, RegNet, EfficientNet, MobileNet or ConvNeXt, set levels to 2, or take the features of the tag "
+            f"timm network {name!r} can't be dilated to stride 8, which mining needs with more than two levels; choose "
+            "a ResNet, RegNet, EfficientNet, MobileNet or ConvNeXt, set levels to 2, or take the features of the tag "
             "classifier's decoder (init: classifier, decoder: true)"
         )
     raise ValueError(f"timm network {name!r} has no features to extract; choose one such as {SUGGESTED}")

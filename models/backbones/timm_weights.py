@@ -1,7 +1,7 @@
 """Weights of timm's networks: a pretrained tag, which timm downloads, or a file.
 
-A file may have timm's layout, or that of the network's authors as far as timm converts it. Weights of
-classification heads are ignored; whatever else does not fit is an error.
+A file may have timm's layout, or that of the network's authors if timm can convert it. Weights of
+classification heads are ignored; any other mismatch is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
-"""How the names of files of weights end; anything else is a tag."""
+"""Suffixes of weight files; any other name is a tag."""
 
 FIRST_KEYS = 5
 """Keys that a message names."""
@@ -107,7 +107,7 @@ def _read_file(path: str) -> dict[str, Any]:
 
 @dataclass
 class _LoadingReport:
-    """What the last ``load_state_dict`` of a network found.
+    """Result of the last ``load_state_dict`` of a network.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class _LoadingReport:
         Parameters
         ----------
         name : str
-            Of timm's network.
+            Name of timm's network.
         features : nn.Module, optional
             The part that is used; all keys count without it.
         """

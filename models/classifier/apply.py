@@ -1,4 +1,4 @@
-"""Applying the tag classifier to an image: class scores, and a label with its confidence."""
+"""Apply the tag classifier to an image: class scores, and a label with its confidence."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class CamPlan:
 
 
 class CamLabel(NamedTuple):
-    """What the classifier says of an image.
+    """Output of the classifier for an image.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Training samples of the tag classifier: random windows of images with what their weak labels say."""
+"""Training samples of the tag classifier: random windows of images with their weak labels."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def locate_cells(
     affine : (2, 3)
         From (x, y) of ``sample.image`` to those of the window; pixel centres at integers.
     size : (H, W)
-        Of the window.
+        Size of the window.
     stride : int
         Pixels of the window per cell.
     """

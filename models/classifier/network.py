@@ -202,7 +202,7 @@ class ClassifierModel:
     scale : float
         Images are resized by this factor first.
     sharpness : float
-        Of the pooling, see :func:`pool_regions`.
+        Sharpness of the pooling, see :func:`pool_regions`.
     settings : dict
         The settings of its training.
     """

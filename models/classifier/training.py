@@ -1,4 +1,4 @@
-"""Training the tag classifier: its samples and losses, and how well it knows the tags of other images."""
+"""Train the tag classifier: its samples and losses, and its accuracy on the tags of other images."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Backbones of JTSM: one feature map at stride 8, because proposals are small (Shen et al., CVPR 2021).
 
 The authors use ResNet-WS (Shen et al., ECCV 2020): a stem of three 3x3 convolutions, and max-pooling
-wherever a ResNet has a stride. As alternatives there are the backbones of :mod:`models.backbones`,
-with strides replaced by dilation, which leaves their weights valid; timm's networks are dilated by timm.
+wherever a ResNet has a stride. Alternatives are the backbones of :mod:`models.backbones` with strides
+replaced by dilation, which keeps their weights valid; timm dilates its own networks.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ INITS = ("weights", "classifier", "scratch")
 FREEZES = ("all", "norm", "none")
 
 BGR_MEAN = (102.9801, 115.9465, 122.7717)
-"""What ResNet-WS weights expect to be subtracted from blue, green and red in 0..255."""
+"""Values to subtract from blue, green and red in 0..255 for ResNet-WS weights."""
 
 WS_BLOCKS = {"resnet_ws18": (2, 2, 2, 2), "resnet_ws50": (3, 4, 6, 3), "resnet_ws101": (3, 4, 23, 3)}
 """Residual blocks of res2, res3, res4 and res5."""
 
 
 class JtsmBackbone(PretrainedModule, ABC):
-    """What all backbones here share.
+    """Base of all backbones in this module.
 
     Parameters
     ----------
@@ -139,9 +139,9 @@ def build_jtsm_backbone(
         the others were never trained. ResNet-WS always has 4.
     decoder_channels : int
         Width of the decoder of the tag classifier, whose output is then the feature map; 0 for none. With
-        ``classifier`` any other number says that its decoder is wanted, as wide as it is.
+        ``classifier``, any other number selects its decoder, at the decoder's own width.
     class_count : int
-        Classes that the tag classifier knows; without a decoder it is of no account.
+        Number of classes of the tag classifier; unused without a decoder.
     freeze : str
         See :meth:`JtsmBackbone.set_freeze`.
     padding : bool
@@ -424,7 +424,7 @@ class DecodedBackbone(JtsmBackbone):
     classifier : TagClassifier
         With its classes in the order of JTSM, things first.
     name : str
-        Of its backbone.
+        Name of its backbone.
     levels, channels, class_count : int
         As it was built with.
     """

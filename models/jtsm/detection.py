@@ -1,4 +1,4 @@
-"""What the JTSM network sees in an image: instances with masks, stuff, and which classes are there."""
+"""Detections of the JTSM network in an image: instances with masks, stuff, and the classes present."""
 
 from __future__ import annotations
 
@@ -260,11 +260,11 @@ def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], m
     Parameters
     ----------
     logits : (B, S, h / 4, w / 4)
-        Of the padded view.
+        Logits of the padded view.
     placement : Placement
-        Of the view, which shows the whole image.
+        Placement of the view, which shows the whole image.
     shape : (H, W)
-        Of the image.
+        Size of the image.
     mean : {"logits", "probabilities"}
         See :class:`DetectionPlan`.
     """
@@ -352,7 +352,7 @@ def _find_masks(
     chosen = torch.arange(len(rows), device=plan.device), classes
     on_image = boxes.cpu().numpy()
     for placements, features in seen.features:
-        # Each view says something of the same boxes; those of one size are pooled together.
+        # Each view gives scores of the same boxes; views of one size are pooled together.
         moved = [torch.from_numpy(placement.to_view(on_image)) for placement in placements]
         index = torch.arange(len(placements), device=plan.device).repeat_interleave(len(rows))
         with autocast(plan.dtype, plan.device):

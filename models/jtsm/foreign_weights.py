@@ -1,8 +1,8 @@
 """Weights of ResNet-WS as their authors publish them (Shen et al., ECCV 2020).
 
-There are two files per network, ``resnet18_ws_model_120.pkl`` with the names of Caffe2 and
-``resnet18_ws_model_120_d2.pkl``, whose stem and neck are renamed for Detectron2; both are read, and so
-is a file with Detectron2's own names. All hold the neck that was trained with the network.
+There are two files per network: ``resnet18_ws_model_120.pkl`` with Caffe2's names, and
+``resnet18_ws_model_120_d2.pkl``, whose stem and neck are renamed for Detectron2. Both can be read, and so
+can a file with Detectron2's own names. All contain the neck that was trained with the network.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ UNUSED = re.compile(r"(fc8|fc3|pred|linear)[._](w|b|weight|bias)$|.*_momentum$")
 """The classifier of ImageNet and the state of its optimiser, which JTSM has no use for."""
 
 NORM_EPS = 1e-5
-"""What normalisation adds to the variance; a scale without variance is one of variance 1 - ``NORM_EPS``."""
+"""Value that normalisation adds to the variance; a scale without a variance has variance 1 - ``NORM_EPS``."""
 
 
 def read_resnet_ws_weights(

@@ -1,4 +1,4 @@
-"""The mask branch: two heads, of which one learns what evidence says and the other what the first says."""
+"""The mask branch: two heads, of which the first learns from evidence and the second from the first."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class MaskHead(nn.Module):
     Parameters
     ----------
     channels_in : int
-        Of the backbone.
+        Channels of the backbone.
     channels : int
-        Of the head; 256 in the paper.
+        Channels of the head; 256 in the paper.
     things : int
         Thing classes, K.
     """
@@ -57,7 +57,7 @@ class MaskHead(nn.Module):
 
 
 class MaskTargets(NamedTuple):
-    """What the mask branch learns from one image.
+    """Targets of the mask branch in one image.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class MaskTargets(NamedTuple):
     labels : (P,) int64
         Thing class of each.
     near : (P,) int64
-        Of the proposals in ``evidence_rows`` the one whose mask each learns.
+        For each proposal, the one of ``evidence_rows`` whose mask it learns.
     evidence_rows : (N,) int64
         Proposals in whose boxes evidence is asked for.
     """
@@ -89,13 +89,13 @@ def choose_mask_targets(
     labels : (R,) int64
         As assigned by the last stage; K for background.
     pseudo : PseudoBoxes
-        Of the last stage.
+        Pseudo boxes of the last stage.
     things : int
         Thing classes, K.
     top_k : int
         Evidence is asked for in the boxes of this many proposals of things nearest to each pseudo box.
     limit : int or None
-        Proposals that learn, at most: those that overlap pseudo boxes most.
+        Maximum number of proposals that learn: those that overlap pseudo boxes most.
     """
     found = (labels < things).nonzero()[:, 0]
     if not len(found):
@@ -157,7 +157,7 @@ def sample_masks(
     boxes_xyxy : (P, 4) float32
         In the view.
     placement : Placement
-        Of the view.
+        Placement of the view.
     """
     sampled = np.zeros((len(near), MASK_PX, MASK_PX), bool)
     origins, shares = [mask.origin_xy for mask in masks], [mask.mask.astype(np.float32) for mask in masks]
@@ -229,7 +229,7 @@ def compute_mask_losses(
 
 
 def find_follower_targets(own: Tensor, boxes_xyxy: Tensor) -> Tensor:
-    """What the second head learns from the logits ``(P, 28, 28)`` of the first: ``(P, 28, 28) bool``.
+    """Targets of the second head from the logits ``(P, 28, 28)`` of the first: ``(P, 28, 28) bool``.
 
     As in the paper's code the mask of the first head is one of the view's pixels, has no holes, and is the whole
     box if it has no pixel; else a first head that finds nothing would teach the second that nothing is there.
@@ -249,8 +249,8 @@ def find_follower_targets(own: Tensor, boxes_xyxy: Tensor) -> Tensor:
 def _sample_pixels(probabilities: Tensor, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
     """Paste probabilities ``(P, 28, 28)`` into boxes as masks of pixels, and sample these: masks of the same shape.
 
-    Of all pixels those matter that lie next to the middles of the cells, two in each direction. The second result
-    says which masks ``(P,)`` have any.
+    Only the pixels next to the centres of the cells matter, two in each direction. The second result tells which
+    masks ``(P,)`` have any of these pixels.
     """
     columns, rows = (_weigh_pixels(boxes_xyxy[:, axis], boxes_xyxy[:, axis + 2]) for axis in (0, 1))
     # Pixels (P, 56, 56) of the pasted masks, then the share of mask at the middles of the cells.
@@ -265,9 +265,9 @@ class _PixelWeights(NamedTuple):
     Attributes
     ----------
     of_cells : (P, 56, 28)
-        Of each cell of a mask for each pixel.
+        Weight of each cell of a mask for each pixel.
     of_pixels : (P, 28, 56)
-        Of each pixel for the middle of each cell.
+        Weight of each pixel for the centre of each cell.
     """
 
     of_cells: Tensor

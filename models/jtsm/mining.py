@@ -1,4 +1,4 @@
-"""The panoptic mining head: which proposal is what, learned from the tags of images (WSDDN for things and stuff)."""
+"""The panoptic mining head: learns the classes of proposals from image tags (WSDDN for things and stuff)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from models.jtsm.incidence import MemberTensors
 
 
 class Mined(NamedTuple):
-    """What the head says.
+    """Output of the head.
 
     Attributes
     ----------
     shares : (R, C) float32
-        Of each class, how much each proposal adds to its presence: ``x`` in the paper.
+        For each class, how much each proposal adds to its presence: ``x`` in the paper.
     presence : (B, C) float32
         Sum of the shares over the proposals of an image, in (0, 1): ``phi``.
     classes : (R, C) float32
@@ -34,12 +34,12 @@ class MiningHead(nn.Module):
     Parameters
     ----------
     channels : int
-        Of the neck.
+        Channels of the neck.
     classes : int
         Things and stuff, C.
     corrects : bool
-        Whether it is told what the tag classifier says of each proposal; what a proposal is, it then only
-        corrects, and starts with no correction at all.
+        Whether it receives the tag classifier's scores of each proposal. It then only learns corrections to
+        these, and starts from no correction.
     """
 
     def __init__(self, *, channels: int, classes: int, corrects: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""A JTSM network in a file, with everything needed to apply it."""
+"""A JTSM network in a file, with all that is needed to apply it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAINING_ONLY = ("top_k", "mask_limit")
 
 @dataclass(frozen=True)
 class JtsmArchitecture:
-    """What a network is made of; see :func:`models.jtsm.network.build_jtsm_network`.
+    """Structure of a network; see :func:`models.jtsm.network.build_jtsm_network`.
 
     Attributes
     ----------
@@ -54,10 +54,10 @@ class JtsmModel:
     network : JtsmNetwork
         Its classes are in the order of ``classes.things_first``.
     architecture : dict
-        Keywords of :func:`models.jtsm.network.build_jtsm_network`, but for ``init`` and ``weights``.
+        Keywords of :func:`models.jtsm.network.build_jtsm_network`, except ``init`` and ``weights``.
     classes : ClassTable
     max_proposals : int
-        Proposals of an image that it was trained with, at most.
+        Maximum number of proposals per image in its training.
     settings : dict
         The settings of its training.
     """

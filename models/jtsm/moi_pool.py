@@ -5,7 +5,7 @@ the box and any pixel of the cell's block belongs to one of the superpixels, so 
 survive. The box is divided into ``P x P`` bins as in RoIPool, and each bin takes, per channel, the
 maximum over the cells that belong to the proposal: the first in row order if several are equal.
 
-:func:`moi_pool` is the one to use; :func:`pool_by_crops` says the same in plain PyTorch.
+Use :func:`moi_pool`; :func:`pool_by_crops` computes the same in plain PyTorch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCATTER_ROWS = 256
 
 
 class PooledSegments(NamedTuple):
-    """What :func:`moi_pool` returns.
+    """Result of :func:`moi_pool`.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ def pool_by_crops(
         mask &= (y0 <= rows) & (rows <= y1) & (x0 <= columns) & (columns <= x1)
         masked = torch.where(mask, features[b], -torch.inf)
         box_height, box_width = max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1)
-        # Extend the map by what the box sticks out, and cut out the box.
+        # Extend the map to cover the box where it extends beyond the map, and cut out the box.
         left, top = max(-x0, 0), max(-y0, 0)
         right, bottom = max(x0 + box_width - width, 0), max(y0 + box_height - height, 0)
         extended = F.pad(masked, (left, right, top, bottom), value=-torch.inf)

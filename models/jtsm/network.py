@@ -26,15 +26,15 @@ SEMANTIC_CHANNELS = 128
 
 
 class Proposed(NamedTuple):
-    """What the network says of the proposals of a batch.
+    """Output of the network for the proposals of a batch.
 
     Attributes
     ----------
     features : (B, C, H / stride, W / stride)
-        Of the backbone.
+        Features of the backbone.
     mined : Mined
     logits : list of (R, K + 1)
-        Of each refinement head.
+        Logits of each refinement head.
     deltas : list of (R, K, 4)
     """
 

@@ -23,7 +23,7 @@ class RefinementHead(nn.Module):
     Parameters
     ----------
     channels : int
-        Of the neck.
+        Channels of the neck.
     things : int
         Thing classes, K.
     """
@@ -61,7 +61,7 @@ class PseudoBoxes(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """What a stage teaches each proposal of an image.
+    """Targets of each proposal of an image in a stage.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def find_pseudo_boxes(scores: Tensor, boxes_xyxy: Tensor, tags: Tensor, presence
     Parameters
     ----------
     scores : (R, K)
-        Of the stage before.
+        Scores of the stage before.
     boxes_xyxy : (R, 4) or (R, K, 4)
         The proposals, or the boxes of each class of the stage before.
     tags, presence : (K,)

@@ -1,4 +1,4 @@
-"""What the JTSM network sees: an image with its proposals, and views of it (a window, a size, a mirror image)."""
+"""Input of the JTSM network: an image with its proposals, and views of it (a window, a size, a mirror image)."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Placement(NamedTuple):
     window_xyxy : (4,) int
         Part of the image that is seen, half-open.
     size : (h, w)
-        Of the view in pixels.
+        Size of the view in pixels.
     flipped : bool
         Whether it is mirrored.
     """
@@ -176,7 +176,7 @@ class Placement(NamedTuple):
 
 
 class View(NamedTuple):
-    """What the network sees of an image.
+    """Input of the network for an image.
 
     Attributes
     ----------
@@ -205,7 +205,7 @@ class MiningAugmentation:
     short_sides_px : tuple of int
         Lengths of the shorter side, one of which is drawn.
     long_side_px : int
-        The longer side at most.
+        Maximum length of the longer side.
     crop_fraction : float
         Height and width of the window over those of the image, at least; drawn independently.
     flip : float
@@ -229,8 +229,8 @@ def draw_view(
 ) -> View:
     """A random view for training; of the whole image if the window drawn has no pixel of any proposal.
 
-    Differs from the paper's code: the tags stay those of the whole image; theirs are made anew from
-    the masks that the window shows, which weak labels do not have.
+    Differs from the paper's code: the tags stay those of the whole image; theirs are recomputed from
+    the masks in the window, which weak labels do not have.
     """
     height, width = sample.image.shape[:2]
     # A window of random size, at a random place.

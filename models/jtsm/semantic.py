@@ -22,13 +22,13 @@ class SemanticHead(nn.Module):
     Parameters
     ----------
     channels_in : int
-        Of the backbone.
+        Channels of the backbone.
     channels : int
-        Of the head; 128 in the paper.
+        Channels of the head; 128 in the paper.
     labels : int
         Stuff classes and one for all things, S.
     stride : int
-        Of the features, 4 or 8.
+        Stride of the features, 4 or 8.
     start : {"he", "small"}
         First weights of the prediction: those of He for its outputs with biases of 0, as in the paper's code, or
         a deviation of 0.01 with PyTorch's biases, at which all labels are about as likely.
@@ -76,7 +76,7 @@ def label_superpixels(
     ----------
     probabilities : (R, C) float32
     members : Members
-        Of the R proposals.
+        Members of the R proposals.
     areas : (S,) int
         Pixels of the superpixels; see :func:`pseudogt.pseudo_labels.mined.score_superpixels`.
     tags : (C,) bool

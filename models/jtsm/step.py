@@ -1,4 +1,4 @@
-"""A step of JTSM's training: propose, select what each head learns, fetch evidence for it, compute the losses."""
+"""A training step of JTSM: propose, select targets for each head, fetch evidence, compute the losses."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Evidence(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """What a stage teaches the next one about an image: its best proposals, and the class of each other by overlap."""
+    """Targets that a stage gives the next for an image: its best proposals, and the class of all others by overlap."""
 
     pseudo: PseudoBoxes
     assigned: Assignment
 
 
 class MaskLessons(NamedTuple):
-    """What the mask branch learns from a batch.
+    """Targets of the mask branch in a batch.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class MiningStep(nn.Module):
     top_k : int
         Proposals near each pseudo box in whose boxes evidence is looked for.
     mask_limit : int or None
-        Proposals of an image that learn masks, at most.
+        Maximum number of proposals per image that learn masks.
     polygons : bool
         Whether masks are taught as the polygons of the paper's code: see
         :func:`models.jtsm.masks.complete_masks` and :func:`models.jtsm.masks.find_follower_targets`.
@@ -188,7 +188,7 @@ def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[st
 
 
 def teach(scores: Tensor, boxes_xyxy: Tensor, mined: Mined, batch: Batch, order: ClassOrder) -> list[Lesson]:
-    """What scores ``(R, K)`` and boxes ``(R, 4)`` or ``(R, K, 4)`` of a stage teach the next, by image."""
+    """Targets for the next stage from a stage's scores ``(R, K)`` and boxes ``(R, 4)`` or ``(R, K, 4)``, by image."""
     counts = count_proposals(batch)
     tags, presence = batch["tags"][:, order.of_things] > 0, mined.presence.detach()[:, order.of_things]
     parts = zip(scores.split(counts), boxes_xyxy.split(counts), tags, presence, strict=True)
@@ -249,7 +249,7 @@ def paint_best_stuff(
     tags : (C,) bool
     order : ClassOrder
     placement : Placement
-        Of the view.
+        Placement of the view.
     keys : sequence of (int, int)
         Number of the image and row there, of each of the R proposals.
     find_stuff : callable

@@ -1,4 +1,4 @@
-"""Training the JTSM network: its samples, the evidence that it learns from, and how well it knows tags."""
+"""Train the JTSM network: its samples, the evidence that it learns from, and its accuracy on tags."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _list_all_samples(weak_labels: Sequence[ImageWeakLabels], kind: str) -> list
         return [(number, None) for number in range(len(weak_labels))]
     without = next((weak.image_id for weak in weak_labels if not len(weak.crops_xyxy)), None)
     if without is not None:
-        raise ValueError(f"samples: crop, but image {without!r} has no tagged crops; tag them, or take samples: image")
+        raise ValueError(f"samples: crop, but image {without!r} has no tagged crops; tag them, or set samples: image")
     return [(number, crop) for number, weak in enumerate(weak_labels) for crop in range(len(weak.crops_xyxy))]
 
 
@@ -137,7 +137,7 @@ def prepare_mining_sample(
     *,
     name: str,
 ) -> MiningImage:
-    """Put an image, or one of its crops as an image of its own, and what is known of it together.
+    """Combine an image, or one of its crops as an image of its own, with its weak labels.
 
     Parameters and errors are those of :func:`models.jtsm.samples.prepare_image`.
     """

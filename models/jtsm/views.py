@@ -1,6 +1,6 @@
-"""Views of images at test: an image and its mirror image at one size after the other, made on the device.
+"""Test views of images: an image and its mirror image at several sizes in turn, made on the device.
 
-Images are resized as in Pillow, whose bilinear filter widens when it shrinks an image. Superpixels take the nearest
+Images are resized as in Pillow, whose bilinear filter widens when it shrinks an image. Superpixel maps use the nearest
 pixel.
 """
 
@@ -56,20 +56,20 @@ def place_on_device(sample: MiningImage, max_proposals: int, device: torch.devic
 def collate_views(
     images: Sequence[PlacedImage], placements: Sequence[Placement], multiple: int = STRIDE
 ) -> dict[str, Tensor]:
-    """What the network sees: all placements of the first image, then those of the others.
+    """Input of the network: all placements of the first image, then those of the others.
 
     Parameters
     ----------
     images : sequence of PlacedImage
     placements : sequence of Placement
-        Of one size, of the whole image.
+        Placements of one size, of the whole image.
     multiple : int
         Height and width are filled up to multiples of it.
 
     Returns
     -------
     dict
-        Of the entries of :func:`models.jtsm.samples.collate` those that a network reads.
+        The entries of :func:`models.jtsm.samples.collate` that a network reads.
     """
     height, width = placements[0].size
     padding = (0, -width % multiple, 0, -height % multiple)

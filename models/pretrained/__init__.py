@@ -1,1 +1,1 @@
-"""Networks that come with trained weights, or load the user's: box masks, contours, Segment Anything."""
+"""Networks with trained weights of their own or from the user: box masks, contours, Segment Anything."""

@@ -1,6 +1,6 @@
-"""A small network from a box to the mask of what it was drawn around, without classes.
+"""A small class-agnostic network that turns a box into the mask of its object.
 
-It has the form of the contour network and starts from its weights; :mod:`models.pretraining.box_masks`
+It has the architecture of the contour network and starts from its weights; :mod:`models.pretraining.box_masks`
 trains it on segments that people drew. The box is looked at in a window in which its longer side
 always has the same length, so that small and large things look alike.
 """
@@ -217,7 +217,7 @@ def place_window(box_xyxy: ArrayLike, *, enlarge: float = 1.0, shift: ArrayLike 
 def cut_inputs(
     image: NDArray[np.uint8], box: NDArray[np.int32], others: NDArray[np.int32], window: Window
 ) -> NDArray[np.uint8]:
-    """What the network sees of a box: ``(6, WINDOW_PX, WINDOW_PX) uint8``, its last three channels 0 or 255."""
+    """Input of the network for a box: ``(6, WINDOW_PX, WINDOW_PX) uint8``, its last three channels 0 or 255."""
     everything = np.array([0, 0, image.shape[1], image.shape[0]])
     inputs = np.zeros((CHANNELS_IN, WINDOW_PX, WINDOW_PX), np.uint8)
     inputs[:3] = cut_map(image, window).transpose(2, 0, 1)

@@ -1,6 +1,6 @@
-"""Contours: a small network that says where people draw the borders of segments.
+"""A small network that predicts where people draw the borders of segments.
 
-It knows no classes; :mod:`models.pretraining.contours` trains it from random weights on human
+It is class-agnostic; :mod:`models.pretraining.contours` trains it from random weights on human
 segmentations.
 """
 
@@ -102,7 +102,7 @@ class ContourModel:
     def find_contours(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probability ``(H, W) float32`` of a border at each pixel of an image ``(H, W, 3) uint8 RGB`` of any size."""
         height, width = image.shape[:2]
-        # Mirrored up to the stride, so that the image's end is no border.
+        # Mirror-pad to a multiple of the stride, so that the image's edge is not taken for a contour.
         rows, columns = _mirror(height), _mirror(width)
         tensor = torch.from_numpy(np.ascontiguousarray(image[rows][:, columns].transpose(2, 0, 1)))[None]
         logits = self.network(normalise_images(tensor).contiguous(memory_format=torch.channels_last))

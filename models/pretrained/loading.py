@@ -1,4 +1,4 @@
-"""From settings to functions that need trained weights; torch is imported when a network is asked for, not before.
+"""Make functions that need trained weights from settings; torch is imported only when a network is loaded.
 
 Networks that look at a single image or box run on one thread, since more of them gain nothing there
 and change the last bits: loading one sets the number of torch's threads for the whole process.
@@ -30,7 +30,7 @@ BOX_SEGMENTERS = Registry("models.pretrained.box_segmenters", "box segmenter")
 
 
 def load_contours(kind: str) -> FindContours:
-    """What finds the contours of an image: by "gradient", or "learned", by the network."""
+    """The function that finds the contours of an image: by "gradient", or "learned", by the network."""
     if kind == "gradient":
         return find_gradient_contours
     import torch
@@ -43,7 +43,7 @@ def load_contours(kind: str) -> FindContours:
 
 
 def load_engine(settings: ProposalsSettings) -> Callable[[NDArray[np.uint8]], ImageSegments]:
-    """What gives an image ``(H, W, 3) uint8 RGB`` its hierarchies and proposals.
+    """The function that makes hierarchies and proposals of an image ``(H, W, 3) uint8 RGB``.
 
     Raises
     ------

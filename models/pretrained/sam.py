@@ -33,14 +33,14 @@ BOXES_PER_BATCH = 16
 
 
 class Embedding(NamedTuple):
-    """What the image encoder makes of an image.
+    """Output of the image encoder.
 
     Attributes
     ----------
     features : dict
         Arguments of the network: feature maps, float32.
     size : (H, W)
-        Of the image.
+        Size of the image.
     resized : (H, W)
         Of the image as the encoder saw it, before padding.
     """

@@ -2,11 +2,10 @@
 
     python -m models.pretraining.box_masks --segments DIR --things DIR --out FILE.pt [--steps 8000] [--scratch DIR]
 
-``--segments`` is a folder as made from BSDS500 (see :mod:`models.pretraining.contours`): segments that
-people drew, of no class; of ``train.txt`` and ``val.txt``. ``--things`` is a folder as made from
-COCO: ``images/``, ``train.txt`` and ``instances/<id>.png`` (16 bit, ``category * 256 + k`` for
-instance k, 0 for what is not known). Only the images of ``train.txt`` are read. An
-interrupted training goes on from ``--scratch``.
+``--segments`` is a folder as made from BSDS500 (see :mod:`models.pretraining.contours`) with segments that people
+drew, without classes; the images of ``train.txt`` and ``val.txt`` are used. ``--things`` is a folder as made from COCO:
+``images/``, ``train.txt`` and ``instances/<id>.png`` (16 bit, ``category * 256 + k`` for instance k, 0 for unknown
+pixels). Only the images of ``train.txt`` are read. An interrupted training resumes from ``--scratch``.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class Sample(NamedTuple):
         Shared by all samples of the image.
     label : int
     unknown : int
-        Label of pixels of which nothing is known; -1 if there are none.
+        Label of unknown pixels; -1 if there are none.
     box : (4,) int32
     others : (M, 4) int32
         Boxes of the image's other things.
@@ -183,13 +182,13 @@ def cut_sample(sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.uin
     others = sample.others if rng.random() < 0.8 else sample.others[:0]
     inputs = cut_inputs(sample.image, sample.box, others, window)
     x0, y0, x1, y1 = sample.box
-    # Inside the box, the thing and what is known; nothing is known outside.
+    # The thing and the known pixels inside the box; outside, everything is unknown.
     inside = sample.labels[y0:y1, x0:x1]
     truth = np.full(sample.labels.shape, 0.0, np.float32)
     truth[y0:y1, x0:x1] = inside == sample.label
     known = np.zeros_like(truth)
     known[y0:y1, x0:x1] = inside != sample.unknown
-    # A pixel of the window teaches something if most of what it covers is known, and it lies in the box.
+    # A pixel of the window is used for training if it is in the box and most of what it covers is known.
     share, known_share = cut_map(truth, window), cut_map(known, window)
     targets = np.where((known_share > 0.5) & (inputs[3] > 0), share, -1).astype(np.float32)
 

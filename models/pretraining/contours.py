@@ -3,7 +3,7 @@
     python -m models.pretraining.contours --data DIR --out FILE.pt [--steps 6000] [--scratch DIR]
 
 ``DIR`` has ``images/<id>.jpg``, ``segs/<id>_<k>.png`` (a label map of each annotator k) and
-``train.txt`` with one id a line, as made from BSDS500. An interrupted training goes on from
+``train.txt`` with one id a line, as made from BSDS500. An interrupted training resumes from
 ``--scratch``.
 """
 
@@ -83,7 +83,7 @@ def list_bsds_ids(data: Path, split: str) -> list[str]:
     """Image ids of ``<data>/<split>.txt``."""
     path = data / f"{split}.txt"
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; it lists one image id a line")
+        raise ValueError(f"{path}: no such file; it lists one image id per line")
     return path.read_text().split()
 
 
@@ -120,12 +120,12 @@ def cut_window(
     zoom = np.exp(rng.uniform(*np.log(ZOOM)))
     angle = rng.uniform(0, 360) if rng.random() < 0.5 else 90.0 * rng.integers(4)
     matrix = cv2.getRotationMatrix2D((rng.uniform(0, width), rng.uniform(0, height)), angle, zoom)
-    # The window's middle falls on a random point that is not too near the image's end.
+    # The centre of the window is a random point that is not too near the image's border.
     middle = np.array([rng.uniform(0.2, 0.8) * width, rng.uniform(0.2, 0.8) * height, 1.0])
     matrix[:, 2] += WINDOW_PX / 2 - matrix @ middle
     size = (WINDOW_PX, WINDOW_PX)
     turned = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    # Outside is so far below 0 that a pixel which takes more than a little of it becomes unknown.
+    # Values outside are so far below 0 that a pixel with more than a small share of them becomes unknown.
     target = cv2.warpAffine(votes, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=-9)
     target = np.where(target < 0, -1, target).astype(np.float32)
     if rng.random() < 0.5:

@@ -4,11 +4,10 @@
 
 ``DIR`` has ``images/<id>.*``, ``instances/<id>.png`` (16 bits: ``class * 256 + k`` for thing k, the class
 alone for stuff, from 92, and for crowds, 0 for void) and ``train.txt`` with one id a line, as made from
-COCO. Stuff is learned from as well: on images left out the things are then ranked better (mean best
-overlap with the first 100 of multi 0.475 instead of 0.467).
-Contours are the learned ones; mode single and mode multi are learned from together. With
-``--held-out`` the last N images are not trained on, and what the proposals reach on them is printed.
-Needs scikit-learn; whoever uses the trees does not.
+COCO. Training on stuff, too, ranks the things of held-out images better (mean best overlap with the first 100 of multi
+0.475 instead of 0.467). Contours are the learned ones; the trees learn from mode single and mode multi together. With
+``--held-out`` the last N images are not used for training, and the scores of their proposals are printed.
+Training needs scikit-learn; using the trees does not.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class Scene(NamedTuple):
 
 
 class UnionExamples(NamedTuple):
-    """What is learned from.
+    """Training data.
 
     Attributes
     ----------
@@ -104,7 +103,7 @@ def read_scenes(data: Path) -> list[Scene]:
     """Images of ``train.txt`` with the masks of their segments, and their regions."""
     listed = data / "train.txt"
     if not listed.is_file():
-        raise ValueError(f"{listed}: no such file; it lists one image id a line")
+        raise ValueError(f"{listed}: no such file; it lists one image id per line")
     segment = {
         mode: load_engine(ProposalsSettings(mode=mode, ranking="rule", max_proposals=1, kept_unions=0))
         for mode in MODES
@@ -124,7 +123,7 @@ def read_scenes(data: Path) -> list[Scene]:
 
 
 def train_ranker(scenes: Sequence[Scene], *, trees: int, leaves: int, seed: int) -> Ranker:
-    """Trees that say how likely a union is the best one of a segment.
+    """Trees that estimate how likely a union is the best one of a segment.
 
     The first are trained on the unions that the fixed rule picks, the second on what those pick as
     well: a ranker must also judge what only a ranker likes.
@@ -174,7 +173,7 @@ def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random
         for segment in np.flatnonzero(best >= MIN_OVERLAP):
             rows = rng.permutation(np.flatnonzero(is_right[:, segment]))[:MAX_RIGHT]
             examples.append(weigh_examples(found.features[rows], best[segment], 1.0))
-        # Unions that are right for no segment; those drawn stand for all of them.
+        # Unions that fit no segment; the drawn ones represent all of them.
         wrong = np.flatnonzero(~is_right.any(1))
         rows = rng.permutation(wrong)[:MAX_WRONG]
         examples.append(weigh_examples(found.features[rows], 0.0, WRONG_WEIGHT * len(wrong) / 1000))

@@ -1,4 +1,4 @@
-"""From the panoptic network's outputs to panoptic ids; :mod:`models.segmenter.targets` is the way there."""
+"""From the panoptic network's outputs to panoptic ids; :mod:`models.segmenter.targets` is the inverse."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def decode_panoptic(
     Parameters
     ----------
     probabilities : (C, H, W)
-        Of the classes, at the image's size.
+        Probabilities of the classes, at the image's size.
     centre : (h, w)
         Heatmap at the network's stride.
     offset : (2, h, w)
@@ -161,14 +161,14 @@ def separate_parts(
     things : (H, W) bool
         The P pixels to assign.
     heatmap : (h, w)
-        Of the centres.
+        Heatmap of the centres.
 
     Returns
     -------
     owner : (P,) int
         Part of each pixel, the largest part first.
     heights : (N,) float32
-        Of the highest point of the heatmap in each part.
+        Height of the maximum of the heatmap in each part.
     """
     parts = label(things, connectivity=2)
     areas = np.bincount(parts[things])[1:]
@@ -195,7 +195,7 @@ def name_instances(
     owner : (P,) int
         Row of the centre of each thing pixel.
     heights : (N,) float
-        Of the centres.
+        Height of the centres.
     probabilities : (C, P) float
     classes : ClassTable
     min_instance_px : int

@@ -1,4 +1,4 @@
-"""The panoptic network applied to images, in batches of a fixed size."""
+"""Apply the panoptic network to images, in batches of a fixed size."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def predict_images(
     network : nn.Module
         Moved to the device and into evaluation mode.
     sizes
-        Of the images.
+        Sizes of the images.
     read
         Position in ``sizes`` -> image ``(H, W, 3) uint8``. Called by several threads, up to a batch ahead.
     inference : Inference

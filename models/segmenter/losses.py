@@ -41,7 +41,7 @@ def semantic_loss(logits: Tensor, semantic: Tensor, class_weights: Tensor) -> Te
     semantic : (B, H, W) int64
         Train ids, ``IGNORE_LABEL`` where nothing is known.
     class_weights : (C,)
-        Of the pixels of each class.
+        Weights of the pixels of each class.
     """
     known = semantic != IGNORE_LABEL
     total = F.cross_entropy(logits.float(), semantic, weight=class_weights, ignore_index=IGNORE_LABEL, reduction="sum")

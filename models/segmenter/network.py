@@ -27,7 +27,7 @@ SIZE_MULTIPLE = 32
 
 
 class PanopticOutput(NamedTuple):
-    """What the network says, with (h, w) at stride 4.
+    """Output of the network, with (h, w) at stride 4.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class PanopticModel:
     ----------
     network : PanopticNetwork
     architecture : dict
-        The arguments of :func:`build_panoptic_network`, but for ``weights``.
+        The arguments of :func:`build_panoptic_network`, except ``weights``.
     classes : ClassTable
     scale : float
         Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.

@@ -1,4 +1,4 @@
-"""What the panoptic network is trained towards; :mod:`models.segmenter.decoding` is the way back."""
+"""Training targets of the panoptic network; :mod:`models.segmenter.decoding` is the inverse."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def find_instance_targets(
     """
     semantic = panoptic_to_semantic(panoptic_id, classes)
     isthing = np.isin(semantic, classes.thing_ids)
-    # If boxes are incomplete, a pixel without a label may belong to an instance that nobody boxed.
+    # If boxes are incomplete, a pixel without a label may belong to an instance without a box.
     unknown = isthing if boxes_are_complete else isthing | (semantic == IGNORE_LABEL)
     instance = np.where(unknown, -1, 0).astype(np.int16)
     boxes = [np.asarray(box, np.int32) for box in boxes_xyxy]

@@ -1,4 +1,4 @@
-"""Training the panoptic network: its samples, its losses, and the loss that decides when rounds stop."""
+"""Train the panoptic network: its samples, its losses, and the loss that decides when rounds stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annotations that people made with other tools: one reader for each format, one common form, weak labels from it."""
+"""Annotations from other tools: one reader per format, one common form, and weak labels from it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read_annotations(
 
 @contextmanager
 def pause_garbage_collection() -> Iterator[None]:
-    """Look for no cycles while millions of small objects are made, none of which is in one."""
+    """Pause garbage collection while millions of small objects are made, none of which is in a cycle."""
     enabled = gc.isenabled()
     gc.disable()
     try:

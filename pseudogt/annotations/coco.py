@@ -91,7 +91,7 @@ class CocoDocument(TypedDict):
 
 
 class CocoEntries(TypedDict):
-    """The same parts, of which entries may be of any form."""
+    """The same parts, with entries of any form."""
 
     images: list[Any]
     categories: list[Any]
@@ -106,7 +106,7 @@ class CocoMaskDocument(CocoDocument):
 
 @dataclass
 class _Content:
-    """What a document holds: its entries, and what was found in them, by id of the image."""
+    """Content of a document: its entries, and the annotations found in them, by image id."""
 
     images: list[Any]
     categories: list[Any]
@@ -190,7 +190,7 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
 
 
 def _read_whole(path: Path, *, masks: bool) -> _Content | None:
-    """Read a document of which every entry is of the form, which is fast; None for any other, and for turned boxes."""
+    """Read a document quickly if all its entries are well-formed; None for any other, and for rotated boxes."""
     try:
         document: Any = parse_json(path, TypeAdapter(CocoMaskDocument if masks else CocoDocument))
     except MisfitError:
@@ -371,7 +371,7 @@ def _find_twice(entries: Iterable[Any]) -> list[Key]:
     if set(map(type, keys)) != {int}:
         keys = [unify_id(key) for key in keys if isinstance(key, int | str)]
     seen: set[Key] = set()
-    # Most files have no id twice, which is quickly found out.
+    # Most files have no duplicate ids, which is quick to check.
     return [] if len(set(keys)) == len(keys) else [k for k in keys if k in seen or seen.add(k)]  # type: ignore[func-returns-value]
 
 

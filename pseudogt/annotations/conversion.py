@@ -149,7 +149,7 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
 
 
 class ClassNames(NamedTuple):
-    """What the names of a source mean.
+    """Meaning of the class names of a source.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ def map_class_names(reading: Reading, classes: ClassTable, settings: Annotations
 
 
 class _Converter:
-    """What is the same for all images."""
+    """Values shared by all images."""
 
     def __init__(
         self, boxes: Reading | None, tags: Reading | None, classes: ClassTable, settings: AnnotationsSettings

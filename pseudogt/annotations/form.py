@@ -94,7 +94,7 @@ class AnnotatedMark(NamedTuple):
 
 
 class UnusableObject(NamedTuple):
-    """Something that somebody saw and marked, but of which no box can be made: its class is not absent.
+    """A mark from which no box can be made; its class is therefore not absent.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ REGION_CHOICE = "choice of a region"
 
 @dataclass(frozen=True, slots=True)
 class ImageAnnotations:
-    """What a source says about one image.
+    """Annotations of one image in a source.
 
     Attributes
     ----------
@@ -131,9 +131,9 @@ class ImageAnnotations:
         As the source names it; only compared with the images there are, never opened.
     boxes : sequence of AnnotatedBox
     boxed : bool
-        True if somebody looked for objects: what has no box is not there. False: nobody knows.
+        True if somebody looked for objects, so a class without a box is absent. False: unknown.
     tags : mapping
-        Class name -> whether it is in the image, None if nobody knows.
+        Class name -> whether it is in the image; None if that is unknown.
     width, height : int or None
         Size of the image as the source knows it.
     relative : bool
@@ -160,7 +160,7 @@ class ImageAnnotations:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read from one source.
+    """Content of one source.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ class Reading:
 
 
 class AnnotationFormat(Protocol):
-    """What the module of a format offers.
+    """Interface of a format's module.
 
     Attributes
     ----------

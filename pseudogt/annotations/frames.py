@@ -1,7 +1,7 @@
-"""Which way up the photos were when their boxes were drawn.
+"""The orientation of photos when their boxes were drawn.
 
-A camera stores a photo as its sensor sees it and says in an EXIF tag how to turn it. Tools show it upright, or as it is
-stored, and write either size. This workflow reads photos upright; boxes must follow.
+A camera stores a photo as its sensor sees it and records in an EXIF tag how to rotate it. Annotation tools show it
+upright or as stored, and write either size. This workflow reads photos upright, so boxes must be converted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pseudogt.files.headers import TURNED
 from pseudogt.files.index import ImageRecord
 
 SLACK_PX = 1.0
-"""How far a box may reach out of an image that it is said to fit."""
+"""How far a box may extend beyond an image and still be said to fit it."""
 
 MOVED_FRACTION = 0.1
 """Boxes that reach out of an upright photo by more of its side, but fit it turned, belong to another photo."""
@@ -98,7 +98,7 @@ def find_frame(boxed: ImageAnnotations, record: ImageRecord) -> Frame:
         return Frame.STORED
     if has_turned_size(boxed, record):
         return Frame.UPRIGHT if in_upright and not in_turned else Frame.EITHER
-    # A box that lies outside as a whole tells nothing: it may as well be wrong.
+    # A box that is completely outside gives no information, because it may simply be wrong.
     begun = [c for c in corners if c[0] < upright[0] and c[1] < upright[1]]
     reach = max((max(c[2] / upright[0], c[3] / upright[1]) for c in begun), default=0)
     moved = in_turned and reach > 1 + MOVED_FRACTION

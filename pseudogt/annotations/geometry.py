@@ -1,4 +1,4 @@
-"""Boxes of what is not an upright rectangle, and masks from polygons and run lengths."""
+"""Boxes of shapes other than upright rectangles, and masks from polygons and run lengths."""
 
 from __future__ import annotations
 

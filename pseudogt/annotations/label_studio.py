@@ -45,10 +45,10 @@ REMARKS = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "
 """Results that mark no object."""
 
 MINIMAL_TASK_KEYS = frozenset({"annotator", "annotation_id", "lead_time"})
-"""What tells a task of the export JSON-MIN."""
+"""Keys that identify a task of the export JSON-MIN."""
 
 TASK_KEYS = MINIMAL_TASK_KEYS | {"annotations", "completions"}
-"""What tells a task of any export."""
+"""Keys that identify a task of any export."""
 
 PER_IMAGE = False
 
@@ -81,7 +81,7 @@ class Region(TypedDict):
 
 
 class Annotation(TypedDict):
-    """What one person did in a task."""
+    """Annotation of a task by one person."""
 
     result: list[dict[str, Any]]
     id: NotRequired[int | str | None]
@@ -109,7 +109,7 @@ class _Mark(NamedTuple):
 
 
 def recognise(content: Any) -> bool:
-    """Whether a JSON is a list of tasks, of whichever of Label Studio's exports."""
+    """Whether a JSON is a list of tasks, from any of Label Studio's exports."""
     tasks = content[:1] if isinstance(content, list) else []
     return any(isinstance(task, dict) and bool(TASK_KEYS & task.keys()) for task in tasks)
 

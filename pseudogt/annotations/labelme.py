@@ -39,7 +39,7 @@ class Shape(TypedDict):
 
 
 class Document(TypedDict):
-    """The parts that are read, of which shapes may be of any form."""
+    """The parts that are read; shapes may have any form."""
 
     shapes: list[Any]
     flags: NotRequired[dict[str, Any] | None]

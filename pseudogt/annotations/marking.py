@@ -34,7 +34,7 @@ def fit_mark(mark: AnnotatedMark, record: ImageRecord, radius: float) -> tuple[f
     ----------
     mark : AnnotatedMark
     record : ImageRecord
-        Of its image.
+        Record of the mark's image.
     radius : float
         In pixels, of marks that have none of their own.
 

@@ -19,16 +19,16 @@ from pseudogt.files.index import ImageRecord
 
 
 class DrawnMasks(NamedTuple):
-    """What polygons and masks of annotations say, images named by their ids, objects by the class table, in pixels.
+    """Polygons and masks of annotations in pixels, with images named by id and objects by the class table.
 
     Attributes
     ----------
     full : Reading
-        Images of which every object has a mask, and stuff has some, too, or is wherever no object is.
+        Images in which every object has a mask, and stuff has masks, too, or is everything outside the objects.
     things : Reading
-        Other images of which every thing has a mask; things alone.
+        Other images in which every thing has a mask; only their things.
     background : int or None
-        Train id of what no mask covers.
+        Train id of pixels outside all masks.
     """
 
     full: Reading
@@ -41,8 +41,8 @@ def read_masks(
 ) -> DrawnMasks:
     """Read the polygons and masks of annotations.
 
-    An image of which a thing has a box only, or none, or that was turned after it was annotated, is not among them: its
-    boxes and tags count.
+    An image is left out if one of its things has only a box, or none, or if it was rotated after it was annotated;
+    training then uses its boxes and tags.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def _list_usable(reading: Reading, records: Sequence[ImageRecord]) -> Iterator[t
 def _name_objects(
     image: ImageAnnotations, record: ImageRecord, names: ClassNames, classes: ClassTable
 ) -> ImageAnnotations:
-    """The image by its id, with objects by the class table and masks in pixels; what is left out is gone.
+    """The image by its id, with objects by the class table and masks in pixels, without objects that are left out.
 
     Objects of an unclear class become unusable.
     """

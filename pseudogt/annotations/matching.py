@@ -1,7 +1,7 @@
-"""Which image of the dataset a name in an annotation file means.
+"""Match names in annotation files with images of the dataset.
 
-Names come from other machines: with folders of theirs, Windows separators, URLs, upload prefixes,
-umlauts in another normal form. They are compared, never opened.
+Names come from other machines: they may have foreign folders, Windows separators, URLs, upload prefixes,
+or umlauts in another normal form. They are compared, never opened.
 """
 
 from __future__ import annotations

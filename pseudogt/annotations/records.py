@@ -1,4 +1,4 @@
-"""What all readers do alike: one broken record hides no other, several files are one source, ids and names agree."""
+"""What all readers share: a broken record hides no other, several files form one source, ids and names must agree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Record = TypeVar("Record")
 
 
 class UnsupportedKindError(ValueError):
-    """An object of a kind of which no box can be made, and what it says of single pixels."""
+    """An object of a kind from which no box can be made, and the pixels that it labels."""
 
     def __init__(self, kind: str, marks: Sequence[AnnotatedMark] = ()) -> None:
         super().__init__(kind)

@@ -1,11 +1,11 @@
 """Boxes and tags as CSV, tags as JSON.
 
-Boxes: ``image,class,x0,y0,x1,y1`` in pixels, half-open; a row with an image alone says that nothing is there.
-Points: ``image,class,x,y`` in pixels, scribbles ``image,class,points`` with ``x y;x y``; each with ``radius`` and
-``instance`` if wanted, which marks of one object, and its box, share. All of these may be in one file, in which a row
-leaves out what it does not need.
+Boxes: ``image,class,x0,y0,x1,y1`` in pixels, half-open; a row with only an image means that nothing is there.
+Points: ``image,class,x,y`` in pixels, scribbles ``image,class,points`` with ``x y;x y``; each optionally with
+``radius`` and ``instance``, which the marks of an object and its box share. All of these may be in one file; a row
+leaves the columns empty that it does not need.
 
-Tags, one row for each: ``image,class`` and, if wanted, ``state``: present, absent or unknown.
+Tags, one per row: ``image,class`` and, optionally, ``state``: present, absent or unknown.
 Tags, one row for each image: ``image`` and a column for each class with 1, 0 or nothing for unknown.
 Tags as JSON: ``{"image": ["class", ...]}`` or ``{"image": {"class": true, false or null}}``.
 """
@@ -30,7 +30,7 @@ POINT = ("x", "y")
 MARK_COLUMNS = (*POINT, "points", "radius", "instance")
 NUMBERS = (*CORNERS, *POINT, "radius")
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
-"""Words for what a tag says of a class, beside truth values."""
+"""Words for the state of a tag, beside truth values."""
 
 
 class _Row(NamedTuple):
@@ -201,7 +201,7 @@ def _read_csv_tags(path: Path) -> tuple[States, list[str]]:
 
 
 def _add_state(found: dict[str, bool | None], label: Any, state: Any, where: str, broken: list[str]) -> None:
-    """Add what a tag says of a class of an image; nothing is known of a class whose state is unclear."""
+    """Add the tag of a class of an image; a class with an unclear state is unknown."""
     try:
         label = parse_name(label)
         if label == ANY:

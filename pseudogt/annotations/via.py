@@ -25,7 +25,7 @@ from pseudogt.files.parsing import parse_flag, parse_json, parse_name, parse_num
 PER_IMAGE = False
 
 PROJECT_KEY = "_via_img_metadata"
-"""Where a project of version 2 keeps what an export of it holds alone."""
+"""Key under which a project of version 2 keeps the content of an export."""
 
 CLASS_ATTRIBUTES = ("class", "label", "category", "name", "type")
 """Names that the attribute with the class usually has."""
@@ -66,7 +66,7 @@ class _File:
 
 @dataclass
 class _Project:
-    """What a document holds: files, classes by attribute as far as it declares them, entries that belong to no file.
+    """Content of a document: files, declared classes by attribute, and entries that belong to no file.
 
     ``warnings`` names entries that say nothing.
     """
@@ -115,7 +115,7 @@ def read_via(path: Path, attribute: str | None = None) -> Reading:
     """
     content = parse_json(path, TypeAdapter(dict[str, Any]))
     if not recognise(content):
-        raise ValueError(f"{path}: no project or export of VIA; save the project, or export annotations as JSON")
+        raise ValueError(f"{path}: not a project or export of VIA; save the project, or export annotations as JSON")
     project = _open_third(content, path) if _is_third(content) else _open_second(content, path)
     name = attribute or _find_class_attribute(project, path)
     images, remarks = [], Counter[str]()
@@ -204,7 +204,7 @@ def _name_attributes(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Mappi
 
 
 def _resolve_options(values: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by name of the attribute: those of options are their names, several of which are separated by commas."""
+    """Values by name of the attribute; options are given by name, several of them separated by commas."""
     resolved = {}
     for key, value in values.items():
         form = _as_mapping(attributes.get(key))
@@ -246,7 +246,7 @@ def _list_classes(region: _Region, name: str) -> list[str | None]:
 
 
 def _read_value(value: Any) -> list[str | None]:
-    """Names in the value of an attribute: a text, or a mapping whose values say which are chosen."""
+    """Names in the value of an attribute: a text, or a mapping from names to whether they are chosen."""
     try:
         if isinstance(value, dict):
             return [parse_name(name) for name, chosen in value.items() if parse_flag(chosen, "")]

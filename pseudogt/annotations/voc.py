@@ -1,4 +1,4 @@
-"""PASCAL VOC's XML: one file per image, boxes with 1-based inclusive corners; turned boxes of CVAT and roLabelImg."""
+"""PASCAL VOC's XML: one file per image, boxes with 1-based inclusive corners; rotated boxes of CVAT and roLabelImg."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ values on a line         meaning
 6                        a prediction with its confidence: an error
 =======================  ==============================================================
 
-Lines of five values in a set of polygons are boxes, with a warning; one that reaches beyond the image is taken for the
-two points that simplifying has left of a polygon.
+Lines of five values in a set of polygons are boxes, with a warning. One that extends beyond the image is assumed to be
+a polygon that was simplified to two points.
 
-A line of 9 values means the same to a reader of one file whether it is an oriented box or a polygon
-of four points. What tells them apart is the whole set: a set of polygons has others, too.
+A single line of 9 values may be an oriented box or a polygon of four points. Only the whole set tells
+them apart: a set of polygons also has lines of other lengths.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def read_yolo(folder: Path, images: Mapping[str, str], names_file: Path | None =
     Parameters
     ----------
     folder : Path
-        Holds ``<image>.txt``. An empty file says that nothing is there, a missing one nothing at all.
+        Holds ``<image>.txt``. An empty file means that nothing is there; a missing one means unlabelled.
     images : mapping
         Image id -> path of the image.
     names_file : Path, optional
@@ -157,7 +157,7 @@ def read_names(path: Path) -> tuple[dict[int, str], int]:
         raise ValueError(f"{path}: no 'names', a list of class names or a mapping from numbers to names")
     wrong = next((name for name in names.values() if not isinstance(name, str) or not name.strip()), None)
     if wrong is not None:
-        raise ValueError(f"{path}: names holds {wrong!r}, which is no class name; write one name for each number")
+        raise ValueError(f"{path}: names holds {wrong!r}, which is not a class name; write one name for each number")
     return {int(number): parse_name(name) for number, name in names.items()}, _count_keypoint_values(document, path)
 
 

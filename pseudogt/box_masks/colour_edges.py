@@ -1,4 +1,4 @@
-"""How strongly neighbouring pixels are joined, from the contrast between them (GrabCut)."""
+"""Strength of the links between neighbouring pixels, from the contrast between them (GrabCut)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Mixtures(NamedTuple):
     inverses : (2, 5, 6) float64
         Upper triangles of the inverse covariances, row by row.
     determinants : (2, 5) float64
-        Of the covariances.
+        Determinants of the covariances.
     """
 
     weights: NDArray[np.float64]

@@ -13,7 +13,7 @@ from pseudogt.classes import BACKGROUND, IGNORE_LABEL
 from pseudogt.pseudo_labels.instances import NO_OWNER, Overlap, find_owners
 
 INSIDE_SHARE, INSIDE_SIZE = 0.9, 0.5
-"""A box of which this share lies in another, and that has at most this share of its size, is inside it."""
+"""A box is inside another if this share of it is, and if it has at most this share of the other's size."""
 
 
 UNSURE_WRONG = 1 / 3
@@ -22,7 +22,7 @@ of four datasets (``benchmarks/trust.py``)."""
 
 
 class BoxLabels(NamedTuple):
-    """What the boxes of an image say about its pixels.
+    """Labels of an image's pixels from its boxes.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class BoxLabels(NamedTuple):
 def fuse_masks(
     masks: Sequence[NDArray[np.bool_] | NDArray[np.floating]], train_id: int, *, sure: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Fuse what one segmenter, or several independent ones, say of one box.
+    """Fuse the masks of one or several independent segmenters in one box.
 
     =====================  ================
     segmenters             outcome

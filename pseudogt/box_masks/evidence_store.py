@@ -1,4 +1,4 @@
-"""Masks of boxes in files that processes, nodes and later runs share: what was computed once is looked up.
+"""Masks of boxes, stored in files that processes, nodes and later runs share, so that each is computed once.
 
 There is one file for each image and way to segment it, named by a digest of both: ``MAGIC``, the number of masks and
 the checksum of the table (4 bytes each, little endian), the table (``ENTRY``), and the masks, a compressed bit for each

@@ -47,11 +47,11 @@ def segment_by_grabcut(
     other_boxes : (M, 4) int
         Where the surroundings may hold objects of the same look.
     margin : float
-        Surroundings looked at, as a share of the box's sides.
+        Surroundings used, as a share of the box's sides.
     core_radius : float
-        Size of the ellipse that is taken for granted; 1 touches the sides. Of 0.3, 0.4, 0.5 and 0.6
-        the value with the surest consensus with :mod:`pseudogt.box_masks.hierarchy` on 41 CamVid train images
-        (0.87 of the claimed pixels are right; 0.90 on 51 val images, which were not tuned on).
+        Size of the ellipse that is assumed to be object; 1 touches the sides. Of 0.3, 0.4, 0.5 and 0.6,
+        the value whose consensus with :mod:`pseudogt.box_masks.hierarchy` is most precise on 41 CamVid train images
+        (0.87 of the claimed pixels are right; 0.90 on 51 val images, which were not used for tuning).
     iterations : int
     max_side_px : int
         A larger box is cut at a smaller scale.

@@ -1,4 +1,4 @@
-"""The label that box segmenters give an image: what they agree about in each box, put together."""
+"""The label of an image from its box segmenters: their consensus in each box, merged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What box segmenters get and give: each is loaded once, prepared once per image, then asked for every box."""
+"""Input and output of box segmenters: each is loaded once, prepared once per image, then called for every box."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ PrepareScene = Callable[[BoxScene], BoxSegmenter]
 
 @dataclass(frozen=True)
 class SegmenterOptions:
-    """What segmenters are loaded with; each takes what it needs.
+    """Settings with which segmenters are loaded; each uses those it needs.
 
     Attributes
     ----------
     smoothness : {"colour", "gradient", "learned"}
         Where GrabCut likes to cut: along differences of colour, or of regions by these contours.
     restarts : int
-        Cuts of GrabCut, of which the majority counts.
+        Number of GrabCut runs, of which the majority counts.
     cam_prior : bool
         Whether GrabCut starts from the score maps of the scene.
     sam_model : str or None
@@ -111,4 +111,4 @@ class SegmenterOptions:
 
 
 LoadSegmenter = Callable[[SegmenterOptions], PrepareScene]
-"""What a table of box segmenters holds; whatever is learned is read here, once."""
+"""Entry in the table of box segmenters: a function that loads one and reads its weights once."""

@@ -1,4 +1,4 @@
-"""Boxes segmented without a look at the image."""
+"""Boxes segmented without looking at the image."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One module per section of the configuration; ``run`` puts them together."""
+"""One module per section of the configuration; ``run`` combines them."""

@@ -1,4 +1,4 @@
-"""Section ``annotations``: boxes and tags that you bring along, as an annotation tool wrote them."""
+"""Section ``annotations``: boxes and tags from the files of an annotation tool."""
 
 from __future__ import annotations
 
@@ -29,26 +29,30 @@ AnnotationFormat = Annotated[str, listed_in("pseudogt.annotations.formats")]
 
 
 class AnnotationsSettings(Section):
-    """Where boxes and tags of the training images come from, if not from ground truth (docs/your-data.md)."""
+    """Source of the boxes and tags of training images if they are not derived from ground truth (docs/your-data.md)."""
 
     format: AnnotationFormat | None = Field(
         None,
-        description="Kind of `path`: COCO JSON, a folder of VOC XML or of YOLO txt, Label Studio's or VIA's JSON, a "
-        "folder of LabelMe's, CVAT's images 1.1 XML, or a CSV with image,class,x0,y0,x1,y1. Null for tags alone.",
+        description="Format of `path`: COCO JSON, a folder of VOC XML or of YOLO txt, Label Studio's or VIA's JSON, a "
+        "folder of LabelMe's, CVAT's images 1.1 XML, or a CSV with image,class,x0,y0,x1,y1. Null if there are only "
+        "tags.",
     )
     path: str | None = Field(None, description="File or folder with the boxes; relative paths start at data_root.")
-    boxes: bool = Field(True, description="False takes only tags from `path`: what has a box is present.")
+    boxes: bool = Field(True, description="If false, only tags are taken from `path`: a class with a box is present.")
     names: str | None = Field(
-        None, description="YOLO: data.yaml or classes.txt with the class names; null looks in `path` and above it."
+        None,
+        description="YOLO: data.yaml or classes.txt with the class names; null searches `path` and the folders above "
+        "it.",
     )
     attribute: str | None = Field(
         None,
-        description="VIA: attribute of regions that holds their class; null takes the only one, or the one that is "
+        description="VIA: the attribute of regions that holds their class; null uses the only attribute, or the one "
         "called class, label, category, name or type.",
     )
     tags: str | None = Field(
         None,
-        description="CSV or JSON with tags of whole images; Label Studio's choices and CVAT's tags are in `path`.",
+        description="CSV or JSON with tags of whole images; Label Studio's choices and CVAT's tags are read from "
+        "`path`.",
     )
     rename: dict[Name, Name | None] = Field(
         {},
@@ -57,44 +61,47 @@ class AnnotationsSettings(Section):
     )
     leave_out: tuple[Name, ...] = Field(
         (),
-        description="Objects to pass over, by class or by kind: say polyline or keypointlabels. Otherwise an object of "
-        "which no box can be made (check counts them by kind) makes its class unknown in its image.",
+        description="Objects to ignore, by class or by kind, such as polyline or keypointlabels. Without this, an "
+        "object that gives no box makes its class unknown in its image (check counts such objects by kind).",
     )
     stuff: Literal["tags", "error"] = Field(
-        "tags", description="Boxes and polygons of stuff: they tag their image, or are an error."
+        "tags", description="Boxes and polygons of stuff tag their image, or are an error."
     )
     points: Literal["unknown", "weak"] = Field(
         "unknown",
-        description="Points, key points and polylines: they make their class unknown in their image, or are weak "
-        "labels of the pixels they lie on. A point of a thing that has no box is an object of its own.",
+        description="Points, key points and polylines make their class unknown in their image, or are weak labels of "
+        "the pixels they lie on. A point of a thing that has no box is an object of its own.",
     )
     masks: Literal["boxes", "scribbles"] = Field(
         "boxes",
-        description="Brush masks: outlines, of which things take a box and stuff a tag, or scribbles, which are weak "
-        "labels of their pixels alone.",
+        description="Brush masks are outlines, which give things a box and stuff a tag, or scribbles, which are weak "
+        "labels of their pixels only.",
     )
     point_radius_px: float = Field(
-        2.0, ge=0, description="Pixels around a point or polyline that are its class, too, unless its source says it."
+        2.0,
+        ge=0,
+        description="Distance in pixels up to which pixels around a point or polyline get its class, too, unless the "
+        "file gives a radius.",
     )
     unlisted: Literal["absent", "unknown"] = Field(
         "absent",
-        description="What is known of a class that a labelled image does not name though others do: it is absent, or "
-        "unknown. Unknown tags train nothing.",
+        description="A class that a labelled image does not name, though others do, is absent or unknown. Unknown tags "
+        "train nothing.",
     )
     difficult: Literal["skip", "absent", "use"] = Field(
         "skip",
-        description="Objects that VOC calls difficult: skip makes their class unknown in the image, absent takes them "
-        "as not there, as in the paper of JTSM, and use takes their boxes like others.",
+        description="Objects that VOC calls difficult: skip makes their class unknown in the image, absent treats them "
+        "as not there, as in the paper of JTSM, and use treats them like others.",
     )
     bad_boxes: Literal["error", "skip"] = Field(
         "error",
-        description="Records that can't be read, and boxes without area or wholly outside their image: error, or skip "
-        "with a warning; the class is then unknown in the image.",
+        description="Unreadable records, and boxes without area or outside their image: error, or skip with a warning; "
+        "the class is then unknown in the image.",
     )
     background: Literal["outside_boxes"] | None = Field(
         None,
-        description="outside_boxes: the only stuff class of the table is wherever no box is. For things without tags "
-        "of stuff, say nuclei.",
+        description="outside_boxes: the table's only stuff class is everything outside the boxes. For things without "
+        "tags of stuff, such as nuclei.",
     )
 
     @property

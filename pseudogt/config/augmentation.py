@@ -8,11 +8,11 @@ from pseudogt.config.base import Section
 
 
 class AppearanceSettings(Section):
-    """What all trainings inherit."""
+    """Settings that all trainings inherit."""
 
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of a mirror image; 0 if sides matter.")
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring an image; 0 if left and right matter.")
     colour: float = Field(
-        0.3, ge=0, lt=1, description="Largest change of brightness, contrast (not in mining) and saturation."
+        0.3, ge=0, lt=1, description="Maximum change of brightness, contrast (not in mining) and saturation."
     )
 
 

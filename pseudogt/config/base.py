@@ -1,4 +1,4 @@
-"""What all config sections share."""
+"""The base of all configuration sections."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def describe_validation_error(
     model : type of BaseModel
         What was validated.
     explain : callable
-        From an unknown key to what to say of it, or None.
+        Returns an explanation of an unknown key, or None.
     """
     lines = []
     for problem in error.errors():
@@ -85,7 +85,7 @@ def describe_validation_error(
 
 
 def _name_nearest(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    """Say of an unknown key which known one is like it, or which there are."""
+    """Name the known key most similar to an unknown one, or all known keys."""
     known = _list_fields(model, path[:-1])
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     return "unknown key" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}")

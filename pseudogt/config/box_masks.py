@@ -1,4 +1,4 @@
-"""Config section ``box_masks``: what is thing and what is not in each box."""
+"""Section ``box_masks``: which pixels of each box belong to the thing."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ Segmenter = Annotated[str, listed_in("models.pretrained.box_segmenters")]
 
 
 class BoxMasksSettings(ComputingSettings):
-    """Which segmenters must agree, and who owns what several boxes claim."""
+    """Which segmenters must agree, and which instance owns pixels that several boxes claim."""
 
     segmenters: tuple[Segmenter, ...] = Field(
         ("network",),
         min_length=1,
         description="A pixel counts only where all of these agree. network: trained without classes on drawn segments "
         "(BSDS500) and on the masks of 100 images of COCO train; grabcut; hierarchy: regions of a contour hierarchy; "
-        "proposal: the best of the stage `proposals`; sam: a Segment Anything model of your own; ellipse; fill.",
+        "proposal: the best of the stage `proposals`; sam: your own Segment Anything model; ellipse; fill.",
     )
     sure: float = Field(
         0.7,
         ge=0.5,
         lt=1,
-        description="Of segmenters that give probabilities (network, sam): a pixel is thing above it, and no thing "
-        "below one minus it. Raise it for fewer, surer pixels.",
+        description="Segmenters with probabilities (network, sam): a pixel belongs to the thing above this value, and "
+        "does not below one minus this value. Raise it for fewer, more reliable pixels.",
     )
     smoothness: Literal["colour", "gradient", "learned"] = Field(
         "colour",
-        description="Where GrabCut likes to cut: along any difference of colour, or along the contours of regions by "
+        description="Where GrabCut prefers to cut: along any difference of colour, or along region contours, by "
         "gradients or by the contour network.",
     )
     restarts: int = Field(
-        1, ge=1, description="GrabCut's cuts from other starting points, of which the majority counts; an odd number."
+        1,
+        ge=1,
+        description="Number of GrabCut runs from different starting points, of which the majority counts; an odd "
+        "number.",
     )
     cam_prior: bool = Field(
         False,
-        description="Let GrabCut start from where the CAMs see the class of the box; needs useful CAMs of things.",
+        description="Start GrabCut from the pixels where the CAMs show the class of the box; needs useful CAMs of "
+        "things.",
     )
     sam_model: str | None = Field(
         None,

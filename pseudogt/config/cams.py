@@ -1,4 +1,4 @@
-"""Section ``cams``: class activation maps and the label made of them."""
+"""Section ``cams``: class activation maps and the label made from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CamsSettings(ComputingSettings):
         "form), or Grad-CAM of `layer`.",
     )
     layer: str = Field(
-        "backbone.stages.1", description="Module of the classifier that Grad-CAM explains; read by gradcam only."
+        "backbone.stages.1", description="Module of the classifier that Grad-CAM explains; used by gradcam only."
     )
     view: Literal["image", "crops"] = Field(
         "image",
@@ -28,22 +28,25 @@ class CamsSettings(ComputingSettings):
         (1.0,), min_length=1, description="Further scaling of the image; the maps of several scales are averaged."
     )
     things_in_boxes: bool = Field(
-        True, description="Whether a thing is only possible inside its boxes; false where boxes are incomplete."
+        True, description="Allow a thing only inside its boxes; set it to false if boxes are incomplete."
     )
     region_scale: float = Field(
         50.0,
         ge=0,
-        description="Scores are averaged over regions of even colour; larger gives larger regions, 0 switches it off.",
+        description="Average scores over regions of even colour; a larger value gives larger regions, 0 turns it off.",
     )
     min_confidence: float = Field(
-        0.0, ge=0, le=1, description="Pixels whose best score is lower get no label; raise it for fewer, surer labels."
+        0.0,
+        ge=0,
+        le=1,
+        description="Pixels whose best score is lower get no label; raise it for fewer, more reliable labels.",
     )
     point_spread: float = Field(
         0.9,
         ge=0,
         le=1,
-        description="A region of even colour with points, scribbles or masks of one class alone gets this class with "
-        "at least this score; 0 = the labelled pixels alone.",
+        description="Minimum score of a class in a region of even colour whose points, scribbles or masks all have "
+        "this class; 0 labels only the marked pixels.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "fp32", description="Floating-point type in the forward pass; auto takes bf16 where the processor supports it."

@@ -1,4 +1,4 @@
-"""Section ``classifier``: the network that learns from tags which class is where."""
+"""Section ``classifier``: the network that learns from tags where each class is."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ClassifierSettings(FreezingSettings, AugmentationSettings):
 
     samples: Literal["image", "crop"] = Field(
         "image",
-        description="What one sample is: a window of an image, in which every crop is pooled from one score map, or "
-        "one crop, as in the paper; the first computes what overlapping crops share only once.",
+        description="A sample is a window of an image, whose crops are all pooled from one score map, or a single "
+        "crop, as in the paper. The first computes what overlapping crops share only once.",
     )
     steps: int = Field(900, ge=1, description="Optimiser steps; training time is proportional to it.")
     batch_size: int = Field(8, ge=1, description="Images (or crops) per optimiser step, over all devices.")
@@ -24,40 +24,40 @@ class ClassifierSettings(FreezingSettings, AugmentationSettings):
         2,
         ge=1,
         le=4,
-        description="Backbone levels the scores are made of (strides 4, 8, 16, 32); fewer give better borders, more "
-        "see a larger context.",
+        description="Number of backbone levels that the scores use (strides 4, 8, 16, 32); fewer give better borders, "
+        "more give more context.",
     )
-    decoder_channels: int = Field(64, ge=8, description="Width of the decoder; more is better and slower.")
+    decoder_channels: int = Field(64, ge=8, description="Width of the decoder; wider is better and slower.")
     sharpness: float = Field(
         1.0,
         gt=0,
-        description="How much the pooled score of a crop follows its highest score instead of the mean; raise it for "
+        description="How much the pooled score of a crop follows its highest score instead of its mean; raise it for "
         "small classes.",
     )
     presence_weight: float = Field(
         0.5,
         ge=0,
-        description="Weight of the loss that asks each tagged class to win some pixels of its crop or box; it "
-        "helps small classes.",
+        description="Weight of the loss that makes each tagged class win some pixels of its crop or box; it helps "
+        "small classes.",
     )
     candidate_weight: float = Field(
         1.0,
         ge=0,
-        description="Weight of the loss that asks each pixel for any class that all its crops and boxes allow.",
+        description="Weight of the loss that gives each pixel one of the classes that all its crops and boxes allow.",
     )
     point_weight: float = Field(
-        1.0, ge=0, description="Weight of the loss that asks each pixel of a point, scribble or mask for its class."
+        1.0, ge=0, description="Weight of the loss that gives each pixel of a point, scribble or mask its class."
     )
     scale: float = Field(
         1.0,
         gt=0,
         le=2,
-        description="Images are resized by this factor before the network sees them; large ones need less.",
+        description="Factor by which images are resized for the network; large images need less than 1.",
     )
-    zoom_min: float = Field(1.0, gt=0, description="Augmentation: the smallest random enlargement.")
-    zoom_max: float = Field(1.2, gt=0, description="Augmentation: the largest random enlargement.")
+    zoom_min: float = Field(1.0, gt=0, description="Augmentation: minimum random enlargement.")
+    zoom_max: float = Field(1.2, gt=0, description="Augmentation: maximum random enlargement.")
     colour: float = Field(
-        0.2, ge=0, lt=1, description="Augmentation: largest change of brightness, contrast and saturation."
+        0.2, ge=0, lt=1, description="Augmentation: maximum change of brightness, contrast and saturation."
     )
 
     @model_validator(mode="after")

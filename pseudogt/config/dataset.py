@@ -1,4 +1,4 @@
-"""Section ``dataset``: which images there are, where their labels lie, what the values mean."""
+"""Section ``dataset``: the images, where their labels are, and what the values mean."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
         reader.fieldnames = columns
         rows = list(reader)
     if not rows:
-        raise ValueError(f"class table {found}: no class in it")
+        raise ValueError(f"class table {found}: contains no class")
     return rows
 
 
@@ -106,50 +106,52 @@ def _choose_color(number: int) -> str:
 
 
 class DatasetSettings(Section):
-    """Where a dataset's files lie and what their values mean."""
+    """Where a dataset's files are and what their values mean."""
 
     format: Annotated[str, listed_in("pseudogt.datasets.layouts")] = Field(
         "streets",
         description="Layout of data_root: `streets` is the generated demo; `cityscapes`, `coco`, `voc2007`, `voc2012` "
-        "are the official trees (docs/datasets.md); `folder` has images/, semantic/, instances/ and split lists; "
-        "`images` is a folder of images, whose boxes and tags are named in section annotations.",
+        "are the official layouts (docs/datasets.md); `folder` has images/, semantic/, instances/ and split lists; "
+        "`images` is a folder of images whose boxes and tags section annotations names.",
     )
     train_split: str = Field(
         "train",
         description="Split to train on: <data_root>/<name>.txt (folder), leftImg8bit/<name>/ (cityscapes), <name>/ "
-        "(coco, images), a list of ImageSets (voc). Several are joined by +: train+sbd.",
+        "(coco, images), a list of ImageSets (voc). Join several with +: train+sbd.",
     )
     val_split: str | None = Field(
         "val", description="Split to score on, named like train_split; null for none, or with val_fraction."
     )
     val_fraction: float | None = Field(
-        None, gt=0, lt=1, description="Part of train_split to set aside as val where a dataset has one list only."
+        None, gt=0, lt=1, description="Share of train_split to set aside as val if a dataset has only one list."
     )
-    split_seed: int = Field(0, description="Seed of the val_fraction split; change it for another split of that size.")
+    split_seed: int = Field(
+        0, description="Seed of the val_fraction split; change it for another split of the same size."
+    )
     classes: Annotated[tuple[ClassEntry, ...], BeforeValidator(_read_classes)] = Field(
         min_length=1,
         description="Class table: a list of entries (name, id, isthing, color, and source_id if it differs from id), "
-        "the path of a CSV file with these columns, or a plain mapping {nucleus: thing, background: stuff}. The file "
-        "is read when the configuration is, so editing it reruns what it changes.",
+        "the path of a CSV file with these columns, or a plain mapping {nucleus: thing, background: stuff}. A CSV "
+        "file is read with the configuration, so editing it reruns what it changes.",
     )
     void_values: tuple[int, ...] = Field(
         (255,), description="Values of the semantic files that mean 'no class'; any other unlisted value is an error."
     )
     bad_segments: Literal["error", "skip"] = Field(
         "error",
-        description="coco: segments whose record can't be read: error, or skip; their pixels are then void and their "
-        "class is unknown in the image.",
+        description="coco: segments with an unreadable record are an error, or are skipped; their pixels are then void "
+        "and their class is unknown in the image.",
     )
     instance_divisor: int | None = Field(
         1000,
         ge=2,
-        description="Values of the instance files are class * divisor + number, smaller values have no instance "
-        "(in a thing class: a group). Null: values are plain instance numbers, 0 for none.",
+        description="Values of the instance files are class * divisor + number; smaller values have no instance (in a "
+        "thing class: a group). Null: values are plain instance numbers, 0 for none.",
     )
     masks: Literal["own", "sbd"] = Field(
         "own",
-        description="voc2012: masks of images that VOC and SBD both annotated: VOC's, with void borders, or SBD's, as "
-        "the JTSM authors convert them.",
+        description="voc2012: which masks to use for images that VOC and SBD both annotate: VOC's, with void borders, "
+        "or SBD's, as the JTSM authors convert them.",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Duplicate keys in config files, of which YAML parsers silently take the last."""
+"""Find duplicate keys in configuration files; YAML parsers silently keep only the last one."""
 
 from __future__ import annotations
 

@@ -12,6 +12,6 @@ class EvaluationSettings(Section):
     max_detections: int = Field(
         INSTANCE_DIVISOR,
         ge=1,
-        description="Segments of the highest score per image and class that count for AP. COCO takes 100; lower it to "
-        "100 to compare with published figures on images that hold more objects of a class than that.",
+        description="Number of segments per image and class, best scores first, that count for AP. COCO uses 100; "
+        "lower it to 100 to compare with published figures on images with more objects of a class than that.",
     )

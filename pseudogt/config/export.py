@@ -1,4 +1,4 @@
-"""Section ``export``: which labels leave in which formats."""
+"""Section ``export``: which labels to export, and in which formats."""
 
 from __future__ import annotations
 
@@ -20,38 +20,42 @@ class ExportSettings(Section):
     formats: tuple[Format, ...] = Field(
         ("coco_panoptic",),
         min_length=1,
-        description="Any of coco_panoptic, coco_instances, cityscapes, semantic, voc, yolo, label_studio, cvat; what "
-        "each keeps stands in docs/exports.md.",
+        description="Any of coco_panoptic, coco_instances, cityscapes, semantic, voc, yolo, label_studio, cvat; "
+        "docs/exports.md lists what each keeps.",
     )
     source: Literal["labels", "predictions", "box_masks"] = Field(
         "labels",
-        description="Labels of the training images, predictions of a model, or the masks of the things in given boxes.",
+        description="Labels of the training images, predictions of a model, or masks of the things in given boxes.",
     )
     round: int | None = Field(None, ge=0, description="Round of the labels or of the model; null for the last.")
-    split: Literal["train", "val"] = Field("train", description="Images of the predictions; all else is of train only.")
+    split: Literal["train", "val"] = Field(
+        "train", description="Images of the predictions; labels and box masks exist for train only."
+    )
     only: str | None = Field(
         None,
-        description="File with the ids of the images to export, one on each line, for instance images.txt of the "
-        "review queue; null for all.",
+        description="File with the ids of the images to export, one per line, such as images.txt of the review queue; "
+        "null for all.",
     )
     shapes: Literal["masks", "polygons", "boxes"] = Field(
         "masks",
-        description="What coco_instances, yolo, cvat and label_studio hold: masks (yolo: polygons), polygons, or boxes "
-        "drawn tightly around the masks of things.",
+        description="Content of coco_instances, yolo, cvat and label_studio: masks (yolo: polygons), polygons, or "
+        "boxes drawn tightly around the masks of things.",
     )
     stuff: bool = Field(
         False,
-        description="Add stuff to coco_instances and yolo, as one object of each class; cvat and label_studio always "
-        "hold it, except with shapes: boxes.",
+        description="Add stuff to coco_instances and yolo, as one object per class; cvat and label_studio always "
+        "contain it, except with shapes: boxes.",
     )
-    images: bool = Field(False, description="Copy the images beside the labels, where the format's readers look.")
+    images: bool = Field(
+        False, description="Copy the images beside the labels, where readers of the format expect them."
+    )
     polygon_tolerance_px: float = Field(
         0.0,
         ge=0,
-        description="How far polygons may run beside the border of the mask. 0 keeps every corner; raise it for "
+        description="Maximum distance between a polygon and the border of its mask. 0 keeps every corner; raise it for "
         "smaller files.",
     )
     image_prefix: str = Field(
         "/data/local-files/?d=",
-        description="Put before the file name of each image in label_studio: where that server finds it.",
+        description="Prefix of the image file names in label_studio: where its server finds them.",
     )

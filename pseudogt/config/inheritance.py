@@ -1,4 +1,4 @@
-"""Settings that stages inherit from shared sections: a stage's own value wins, else that of the shared section."""
+"""Settings that stages inherit from shared sections; a stage's own value takes precedence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHARED: Sections = {
     "optimisation": OptimisationSettings,
     "augmentation": AugmentationSettings,
 }
-"""A section inherits from these what its model inherits from their models and does not define anew."""
+"""A section inherits from these the settings that its model inherits from their models without redefining them."""
 
 
 def list_sections(model: type[BaseModel]) -> dict[str, type[Section]]:

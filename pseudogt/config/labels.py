@@ -20,43 +20,45 @@ class LabelsSettings(Section):
     region_scale: float = Field(
         0.0,
         ge=0,
-        description="Scores of a model are averaged over regions of even colour before the best class is taken; the "
-        "larger, the larger the regions, 0 = off. CAM labels have their own setting.",
+        description="Average a model's scores over regions of even colour before the best class is taken; a larger "
+        "value gives larger regions, 0 turns it off. CAM labels have their own setting.",
     )
     first_scores_weight: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Later rounds: weight of the CAMs' scores in a mean with the model's. The rounds amplify what the "
-        "model gets wrong, the CAMs hold it back.",
+        description="Later rounds: weight of the CAMs' scores in a mean with the model's. The rounds amplify a model's "
+        "errors, and the CAMs counteract this.",
     )
     min_confidence_first: float = Field(
-        0.0, ge=0, le=1, description="Round 0: pixels whose CAM label is less sure are ignored."
+        0.0, ge=0, le=1, description="Round 0: ignore pixels whose CAM label has a lower confidence."
     )
     min_confidence: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Later rounds: pixels whose class has a lower share of the probability are ignored; 0.99 in the "
-        "paper, whose labels leave more out.",
+        description="Later rounds: ignore pixels whose class has a lower share of the probability. The paper uses 0.99 "
+        "and labels fewer pixels.",
     )
     check_crop_tags: bool = Field(
-        True, description="Ignore pixels whose class lacks a tag in a crop that covers them; matters for `gate: tags`."
+        True,
+        description="Ignore pixels whose class lacks a tag in a crop that covers them; only has an effect with `gate: "
+        "tags`.",
     )
     keep_unsure_things: bool = Field(
         True,
-        description="Where the box segmenters disagree, keep the things that the scores see; the paper ignores them.",
+        description="Where the box segmenters disagree, keep the things that the scores show; the paper ignores them.",
     )
     box_prior: bool = Field(True, description="Ignore thing pixels outside the boxes of their class.")
     fill_below: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="A box whose class covers less than this share of it is filled with its class; 0.5 in the paper, "
-        "0 = never.",
+        description="Fill a box with its class if the class covers less than this share of it; 0.5 in the paper, 0 "
+        "never fills.",
     )
     overlap: Literal["nearest", "ignore"] = Field(
         "nearest",
-        description="A pixel in several boxes of its class belongs to the box whose middle is nearest, measured in "
-        "box sizes, or to none as in the paper.",
+        description="A pixel in several boxes of its class belongs to the box whose centre is nearest, measured in box "
+        "sizes, or to none, as in the paper.",
     )

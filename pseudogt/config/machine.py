@@ -10,16 +10,16 @@ from pseudogt.config.base import Section
 
 
 class ComputingSettings(Section):
-    """What the stages inherit that train or apply a network."""
+    """Settings that all stages inherit that train or apply a network."""
 
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Floating-point type in the forward pass; auto takes bf16 where the processor supports it."
+        "auto", description="Floating-point type in the forward pass; auto uses bf16 if the processor supports it."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where networks compute; auto takes a GPU if there is one."
+        "auto", description="Where networks compute; auto uses a GPU if there is one."
     )
     torch_threads: int = Field(
-        2, ge=1, description="Threads of torch on the CPU; results are equal only for equal values."
+        2, ge=1, description="Threads of torch on the CPU; results are only reproducible with the same number."
     )
 
 
@@ -30,14 +30,14 @@ UNRECORDED = {"loader_workers"}
 class MachineSettings(ComputingSettings):
     """Where and how networks compute.
 
-    The stages that run a network (classifier, cams, mining, mined, box_masks for the segmenter sam, segmenter,
-    predictions) inherit these settings. A stage overrides one by a value in its own section; to inherit, leave the
-    setting out there: null is no value.
+    The stages that run a network (classifier, cams, mining, mined, box_masks with the segmenter sam, segmenter,
+    predictions) inherit these settings. To override one, give a value in the stage's own section. To inherit it, leave
+    it out there; null is an error.
     """
 
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Processes per GPU that load batches; auto takes the job's cores per GPU minus one, and none on a "
+        description="Processes per GPU that load batches; auto uses the job's cores per GPU minus one, and none on a "
         "CPU, where a thread loads. Results do not depend on it.",
     )
     checkpoint_every_s: float = Field(

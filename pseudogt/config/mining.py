@@ -1,4 +1,4 @@
-"""Section ``mining``: the network that learns from tags which segment proposals are what (JTSM)."""
+"""Section ``mining``: the network that learns the classes of segment proposals from tags (JTSM)."""
 
 from __future__ import annotations
 
@@ -18,128 +18,130 @@ DENSE_LEVELS = 2
 
 
 class MiningSettings(TrainingSettings, AppearanceSettings):
-    """How the JTSM network is built and trained; read by `method: jtsm` only."""
+    """How the JTSM network is built and trained; used by `method: jtsm` only."""
 
     samples: Literal["image", "crop"] = Field(
         "image",
-        description="What one sample is: an image with its tags, or one tagged crop as an image of its own, for scenes "
-        "in which every image has nearly every class.",
+        description="A sample is an image with its tags, or a tagged crop as an image of its own, for scenes in which "
+        "nearly every class is in every image.",
     )
     needs_things: bool = Field(
-        False, description="Whether images without a tagged thing are left out of the training, as in the paper."
+        False, description="Leave images without a tagged thing out of the training, as in the paper."
     )
     backbone: Annotated[str, listed_in(BACKBONES, FAMILIES, RESNET_WS)] = Field(
         "small",
-        description="Image backbone, made stride 8: that of the tag classifier, torchvision's ResNets, timm/<name> for "
-        "a network that timm can dilate, or the paper's ResNet-WS.",
+        description="Image backbone, changed to stride 8: that of the tag classifier, torchvision's ResNets, "
+        "timm/<name> for a network that timm can dilate, or the paper's ResNet-WS.",
     )
     init: Literal["classifier", "weights", "scratch"] = Field(
         "classifier",
-        description="What the backbone starts from: the tag classifier of this workflow, which is trained first and "
-        "must have the same backbone; the file or name in `weights`; or random numbers.",
+        description="Initial weights of the backbone: those of this workflow's tag classifier, which is trained first "
+        "and must have the same backbone; the file or name in `weights`; or random ones.",
     )
     freeze: Literal["all", "norm", "none"] = Field(
         "norm",
-        description="Which weights of the backbone stay as they are: all, as in the paper; those of its normalisation "
-        "layers; none.",
+        description="Backbone weights that are not trained: all, as in the paper; those of its normalisation layers; "
+        "none.",
     )
     levels: int = Field(
         4,
         ge=1,
         le=4,
-        description="Stages of the backbone up to the features used, at stride 8 (1: 4); a classifier brings its own "
-        "number. Fewer see less of the surroundings: better where things, few pixels wide, go together.",
+        description="Number of backbone stages used, at stride 8 (1: stride 4); a classifier determines its own "
+        "number. Fewer see less context, which is better if things are small and often occur together.",
     )
     padding: bool = Field(
         True,
-        description="Whether images are filled up to multiples of 8 pixels; ResNet-WS can do without, as in the paper "
-        "on VOC 2007.",
+        description="Pad images to multiples of 8 pixels; ResNet-WS works without, as in the paper on VOC 2007.",
     )
     decoder: bool = Field(
         False,
-        description="Whether the features are those of the classifier's decoder, at stride 4 and of all its levels, in "
-        "place of those of its last stage.",
+        description="Use the features of the classifier's decoder, at stride 4 and from all its levels, instead of its "
+        "last stage.",
     )
     neck_widths: tuple[int, int] = Field(
         (512, 512), description="Widths of the two layers over the pooled features; 4096 and 4096 in the paper."
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="Share of the neck's values that is left out in training.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Share of the neck's values that is dropped in training.")
     refinements: int = Field(
         4,
         ge=0,
         description="Refinement heads, each learning from the one before; 0 leaves boxes unrefined. 4 in the paper.",
     )
-    masks: bool = Field(True, description="Whether a branch learns masks; without it, masks are those of proposals.")
+    masks: bool = Field(True, description="Train a mask branch; without it, masks are those of the proposals.")
     mask_evidence: Literal["grabcut", "segments"] = Field(
         "grabcut",
-        description="What the mask branch learns from: GrabCut in the boxes of proposals, as in the paper, or the "
+        description="Training masks of the mask branch: GrabCut in the boxes of proposals, as in the paper, or the "
         "proposals' own segments.",
     )
     mask_channels: int = Field(64, ge=8, description="Width of the mask branch; 256 in the paper.")
     polygons: bool = Field(
         False,
-        description="Whether the mask branch learns masks as polygons, as in the paper: without holes, and the whole "
-        "box where there is no pixel.",
+        description="Train the mask branch on masks as polygons, as in the paper: without holes, and the whole box if "
+        "a mask has no pixel.",
     )
     mask_limit: int | None = Field(
-        16, ge=1, description="Proposals of an image that learn masks, at most; null for all, as in the paper."
+        16, ge=1, description="Maximum number of proposals per image that learn masks; null for all, as in the paper."
     )
     semantic: bool = Field(
         True,
-        description="Whether a branch learns stuff. Without it, pixels that no instance has are background: for class "
-        "tables with one stuff class, as in VOC.",
+        description="Train a branch for stuff. Without it, pixels without an instance are background: for class tables "
+        "with one stuff class, as in VOC.",
     )
     semantic_start: Literal["small", "he"] = Field(
         "small",
-        description="First weights of the semantic branch's last layer: small ones, at which all labels are about as "
-        "likely, or He's random numbers for its outputs, as in the paper.",
+        description="Initial weights of the semantic branch's last layer: small ones, with which all classes start "
+        "about equally likely, or He initialisation for its outputs, as in the paper.",
     )
     evidence: Literal["segments", "grabcut"] = Field(
         "segments",
-        description="What the semantic branch learns from: scores of the proposals spread over their superpixels, or "
+        description="Training labels of the semantic branch: scores of the proposals spread over their superpixels, or "
         "GrabCut in the box of the best proposal of each tag, as in the paper.",
     )
     top_k: int = Field(
-        3, ge=1, description="Proposals near each pseudo box whose boxes are segmented by GrabCut; 10 in the paper."
+        3,
+        ge=1,
+        description="Number of proposals near each pseudo box in whose boxes GrabCut makes a mask; 10 in the paper.",
     )
     max_proposals: int = Field(
-        300, ge=1, description="Proposals of an image at most; 4000 in the paper. Training time follows it."
+        300,
+        ge=1,
+        description="Maximum number of proposals per image; 4000 in the paper. Training time is proportional to it.",
     )
     short_sides_px: tuple[int, ...] = Field(
         (192, 224, 256, 288, 320),
         min_length=1,
-        description="Augmentation: the shorter side of an image, one of these by chance; 480 to 1216 in the paper.",
+        description="Augmentation: the shorter side of an image, one of these at random; 480 to 1216 in the paper.",
     )
-    long_side_px: int = Field(1024, ge=32, description="The longer side at most; 2000 in the paper.")
+    long_side_px: int = Field(1024, ge=32, description="Maximum length of the longer side; 2000 in the paper.")
     crop_fraction: float = Field(
         0.9,
         gt=0,
         le=1,
-        description="Augmentation: height and width of a random window over those of the image, at least.",
+        description="Augmentation: minimum height and width of a random window, relative to the image.",
     )
     whole_pixels: bool = Field(
         False,
-        description="Whether boxes of proposals are cut to whole pixels in resized images, as in the paper.",
+        description="Cut the boxes of proposals to whole pixels in resized images, as in the paper.",
     )
     steps: int = Field(2000, ge=1, description="Optimiser steps; training time is proportional to it.")
     optimiser: Literal["adamw", "sgd"] = Field(
         "sgd", description="`sgd`, as in the paper, or `adamw` (faster from scratch)."
     )
     learning_rate: float = Field(
-        0.01, gt=0, description="Highest learning rate; lower it if the loss is not finite, or to refine weights."
+        0.01, gt=0, description="Maximum learning rate; lower it if the loss is not finite, or to fine-tune weights."
     )
-    weight_decay: float = Field(5e-4, ge=0, description="Decay of the weights.")
+    weight_decay: float = Field(5e-4, ge=0, description="Weight decay.")
     schedule: Literal["one_cycle", "poly", "step"] = Field(  # type: ignore[assignment]
         "one_cycle",
-        description="How the learning rate falls: along a cosine to zero, by (1 - t) ** 0.9, or by a tenth at `drops`.",
+        description="How the learning rate falls: along a cosine to zero, by (1 - t) ** 0.9, or to a tenth at each of "
+        "`drops`.",
     )
     drops: tuple[float, ...] = Field(
         (0.7,), description="Shares of the steps after which the schedule `step` divides the learning rate by ten."
     )
-    bias_rate: float = Field(2.0, gt=0, description="Learning rate of biases over that of all other weights.")
-    norm_bias_rate: float = Field(
-        2.0, gt=0, description="The same of the biases of normalisation layers; 1 in the paper."
-    )
+    bias_rate: float = Field(2.0, gt=0, description="Learning rate of biases, relative to that of all other weights.")
+    norm_bias_rate: float = Field(2.0, gt=0, description="The same for biases of normalisation layers; 1 in the paper.")
 
     @model_validator(mode="after")
     def _check_init(self) -> MiningSettings:

@@ -1,4 +1,4 @@
-"""Settings that have another name now, or none: who still uses the old one is told what to write instead."""
+"""Renamed and removed settings: an error message tells users of an old name what to write instead."""
 
 from __future__ import annotations
 

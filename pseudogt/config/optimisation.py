@@ -12,27 +12,29 @@ from pseudogt.config.base import Section
 class OptimisationSettings(Section):
     """How networks are trained.
 
-    The trainings (classifier, mining, segmenter) inherit these settings. A training overrides one by a value in its
-    own section; to inherit, leave the setting out there: null is no value.
+    The trainings (classifier, mining, segmenter) inherit these settings. To override one, give a value in the
+    training's own section. To inherit it, leave it out there; null is an error.
     """
 
     batch_size: int = Field(4, ge=1, description="Images (or crops) per optimiser step, over all devices.")
     images_per_pass: int = Field(
         0,
         ge=0,
-        description="Images (or crops) that a device computes at once, at most; the gradients of several passes are "
-        "summed. 0 for all of its share of the batch; set it when memory runs out.",
+        description="Maximum number of images (or crops) that a device processes at once; gradients of several passes "
+        "are summed. 0 for its whole share of the batch; set it if memory runs out.",
     )
-    optimiser: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, which is faster from scratch, or SGD.")
+    optimiser: Literal["adamw", "sgd"] = Field("adamw", description="`adamw` (faster from scratch) or `sgd`.")
     learning_rate: float = Field(
-        3e-3, gt=0, description="Highest learning rate; lower it if the loss is not finite, or to refine weights."
+        3e-3, gt=0, description="Maximum learning rate; lower it if the loss is not finite, or to fine-tune weights."
     )
-    weight_decay: float = Field(0.05, ge=0, description="Decay of the weights; 1e-4 suits SGD.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD; AdamW has its own.")
-    nesterov: bool = Field(True, description="Whether the momentum of SGD is Nesterov's; plain in the paper of JTSM.")
+    weight_decay: float = Field(0.05, ge=0, description="Weight decay; 1e-4 suits SGD.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD; AdamW ignores it.")
+    nesterov: bool = Field(True, description="Use Nesterov momentum with SGD; the paper of JTSM does not.")
     schedule: Literal["one_cycle", "poly"] = Field(
         "one_cycle", description="How the learning rate falls to zero: along a cosine, or by (1 - t) ** 0.9."
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
-    clip_norm: float = Field(5.0, gt=0, description="Longest gradient of a step; longer ones are shortened to it.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps during which the learning rate rises.")
+    clip_norm: float = Field(
+        5.0, gt=0, description="Maximum norm of a step's gradient; longer gradients are scaled down to it."
+    )
     seed: int = Field(0, ge=0, description="Seed of initial weights, sample order and augmentation.")

@@ -8,12 +8,12 @@ from pseudogt.config.machine import ComputingSettings
 
 
 class PredictionsSettings(ComputingSettings):
-    """Inference and the grouping of pixels into segments."""
+    """Inference, and how pixels are grouped into segments."""
 
     batch_size: int = Field(
         8,
         ge=1,
-        description="Images of equal size that the network sees at once; lower it when memory runs out. "
+        description="Number of images of equal size that the network processes at once; lower it if memory runs out. "
         "Results may differ in the last bit between batch sizes.",
     )
     flip: bool = Field(True, description="Average with the mirror image: slightly better, twice the time.")
@@ -23,14 +23,14 @@ class PredictionsSettings(ComputingSettings):
     nms_cells: int = Field(
         5,
         ge=1,
-        description="A centre is the highest of this many cells each way (a cell is 4 px of the scaled image); "
-        "3 for many small objects, 7 or more if large ones fall apart.",
+        description="A centre is the maximum of a window of this many cells each way (a cell is 4 px of the scaled "
+        "image); 3 for many small objects, 7 or more if large ones fall apart.",
     )
     min_stuff_fraction: float = Field(
         0.002,
         ge=0,
         lt=1,
-        description="A stuff class that covers less of an image than this becomes void there; raises PQ and lowers "
+        description="A stuff class that covers a smaller share of an image becomes void there; raises PQ and lowers "
         "mIoU a little.",
     )
-    min_instance_px: int = Field(16, ge=0, description="Instances of fewer pixels become void.")
+    min_instance_px: int = Field(16, ge=0, description="Instances with fewer pixels become void.")

@@ -1,4 +1,4 @@
-"""Config section ``proposals``: ranked segments that may be things."""
+"""Section ``proposals``: ranked segments that may be things."""
 
 from __future__ import annotations
 
@@ -14,46 +14,55 @@ class ProposalsSettings(Section):
 
     source: Literal["engine", "mcg", "converted"] = Field(
         "engine",
-        description="Where proposals come from: our own engine, MCG's files of segments (superpixels, labels, scores), "
-        "or the JTSM authors' conversion of these. Of the settings below, only distinct and max_proposals hold for "
-        "the latter two.",
+        description="Where proposals come from: this project's engine, MCG's segment files (superpixels, labels, "
+        "scores), or the JTSM authors' conversion of these. For the latter two, only distinct and max_proposals of "
+        "the settings below apply.",
     )
     folder: str | tuple[str, ...] | None = Field(
         None,
-        description="For mcg and converted: folder with one file <image>.mat or <image>.pkl of each image, or a list "
-        "of folders, of which an image takes its file from the first that has one.",
+        description="For mcg and converted: folder with one file <image>.mat or <image>.pkl per image, or a list of "
+        "folders; an image uses the file of the first folder that has one.",
     )
     distinct: bool = Field(
         False,
-        description="For mcg and converted: whether of proposals with equal boxes the best alone stays, as in the "
-        "paper of JTSM; what is left is then cut to max_proposals.",
+        description="For mcg and converted: of proposals with equal boxes, keep only the best, as in the paper of "
+        "JTSM, before max_proposals applies.",
     )
     mode: Literal["single", "multi"] = Field(
         "single",
-        description="Contours and regions of one scale, or of three scales and their mean: better, and slower.",
+        description="Contours and regions at one scale, or at three scales and their mean, which is better and slower.",
     )
     contours: Literal["learned", "gradient"] = Field(
         "learned",
-        description="Contours by a network that was trained on borders that people drew (BSDS500, no classes), or by "
+        description="Contours from a network trained on borders that people drew (BSDS500, no classes), or from "
         "differences of colour and texture, which need no training.",
     )
     ranking: Literal["learned", "rule"] = Field(
         "learned",
-        description="Order by trees that were trained on the masks of 100 images of COCO train and on learned "
-        "contours, or by a fixed rule, which need no training.",
+        description="Order by trees trained on the masks of 100 images of COCO train and on learned contours, or by a "
+        "fixed rule, which needs no training.",
     )
-    max_proposals: int = Field(2100, ge=1, description="Proposals of an image at most, best first; 5200 suit multi.")
+    max_proposals: int = Field(
+        2100, ge=1, description="Maximum number of proposals per image, best first; 5200 suits multi."
+    )
     max_superpixels: int = Field(
-        1200, ge=1, description="Smallest regions of an image at most; more give finer borders, and larger files."
+        1200,
+        ge=1,
+        description="Maximum number of smallest regions per image; more give finer borders and larger files.",
     )
     max_regions: int = Field(
-        120, ge=1, le=2000, description="Regions of a hierarchy whose unions are looked at; more find smaller things."
+        120,
+        ge=1,
+        le=2000,
+        description="Number of regions of a hierarchy from which unions are formed; more find smaller things.",
     )
     grown_unions: int = Field(
-        2000, ge=0, description="Unions of two and of three regions, of each hierarchy, that get one more region."
+        2000,
+        ge=0,
+        description="Number of unions of two and of three regions, per hierarchy, to which one more region is added.",
     )
     kept_unions: int = Field(
-        3000, ge=0, description="Unions of each number of regions, of each hierarchy, that are compared and listed."
+        3000, ge=0, description="Number of unions of each size, per hierarchy, that are compared and listed."
     )
 
     @property
@@ -73,7 +82,7 @@ class ProposalsSettings(Section):
 
     @model_validator(mode="after")
     def check_ranking(self) -> Self:
-        """Trees that know learned contours only can't judge others, and whoever wants nothing learned says so twice."""
+        """Trees trained on learned contours can't rank others, so an engine without learning needs both settings."""
         if self.contours == "gradient" and self.ranking == "learned":
             raise ValueError("contours: gradient needs ranking: rule; the learned ranking knows learned contours only")
         return self

@@ -1,4 +1,4 @@
-"""Section ``provided``: results you bring along, in place of a stage that would compute them."""
+"""Section ``provided``: existing results that replace the stages that would compute them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pseudogt.config.base import Section
 
 
 class ProvidedSettings(Section):
-    """Results that you bring along, in place of the stages that would compute them.
+    """Existing results that replace the stages that would compute them.
 
-    `python -m pseudogt.wsps import` makes all three from the WSPS authors' downloads (docs/wsps.md).
+    `python -m pseudogt.wsps import` makes all three from the files that the WSPS authors published (docs/wsps.md).
     """
 
     weak_labels: str | None = Field(
         None,
-        description="Boxes and tags of the training images, one COCO-style JSON as `weak_labels.json` of a run; null "
-        "derives them from the ground truth.",
+        description="Boxes and tags of the training images, in one COCO-style JSON like a run's `weak_labels.json`; "
+        "null derives them from the ground truth.",
     )
     bad_boxes: Literal["error", "skip"] = Field(
         "error",
-        description="Records of `weak_labels` that can't be read, and boxes without area or that stick out of their "
-        "image: error, or skip with a warning; their class is then unknown in the image.",
+        description="Unreadable records of `weak_labels`, and boxes without area or beyond their image: error, or skip "
+        "with a warning; their class is then unknown in the image.",
     )
     cams: str | None = Field(
         None,
-        description="Score file (HDF5) with a label and a confidence of each training image, what round 0 starts from; "
-        "null trains the tag classifier.",
+        description="Score file (HDF5) with a label and a confidence of each training image, from which round 0 "
+        "starts; null trains the tag classifier.",
     )
     box_masks: str | None = Field(
         None,
-        description="COCO panoptic folder with the box masks of the training images; null segments the boxes.",
+        description="COCO panoptic folder with the box masks of the training images; null makes masks from the boxes.",
     )

@@ -1,9 +1,10 @@
-"""Tables of what can be plugged in: modules that hold one import for each entry and nothing else.
+"""Tables of plug-ins: modules that contain one import per entry and nothing else.
 
     from pseudogt.export import coco_panoptic
 
-A table is read as text. So the configuration knows its names while the workflow is parsed, a stage imports only the
-entries that it uses, and the digest of its code covers only these. To add an entry, write its module and add one line.
+A table is read as text. The configuration therefore knows its names while the workflow is parsed, a stage imports only
+the entries that it uses, and the digest of its code covers only these. To add an entry, write its module and add one
+line.
 """
 
 from __future__ import annotations

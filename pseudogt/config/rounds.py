@@ -1,4 +1,4 @@
-"""Config section ``rounds``: how often labels are made anew from the model trained on them."""
+"""Section ``rounds``: how often labels are remade from the model trained on them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ class RoundsSettings(Section):
     """When the train-predict-refine loop stops."""
 
     max: int = Field(
-        2, ge=1, le=50, description="Rounds at most; every one is a training. More jobs, not only more time."
+        2, ge=1, le=50, description="Maximum number of rounds. Each round is a training, and adds jobs as well as time."
     )
-    min: int = Field(1, ge=1, description="Rounds that are trained whatever the loss does.")
+    min: int = Field(1, ge=1, description="Minimum number of rounds, whatever the loss.")
     min_improvement: float = Field(
         0.01,
         ge=0,
-        description="A round counts as an improvement if the loss on the fixed training subset falls by this share.",
+        description="A round is an improvement if the loss on the fixed training subset falls by this share.",
     )
     patience: int = Field(1, ge=1, description="Stop after this many rounds in a row without an improvement.")
     init: Literal["previous", "scratch"] = Field(
-        "previous", description="Whether a round starts from the weights of the round before or from the first weights."
+        "previous",
+        description="Whether a round starts from the weights of the round before or from the initial weights.",
     )
     box_mask_rounds: int = Field(
         5,
         ge=0,
-        description="Box masks are merged into the labels of this many rounds; later the model is trusted alone.",
+        description="Number of rounds whose labels are merged with box masks; later rounds use the model only.",
     )
 
     @model_validator(mode="after")

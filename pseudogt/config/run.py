@@ -43,30 +43,32 @@ class RunConfig(Section):
     """Everything in ``config.yaml``."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its results lie in results/<name>/."
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its results are in results/<name>/."
     )
     method: Literal["wsps", "jtsm"] = Field(
         "wsps",
-        description="How weak labels become the labels of round 0: `wsps` takes boxes and tags (classifier, CAMs, box "
-        "masks), `jtsm` tags alone (segment proposals, mining).",
+        description="How weak labels become the labels of round 0: `wsps` uses boxes and tags (classifier, CAMs, box "
+        "masks), `jtsm` only tags (segment proposals, mining).",
     )
     data_root: str | None = Field(None, description="Folder of the dataset; not needed for `dataset.format: streets`.")
     shard_size: int = Field(64, ge=1, description="Images per job.")
     gpus: int = Field(0, ge=0, description="GPUs per training job; 0 trains on the CPU.")
-    threads: int = Field(2, ge=1, description="Cores that a job which uses several asks for.")
+    threads: int = Field(2, ge=1, description="Cores that a multi-core job requests.")
     decode: bool = Field(False, description="For `snakemake check`: read every pixel, not only the files' headers.")
     keep_scores: bool = Field(
         True,
-        description="Keep the score files and predictions of training images, the bulk of the disk; false removes each "
-        "once no stage needs it, and a stage that is forced later has them made again.",
+        description="Keep score files and predictions of training images, which take most of the disk space; if false, "
+        "each is removed once no stage needs it, and remade if a stage is forced later.",
     )
     images: str | None = Field(None, description="For `snakemake predict`: folder of the images to label.")
-    model: str | None = Field(None, description="For `snakemake predict`: model file; default is the run's last one.")
-    predict_to: str = Field("predicted", description="For `snakemake predict`: folder of the results.")
-    boxes_from: str | None = Field(
-        None, description="For `snakemake boxes_to_masks`: folder of images and of boxes in any format that is read."
+    model: str | None = Field(
+        None, description="For `snakemake predict`: model file; the default is the run's last model."
     )
-    masks_to: str = Field("masks", description="For `snakemake boxes_to_masks`: folder of the results.")
+    predict_to: str = Field("predicted", description="For `snakemake predict`: output folder.")
+    boxes_from: str | None = Field(
+        None, description="For `snakemake boxes_to_masks`: folder of images and of boxes in any supported format."
+    )
+    masks_to: str = Field("masks", description="For `snakemake boxes_to_masks`: output folder.")
     dataset: DatasetSettings
     streets: StreetsSettings = StreetsSettings()
     weak_labels: WeakLabelsSettings = WeakLabelsSettings()
@@ -144,7 +146,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _check_method(self) -> RunConfig:
-        """Say what a method can't use, so that nobody takes a tags-only result for one that had boxes."""
+        """Refuse settings that a method can't use, so that a tags-only result is never mistaken for one from boxes."""
         if self.method == "wsps":
             marked = {self.weak_labels.points, self.weak_labels.scribbles}
             if not self.weak_labels.boxes and not marked & {"things", "all"}:
@@ -195,7 +197,7 @@ def parse_run_config(config: dict[str, Any]) -> RunConfig:
     Raises
     ------
     ValueError
-        One line per problem, each with the key, what is wrong and the value found.
+        One line per problem, with the key, the problem and the value found.
     """
     try:
         return RunConfig.model_validate(config)

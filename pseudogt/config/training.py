@@ -1,4 +1,4 @@
-"""What the sections of trained networks share."""
+"""Settings that the sections of trained networks share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class TrainingSettings(MachineSettings, OptimisationSettings):
     backbone_rate: float = Field(
         1.0,
         gt=0,
-        description="Learning rate of the backbone over that of the rest; 0.1 is usual for trained weights.",
+        description="Learning rate of the backbone, relative to that of the other weights; 0.1 is usual for pretrained "
+        "weights.",
     )
     steps: int = Field(1200, ge=1, description="Optimiser steps; training time is proportional to it.")
 
@@ -49,17 +50,17 @@ class TrainingSettings(MachineSettings, OptimisationSettings):
 
 
 class FreezingSettings(TrainingSettings):
-    """A training that may leave parts of its backbone as they are."""
+    """A training that may keep parts of its backbone unchanged."""
 
     frozen_stages: int = Field(
         0,
         ge=0,
         le=4,
-        description="Stages of the backbone, counted from the image, whose weights stay as they are; 4 freezes the "
-        "whole backbone.",
+        description="Number of backbone stages, counted from the image, that are not trained; 4 freezes the whole "
+        "backbone.",
     )
     freeze_norms: bool = Field(
         False,
-        description="Whether the backbone's batch normalisation keeps its statistics and weights: for trained weights "
-        "and small batches.",
+        description="Keep the statistics and weights of the backbone's batch normalisation: for pretrained weights and "
+        "small batches.",
     )

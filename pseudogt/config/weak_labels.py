@@ -16,50 +16,48 @@ CROP_WIDTH_FRACTION = 500 / 2048
 
 
 class WeakLabelsSettings(Section):
-    """What a labeller is taken to have marked."""
+    """Which weak labels an annotator is assumed to have given."""
 
     tags: Literal["crop", "image"] = Field(
-        "crop", description="Tags of the fixed crops, or of the whole image only (cheaper to label, weaker)."
+        "crop", description="Tags of fixed crops, or only of the whole image (cheaper to label, weaker)."
     )
     crop_height_fraction: float = Field(
         CROP_HEIGHT_FRACTION,
         gt=0,
         le=1,
-        description="Height of a crop over that of the image; 400/1024 in the paper gives 3 rows. 1 gives one row.",
+        description="Height of a crop, relative to the image; 400/1024 in the paper gives 3 rows. 1 gives one row.",
     )
     crop_width_fraction: float = Field(
         CROP_WIDTH_FRACTION,
         gt=0,
         le=1,
-        description="Width of a crop over that of the image; 500/2048 in the paper gives 5 columns. 1 gives one.",
+        description="Width of a crop, relative to the image; 500/2048 in the paper gives 5 columns. 1 gives one.",
     )
     group_boxes: bool = Field(
-        True, description="Whether groups of a thing class (crowds) get one box around all of them, marked iscrowd."
+        True, description="Give groups of a thing class (crowds) one box around all of them, marked iscrowd."
     )
     group_tags: bool = Field(
-        True, description="Whether a thing class of which there are only groups is tagged; false in the paper of JTSM."
+        True, description="Tag a thing class of which there are only groups; false in the paper of JTSM."
     )
     boxes: bool = Field(
         True,
-        description="Whether each thing gets a box; false for tags alone, which is what `method: jtsm` learns from.",
+        description="Give each thing a box; false for tags alone, from which `method: jtsm` learns.",
     )
-    thing_tags: bool = Field(
-        True, description="Whether thing classes are tagged too; false if your labellers tag stuff only."
-    )
+    thing_tags: bool = Field(True, description="Also tag thing classes; false if your annotators tag only stuff.")
     points: Literal["stuff", "things", "all"] | None = Field(
         None,
-        description="Points as people click them, one in each segment of stuff, of things, or of both, away from its "
+        description="Points like people's clicks, one in each segment of stuff, of things, or of both, away from its "
         "border; groups get none. Null for none.",
     )
     scribbles: Literal["stuff", "things", "all"] | None = Field(
         None,
-        description="Strokes as people draw them, one along the middle of the largest part of each segment of stuff, "
+        description="Strokes like those of people, one along the middle of the largest part of each segment of stuff, "
         "of things, or of both; groups get none. Null for none.",
     )
     point_radius_px: float = Field(
         2.0,
         ge=0,
-        description="Pixels around a point that are taken to be its class, too; beside a stroke as many, or fewer in a "
-        "thin segment.",
+        description="Radius in pixels around a point, and to both sides of a stroke, within which pixels are assumed "
+        "to have its class; smaller for strokes in thin segments.",
     )
-    points_seed: int = Field(0, ge=0, description="Where in its segment each point and each stroke lies.")
+    points_seed: int = Field(0, ge=0, description="Seed of the positions of points and strokes in their segments.")

@@ -26,7 +26,7 @@ __all__ = ["DatasetImages", "SourceFiles", "class_table", "list_images"]
 
 
 class Layout(Protocol):
-    """Where the images of a split and their label files lie; a module or an object."""
+    """Locations of a split's images and their label files; a module or an object."""
 
     def find_splits(self, root: Path) -> list[str]:
         """Names of the splits in a folder; empty if it is not of this layout."""

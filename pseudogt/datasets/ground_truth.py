@@ -175,7 +175,7 @@ def read_segments(files: SourceFiles, settings: DatasetSettings) -> Segments:
 
 
 def find_unknown_classes(files: SourceFiles, settings: DatasetSettings) -> list[int]:
-    """Train ids, ascending, of which nobody knows whether they are in an image, as segments of it can't be read.
+    """Train ids, ascending, whose presence in an image is unknown because segments of it can't be read.
 
     Without ``bad_segments: skip`` there are none: :func:`read_panoptic` refuses the image.
     """

@@ -18,7 +18,7 @@ class ListedImage(NamedTuple):
     folder : str
         Where its file lies, relative to the dataset's folder.
     name : str
-        Of the file, without suffix and what the layout puts before it.
+        File name without suffix and without the folders that the layout puts before it.
     path : str or None
         Its file; None where a list names images, whose files are looked for later.
     """

@@ -21,7 +21,7 @@ SNAKEMAKE_MARK = ".snakemake_timestamp"
 
 
 def measure_image(panoptic_id: NDArray[np.int32], scores: Mapping[int, float], classes: ClassTable) -> dict[str, Any]:
-    """What the manifest counts of an image.
+    """Counts of an image for the manifest.
 
     Parameters
     ----------

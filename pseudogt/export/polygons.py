@@ -18,9 +18,9 @@ def trace_polygon(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> NDArray
     """One polygon around all parts of a mask.
 
     The outlines of parts and holes run through the centres of their outermost pixels. They are joined
-    by bridges, there and back between the nearest points, so that one polygon holds them all: filled
-    by the even-odd rule with its border drawn, as OpenCV does it, it is the mask again but for pixels
-    under bridges between separate parts.
+    by bridges, there and back between the nearest points, so that one polygon holds them all. Filled
+    by the even-odd rule with its border drawn, as in OpenCV, it gives the mask again, except for
+    pixels under bridges between separate parts.
 
     Parameters
     ----------

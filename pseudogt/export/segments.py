@@ -1,4 +1,4 @@
-"""What an export format gets and gives: the labels of images, and their segments one by one."""
+"""Input and output of export formats: the labels of images, and their segments one by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LabelledImage:
     ----------
     image_id : str
     file_name : str
-        Of the image, without folder.
+        File name of the image, without folder.
     split : str
         ``train`` or ``val``.
     panoptic_id : (H, W) int32

@@ -59,7 +59,7 @@ def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTab
     """Write ``data.yaml``; splits without images point to those there are, as readers want both."""
     splits = sorted({record["split"] for record in records})
     if not splits:
-        raise ValueError("there is no image to export; export.only and the split name none in common")
+        raise ValueError("there is no image to export; export.only and the split have no image in common")
     document = {
         "train": f"images/{splits[0]}",
         "val": f"images/{splits[-1]}",
@@ -74,7 +74,9 @@ def read_set(folder: Path, classes: ClassTable) -> AnnotationSet:
     images = sorted(path for path in (folder / "images").glob("*/*") if path.is_file())
     splits = {path.parent.name for path in images}
     if not images:
-        raise ValueError(f"{folder / 'images'}: no images; export with `images: true`, the labels hold no size")
+        raise ValueError(
+            f"{folder / 'images'}: no images; export with `images: true`, because the labels do not contain their sizes"
+        )
     found: list[ImageAnnotations] = []
     problems: list[str] = []
     for split in sorted(splits):

@@ -1,4 +1,4 @@
-"""Label Studio's brush masks: a bit stream of runs (the *rle-pack* form of thi.ng) of RGBA pixels.
+"""Label Studio's brush masks: a bit stream of runs of RGBA pixels, in thi.ng's *rle-pack* format.
 
 The stream holds the number of values (32 bits), their width less 1 (5 bits) and four widths of run
 lengths less 1 (4 bits each). Then follow blocks: one bit, 1 for a repeated value and 0 for distinct

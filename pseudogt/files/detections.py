@@ -60,7 +60,7 @@ def read_detections(path: Path | str) -> dict[str, list[Annotation]]:
 
 
 class TrueObjectsOfShard(NamedTuple):
-    """What a file of true objects holds.
+    """Content of a file of true objects.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Names and headers of image files: what kind they are of, how large, which way up. Decodes no pixel."""
+"""Names and headers of image files: format, size and orientation. Decodes no pixel."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import NamedTuple
 from PIL import Image
 
 ORIENTATION = 0x0112
-"""Number of the EXIF tag that says how an image is turned."""
+"""Number of the EXIF tag for the orientation of an image."""
 
 TURNED = range(5, 9)
 """Its values that swap width and height."""
 
 LARGEST_IMAGE_PX = 2**30
-"""Pixels that OpenCV decodes at most."""
+"""Maximum number of pixels that OpenCV decodes."""
 
 
 class ImageHeader(NamedTuple):
-    """What the first bytes of an image say.
+    """Properties of an image from its first bytes.
 
     Attributes
     ----------
     width, height : int
-        Of the upright image, as :func:`pseudogt.files.images.read_image` reads it.
+        Size of the upright image, as :func:`pseudogt.files.images.read_image` reads it.
     mode : str
         Pillow's name for the kind of pixels.
     orientation : int
         EXIF orientation in which it is stored; 1 is upright.
     is_animated : bool
-        Whether the file holds several pictures, of which the first is read.
+        Whether the file holds several pictures; only the first is read.
     """
 
     width: int
@@ -81,7 +81,7 @@ def read_header(path: Path | str) -> ImageHeader:
         # Pillow gives the size of a turned TIFF as upright already.
         if orientation in TURNED and image.format != "TIFF":
             width, height = height, width
-        # Phones put a second picture, say a depth map, behind a JPEG, which Pillow then calls MPO.
+        # Phones append a second picture, such as a depth map, to a JPEG; Pillow then calls the file MPO.
         is_animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
         upright = orientation if orientation in range(1, 9) else 1
         return ImageHeader(width, height, image.mode, upright, is_animated)

@@ -84,6 +84,6 @@ def decode_image(path: Path | str, flags: int) -> NDArray[Any]:
     if image is None:
         mode = read_header(path).mode
         if mode.startswith(("I", "F")):
-            raise ValueError(f"{path}: has {mode} pixels, which are not read; convert them to 8 or 16 bits")
+            raise ValueError(f"{path}: has {mode} pixels, which are not supported; convert them to 8 or 16 bits")
         raise ValueError(f"{path}: truncated image; replace the file")
     return image

@@ -1,4 +1,4 @@
-"""The index of a dataset: which images there are, where their files lie, which shard holds them."""
+"""The index of a dataset: its images, their files and their shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ImageRecord:
     image : str
         Path, absolute or relative to the working folder.
     height, width : int
-        Of the upright image.
+        Size of the upright image.
     checksum : str
     orientation : int
         EXIF orientation in which the file is stored; 1 is upright.

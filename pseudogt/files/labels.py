@@ -181,7 +181,7 @@ class LabelFolder:
         return {segment["id"] for segment in self.segments(image_id) if segment["iscrowd"]}
 
     def unknown_categories(self, image_id: str) -> list[int]:
-        """Ids of the categories of which nobody knows whether they are in an image."""
+        """Ids of the categories whose presence in an image is unknown."""
         return list(self._unknown[image_id])
 
     def scores(self, image_id: str) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""Which images lie in a folder, and what they are called: the one lister of all layouts. Opens no file.
+"""List the images of a folder and their names, for all layouts. Opens no file.
 
 Parsing the workflow needs it, so it imports nothing heavy.
 """
@@ -19,12 +19,12 @@ FOLDER_SEPARATOR = "__"
 """Between the folders and the name in the id of an image whose name alone is not unique."""
 
 IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini"})
-"""What file managers leave behind, besides hidden files."""
+"""Files that file managers leave behind, besides hidden ones."""
 
 
 @dataclass
 class FolderContent:
-    """What lies in a folder.
+    """The content of a folder.
 
     Attributes
     ----------
@@ -191,7 +191,7 @@ def tell_apart(folders: Sequence[str], name: str) -> list[str]:
 
 
 def find_images(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Map the id of each image in a folder to its path, and say what was passed over.
+    """Map the id of each image in a folder to its path, and report ignored files.
 
     Raises
     ------

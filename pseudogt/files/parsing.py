@@ -1,4 +1,4 @@
-"""Reading JSON, XML, YAML, CSV and text of unknown origin: whatever is wrong becomes a ``ValueError`` with the path."""
+"""Read JSON, XML, YAML, CSV and text of unknown origin; every problem becomes a ``ValueError`` with the path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST_COORDINATE = 1e6
 """Pixels; larger numbers are no coordinates, and products of these are finite."""
 
 LARGEST_MASK_PX = 2**28
-"""Pixels of a mask; more is taken for a broken or hostile file."""
+"""Maximum number of pixels of a mask; a larger one is treated as a broken or hostile file."""
 
 Coordinate = Annotated[float, Field(ge=-LARGEST_COORDINATE, le=LARGEST_COORDINATE, allow_inf_nan=False)]
 Extent = Annotated[int, Field(ge=1, le=LARGEST_COORDINATE)]
@@ -121,7 +121,7 @@ def fit_record(adapter: TypeAdapter[Value], record: Any, where: str) -> Value:
 def read_each(
     records: Iterable[Record], read: Callable[[Record], Value]
 ) -> Iterator[tuple[Record, Value | None, ValueError | None]]:
-    """Read records one by one, so that a broken one hides no other: each with its value, or with what is wrong."""
+    """Read records one by one, so that a broken one hides no other: each with its value or its problem."""
     for record in records:
         try:
             yield record, read(record), None
@@ -278,7 +278,7 @@ def _open_table(path: Path) -> tuple[csv.DictReader[str], int]:
     """Reader of a table after its first line, and how many lines come before that one."""
     text = read_text(path)
     first, _, rest = text.partition("\n")
-    # A spreadsheet program may say which mark it uses.
+    # A spreadsheet program may name its separator.
     declared = first.strip().lower().startswith("sep=")
     marks = first.strip()[len("sep=") :] if declared else first
     delimiter = max(DELIMITERS, key=marks.count)
@@ -320,7 +320,7 @@ def read_image_list(path: Path) -> list[tuple[str, str]]:
         If there is no such file, it is not UTF-8, a name is hidden or leads out of the folder, or is listed twice.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such list; write one image id on each line, without suffix")
+        raise ValueError(f"{path}: no such list; write one image id per line, without suffix")
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     seen: set[str] = set()
     for line in lines:

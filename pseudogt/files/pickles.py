@@ -1,9 +1,9 @@
 """Pickle files of other projects, read without running anything they name.
 
-Unpickling calls whatever a file asks for. Here a file may ask for plain values, containers and numpy
-arrays, and even these are not made by numpy's own unpickling, which trusts what it reads (a forged
+Unpickling calls whatever a file names. Here a file may only name plain values, containers and numpy
+arrays. Even arrays are not made by numpy's own unpickling, which trusts its input (a forged
 dtype turns bytes into pointers): stand-ins collect shape, type and bytes, and the arrays are made
-from them afterwards.
+from these afterwards.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def read_foreign_pickle(path: Path | str) -> Any:
     except _RefusedError as refusal:
         raise ValueError(
             f"{path}: {refusal}; only numbers, strings, containers and numpy arrays are read. "
-            "If you trust the file, open it where it was made and save it anew with nothing else in it"
+            "If you trust the file, open it where it was made and save it again with only these"
         ) from None
     except (MemoryError, RecursionError) as error:
         raise ValueError(f"{path}: not a pickle file of sane size ({type(error).__name__})") from error

@@ -46,7 +46,7 @@ class ScoreWriter:
         train_ids : (T,) integer
             The class of each map.
         label, confidence : (H, W) uint8, optional
-            Best class and how sure it is; given together.
+            Best class and its confidence; given together.
 
         Raises
         ------
@@ -73,7 +73,7 @@ def write_scores(path: Path | str) -> Iterator[ScoreWriter]:
 
 
 class ScoreFile:
-    """The scores of one shard on disk; every read opens the file anew, so workers may share one."""
+    """The scores of one shard on disk; every read reopens the file, so workers may share one object."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

@@ -1,9 +1,9 @@
 """Contours against human segmentations: thinning, one-to-one matching, and the F-measures ODS and OIS.
 
 The rule is that of the Berkeley benchmark (Martin, Fowlkes, Malik, PAMI 2004; Arbelaez et al., PAMI
-2011): a pixel of a thinned contour is right if it is matched, one to one, with a border pixel that
-some annotator drew, at most 0.0075 of the image's diagonal away; recall counts the matched border
-pixels of all annotators.
+2011): a pixel of a thinned contour is correct if it is matched, one to one, with a border pixel of
+any annotator within 0.0075 of the image's diagonal. Recall counts the matched border pixels of all
+annotators.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def count_contours(
     thresholds : (T,) float
         Ascending.
     max_distance : float
-        Of the image's diagonal.
+        Maximum distance of matched pixels, as a share of the image's diagonal.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def _list_offsets(radius: float) -> NDArray[np.int64]:
 def _match_in_order(
     rows: NDArray[np.int64], columns: NDArray[np.int64], borders: NDArray[np.bool_], offsets: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Which of the ordered pixels belong to a largest matching; each takes part once it is added, for good."""
+    """Which of the ordered pixels belong to a maximum matching; a pixel that was added stays in it."""
     height, width = borders.shape
     owner = np.full(height * width, -1, np.int64)  # pixel matched with a border pixel
     reached_by = np.full(height * width, -1, np.int64)

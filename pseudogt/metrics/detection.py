@@ -1,7 +1,7 @@
-"""Scores of detections: mask and box AP as COCO has them, VOC 2007's AP, CorLoc.
+"""Scores of detections: COCO's mask and box AP, VOC 2007's AP, CorLoc.
 
-Boxes are half-open. VOC's own files hold inclusive ones, whose sides its programs measure as
-``x1 - x0 + 1``; of the same box as a half-open one that is ``x1 - x0``, so their IoU is the one here.
+Boxes are half-open. VOC's files hold inclusive boxes, whose sides its programs compute as
+``x1 - x0 + 1``. The sides of the same half-open boxes are ``x1 - x0``, so the IoU is the same.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TrueObjects(NamedTuple):
 
 
 class ScoredBoxes(NamedTuple):
-    """What was found in one image.
+    """Detections in one image.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ def describe_objects(truth: TrueObjects, classes: ClassTable) -> list[dict[str, 
 
 
 def describe_found(found: ScoredBoxes, classes: ClassTable) -> list[dict[str, Any]]:
-    """What was found in one image as COCO results without ``image_id``."""
+    """Detections in one image as COCO results without ``image_id``."""
     annotations = _describe(found, classes)
     return [each | {"score": float(score)} for each, score in zip(annotations, found.scores, strict=True)]
 

@@ -1,7 +1,7 @@
 """Scores of labels and predictions: panoptic quality, mIoU, coverage and precision.
 
-Everything is counted from one joint histogram per image, the pixels shared by each segment of the
-ground truth and each of the scored map. Counts of images add; scores are computed from the sum.
+All counts come from one joint histogram per image: the pixels shared by each segment of the ground truth and each
+segment of the scored map. Counts are summed over images, and scores are computed from the sum.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ID_LIMIT = 256**3
 
 @dataclass(frozen=True)
 class Counts:
-    """What scores are computed from; counts of several images add.
+    """Counts from which scores are computed; those of several images add up.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ IMAGE_SCORE_KEYS = ("pq", "pq_th", "pq_st", "miou", "coverage", "precision")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a scored subject is and so which scores apply to it; see :func:`summarise`.
+    """Kind of a scored subject, which decides the scores that apply to it; see :func:`summarise`.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Kind:
 
 
 class ScoredImage(NamedTuple):
-    """What scores are computed from.
+    """Counts from which scores are computed.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The public result of a run, ``evaluation/summary.json``; its schema stands in docs/summary.md."""
+"""The public result of a run, ``evaluation/summary.json``; docs/summary.md describes its schema."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _read_seconds(path: Path) -> float:
         with path.open(newline="", encoding="utf-8") as file:
             return sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: no seconds in column 's'; remove the file, Snakemake writes it anew") from error
+        raise ValueError(f"{path}: no seconds in column 's'; remove the file, and Snakemake rewrites it") from error
 
 
 def find_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

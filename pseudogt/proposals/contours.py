@@ -1,4 +1,4 @@
-"""Contour strength of an image by differences of colour and texture, and what oriented strength is.
+"""Oriented contour strength of an image, from differences of colour and texture.
 
 Strength depends on direction: across a border it is high, along it low. At each pixel it is an
 ellipse, the structure tensor of Di Zenzo (CVGIP 1986), so that any number of directions costs the

@@ -1,4 +1,4 @@
-"""From a plan to the function that segments an image: contours and ranker are handed in, read once."""
+"""Make the function that segments an image from a plan; contours and ranker are passed in and read once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EnginePlan:
     max_superpixels, max_regions, max_proposals : int
         See :func:`pseudogt.proposals.generation.segment_image`.
     grown_unions, kept_unions : int
-        Best unions of a hierarchy that get one more part, and that go on to the common list.
+        Best unions of a hierarchy that get one more part, and that enter the common list.
     """
 
     mode: str

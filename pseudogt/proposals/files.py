@@ -57,7 +57,7 @@ def write_proposals(path: Path | str) -> Iterator[ProposalWriter]:
 
 
 class ProposalFile:
-    """The proposals of one shard on disk; every read opens the file anew, so workers may share one."""
+    """The proposals of one shard on disk; every read reopens the file, so workers may share one object."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -76,7 +76,7 @@ class ProposalFile:
         if named > last:
             raise ValueError(
                 f"{self.path}: image {image_id!r} has a proposal with superpixel {named}, but its map ends at {last}; "
-                "make the file anew"
+                "remake the file"
             )
         return found
 

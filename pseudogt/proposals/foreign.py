@@ -1,4 +1,4 @@
-"""Proposals that others made: MCG's files of one image each, or what the JTSM authors converted them to.
+"""Proposals from other programs: MCG's files, one per image, or the JTSM authors' conversion of these.
 
 The authors' converter writes one pickle per image with ``superpixels (H, W) int16`` from 0,
 ``oh_labels (N, S) bool``, ``scores (N,)`` and ``boxes (N, 4)`` with inclusive corners.

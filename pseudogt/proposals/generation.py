@@ -28,14 +28,14 @@ MULTI_SCALES = (0.5, 1.0, 2.0)
 
 
 class Quotas(NamedTuple):
-    """How many unions of each hierarchy are looked at.
+    """Numbers of unions of each hierarchy that are considered.
 
     Attributes
     ----------
     grown : int
         Best unions of two (and of three) parts that get one more.
     kept : (int, int, int, int)
-        Best unions of one to four parts that go on to the common list.
+        Best unions of one to four parts that enter the common list.
     """
 
     grown: int
@@ -83,7 +83,7 @@ class Proposals(NamedTuple):
 
 
 class ImageSegments(NamedTuple):
-    """What is known of an image before anybody says what to look for: its hierarchies and its proposals."""
+    """The class-agnostic segmentation of an image: its hierarchies and its proposals."""
 
     partition: Partition
     proposals: Proposals
@@ -114,7 +114,7 @@ def segment_image(
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB
-        Of any size from one pixel.
+        Any size from one pixel.
     find_contours
         Contours of an image.
     scales : sequence of float

@@ -92,7 +92,7 @@ def build_partition(contours: Sequence[Contours], *, max_superpixels: int, max_r
     Parameters
     ----------
     contours : sequence of Contours
-        Of one image at several scales, the finest last, all resized to the image.
+        Contours of one image at several scales, the finest last, all resized to the image.
     max_superpixels : int
         Superpixels that are kept: the last ones to merge in the combined hierarchy.
     max_regions : int
@@ -103,8 +103,8 @@ def build_partition(contours: Sequence[Contours], *, max_superpixels: int, max_r
     Partition
         One hierarchy for one scale; for several the combined one and one of each scale.
 
-    Differs from the paper: a superpixel takes the place of the region that covers most of it once,
-    at the leaves, and not anew at each level.
+    Differs from the paper: a superpixel replaces the region that covers most of it once, at the
+    leaves, not at each level.
     """
     scales = [_segment_scale(each) for each in contours]
     superpixels, adjacency, _ = scales[-1]

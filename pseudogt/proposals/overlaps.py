@@ -17,7 +17,7 @@ def find_overlaps(
     masks: Sequence[NDArray[np.bool_]],
     void: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
-    """IoU ``(N, K) float32`` of proposals with masks; void pixels count for nobody.
+    """IoU ``(N, K) float32`` of proposals with masks; void pixels are ignored.
 
     Parameters
     ----------

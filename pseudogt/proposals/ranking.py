@@ -26,7 +26,7 @@ DTYPES = {
 
 
 class Ranker(NamedTuple):
-    """Regression trees whose sum says how likely a proposal is the best one of a segment.
+    """Regression trees whose sum estimates how likely a proposal is the best one of a segment.
 
     Attributes
     ----------

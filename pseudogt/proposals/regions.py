@@ -1,4 +1,4 @@
-"""What is known of the regions of a hierarchy, so that a union of regions costs no look at a pixel."""
+"""Statistics of the regions of a hierarchy, from which those of a union follow without reading pixels."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RegionTable(NamedTuple):
     boxes : (V, 4) float64
         Half-open.
     outlines : (V, 3) float64
-        Of the border to other regions: pixel edges, their summed strength, those that are weak.
+        Border to other regions: pixel edges, their summed strength, and the number of weak ones.
     shared : (V, V, 3) float32
         The same of the border between two nodes; 0 if they don't touch or one holds the other.
     neighbours, starts

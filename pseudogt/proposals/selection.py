@@ -64,7 +64,7 @@ def select_distinct(
     max_overlap : float
         IoU from which the lower of two proposals is dropped.
     limit : int
-        Proposals to keep at most.
+        Maximum number of proposals to keep.
     """
     words = _pack(members)
     return _select(words, boxes, areas, members @ areas, max_overlap, limit)

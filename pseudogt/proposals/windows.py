@@ -23,7 +23,7 @@ def cut_out_proposals(proposals: Proposals, window_xyxy: NDArray[np.integer], *,
     Returns
     -------
     Proposals
-        Superpixels are numbered anew. Of proposals that are equal within the window the first stays.
+        Superpixels are renumbered. Of proposals that are equal within the window, the first is kept.
     """
     x0, y0, x1, y1 = (int(v) for v in window_xyxy)
     present, renumbered = np.unique(proposals.superpixels[y0:y1, x0:x1], return_inverse=True)

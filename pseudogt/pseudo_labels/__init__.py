@@ -1,1 +1,1 @@
-"""Labels made of scores, masks and weak labels: CAMs, cleaning, instances, merging, rounds."""
+"""Labels made from scores, masks and weak labels: CAMs, cleaning, instances, merging, rounds."""

@@ -64,9 +64,9 @@ def stitch_crops(
     crops_xyxy : (G, 4) int32
         In pixels of the image.
     size : (H, W)
-        Of the image.
+        Size of the image.
     grid : (h, w)
-        Of the result.
+        Size of the result.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The three numberings of classes in JTSM, and the ways from one to another.
+"""The three numberings of classes in JTSM, and conversions between them.
 
 train id
     Position in the class table, as everywhere.
@@ -6,7 +6,7 @@ position
     In the network's outputs: things before stuff, each kind in the order of its train ids. The train
     id at each position is :attr:`pseudogt.classes.ClassTable.things_first`.
 semantic label
-    Of the semantic branch: ``THINGS`` for all things together, then the stuff classes from 1 on.
+    Output of the semantic branch: ``THINGS`` for all things together, then the stuff classes from 1 on.
 """
 
 from __future__ import annotations

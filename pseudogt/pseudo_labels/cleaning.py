@@ -1,7 +1,7 @@
-"""The five steps that clean a predicted label by weak labels: Li, Arnab, Torr, ECCV 2018.
+"""The five steps that clean a predicted label with weak labels: Li, Arnab, Torr, ECCV 2018.
 
 Each step takes a label of train ids ``(H, W) uint8`` and returns a new one. The defaults behave
-as the authors' code does; where the workflow prefers something else it says so by an argument.
+like the authors' code; the workflow passes an argument where it deviates.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How likely a label is right: the confidence of pixels and segments, from scores and box masks.
+"""Confidence of the pixels and segments of a label: the probability that they are right, from scores and box masks.
 
 The constants were chosen on half of the training images of four datasets, for which ``benchmarks/trust.py`` gives the
 calibration error; docs/results/trust.md has the figures of the other half.

@@ -1,4 +1,4 @@
-"""Instances that grow from marks, where no box says how far they reach."""
+"""Instances grown from marks, for objects without a box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The label of an image from what the JTSM network detects in it: instances, stuff and scores of all classes."""
+"""The label of an image from the detections of the JTSM network: instances, stuff and scores of all classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIN_PRESENCE = 0.5
 
 
 class Detections(NamedTuple):
-    """What the network detects in an image, surest first.
+    """Detections of the network in an image, best first.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Detections(NamedTuple):
     presence : (C,) float32
         How sure it is that a class is in the image, in the network's order.
     proposal_classes : (R, C) float32
-        What the mining head says of each of the first R proposals by itself.
+        Scores of the mining head alone for each of the first R proposals.
     superpixel_classes : (P, C) float32 or None
-        What the tag classifier says of each superpixel, if it is part of the network.
+        Scores of the tag classifier for each superpixel, if it is part of the network.
     """
 
     boxes_xyxy: NDArray[np.float32]
@@ -146,7 +146,7 @@ def label_by_detections(
 
 
 def keep_allowed(found: Detections, allowed: NDArray[np.bool_], classes: ClassTable) -> Detections:
-    """Leave out the pixels of instances and of stuff whose tags say that the class is not there."""
+    """Leave out the pixels of instances and of stuff whose class is absent by its tag."""
     masks = found.masks & allowed[classes.things_first[found.classes]]
     return found._replace(masks=masks, semantic=found.semantic * merge_things(allowed, classes))
 
@@ -154,10 +154,10 @@ def keep_allowed(found: Detections, allowed: NDArray[np.bool_], classes: ClassTa
 def label_pixels_by_proposals(
     found: Detections, proposals: Proposals, classes: ClassTable, allowed: NDArray[np.bool_] | None
 ) -> NDArray[np.uint8]:
-    """Train ids ``(H, W)`` by the mining head's scores on superpixels; ``IGNORE_LABEL`` where it says nothing.
+    """Train ids ``(H, W)`` by the mining head's scores on superpixels; ``IGNORE_LABEL`` where there are none.
 
-    Where the tag classifier is part of the network, what it says of each superpixel is multiplied with
-    what the head says of the proposals that hold it.
+    If the tag classifier is part of the network, its scores of each superpixel are multiplied with the
+    head's scores of the proposals that contain it.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def score_superpixels(
     Parameters
     ----------
     probabilities : (R, C) float32
-        Of the mining head, for each proposal by itself.
+        Probabilities by the mining head, for each proposal by itself.
     members : Members
         Superpixels of the proposals; those from S on are left out.
     areas : (S,) int
@@ -229,7 +229,7 @@ def score_stuff(panoptic_id: NDArray[np.int32], semantic: NDArray[np.float32], c
 def summarise_scores(
     found: Detections, label: NDArray[np.uint8], train_ids: NDArray[np.integer], classes: ClassTable
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Scores of some classes, and how sure the label of each pixel is; one class after the other, to bound memory.
+    """Scores of some classes, and the confidence of each pixel's label; one class after the other, to bound memory.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def merge_panoptic(
         instances of a class remain.
 
     Differs from what you may expect: of equal scores the first given goes first. The authors' code
-    gives an id to an instance of which no pixel remains (possible from ``max_overlap`` 1).
+    gives an id to an instance without a remaining pixel (possible from ``max_overlap`` 1).
     """
     scores, train_ids = np.asarray(scores, np.float64).reshape(-1), np.asarray(train_ids, np.int64).reshape(-1)
     masks = np.asarray(masks, bool).reshape(-1, *semantic.shape) if not len(scores) else np.asarray(masks, bool)

@@ -150,10 +150,10 @@ def clean_label(
     box_masks: NDArray[np.uint8] | None,
     steps: CleaningSteps,
 ) -> NDArray[np.uint8]:
-    """The five cleaning steps of WSPS ``clean_label``, each as far as it is asked for.
+    """The five cleaning steps of WSPS ``clean_label``, each only if it is enabled.
 
-    Differs from the paper: pixels of a class of which nobody knows whether it is in the image are
-    ignored, and labelled pixels keep their class whatever the steps make of them.
+    Differs from the paper: pixels of a class whose presence in the image is unknown are
+    ignored, and labelled pixels keep their class whatever the steps change.
 
     Parameters
     ----------
@@ -218,8 +218,8 @@ def hold_marks(cleaned: NDArray[np.uint8], by_tags: NDArray[np.uint8], weak: Ima
     Returns
     -------
     (H, W) uint8
-        Labelled pixels have their class. Things of which boxes hold only some keep their pixels outside the boxes,
-        where nothing else was found.
+        Labelled pixels have their class. If boxes cover only some objects of a thing class, its pixels outside the
+        boxes are kept where nothing else was found.
     """
     held = cleaned.copy()
     masks = fill_class_masks(weak.boxes_xyxy, weak.box_classes, cleaned.shape)

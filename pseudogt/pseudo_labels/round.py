@@ -30,7 +30,7 @@ ScoreMaps = tuple[NDArray[np.float32], NDArray[np.uint8]]
 """Scores ``(T, h, w)`` in [0, 1] and their train ids ``(T,)``."""
 
 SureLabel = tuple[NDArray[np.uint8], NDArray[np.float32]]
-"""Train ids ``(H, W)`` and how sure they are, ``(H, W)`` in [0, 1]."""
+"""Train ids ``(H, W)`` and their confidence, ``(H, W)`` in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,16 @@ class RoundPlan:
 
 
 class RoundInputs(NamedTuple):
-    """What is known of an image before its label is made.
+    """Inputs of an image's label.
 
     Attributes
     ----------
     image : (H, W, 3) uint8 RGB or None
         Read by ``region_scale`` only.
     label : (train ids, confidence) or None
-        Of the first round, whose label comes with its scores.
+        Label of the first round, which comes with its scores.
     scores : (scores, train ids) or None
-        Of a model, in later rounds.
+        Scores of a model, in later rounds.
     first_scores : (scores, train ids) or None
         What the first round was made from.
     box_masks : (H, W) uint8 or None

@@ -1,4 +1,4 @@
-"""The rule that ends the rounds, and how long the last model was trained."""
+"""The rule that ends the rounds, and the training length of the last model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def is_worth_another_round(fixed_losses: Sequence[float], rule: StopRule) -> boo
 
 
 def count_steps(records: Sequence[Mapping[str, Any]], *, init: str) -> int:
-    """Optimiser steps in the last model's weights: of all trained rounds, or of the last if each starts anew.
+    """Optimiser steps in the last model's weights: of all trained rounds, or only the last if each starts afresh.
 
     ``records`` are the segmenter's; ``init`` is "previous" or "scratch".
     """

@@ -43,9 +43,9 @@ def spread_marks(
     ----------
     labelled : LabelledPixels
     image_size : (H, W)
-        Of the image whose pixels they are.
+        Size of the image that contains the pixels.
     size : (h, w)
-        Of the result.
+        Size of the result.
     regions : (h, w) integer or None
         Region numbers from 0.
     weight : float

@@ -1,1 +1,1 @@
-"""Configure a run for a folder of your own images: survey it, interpret its files and write a configuration."""
+"""Configure a run for a folder of your own images: list its files, interpret them and write a configuration."""

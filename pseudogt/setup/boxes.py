@@ -1,4 +1,4 @@
-"""The configuration of ``snakemake boxes_to_masks``: the images and boxes of a folder, and nothing that is trained.
+"""The configuration of ``snakemake boxes_to_masks``: the images and boxes of a folder, without any training.
 
 Parsing imports this module, so it imports nothing heavy.
 """
@@ -19,7 +19,7 @@ WHOLE_MASKS = 0.5
 """``box_masks.sure`` with which every pixel is thing or not: what is exported must have no unlabelled rim."""
 
 FORMATS = ("coco_instances",)
-"""What the masks are written as unless ``export.formats`` is given."""
+"""Formats of the masks unless ``export.formats`` is given."""
 
 
 class BoxesConfig(NamedTuple):
@@ -107,7 +107,7 @@ def _describe_boxes(source: SourceChoice) -> tuple[dict[str, str], dict[str, Any
     counts = count_classes([source.reading])
     boxed = [label for label, count in counts.items() if count.boxes]
     if not boxed:
-        raise ValueError(f"{source.source.path}: holds no box; there is nothing to make masks of")
+        raise ValueError(f"{source.source.path}: holds no box to make masks from")
     ground = next(name for name in BACKGROUND_NAMES if name not in counts)
     annotations: dict[str, Any] = {
         "format": source.source.format,

@@ -1,4 +1,4 @@
-"""Write a configuration for a folder of images and annotations, and say what was found there.
+"""Write a configuration for a folder of images and annotations, and print what was found there.
 
 python -m pseudogt init FOLDER [--name NAME] [--out NAME.yaml]
 """
@@ -25,7 +25,7 @@ def write_configuration(root: Path, name: str | None, out: Path | None, *, overw
     ----------
     root : Path
     name : str or None
-        Of the run; None takes that of the folder.
+        Name of the run; None uses the folder's name.
     out : Path or None
         File to write; None takes the name of the run, in the working folder.
     overwrite : bool
@@ -66,7 +66,7 @@ def write_configuration(root: Path, name: str | None, out: Path | None, *, overw
 
 
 def describe_guesses(proposal: Proposal) -> list[str]:
-    """Say what each class was taken for, and why."""
+    """Print whether each class is a thing or stuff, and why."""
     classes = proposal.sections["dataset"]["classes"]
     if not isinstance(classes, dict):
         return []

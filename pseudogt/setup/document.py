@@ -25,9 +25,9 @@ def render_proposal(proposal: Proposal, command: str, path: str) -> str:
         Where it will be written, for the commands in its head.
     """
     lines = [
-        f"# Written by `{command}`: what was found, and what was inferred from it. Correct any wrong guesses.",
+        f"# Written by `{command}` from the files that it found. Correct any wrong guesses.",
         *(f"#   {line}" for line in list_commands(path)),
-        "# config.yaml explains all other settings, docs/your-data.md what is read and how.",
+        "# config.yaml explains all other settings, docs/your-data.md the formats that are read.",
     ]
     if proposal.questions:
         lines += ["#", "# Only you can answer:", *list_questions(proposal.questions)]

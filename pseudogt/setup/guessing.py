@@ -1,4 +1,4 @@
-"""Whether a class is a thing or stuff: by its name, or by what people drew of it."""
+"""Guess whether a class is a thing or stuff, by its name or by its annotations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pseudogt.config.dataset import REPOSITORY, read_class_csv
 from pseudogt.setup.sources import ClassCount
 
 TABLES = REPOSITORY / "configs" / "classes"
-"""Class tables of public datasets, which say of many names what they are."""
+"""Class tables of public datasets, which classify many names as things or stuff."""
 
 LARGE_SHARE = 0.5
 """Boxes that usually cover this part of their image are of stuff, if there is about one in each image."""
@@ -19,7 +19,7 @@ PER_IMAGE = 1.5
 
 
 class Guess(NamedTuple):
-    """What a class is taken for, and why."""
+    """Whether a class is a thing or stuff, and why."""
 
     isthing: bool
     reason: str

@@ -1,4 +1,4 @@
-"""A configuration for a dataset with full labels, of a layout that is known by its folders."""
+"""A configuration for a dataset with full labels whose folders have a known layout."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal,
         shipped = yaml.safe_load(recipe.read_text(encoding="utf-8"))
         dataset = {**shipped["dataset"], **dataset}
         others = {key: shipped[key] for key in ("annotations",) if key in shipped}
-        reasons["dataset.classes"] = f"configs/{recipe.name} holds a whole recipe for this dataset"
+        reasons["dataset.classes"] = f"configs/{recipe.name} is a complete recipe for this dataset"
     elif found.format == "coco":
         table = list_coco_classes(root / "annotations" / f"panoptic_{train}.json")
     else:
@@ -93,7 +93,7 @@ def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal,
 
 
 def list_coco_classes(path: Path) -> list[dict[str, Any]]:
-    """Class table of a COCO panoptic JSON; where it does not say what is a thing, the name does."""
+    """Class table of a COCO panoptic JSON; where it lacks ``isthing``, the name decides."""
     categories = parse_json(path, TypeAdapter(_Document))["categories"]
     kinds = {c["name"]: c.get("isthing", guess_by_name(c["name"])) for c in categories}
     rows = number_classes({name: "thing" if isthing else "stuff" for name, isthing in kinds.items()})

@@ -1,4 +1,4 @@
-"""A configuration for a folder, with the reasons for what it says."""
+"""A configuration for a folder, with the reason for each value."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
         ground = next(label for label in BACKGROUND_NAMES if label not in classes)
         classes = (classes or {"object": "thing"}) | {ground: "stuff"}
         annotations["background"] = "outside_boxes"
-        reasons[f"classes.{ground}"] = "no class is stuff: this one is wherever no box is"
+        reasons[f"classes.{ground}"] = "no class is stuff, so this one is everything outside the boxes"
     elif "thing" not in classes.values():
         classes |= {"object": "thing"}
     dataset: dict[str, Any] = {"format": "images", "train_split": splits.train, "val_split": splits.val}
@@ -106,7 +106,7 @@ def list_train_images(root: Path, splits: Splits) -> dict[str, str]:
 
 
 def describe_class(count: ClassCount, guess: Guess) -> str:
-    """Say how often a class occurs and why it is taken for what it is."""
+    """Describe how often a class occurs, and why it is a thing or stuff."""
     parts = [f"{_name(count.boxes, 'box', 'boxes')} in {_name(count.images, 'image')}"] if count.boxes else []
     parts += [_name(count.tags, "tag")] if count.tags else []
     parts += [_name(count.marks, "point or scribble", "points or scribbles")] if count.marks else []
@@ -158,7 +158,7 @@ def _describe_annotations(
     undrawn = [label for label in unboxed if counts[label].unusable and not counts[label].marks]
     if undrawn and len(undrawn) < len(counts):
         settings["rename"] = dict.fromkeys(undrawn)
-        reasons["annotations.rename"] = "left out, as none of their objects has a box or an area"
+        reasons["annotations.rename"] = "left out, because none of their objects has a box or an area"
     return settings, reasons
 
 

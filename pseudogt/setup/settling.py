@@ -1,4 +1,4 @@
-"""Find problems of a proposed configuration, and fix those that need no decision by the user."""
+"""Find problems in a proposed configuration, and fix those that need no decision by the user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def settle_problems(proposal: Proposal, root: Path) -> tuple[Proposal, DatasetFi
     best = min(range(len(findings)), key=lambda number: len(findings[number].problems))
     chosen = attempts[best]
     problems = [problem["problem"] for problem in findings[best].problems]
-    # A question of the proposal is probably what the problems come from.
+    # The problems probably come from an open question of the proposal.
     new = [] if chosen.questions else problems[:SHOWN]
     hidden = len(problems) - len(new)
     more = [f"and {hidden} more, which `snakemake check` lists"] if new and hidden else []

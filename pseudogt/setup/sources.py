@@ -1,4 +1,4 @@
-"""Which of the annotations that were found belong to the images to train on, and what classes they name."""
+"""Select the annotations that belong to the training images, and list the classes that they name."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def choose_tags(root: Path, found: Iterable[str], images: Mapping[str, str]) -> 
 
 
 def count_matches(reading: Reading, images: Mapping[str, str]) -> int:
-    """Count the images of which a reading says something."""
+    """Count the images about which a reading has any information."""
     return len(match_names((image.file_name for image in reading.images), images).by_image)
 
 

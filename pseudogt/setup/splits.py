@@ -75,7 +75,7 @@ def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
 
 
 def find_role(folder: str) -> str:
-    """Return train, val or test if the name of a folder, or of one above it, says so; else nothing.
+    """Return train, val or test by the name of a folder or of one above it; otherwise nothing.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What lies in a folder: images by folder, and files that a reader of annotations recognises as its own."""
+"""List the content of a folder: images by subfolder, and files that an annotation reader recognises."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARSERS: dict[str, Callable[[Path], Any]] = {
     ".csv": parse_header,
     ".txt": read_text,
 }
-"""How a file is parsed to see what it is, by its suffix."""
+"""Parser that recognises a file, by its suffix."""
 
 
 class FoundSource(NamedTuple):
@@ -46,7 +46,7 @@ class FoundSource(NamedTuple):
 
 @dataclass
 class Survey:
-    """What was found, all paths relative to the folder.
+    """Files that were found, with paths relative to the folder.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Make weak labels of all training images from boxes and tags that other tools wrote, one file per shard.
+"""Make weak labels of all training images from the boxes and tags of other tools, one file per shard.
 
 python -m pseudogt.stages.annotations --shards index/train-*.json --data-root R --out-dir weak_labels --settings JSON
 """

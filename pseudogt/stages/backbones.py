@@ -1,8 +1,8 @@
-"""Build the backbone that a section names, so that wrong names and weights stop a run before hours are spent.
+"""Build the backbone that a section names, so that wrong names and weights stop a run early.
 
 python -m pseudogt.stages.backbones --section NAME --out FILE.json --settings JSON
 
-Weights that have to be downloaded are then in the cache.
+Weights that must be downloaded are then in the cache.
 """
 
 from __future__ import annotations

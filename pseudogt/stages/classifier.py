@@ -1,4 +1,4 @@
-"""Train the tag classifier, whose score map says which class is where, on tags and boxes."""
+"""Train the tag classifier, whose score map locates classes, on tags and boxes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Score the detections of all shards of a split against the true objects.
 
-``ap`` computes AP of boxes and of masks as COCO does, and that of VOC 2007; ``corloc`` the share of images in which
-the best detection of a class that is there is right. Detections must have been made without tags.
+``ap`` computes COCO's AP of boxes and masks, and that of VOC 2007. ``corloc`` computes the share of images with a class
+in which its best detection is correct. Detections must have been made without tags.
 
 python -m pseudogt.stages.detection_scores (ap | corloc) --objects F.json.. --detections F.json.. --out F.json
 """

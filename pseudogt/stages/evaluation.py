@@ -1,8 +1,8 @@
-"""Score labels or predictions against the ground truth, or put all scores of a run together.
+"""Score labels or predictions against the ground truth, or collect all scores of a run.
 
 ``score`` takes the label folders or score files of one subject. With ``--scored`` they are a model's predictions: AP is
 computed from the scores of their segments, coverage and precision are not. With ``--things-only`` they are box masks:
-what they call background counts as unlabelled and stuff is not scored. ``--first-scores`` takes score files, whose
+background counts as unlabelled, and stuff is not scored. ``--first-scores`` takes score files, whose
 labels have no instances: of PQ only that of stuff is computed. ``summary`` writes the public result of a run.
 """
 

@@ -1,4 +1,4 @@
-"""Segment the boxes of a shard's best proposals by GrabCut; mining then finds their masks in the store."""
+"""Segment the boxes of a shard's best proposals with GrabCut; mining then finds the masks in the store."""
 
 from __future__ import annotations
 

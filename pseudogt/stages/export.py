@@ -4,9 +4,9 @@ python -m pseudogt.stages.export shard --format F --shard S.json --labels DIR --
 python -m pseudogt.stages.export merge --format F --shards S.json.. --parts DIR.. --out DIR --provenance JSON
 python -m pseudogt.stages.export verify DIR
 
-``shard`` writes the files of one shard's images, image by image, and ``records.jsonl`` with what the set needs of
-them. ``merge`` hard-links these files into one folder, writes what is there once, and ``manifest.json``. ``verify``
-names every file that differs from the manifest, is missing or extra.
+``shard`` writes the files of one shard's images, image by image, and their records for the set, ``records.jsonl``.
+``merge`` hard-links these files into one folder and writes the files of the whole set and ``manifest.json``. ``verify``
+names every file that differs from the manifest, is missing or was added.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def write_image(
 ) -> dict[str, Any]:
     """Write the files of one image in a format and return its record."""
     panoptic_id, scores = labels.read(image.image_id), labels.scores(image.image_id)
-    # Where box masks hold no thing, nobody knows what there is.
+    # Outside the things of box masks, the class is unknown.
     panoptic_id[panoptic_id // INSTANCE_DIVISOR == shard.classes.background_category_id] = VOID
     split, file_name = split_of_shard(shard.name), name_copy(image.record)
     labelled = LabelledImage(image.image_id, file_name, split, panoptic_id, scores)

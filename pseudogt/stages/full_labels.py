@@ -1,10 +1,10 @@
-"""Give the images of a shard that have full labels these labels, and weak labels that follow from them.
+"""Write the full labels of a shard's images, and the weak labels derived from them.
 
 python -m pseudogt.stages.full_labels --shard S.json --all-shards S.json.. --weak-labels F.json
     [--ground-truth DIR --listed ID..] [--data-root R --annotations JSON --things-out DIR] --out DIR --weak-out F.json
     --settings JSON --weak-settings JSON
 
-``--out`` holds the full labels, ``--weak-out`` the weak labels of all images. An image may have a full label alone:
+``--out`` holds the full labels, ``--weak-out`` the weak labels of all images. An image may have only a full label;
 it need not be in ``--weak-labels``. With ``stages.weak_labels`` this is all that training knows of the ground truth.
 """
 
@@ -87,10 +87,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write_things(folder: Path, shard: Shard, masks: AnnotationSet) -> None:
-    """Write the things that were drawn in images of a shard in the form of box masks.
+    """Write the drawn things of a shard's images in the form of box masks.
 
-    Images of which some objects have no box of their own, for example because two are equal, are left out: box masks
-    number instances like boxes.
+    Images in which some objects have no box of their own, for example because two boxes are equal, are left out,
+    because box masks number instances like boxes.
     """
     background = shard.classes.background_category_id * INSTANCE_DIVISOR
     with write_labels(folder, shard.classes) as labels:

@@ -1,4 +1,4 @@
-"""Make the labels of a round: first scores and box masks at first, the last model's scores later."""
+"""Make the labels of a round: from first scores and box masks in round 0, from the last model's scores later."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class LabelSources:
     reads_images: bool
 
     def read(self, image: ShardImage, shard: Shard) -> RoundInputs:
-        """What there is of one image."""
+        """Sources of one image's label."""
         image_id, later = image.image_id, not self.is_first
         masks, box_scores = None, dict[int, float]()
         if self.box_masks is not None:

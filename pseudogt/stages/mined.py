@@ -1,6 +1,6 @@
 """Apply the mined network to a shard: panoptic labels, detections and, for training images, scores of classes.
 
-Labels of training images hold what their tags allow. Detections are made without tags in any case: they are scored.
+Labels of training images hold only tagged classes. Detections are always made without tags, because they are scored.
 
 python -m pseudogt.stages.mined --shard S.json --proposals P.h5 --model M.pt --out DIR --detections D.json
     [--weak-labels W.json --scores F.h5] --settings JSON
@@ -99,7 +99,7 @@ def read_and_see(
 
 
 def open_samples(shard: Shard, proposals: ProposalFile) -> Callable[[int], tuple[Proposals, MiningImage]]:
-    """Return what reads an image with its proposals, of which no tag is known."""
+    """Return a function that reads an image with its proposals, without tags."""
     unknown = np.zeros(len(shard.classes), bool)
 
     def read_sample(number: int) -> tuple[Proposals, MiningImage]:

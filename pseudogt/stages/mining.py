@@ -1,4 +1,4 @@
-"""Train the JTSM network, which learns from tags which segment proposals are what."""
+"""Train the JTSM network, which learns the classes of segment proposals from tags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label new images with a trained model: panoptic PNGs, COCO panoptic JSON and overlays to look at."""
+"""Label new images with a trained model: panoptic PNGs, COCO panoptic JSON and overlays."""
 
 from __future__ import annotations
 

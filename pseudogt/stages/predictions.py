@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def load_model(path: Path, settings: PredictionsSettings) -> tuple[PanopticModel, Inference]:
-    """Read a model file and say how to run it on this machine."""
+    """Read a model file, and choose how to run it on this machine."""
     model = PanopticModel.load(path)
     torch.set_num_threads(settings.torch_threads)
     device = choose_device(settings.device)

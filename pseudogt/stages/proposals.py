@@ -1,4 +1,4 @@
-"""Propose segments of the images of one shard, without labels, or convert those that others proposed.
+"""Propose segments of the images of one shard, without labels, or convert proposals of other programs.
 
 python -m pseudogt.stages.proposals --shard S.json --out F.h5 --settings JSON
 """

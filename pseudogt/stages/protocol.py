@@ -1,4 +1,4 @@
-"""Put the scores of the paper's tables together, and print them.
+"""Collect the scores of the paper's tables, and print them.
 
 python -m pseudogt.stages.protocol --dataset NAME [--panoptic mining.json] --measures ap.json [corloc.json] --out F.json
 """

@@ -1,4 +1,4 @@
-"""Give a shard its part of results that were brought along, in place of the stage that would compute them.
+"""Give a shard its part of provided results, in place of the stage that would compute them.
 
 python -m pseudogt.stages.provided --kind weak_labels|cams|box_masks --shard S.json --out OUT --settings JSON
 

@@ -7,7 +7,7 @@ python -m pseudogt.stages.review merge --shards S.json.. --reviewed R.json.. --w
 
 ``merge`` writes ``images.csv`` and ``segments.csv`` (the queue, all images), ``images.txt`` (ids of its head) and
 ``index.html`` with ``pictures/``. Images with full labels are not in the queue. No ground truth is read. Without
-``--scores`` only boxes are reviewed, by what their masks and the box segmenters say.
+``--scores`` only boxes are reviewed, by their masks and the agreement of the box segmenters.
 """
 
 from __future__ import annotations

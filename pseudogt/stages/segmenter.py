@@ -33,7 +33,7 @@ STAGE = "pseudogt.stages.segmenter"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train a round, or link the round before if the stop rule says so."""
+    """Train a round, or link the round before if the rounds have ended."""
     parser = segmenter_parser(__doc__)
     parser.add_argument("--init", type=Path, help="model file of the round before, to start from its weights")
     parser.add_argument("--earlier-records", type=Path, nargs="*", default=[], help="record.json of all rounds before")

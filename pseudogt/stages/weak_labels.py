@@ -47,7 +47,7 @@ def derive_shard(shard: Path, ground_truth: Path, settings: str, out: Path) -> N
 
 
 def merge_shards(weak_labels: Sequence[Path], out: Path) -> None:
-    """Write the weak labels of all shards into one file, and say what is odd about them."""
+    """Write the weak labels of all shards into one file, and warn about what is unusual in them."""
     images, classes = read_weak_labels(weak_labels)
     check_supervision(list(images.values()))
     for gap in find_gaps(list(images.values()), classes) if images else []:

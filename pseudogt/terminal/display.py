@@ -1,4 +1,4 @@
-"""Show a run of Snakemake by its stages, and end with the scores or with the message of the job that failed."""
+"""Show a Snakemake run by stages, and end with the scores or with the message of the failed job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOLD = ("RuleException:\nCalledProcessError", "Exiting because a job execution f
 RAISED_BY_WORKFLOW = re.compile(
     r'WorkflowError in file "[^\n]*", line \d+:\n(.*?)(?:\n  File "[^\n]*)*\s*\Z', re.DOTALL
 )
-"""What Snakemake says of an error that a rule file has raised: place, message, traceback."""
+"""Snakemake's report of an error raised in a rule file: place, message, traceback."""
 
 INTERRUPTED = "KeyboardInterrupt"
 """Message of a job that Ctrl-C has ended."""
@@ -114,7 +114,7 @@ class RunDisplay(logging.Handler):
         Parameters
         ----------
         name : str
-            Of the run.
+            Name of the run.
         rules, jobs, seconds
             As for :func:`plan_rules`.
         timed : bool
@@ -175,7 +175,7 @@ class RunDisplay(logging.Handler):
         ]
 
     def _note(self, record: logging.LogRecord) -> None:
-        """Take note of what an event says of a job."""
+        """Record what an event reports about a job."""
         assert self.painter is not None
         event, values = getattr(record, "event", None), record.__dict__
         if event == "job_info" and values.get("rule_msg"):

@@ -1,4 +1,4 @@
-"""Read what a job has written to its log file so far: its last progress bar, and the message it ended with."""
+"""Read the log file of a job: its last progress bar, and the message that it ended with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidate classes: what the weak labels leave possible at each pixel."""
+"""Candidate classes: the classes that the weak labels allow at each pixel."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def candidate_classes(
 ) -> NDArray[np.bool_]:
     """Classes that are possible at each pixel, by weak labels alone.
 
-    A class is possible at a pixel if the image has its tag and every crop that covers the pixel
-    has it too, or if nobody knows whether it is in the image. With ``things_in_boxes`` a thing of
-    which the image has boxes is possible only inside them, unless marks show that there are more of
-    it. A thing with boxes but without the image's tag was not tagged: boxes alone decide.
+    A class is possible at a pixel if its tag is present in the image and in every crop that covers
+    the pixel, or if its presence in the image is unknown. With ``things_in_boxes``, a thing with
+    boxes in the image is possible only inside them, unless marks show further objects. If a thing
+    has boxes but no tag, the boxes alone decide.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def candidate_classes(
     Returns
     -------
     (C, h, w) bool
-        All false where the tags contradict each other or say that only void is there.
+        All false where the tags contradict each other or allow only void.
     """
     height, width = size or (weak.height, weak.width)
     rows = (np.arange(height) + 0.5) * weak.height / height

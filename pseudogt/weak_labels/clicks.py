@@ -1,4 +1,4 @@
-"""Points and scribbles as people draw them, drawn from full masks for a benchmark."""
+"""Points and scribbles like those of people, derived from full masks for a benchmark."""
 
 from __future__ import annotations
 

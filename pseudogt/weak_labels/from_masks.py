@@ -1,4 +1,4 @@
-"""Weak labels that a labeller would have given, derived from full masks for a benchmark."""
+"""Weak labels as an annotator would give them, derived from full masks for a benchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What weak labels leave open."""
+"""Gaps in weak labels: what is unknown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def describe_nothing(images: Sequence[ImageWeakLabels], background: int | None =
     ----------
     images : sequence of ImageWeakLabels
     background : int, optional
-        Train id of a class whose tags nobody gave.
+        Train id of a class without tags.
     reason : str
         Why the source held nothing, if that is known; added to the message.
     """
@@ -40,7 +40,7 @@ def check_supervision(images: Sequence[ImageWeakLabels]) -> None:
 
 
 def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[str]:
-    """What weak labels do not say, though a network has to learn it from them."""
+    """Gaps in weak labels from which a network must nevertheless learn."""
     tagged = np.sum([image.tags for image in images], 0)
     in_crops = np.any([image.crop_tags.any(0) for image in images], 0)
     boxed = np.zeros(len(classes), bool)
@@ -61,7 +61,7 @@ def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[st
         elif classes.isthing[train_id] and boxed.any() and not boxed[train_id]:
             gaps.append(f"class {name!r} has no box; where it is must be learned from tags alone")
         elif tagged[train_id] == len(images) > 1 and not boxed[train_id] and not in_crops[train_id]:
-            # Boxes alone locate a single stuff class: it is what lies outside them.
+            # Boxes alone locate a single stuff class: it is everything outside them.
             located = boxed.any() and len(classes.stuff_ids) == 1
             if not located:
                 gaps.append(

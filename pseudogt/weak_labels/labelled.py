@@ -1,4 +1,4 @@
-"""Pixels that marks label: which class, and which object, is there for certain."""
+"""Pixels that marks label with a class and, for things, an object."""
 
 from __future__ import annotations
 

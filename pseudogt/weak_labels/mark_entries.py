@@ -17,7 +17,7 @@ from pseudogt.weak_labels.marks import MASK_RADIUS, NO_OBJECT, UNSETTLED, Mark, 
 
 @dataclass(frozen=True)
 class MarkContext:
-    """What the entries of an image are read with.
+    """Context for reading the entries of an image.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ def describe_mark(
 
 
 def parse_marks(entries: Sequence[Any], context: MarkContext) -> tuple[Marks, list[tuple[int | None, str]]]:
-    """Marks of an image, and those that can't be read: their train id, if it is known, and what is wrong with them.
+    """Marks of an image, and unreadable ones: their train id, if it is known, and the problem.
 
     Broken are an unknown category or annotation, points outside the image and a mask of another size; the message names
     the file and the value.

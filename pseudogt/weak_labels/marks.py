@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_OBJECT = -1
-"""Owner of a mark of stuff, or of a thing of which nobody knows which one it is."""
+"""Owner of a mark of stuff, or of a thing whose instance is unknown."""
 
 UNSETTLED = -2
 """Owner of a mark before :func:`settle_owners` has looked at the boxes; marks of one object share a lower number."""
@@ -19,7 +19,7 @@ MASK_RADIUS = -1.0
 """Radius of a mark whose pixels are listed."""
 
 SMALLEST_RADIUS = float(np.sqrt(0.5))
-"""A thinner mark would miss the middle of the pixel it lies in."""
+"""A thinner mark would miss the centre of its pixel."""
 
 
 class Mark(NamedTuple):
@@ -32,7 +32,7 @@ class Mark(NamedTuple):
         Position of its box; from the number of boxes on, the number of an object without box; ``NO_OBJECT`` or
         ``UNSETTLED``.
     radius : float
-        Of the disc around a point, half the width of a scribble, in pixels; ``MASK_RADIUS`` for a mask.
+        Radius of the disc around a point, or half the width of a scribble, in pixels; ``MASK_RADIUS`` for a mask.
     values : (K, 2) float64
         Vertices (x, y) of a point (one) or a scribble, the first pixel spans 0 to 1; of a mask runs ``[start, stop)``
         of pixels, column by column.
@@ -173,7 +173,7 @@ def settle_owners(
     box_iscrowd : (N,) bool
     isthing : (C,) bool
     size : (H, W)
-        Of the image.
+        Size of the image.
     """
     owners = marks.owners.copy()
     next_object = max(len(boxes_xyxy), owners.max(initial=NO_OBJECT) + 1)

@@ -22,7 +22,7 @@ from pseudogt.weak_labels.marks import NO_MARKS, NO_OBJECT, Marks, find_marked_c
 
 @dataclass(frozen=True)
 class ImageWeakLabels:
-    """What is known about one image.
+    """Weak labels of one image.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class ImageWeakLabels:
 
     @property
     def possible(self) -> NDArray[np.bool_]:
-        """Classes ``(C,)`` that may be in the image: those that are, and those of which nobody knows."""
+        """Classes ``(C,)`` that may be in the image: those present and those unknown."""
         return self.tags | ~self.known
 
     @property
@@ -92,7 +92,7 @@ class ImageWeakLabels:
 
 
 def complete_marks(weak: ImageWeakLabels, classes: ClassTable) -> ImageWeakLabels:
-    """Let marks say all they imply: their objects, and the tags of the image and of the crops that they lie in.
+    """Derive what marks imply: their objects, and the tags of the image and of the crops that contain them.
 
     A class with a mark is known to be in an image without crops, even if its tag was unknown.
     """
@@ -156,7 +156,7 @@ def write_weak_labels(path: Path | str, images: Iterable[ImageWeakLabels], class
 
 
 class WeakLabelFile(NamedTuple):
-    """What a file of weak labels says.
+    """Content of a weak-label file.
 
     Attributes
     ----------
@@ -281,7 +281,7 @@ class _Parser:
             unknown = self._encode_tags(image_id, given["unknown_tags"].get(image_id, []))
             crops = self._parse_crops(image_id, given["crop_tags"].get(image_id, []))
             marks = self._parse_marks(image_id, (height, width), given["marks"].get(image_id, []), boxes[image_id])
-            # What was seen may be of these classes; a tag that says so is enough.
+            # Classes of unusable objects are unknown, unless a tag makes them present.
             unknown[[i for i in self.doubtful[image_id] if not tags[i]]] = True
             weak = ImageWeakLabels(
                 image_id=image_id,

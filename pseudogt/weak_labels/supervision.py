@@ -1,4 +1,4 @@
-"""What was known about each training image: tags, boxes, a full label, in words."""
+"""The supervision of each training image in words: tags, boxes, a full label."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FULL, NOTHING = "full label", "nothing"
 
 
 def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
-    """What was known about one image, joined by ``+``.
+    """Supervision of one image, its parts joined by ``+``.
 
     ===================================  ==========================
     the image has                        words
@@ -24,7 +24,7 @@ def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
     none of these                        ``nothing``
     ===================================  ==========================
 
-    Tags that say that no class is there are tags, too; unknown ones are not.
+    Absent tags are tags, too; unknown ones are not.
     """
     if has_full_label:
         return FULL
@@ -40,7 +40,7 @@ def describe_image(weak: ImageWeakLabels, *, has_full_label: bool) -> str:
 
 
 def count_marks(images: Iterable[ImageWeakLabels]) -> dict[str, int]:
-    """How many points, scribbles and masks there are; kinds of which there are none are left out."""
+    """Number of points, scribbles and masks, without kinds that do not occur."""
     kinds = Counter(mark.kind for image in images for mark in image.marks)
     return {f"{kind}s": kinds[kind] for kind in ("point", "scribble", "mask") if kinds[kind]}
 
@@ -51,5 +51,5 @@ def describe_images(weak_labels: Mapping[str, ImageWeakLabels], full: Collection
 
 
 def count_images(described: Mapping[str, str]) -> dict[str, int]:
-    """How many images had what, most first."""
+    """Number of images with each kind of supervision, most frequent first."""
     return dict(Counter(described.values()).most_common())

@@ -1,1 +1,1 @@
-"""What the rules and all stages share: command lines, shards, digests, locks, resources."""
+"""Shared parts of the rules and stages: command lines, shards, digests, locks, resources."""

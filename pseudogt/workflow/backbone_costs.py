@@ -1,4 +1,4 @@
-"""What timm's networks cost per million pixels; ``benchmarks/backbone_costs.py`` prints the table."""
+"""Costs of timm's networks per million pixels; ``benchmarks/backbone_costs.py`` prints the table."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ COSTS: dict[str, BackboneCosts] = {
 """Costs of networks that are often used, by name."""
 
 UNKNOWN = BackboneCosts(120.0, 3000, 60.0, (256, 512, 1024, 2048))
-"""What a network that is not in the table is taken for: one of medium size. The estimate of a larger one is too low."""
+"""Assumed costs of a network that is not in the table: medium size. Estimates for larger ones are too low."""
 
 
 def find_backbone_costs(backbone: str) -> BackboneCosts | None:

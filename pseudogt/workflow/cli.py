@@ -1,4 +1,4 @@
-"""What the stages' command lines share: settings from JSON, clear errors, logging to stderr."""
+"""Shared parts of the stages' command lines: settings from JSON, clear errors, logging to stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run will take, said before it starts."""
+"""An estimate of a run's time and disk space, printed before it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that the configuration names: which are missing, and digests of those that Snakemake does not watch.
+"""Files that the configuration names: find missing ones, and digest those that Snakemake does not watch.
 
 Snakemake compares the times of input files. Where one file is an input of many jobs, or a folder of thousands, a digest
 of the part that matters is a parameter of the rule instead. Parsing imports this module, so it imports nothing heavy.
@@ -34,7 +34,7 @@ class GivenFiles:
     full_label_files : tuple of Path
         Files of the folder of full labels.
     weak_labels : mapping
-        Digest of what the provided weak labels say of each image.
+        Digest of each image's records in the provided weak labels.
     annotations : str
         Digest of the files with boxes and tags.
     weights : mapping
@@ -86,7 +86,7 @@ class GivenFiles:
         return digest_times(files)
 
     def digest_weak_labels(self, image_ids: Iterable[str]) -> str:
-        """Digest of what the provided weak labels say of a shard: an edited box touches its own shard only."""
+        """Digest of a shard's records in the provided weak labels, so that an edited box affects only its shard."""
         return compute_input_digest([self.weak_labels.get(image_id) for image_id in image_ids], [])
 
 
@@ -140,7 +140,7 @@ def digest_annotations(settings: AnnotationsSettings, data_root: str) -> str:
 
 
 def digest_weak_labels(path: Path) -> dict[str, str]:
-    """Digest of what a file of weak labels says of each image.
+    """Digest of each image's records in a file of weak labels.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Locks that end with the processes that hold them: one per working folder, one per name of a run, one per job.
 
-All are ``flock`` locks, which the kernel releases however their holder dies. On a network file
-system they work across machines where the mount supports them. Their files are never removed, by us or by
-``snakemake --unlock``: a lock on a removed file excludes nobody.
+All are ``flock`` locks, which the kernel releases when their holder ends for any reason. On a network file
+system they work across machines if the mount supports them. Neither this module nor ``snakemake --unlock``
+removes their files: a lock on a removed file would exclude no other process.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def claim_name(folder: Path, name: str) -> None:
         elif not _try_lock(jobs_lock, fcntl.LOCK_EX):
             problem = (
                 f"jobs of an earlier run named {name!r} are still at work {_name_holders(place / JOBS_LOCK)}; wait "
-                "until they have ended, or end them and go on with `make resume`"
+                "until they have ended, or end them and resume with `make resume`"
             )
     except OSError as error:
         _pass_over_missing_locks(error)

@@ -1,8 +1,8 @@
 """Seconds and memory of networks, from their settings: trainings, and the mined network on one image.
 
-Two cores without a GPU are what was measured: steps and images of street scenes, CamVid, and VOC at the sizes of
-``configs/voc2012-jtsm.yaml`` (``benchmarks/jtsm_formats.py``). All figures are meant to be within a factor of two or
-three; what asks a scheduler for time and memory adds a margin.
+They were measured on two cores without a GPU: steps and images of street scenes, CamVid, and VOC at the sizes of
+``configs/voc2012-jtsm.yaml`` (``benchmarks/jtsm_formats.py``). Figures should be right within a factor of two or
+three; requests to a scheduler add a margin.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECONDS_PER_MEGAPIXEL = {
 operations."""
 
 OTHER_SECONDS_PER_MEGAPIXEL = SECONDS_PER_MEGAPIXEL["resnet50"]
-"""What a backbone that is not in this table is taken to cost; timm's networks have a table of their own."""
+"""Assumed cost of a backbone that is not in this table; timm's networks have their own table."""
 
 DECODER_SECONDS_PER_MEGAPIXEL = 0.25
 """Of a training step, what is spent outside a backbone of timm: decoder, heads, losses."""
@@ -40,13 +40,13 @@ ACTIVATION_MB_PER_SECOND = 1650.0
 """Values that two cores write, read and differentiate; what networks of thin layers, few products each, wait for."""
 
 DENSE_FACTOR = 7
-"""How much more a backbone costs whose later strides are replaced by dilation, as those of ResNet-WS do."""
+"""Relative cost of a backbone whose later strides are replaced by dilation, as in ResNet-WS."""
 
 FORWARD_SHARE = 1 / 3
-"""Of a step, what is spent without gradients: all there is to a frozen backbone, and to a network that is applied."""
+"""Share of a step that is spent without gradients: the whole cost of a frozen backbone, and of inference."""
 
 GPU_SPEEDUP = 60
-"""How much faster a GPU of this decade is than two cores, roughly."""
+"""Approximate speed of a recent GPU relative to two cores."""
 
 PRODUCTS_PER_SECOND = 1.5e11
 """Multiplications and additions of two cores in matrix products of 32-bit numbers."""
@@ -84,7 +84,7 @@ GRABCUT_S = 0.35
 """Processor seconds of a box, averaged over small and large ones (benchmarks/jtsm_evidence.py: 0.31)."""
 
 EVIDENCE_CHANGES = 5
-"""How often the boxes in which an image's evidence is asked for become others while a network is trained."""
+"""How often the boxes for which an image's evidence is requested change during a training."""
 
 SECONDS_PER_MAP = 1e-3
 """Of a mined image, per view, score map and million pixels of the view: resizing and averaging, on the CPU."""
@@ -112,14 +112,14 @@ SMALL = BackboneCosts(14.0, 170, 1.9, CHANNELS["small"])
 """Costs of ``small``, in the units of the table for timm's networks."""
 
 PEAK_PER_ACTIVATION = 1.2
-"""What a backbone takes at the peak of a step over what it keeps for the backward pass (docs/results/recipes.md)."""
+"""Peak memory of a backbone in a step, relative to what it keeps for the backward pass (docs/results/recipes.md)."""
 
 BF16_SHARE = 0.6
 """Of the values that a backbone keeps in 32 bits, what it keeps under autocast to bfloat16, in which normalisation and
 weights stay as they are; ResNets were counted."""
 
 DECODER_ACTIVATION_MB = {"classifier": {"fp32": 1.8, "bf16": 0.85}, "segmenter": {"fp32": 3.0, "bf16": 1.8}}
-"""What a decoder keeps, in MB per million pixels and channel."""
+"""Memory that a decoder keeps, in MB per million pixels and channel."""
 
 CLASS_ACTIVATION_MB = {"classifier": 1.0, "segmenter": 8.0}
 """What the losses keep, in MB per million pixels and class, in 32 bits whatever the precision: the classifier's scores
@@ -243,7 +243,7 @@ def is_dilated(settings: TrainingSettings) -> bool:
 
 
 def share_frozen(settings: TrainingSettings, frozen_share: float) -> float:
-    """What a step takes over what it takes if no weight is frozen, where a frozen backbone takes ``frozen_share``."""
+    """Cost of a step relative to one without frozen weights, if a frozen backbone costs ``frozen_share``."""
     if isinstance(settings, MiningSettings):
         return frozen_share if settings.freeze == "all" else 1.0
     stages: int = settings.frozen_stages  # type: ignore[attr-defined]
@@ -313,7 +313,7 @@ def count_boxes_ahead(settings: MiningSettings) -> int:
 
 
 def count_views(settings: MinedSettings) -> int:
-    """How often an image is seen when the mined network is applied."""
+    """Number of views of an image when the mined network is applied."""
     return len(settings.short_sides_px) * (2 if settings.flip else 1)
 
 
@@ -368,7 +368,7 @@ def find_network_size(backbone: str) -> BackboneCosts:
 
 
 def estimate_activation_mb(settings: TrainingSettings, classes: int, *, precision: str) -> float:
-    """What a step of classifier or segmenter keeps for its backward pass, in MB per million pixels of the batch.
+    """Memory that a step of classifier or segmenter keeps for its backward pass, in MB per million pixels of the batch.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a run makes and from what: the answers that the rules ask for while the workflow is parsed.
+"""The files that a run makes and their inputs, for the rules to query while the workflow is parsed.
 
 Paths are relative to the working folder, with ``{shard}`` and ``{round}`` as in the rules. Parsing imports this module,
 so it imports nothing heavy, and it knows nothing of Snakemake.
@@ -85,7 +85,7 @@ class InitialNetwork(Section):
 
 @dataclass(frozen=True)
 class Subject:
-    """What the evaluation scores under one name.
+    """Subject that the evaluation scores under one name.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Subject:
     option : str
         Option of the stage that takes the files.
     flag : str
-        Option of the stage that says what they are.
+        Option of the stage for these files.
     """
 
     split: str
@@ -134,7 +134,7 @@ def find_subject(name: str) -> Subject:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Which files a run makes, and what each is made from.
+    """The files that a run makes, and their inputs.
 
     Attributes
     ----------
@@ -298,11 +298,11 @@ class RunPlan:
         return [f"{self.results}/ground_truth/{shard}"] if self.list_full_ids(shard) else []
 
     def find_first_scores(self, shard: str) -> str:
-        """What the labels of round 0 are made from: CAMs, or the scores of the mined network."""
+        """Sources of the labels of round 0: CAMs, or the scores of the mined network."""
         return f"{self.results}/{'cams' if self.uses_boxes else 'mined'}/{shard}.h5"
 
     def find_scores(self, number: int, shard: str) -> str:
-        """What the labels of a round are made from: the first scores, then those of the last model."""
+        """Sources of a round's labels: the first scores, then those of the last model."""
         return f"{self.results}/predictions/{number - 1}/{shard}.h5" if number else self.find_first_scores(shard)
 
     def find_mixed_scores(self, number: int, shard: str) -> list[str]:
@@ -334,7 +334,7 @@ class RunPlan:
         return [f"{self.results}/segmenter/{number}/record.json" for number in range(count)]
 
     def find_mining_weights(self) -> list[str]:
-        """What the backbone of mining starts from, as far as it is a file."""
+        """Initial weights of mining's backbone, if they are a file."""
         mining = self.config.mining
         if mining.init == "classifier":
             return [f"{self.results}/classifier/model.pt"]
@@ -358,7 +358,7 @@ class RunPlan:
         }
 
     def find_network_check(self, section: str) -> list[str]:
-        """The file that says that the backbone of a section can be built, if that has to be looked up."""
+        """The file that confirms that a section's backbone can be built, if that must be looked up."""
         return [f"{self.results}/backbones/{section}.json"] if section in self.list_networks() else []
 
     def find_initial_weights(self, section: str) -> list[str]:
@@ -425,7 +425,7 @@ class RunPlan:
         return self.list_split("val" if subject.endswith("-val") else "train", pattern)
 
     def describe_supervision(self) -> str:
-        """What the labels are made from, its parts joined by a plus."""
+        """Supervision of the labels, its parts joined by a plus."""
         annotations, weak_labels = self.config.annotations, self.config.weak_labels
         if self.config.provided.weak_labels:
             parts = ["provided"]
@@ -455,7 +455,7 @@ class RunPlan:
         return values | {"max": max(number + 1, rounds.min)}
 
     def describe_provenance(self, subject: str) -> dict[str, Any]:
-        """What the manifest of an export says of the run."""
+        """The run's entries in the manifest of an export."""
         source, *number = subject.split("-")[:2]
         config = self.config
         return {
@@ -516,7 +516,7 @@ def select_entries(config: RunConfig, stage: str, *, export_format: str | None =
 
 
 def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]], int, Sequence[str]]:
-    """Which image is in which shard, the pixels of an image, and which files are passed over.
+    """The shard of each image, the pixels of an image, and the ignored files.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Which code a stage runs: a digest that changes when, and only when, its behaviour may.
+"""A digest of the code that a stage runs; it changes only when the stage's behaviour may change.
 
 Snakemake sees changes of a rule but not of the Python modules it calls. Every rule therefore
 carries the digest of its stage module and of all first-party modules that it imports, directly
-or not. Comments, docstrings and layout do not count. Nothing is imported to find out.
+or not. Comments, docstrings and layout do not count. Computing the digest imports nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def compute_input_digest(facts: Any, inputs: Iterable[Path]) -> str:
 
 
 class TrainingFiles(NamedTuple):
-    """What an unfinished training keeps in its scratch folder.
+    """Files that an unfinished training keeps in its scratch folder.
 
     Attributes
     ----------
@@ -102,9 +102,9 @@ def name_training_files(
 
 
 def compute_image_digests(weak_labels: Mapping[str, Any]) -> dict[str, str]:
-    """Digest of what a weak-label document says of each image, by image id; numbers of annotations don't count.
+    """Digest of each image's records in a weak-label document, by image id; numbers of annotations don't count.
 
-    Records that name no image are left out; the stage that reads the file says what is wrong with them.
+    Records that name no image are left out; the stage that reads the file reports them.
 
     Parameters
     ----------

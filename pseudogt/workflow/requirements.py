@@ -1,8 +1,8 @@
-"""Memory and time that the jobs of a stage ask a scheduler for, from the size of images and shards.
+"""Memory and time that the jobs of a stage request, from the size of images and shards.
 
-The table holds what the benchmark files of runs on images of 0.008 to 2.1 million pixels say (column `max_rss` and
-`s`), rounded up; what networks take is computed from their settings by :mod:`pseudogt.workflow.network_costs`. Requests
-are a multiple of both, and double when a job is tried again.
+The table holds figures from benchmark files of runs on images of 0.008 to 2.1 million pixels (columns `max_rss` and
+`s`), rounded up. :mod:`pseudogt.workflow.network_costs` computes the needs of networks from their settings. Requests
+are a multiple of both, and double when a job is retried.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ GPU_HOST_MB = 6000.0
 
 @dataclass(frozen=True)
 class Costs:
-    """What a stage was measured to take.
+    """Measured costs of a stage.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ MB_PER_CLASS = 10.0
 
 
 def find_costs(stage: str, config: RunConfig) -> Costs:
-    """What a stage takes with the settings of a run.
+    """Costs of a stage with the settings of a run.
 
     Parameters
     ----------
@@ -141,13 +141,13 @@ def request_memory_mb(costs: Costs, pixels: int, attempt: int, images: int = 0) 
     Parameters
     ----------
     costs : Costs
-        Of the stage.
+        Costs of the stage.
     pixels : int
-        Of an image of the dataset.
+        Pixels of an image of the dataset.
     attempt : int
         Counted from 1.
     images : int
-        Of a job on all images, which keeps something of each.
+        Images of a job on all images, which keeps some data of each.
     """
     needed = costs.mb + costs.mb_per_megapixel * pixels / 1e6 + MB_PER_THOUSAND_IMAGES * images / 1e3
     return _round_up(MEMORY_MARGIN * needed * 2 ** (attempt - 1), 250)
@@ -201,8 +201,8 @@ def request_training_minutes(
 ) -> int:
     """Minutes of a training of ``rounds`` times the settings' steps on ``images`` images of ``pixels`` pixels.
 
-    A training goes on from its checkpoint when it is tried again, so that a limit that is too low costs little, and one
-    that no partition has costs the run.
+    A retried training resumes from its checkpoint. A limit that is too low therefore costs little, whereas one that no
+    partition allows stops the run.
     """
     seconds = rounds * estimate_training_seconds(settings, images, gpus, threads)
     drawn = min(images, rounds * settings.steps * settings.batch_size)
@@ -213,9 +213,9 @@ def request_training_minutes(
 
 
 def measure_pixels(config: RunConfig, images: DatasetImages) -> int:
-    """Pixels of an image: the largest of three of the dataset, of which the headers alone are read.
+    """Pixels of an image: the largest of three images of the dataset, of which only the headers are read.
 
-    What can't be read counts as ``ASSUMED_PIXELS``; the stage that reads it says what is wrong.
+    What can't be read counts as ``ASSUMED_PIXELS``; the stage that reads it reports the problem.
     """
     if config.dataset.format == "streets":
         return config.streets.height * config.streets.width

@@ -1,10 +1,10 @@
-"""Go on with a run that died: end the stages it left running, unlock the folder, continue.
+"""Resume a crashed or interrupted run: end the stages it left running, unlock the folder, continue.
 
     python -m pseudogt.workflow.resume [--directory FOLDER] [-- SNAKEMAKE ARGUMENTS]
 
-Every Snakemake of this workflow holds a lock on its working folder while it lives, marks what it
-starts, and writes down how it was started; a run is continued with the same arguments unless others
-are given. A run that is alive is left alone.
+Every Snakemake process of this workflow holds a lock on its working folder, marks the processes that it
+starts, and records its arguments. A run is resumed with the same arguments unless others
+are given. A live run is left alone.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments:
         record = {"origin": Path.cwd(), "arguments": arguments, "environment": {}}
     if record is None:
-        raise ValueError(f"{folder}: no run was started here, so there is none to go on with; start one with snakemake")
+        raise ValueError(
+            f"{folder}: no run was started here, so there is nothing to resume; start a run with snakemake"
+        )
     if not share_run_lock(lock):
         raise ValueError(f"{folder}: another resume was faster; leave the run to it")
     continue_run(lock, Path(record["origin"]), record["arguments"], record["environment"])
@@ -218,7 +220,7 @@ def list_slurm_jobs(folder: Path) -> list[str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
-        raise ValueError("the run was on SLURM, and there is no squeue here; resume on a login node") from error
+        raise ValueError("the run was on SLURM, but there is no squeue here; resume on a login node") from error
     except subprocess.CalledProcessError as error:
         raise ValueError(f"squeue does not answer ({error.stderr.strip()}); resume when SLURM is back") from error
     jobs = (line.split("|", 2) for line in done.stdout.splitlines())

@@ -1,4 +1,4 @@
-"""Which image belongs to which shard: append-only, so that a new image touches one shard."""
+"""Assignment of images to shards: append-only, so that a new image changes a single shard."""
 
 from __future__ import annotations
 

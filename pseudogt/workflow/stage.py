@@ -1,4 +1,4 @@
-"""What stages do alike: open their shards, go through the images, stand in for a round after the last."""
+"""Shared steps of stages: open shards, iterate over images, and repeat the last round after the rounds end."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class ShardImage:
         if image.shape[:2] != self.size:
             raise ValueError(
                 f"{self.record.image}: is {image.shape[1]}x{image.shape[0]}, but {self.record.width}x"
-                f"{self.record.height} in the index; put the old file back, or make the index anew (-R index_shard)"
+                f"{self.record.height} in the index; put the old file back, or remake the index (-R index_shard)"
             )
         return image
 
     def check_size(self, size: tuple[int, ...], source: Path | str) -> None:
         """Compare the size (H, W) of what belongs to this image; a difference is a ``ValueError``.
 
-        ``source`` says what it is and where it lies.
+        ``source`` describes it and its location.
         """
         if tuple(size) != self.size:
             raise ValueError(
@@ -148,7 +148,7 @@ class Shard:
     def check_classes(self, found: ClassTable, source: Path) -> None:
         """Compare a class table that ``source`` holds with that of the shard; a difference is a ``ValueError``."""
         if found != self.classes:
-            raise ValueError(f"{source}: has another class table than {self.path}; make it anew")
+            raise ValueError(f"{source}: has another class table than {self.path}; remake it")
 
     @property
     def image_ids(self) -> list[str]:

@@ -1,6 +1,6 @@
-"""Files of trained weights that come with the package, and which of them the settings need.
+"""Weight files that come with the package, and which of them the settings need.
 
-A digest of the code does not see these files; a rule that uses one carries a digest of its bytes.
+The digest of the code does not cover these files, so a rule that uses one carries a digest of its bytes.
 """
 
 from __future__ import annotations

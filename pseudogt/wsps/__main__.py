@@ -1,10 +1,10 @@
-"""Make boxes and clean labels in the layout of the weak panoptic authors, or bring such a tree into the workflow.
+"""Make boxes and clean labels in the layout of the WSPS authors, or import such a folder tree into the workflow.
 
 python -m pseudogt.wsps boxes|clean --root ROOT --split SPLIT [--list LIST] [--options FILE.json] [--workers N]
 python -m pseudogt.wsps import --root ROOT --split SPLIT [--list LIST] [--options FILE.json] --out DIR
 
 ROOT holds data/Cityscapes and results. The options of FILE.json are those of the authors, with
-their defaults; one file may serve all commands. docs/wsps.md lists them.
+their defaults; one file can serve all commands. docs/wsps.md lists them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from pseudogt.wsps.tree import Tree, open_tree
 
 
 class Outcome(NamedTuple):
-    """What became of an image."""
+    """Outcome of an image."""
 
     image_id: str
     processed: bool
@@ -81,7 +81,7 @@ def clean_image(image_id: str, tree: Tree, names: tuple[str, ...], palette: NDAr
 
 
 def is_done(*, save_sem: bool, save_ins: bool, force_overwrite: bool, sem_exists: bool, ins_exists: bool) -> bool:
-    """Whether an image is skipped: every file that is asked for exists and need not be made again.
+    """Whether an image is skipped, because every requested file exists and need not be remade.
 
     Differs from what you may expect: with nothing to save every image is done, unless
     ``force_overwrite``; if one of two files is missing, both are written again; what is in a file

@@ -1,4 +1,4 @@
-"""Pictures to look at: the boxes of an image, and the figure of a cleaned label."""
+"""Pictures of the boxes of an image, and the figure of a cleaned label."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BoxLabel(NamedTuple):
 
 
 def plan_box_labels(boxes: InstanceBoxes, names: Sequence[str], palette: NDArray[np.uint8]) -> list[BoxLabel]:
-    """What the authors' box drawing shows, in file order: all boxes, those of stuff too."""
+    """The authors' drawing of boxes, in file order: all boxes, including those of stuff."""
     return [
         BoxLabel(
             box, palette[train_id], names[train_id] + ("group" if crowd else ""), choose_font_size(box[2] - box[0])

@@ -41,7 +41,7 @@ class ImportedImage(NamedTuple):
     ----------
     weak : ImageWeakLabels
     label, confidence : (H, W) uint8
-        Train ids with ``IGNORE_LABEL``; how sure, 0..255 for [0, 1].
+        Train ids with ``IGNORE_LABEL``; confidence, 0..255 for [0, 1].
     box_masks : (H, W) int32 or None
         Panoptic ids.
     """

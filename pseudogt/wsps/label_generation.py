@@ -25,7 +25,7 @@ MAX_INSTANCE = 255
 
 
 class ImageInputs(NamedTuple):
-    """What one image's label is made from; None for what no enabled step needs.
+    """Inputs of one image's label; None for inputs that no enabled step needs.
 
     Attributes
     ----------

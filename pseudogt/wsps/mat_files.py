@@ -189,7 +189,7 @@ def _parse(path: Path, reader: Any, **options: Any) -> Any:
 
 
 def _list_variables(variables: dict[str, Any]) -> str:
-    """What a file holds, for messages: ``feat 1024x2048 float32``."""
+    """Content of a file, for messages: ``feat 1024x2048 float32``."""
     described = []
     for name, value in variables.items():
         shape = "x".join(str(n) for n in np.shape(value))

@@ -1,4 +1,4 @@
-"""Going through the images of a list, in one process or several."""
+"""Process the images of a list, in one process or several."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def process_images(
     workers : int
         Processes; 1 = this one.
     description : str
-        Of the progress bar.
+        Text of the progress bar.
 
     Raises
     ------

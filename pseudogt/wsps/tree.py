@@ -1,4 +1,4 @@
-"""Where things lie in the authors' layout."""
+"""Paths in the authors' layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Tree:
     split : str
         A key of ``SPLITS``.
     options : Options
-        Their relative paths are under ``root``; absolute ones are taken as they are.
+        Their relative paths are under ``root``; absolute ones are used unchanged.
     """
 
     root: Path
@@ -109,7 +109,7 @@ def read_ids(path: Path) -> list[str]:
     try:
         ids = path.read_text(encoding="utf-8").split()
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file; it should hold one image id a line") from error
+        raise ValueError(f"{path}: no such file; it should hold one image id per line") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a list of image ids ({error})") from error
     if not ids:

@@ -119,7 +119,7 @@ def test_steps_of_mining_are_about_those_that_were_measured(settings, measured):
 
 
 def test_neck_of_the_paper_has_120_million_weights():
-    """The memory that docs/jtsm.md computes for it, 1.9 GB, is 16 bytes for each."""
+    """The memory that docs/results/jtsm.md computes for it, 1.9 GB, is 16 bytes for each."""
     assert count_neck_weights(mining(**PAPER)) == pytest.approx(120e6, rel=0.01)
 
 

@@ -45,7 +45,7 @@ WEATHERS = {"sun": 0.34, "overcast": 0.28, "dusk": 0.14, "fog": 0.12, "rain": 0.
 
 @dataclass(frozen=True)
 class SceneLayout:
-    """What stands where in a kind of street; choices are drawn evenly, ranges are in metres or counts."""
+    """Objects and their places in a kind of street; choices are drawn evenly, ranges are in metres or counts."""
 
     share: float
     sides: tuple[str, ...]

@@ -55,7 +55,7 @@ def paint_sky(canvas: Canvas, camera: Camera, rng: Rng, weather: str) -> None:
 
 @dataclass(frozen=True)
 class Ground:
-    """Where road and sidewalk lie, in metres: bands along the street and one across at its end.
+    """Road and sidewalk in metres: bands along the street and one across at its end.
 
     ``across``: the camera looks over the street instead of along it. ``paved``: pedestrians only, slabs
     take the place of the road. ``grass``: what is neither road nor sidewalk is grass, else slabs too.
