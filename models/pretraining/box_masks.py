@@ -34,7 +34,8 @@ from models.pretrained.box_masks import (
 )
 from models.pretrained.contours import read_contours
 from models.pretraining.contours import list_bsds_ids, read_segmentations
-from models.training import Batch, TrainingPlan, train
+from models.pretraining.plan import add_training_options, plan_training
+from models.training import Batch, train
 from pseudogt.files.images import read_image, read_png
 from pseudogt.workflow import weights
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
@@ -81,30 +82,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--segments", type=Path, required=True)
     parser.add_argument("--things", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--batch-size", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scratch", type=Path, default=Path("results/scratch/box_masks"))
+    add_training_options(parser, steps=8000, batch_size=10, scratch="box_masks")
     arguments = parser.parse_args(argv)
-    plan = TrainingPlan(
-        steps=arguments.steps,
-        batch_size=arguments.batch_size,
-        images_per_pass=0,
-        optimiser="adamw",
-        learning_rate=1e-3,
-        weight_decay=0.05,
-        momentum=0.9,
-        schedule="one_cycle",
-        warmup=0.05,
-        clip_norm=1.0,
-        precision="auto",
-        device="auto",
-        torch_threads=arguments.threads,
-        seed=arguments.seed,
-        checkpoint_every_s=120,
-    )
+    plan = plan_training(arguments, learning_rate=1e-3)
     cv2.setNumThreads(1)
     samples = list_box_samples(list(read_things(arguments.things)), list(read_drawn_segments(arguments.segments)))
     torch.manual_seed(plan.seed)

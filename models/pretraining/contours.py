@@ -21,7 +21,8 @@ from torch import Tensor
 
 from models.backbones import normalise_images
 from models.pretrained.contours import ContourNetwork, compute_contour_loss, save_contours
-from models.training import Batch, TrainingPlan, train
+from models.pretraining.plan import add_training_options, plan_training
+from models.training import Batch, train
 from pseudogt.files.images import read_image, read_png
 from pseudogt.metrics.contours import find_label_changes
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
@@ -35,30 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train and write the model file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scratch", type=Path, default=Path("results/scratch/contours"))
+    add_training_options(parser, steps=6000, batch_size=8, scratch="contours")
     arguments = parser.parse_args(argv)
-    plan = TrainingPlan(
-        steps=arguments.steps,
-        batch_size=arguments.batch_size,
-        images_per_pass=0,
-        optimiser="adamw",
-        learning_rate=2e-3,
-        weight_decay=0.05,
-        momentum=0.9,
-        schedule="one_cycle",
-        warmup=0.05,
-        clip_norm=1.0,
-        precision="auto",
-        device="auto",
-        torch_threads=arguments.threads,
-        seed=arguments.seed,
-        checkpoint_every_s=120,
-    )
+    plan = plan_training(arguments, learning_rate=2e-3)
     cv2.setNumThreads(1)
     samples = [read_contour_sample(arguments.data, image_id) for image_id in list_bsds_ids(arguments.data, "train")]
     torch.manual_seed(plan.seed)
