@@ -193,7 +193,9 @@ onstart:
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
         jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
-        train, val = (sum(len(SHARDS[s]) for s in shards) for shards in (PLAN.train_shards, PLAN.val_shards))
+        train, val = (
+            sum(len(SHARDS[s]) for s in shards) for shards in (PLAN.train_shards, PLAN.val_shards)
+        )
         seconds = estimate_seconds_of_jobs(CONFIG, train, jobs, val)
         DISPLAY.begin(CONFIG.name, workflow.rules, jobs, seconds, timed=workflow.local_exec)
 
