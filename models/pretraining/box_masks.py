@@ -84,7 +84,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--things", type=Path, required=True)
     add_training_options(parser, steps=8000, batch_size=10, scratch="box_masks")
     arguments = parser.parse_args(argv)
-    plan = plan_training(arguments, learning_rate=1e-3)
+    plan = plan_training(
+        steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        learning_rate=1e-3,
+        threads=arguments.threads,
+        seed=arguments.seed,
+    )
     cv2.setNumThreads(1)
     samples = list_box_samples(list(read_things(arguments.things)), list(read_drawn_segments(arguments.segments)))
     torch.manual_seed(plan.seed)

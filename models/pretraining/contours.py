@@ -38,7 +38,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     add_training_options(parser, steps=6000, batch_size=8, scratch="contours")
     arguments = parser.parse_args(argv)
-    plan = plan_training(arguments, learning_rate=2e-3)
+    plan = plan_training(
+        steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        learning_rate=2e-3,
+        threads=arguments.threads,
+        seed=arguments.seed,
+    )
     cv2.setNumThreads(1)
     samples = [read_contour_sample(arguments.data, image_id) for image_id in list_bsds_ids(arguments.data, "train")]
     torch.manual_seed(plan.seed)

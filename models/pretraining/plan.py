@@ -18,11 +18,11 @@ def add_training_options(parser: argparse.ArgumentParser, *, steps: int, batch_s
     parser.add_argument("--scratch", type=Path, default=Path("results/scratch") / scratch)
 
 
-def plan_training(arguments: argparse.Namespace, learning_rate: float) -> TrainingPlan:
-    """Plan the training that the command line asks for."""
+def plan_training(*, steps: int, batch_size: int, learning_rate: float, threads: int, seed: int) -> TrainingPlan:
+    """Plan a training from the options of :func:`add_training_options`."""
     return TrainingPlan(
-        steps=arguments.steps,
-        batch_size=arguments.batch_size,
+        steps=steps,
+        batch_size=batch_size,
         images_per_pass=0,
         optimiser="adamw",
         learning_rate=learning_rate,
@@ -33,7 +33,7 @@ def plan_training(arguments: argparse.Namespace, learning_rate: float) -> Traini
         clip_norm=1.0,
         precision="auto",
         device="auto",
-        torch_threads=arguments.threads,
-        seed=arguments.seed,
+        torch_threads=threads,
+        seed=seed,
         checkpoint_every_s=120,
     )
