@@ -93,7 +93,7 @@ def provide_box_masks(path: Path, shard: Shard, out: Path) -> None:
             if len(stuff):
                 name = classes.names[stuff[0]]
                 raise ValueError(f"{path}: the box masks of {image.image_id!r} hold the stuff class {name!r}")
-            labels.add(image.image_id, panoptic_id)
+            labels.add(image.image_id, panoptic_id, scores=masks.scores(image.image_id))
 
 
 PROVIDERS = {"cams": provide_cams, "box_masks": provide_box_masks}

@@ -34,7 +34,7 @@ def merge_results(results, folder):
     write_weak_labels(folder / "weak_labels.json", weak_labels.values(), classes)
     with write_labels(folder / "box_masks", classes) as masks:
         for image_id, shard in read_label_folders(sorted((results / "box_masks").glob("train-*"))).items():
-            masks.add(image_id, shard.read(image_id))
+            masks.add(image_id, shard.read(image_id), scores=shard.scores(image_id))
     return {
         "weak_labels": str(folder / "weak_labels.json"),
         "cams": str(folder / "cams.h5"),
