@@ -181,7 +181,7 @@ def test_corloc_by_hand(tmp_path):
     found = score("corloc", tmp_path, *BY_HAND)
     assert found["per_class"] == {"person": {"corloc": 0.0}, "car": {"corloc": 1.0}}
     assert found["corloc"] == 0.5
-    assert set(found) == {"corloc", "per_class", "images", "objects", "categories"}
+    assert set(found) == {"measure", "corloc", "per_class", "images", "objects", "categories"}
 
 
 @pytest.mark.parametrize("overlap", ["bbox", "segm"])

@@ -239,7 +239,7 @@ def test_a_model_that_does_not_segment_boxes_is_a_problem(run, photos):
     write_json(photos / "model" / "config.json", {"model_type": "clip"})
     box_masks = {"segmenters": ["network", "sam"], "sam_model": str(photos / "model")}
     report, error, _ = run(photos, IMAGES, annotations=YOLO, box_masks=box_masks)
-    assert error.startswith("1 problems")
+    assert error.startswith("1 problem in")
     assert report["problems"][0]["problem"].startswith(f"box_masks.sam_model: {photos / 'model'}: ")
     assert "model_type 'clip'; the segmenter sam works with sam, sam_hq" in report["problems"][0]["problem"]
     given = {"box_masks": str(photos)}
