@@ -146,9 +146,9 @@ def _measure_area(annotation: Mapping[str, Any]) -> float:
 
 
 def _check_found(found: Mapping[str, Annotations], scored: Iterable[str], classes: ClassTable) -> None:
-    strangers = sorted(set(found) - set(scored))
-    if strangers:
-        raise ValueError(f"detections of image {strangers[0]!r}, for which there are no true objects; recompute both")
+    unlisted = sorted(set(found) - set(scored))
+    if unlisted:
+        raise ValueError(f"image {unlisted[0]!r} has detections but no entry among the true objects; recompute both")
     things = {classes.category_ids[i] for i in classes.thing_ids}
     for image_id, of_image in found.items():
         for each in of_image:

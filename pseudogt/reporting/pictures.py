@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -87,27 +86,27 @@ def embed_image(
         Width of the pictures; one that is too small to fill it is enlarged.
     limit_bytes : int
     """
-    for share, quality in itertools.product(SHRINKING, QUALITIES):
-        embedded = _embed(image, labels, weak, classes, max(1, round(width_px * share)), quality)
-        if embedded.size_bytes <= limit_bytes:
-            break
+    for share in SHRINKING:
+        width = max(1, round(width_px * share))
+        photo, marked = _draw_photos(image, weak, classes, width)
+        # Lossless, so the quality of photos does not change them.
+        layers = {key: encode_webp(color_label(resize_to_width(v, width), classes)) for key, v in labels.items()}
+        for quality in QUALITIES:
+            drawn = None if marked is None else encode_webp(marked, quality)
+            embedded = EmbeddedImage(width, photo.shape[0], encode_webp(photo, quality), drawn, layers)
+            if embedded.size_bytes <= limit_bytes:
+                return embedded
     return embedded
 
 
-def _embed(
-    image: NDArray[np.uint8],
-    labels: Mapping[str, NDArray[np.int32]],
-    weak: ImageWeakLabels | None,
-    classes: ClassTable,
-    width_px: int,
-    quality: int,
-) -> EmbeddedImage:
+def _draw_photos(
+    image: NDArray[np.uint8], weak: ImageWeakLabels | None, classes: ClassTable, width_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """The photo at a width, and the same with boxes and marks if it has any."""
     photo = resize_to_width(image, width_px)
-    marked = None
-    if weak is not None and (len(weak.boxes_xyxy) or len(weak.marks)):
-        marked = encode_webp(draw_marks(draw_weak_boxes(photo, weak, classes), weak, classes), quality)
-    layers = {key: encode_webp(color_label(resize_to_width(v, width_px), classes)) for key, v in labels.items()}
-    return EmbeddedImage(width_px, photo.shape[0], encode_webp(photo, quality), marked, layers)
+    if weak is None or not (len(weak.boxes_xyxy) or len(weak.marks)):
+        return photo, None
+    return photo, draw_marks(draw_weak_boxes(photo, weak, classes), weak, classes)
 
 
 def color_label(panoptic_id: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint8]:

@@ -222,7 +222,7 @@ def test_best_detection_of_each_class():
 
 def test_what_does_not_fit_is_named(tmp_path):
     truth, found = BY_HAND
-    with pytest.raises(ValueError, match="detections of image 'z', for which there are no true objects"):
+    with pytest.raises(ValueError, match="image 'z' has detections but no entry among the true objects"):
         score_detections({}, {}, {"z": []}, CLASSES, max_detections=100)
     with pytest.raises(ValueError, match="image 'a': a detection of category 7, which is no thing"):
         score_detections({"a": SIZE}, {"a": []}, {"a": [{"category_id": 7}]}, CLASSES, max_detections=100)
