@@ -77,7 +77,7 @@ class Cell:
         return statistics.mean(self.scores[score])
 
     def find_error(self, score: str) -> float | None:
-        """Standard error of that mean; None for a single seed, which says nothing of it."""
+        """Standard error of that mean; None for a single seed, which has no spread."""
         values = self.scores[score]
         return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
 
@@ -132,7 +132,9 @@ def build_cell(entries: Sequence[Mapping[str, Any]]) -> Cell:
     for entry in entries:
         by_seed.setdefault(entry["seed"], []).append(entry)
     complete = [group for _, group in sorted(by_seed.items()) if {entry["split"] for entry in group} == splits]
-    used = [entry for group in complete for entry in group] or list(entries)
+    seeds = complete or [list(entries)]
+    used = [entry for seed in seeds for entry in seed]
+    labelled = seeds if all(entry["labels"] for entry in used) else []
     first = entries[0]
     return Cell(
         dataset=first["dataset"],
@@ -141,12 +143,8 @@ def build_cell(entries: Sequence[Mapping[str, Any]]) -> Cell:
         full_percent=first["full_percent"],
         images=statistics.mean(entry["images"] for entry in used),
         acts=average_counts([entry["acts"] for entry in used]),
-        scores=average_splits([[entry["model"]["val"] for entry in group] for group in complete or [used]]),
-        label_scores=average_splits(
-            [[entry["labels"]["train"] for entry in group] for group in complete or [used]]
-            if all(entry["labels"] for entry in used)
-            else []
-        ),
+        scores=average_splits([[entry["model"]["val"] for entry in seed] for seed in seeds]),
+        label_scores=average_splits([[entry["labels"]["train"] for entry in seed] for seed in labelled]),
     )
 
 
