@@ -21,6 +21,9 @@ WHOLE_MASKS = 0.5
 FORMATS = ("coco_instances",)
 """Formats of the masks unless ``export.formats`` is given."""
 
+SHARD_SIZE = 128
+"""``shard_size``, twice the default: boxes of an image take half a second, and a job needs five to start and end."""
+
 
 class BoxesConfig(NamedTuple):
     """A configuration for the boxes of a folder.
@@ -69,6 +72,7 @@ def configure_boxes(folder: Path, config: Mapping[str, Any], given: Mapping[str,
         "annotations": annotations,
         "box_masks": {"sure": WHOLE_MASKS},
         "export": {"formats": FORMATS},
+        "shard_size": SHARD_SIZE,
     }
     summary = (
         f"boxes_to_masks: {count} boxes in {source.matched} of {len(images)} images of {folder}, from "

@@ -173,3 +173,12 @@ def test_a_pixel_belongs_to_one_thing(other, other_class, weight):
 
 def test_no_boxes(model):
     assert model.segment_boxes(np.zeros((8, 8, 3), np.uint8), np.zeros((0, 4), np.int32), []) == []
+
+
+def test_the_number_of_boxes_seen_at_once_changes_no_mask(model, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    boxes = np.array([[x, y, x + 20, y + 15] for x, y in product((0, 18, 36), (0, 20, 40))], np.int32)
+    together = model.segment_boxes(image, boxes, np.arange(9))
+    monkeypatch.setattr("models.pretrained.box_masks.BOXES_AT_ONCE", 1)
+    for found, alone in zip(together, model.segment_boxes(image, boxes, np.arange(9)), strict=True):
+        np.testing.assert_allclose(found, alone, atol=1e-4)
