@@ -95,3 +95,21 @@ def test_corrections_lead_from_the_given_labels_to_the_truth() -> None:
     figures = compare_orders(labels, [1, 2, 0], repeats=5)
     assert figures["pq_queue_5"] == figures["pq_oracle_5"] >= figures["pq_random_95_5"]
     assert figures["pq_uncorrected"] < figures["pq_queue_50"] <= 1
+
+
+def test_changes_of_a_round_are_counted_where_the_truth_is_known() -> None:
+    from rounds import count_changes
+
+    truth = np.array([[0, 1000, 1000, 1000, 2001, 2001]], np.int32)
+    before = np.array([[1000, 1000, 1000, 2002, 2001, 1000]], np.int32)
+    # Another instance is no change; nor is what happens where nothing is known.
+    after = np.array([[2001, 1000, 2001, 1000, 2002, 0]], np.int32)
+    assert count_changes(truth, before, after).tolist() == [5, 3, 1, 1]
+
+
+def test_gains_are_correlated_by_rank_if_there_are_three() -> None:
+    from rounds import GAINS, correlate_gains
+
+    rounds = [{"loss_drop": drop, **dict.fromkeys(GAINS, gain)} for drop, gain in ((0.1, 1), (0.2, 9), (0.4, 3))]
+    assert correlate_gains(rounds)["correlation_model_pq_gain"] == pytest.approx(0.5)
+    assert correlate_gains(rounds[:2]) == {}
