@@ -1,6 +1,6 @@
-"""JTSM at the sizes of the authors' configs: what an image at test takes, and how much of it is the network.
+"""JTSM at the sizes of the authors' configs: seconds of a training step, of GrabCut evidence and of an image at test.
 
-    python benchmarks/jtsm_authors.py --json OUT
+    python benchmarks/jtsm_authors.py --images DIR --json OUT
     python benchmarks/jtsm_authors.py --sides 480 576 --device cuda --json OUT
 
 The image, its superpixels and its proposals are drawn, the weights of ResNet-WS-18 are random numbers: time depends on
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,14 +21,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from jtsm_evidence import choose_photos, measure_evidence
 from measurement import print_table, write_figures
 from numpy.typing import NDArray
 from torch import nn
 
 from models.jtsm.detection import DetectionPlan, detect
 from models.jtsm.network import JtsmNetwork, build_jtsm_network
-from models.jtsm.samples import MiningImage
-from models.training import choose_device, choose_precision
+from models.jtsm.samples import MiningAugmentation, MiningImage
+from models.jtsm.step import Evidence, MiningStep
+from models.jtsm.training import MiningBatches
+from models.training import autocast, choose_device, choose_precision
+from pseudogt.box_masks.evidence import BoxMask, take_segment
 from pseudogt.proposals.members import Members
 
 IMAGE_SIZE = (375, 500)
@@ -37,6 +41,14 @@ IMAGE_SIZE = (375, 500)
 PROPOSALS = 4000
 CELL_PX = 15
 """Side of a superpixel: 850 in an image, which is what MCG has in one of VOC."""
+
+TAGS = 3
+"""Tagged classes of the image of a step; VOC has 1.5 on average, COCO 2.9."""
+
+TRAIN_SIDE = 832
+"""The middle of ``INPUT.MIN_SIZE_TRAIN``, 480 to 1216."""
+
+EVIDENCE_PHOTOS = 10
 
 TEST_SIDES = (480, 576, 672, 768, 864, 960, 1056, 1152)
 """``TEST.AUG.MIN_SIZES``."""
@@ -49,14 +61,52 @@ def main() -> None:
     parser.add_argument("--stuff", type=int, default=1, help="classes of stuff: 1 as in VOC, 53 as in COCO")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or auto")
+    parser.add_argument("--images", type=Path, help="folder of photos, for the speed of evidence")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     device = choose_device(arguments.device)
     precision = choose_precision(arguments.precision, device)
-    figures = measure_test(tuple(arguments.sides), arguments.stuff, device, precision, repeats=arguments.repeats)
+    figures = measure_step(arguments.stuff, device, precision, repeats=arguments.repeats)
+    figures |= measure_test(tuple(arguments.sides), arguments.stuff, device, precision, repeats=arguments.repeats)
+    if arguments.images:
+        figures |= measure_evidence(choose_photos(arguments.images, EVIDENCE_PHOTOS))
     print_table(figures)
     write_figures(arguments.json, figures)
+
+
+def measure_step(stuff: int, device: torch.device, precision: torch.dtype, *, repeats: int) -> dict[str, float | None]:
+    """Median seconds of a training step of one image, and masks that it asks for."""
+    network = build_network(things=20 if stuff == 1 else 80, stuff=stuff).train().to(device)
+    # Boxes stay where proposals are: random numbers would move them away from all, and nothing would learn a mask.
+    for head in network.refinements:
+        head.move.weight.data.zero_()
+    sample = draw_sample(network.order.count)
+    tagged = replace(sample, tags=np.arange(network.order.count) < TAGS, known=np.ones(network.order.count, bool))
+    asked: list[int] = []
+
+    def find_masks(keys: Sequence[tuple[int, int]]) -> list[BoxMask]:
+        asked.append(len(keys))
+        return [take_segment(tagged.superpixels, tagged.members, row, tagged.boxes_xyxy[row]) for _, row in keys]
+
+    step = MiningStep(network, Evidence(find_masks), top_k=10, mask_limit=None)
+    augmentation = MiningAugmentation((TRAIN_SIDE,), long_side_px=2000, crop_fraction=0.9, flip=0.5, colour=0.5)
+    batches = MiningBatches([tagged], augmentation, PROPOSALS, network.backbone.multiple)
+    batch = {n: t.to(device) for n, t in batches.load(np.zeros(1, np.int64), np.random.default_rng(0)).items()}
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        with autocast(precision, device):
+            losses = step(batch)
+        torch.stack(list(losses.values())).sum().backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    # The first step compiles and allocates.
+    return {
+        "step_seconds_per_image": statistics.median(seconds[1:]),
+        "step_evidence_per_image": statistics.mean(asked),
+    }
 
 
 def measure_test(

@@ -42,12 +42,19 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="results of a run")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
-    paths = sorted(path for path in arguments.images.iterdir() if path.suffix in (".jpg", ".png"))
-    figures = measure_evidence(paths[:: max(1, len(paths) // arguments.count)][: arguments.count])
+    figures = measure_evidence(choose_photos(arguments.images, arguments.count))
     if arguments.run:
         figures |= read_record(arguments.run / "mining" / "record.json")
     print_table(figures)
     write_figures(arguments.json, figures)
+
+
+def choose_photos(folder: Path, count: int) -> list[Path]:
+    """Some photos of a folder, evenly spaced by name."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
+    if not paths:
+        raise SystemExit(f"{folder}: no .jpg and no .png")
+    return paths[:: max(1, len(paths) // count)][:count]
 
 
 def measure_evidence(paths: list[Path]) -> dict[str, float | None]:
