@@ -103,11 +103,23 @@ def explain_failure(card: ModelCard) -> Iterator[None]:
         ) from error
 
 
+class PlainOutputs(nn.Module):
+    """A network whose outputs are a plain tuple: archives know no named ones."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The outputs for images ``(B, 3, H, W) uint8``."""
+        return tuple(self.network(images))
+
+
 def trace_network(network: nn.Module) -> ExportedProgram:
     """Trace a network for any number and size of images."""
     batch = torch.zeros(TRACED_SIZE[0], 3, *TRACED_SIZE[1:], dtype=torch.uint8)
     axes = {0: Dim("batch"), 2: SIZE_MULTIPLE * Dim("rows"), 3: SIZE_MULTIPLE * Dim("columns")}
-    return torch.export.export(network, (batch,), dynamic_shapes=(axes,))
+    return torch.export.export(PlainOutputs(network), (batch,), dynamic_shapes=(axes,))
 
 
 def write_onnx(program: ExportedProgram, card: str, path: Path) -> None:
