@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.training import autocast
+from pseudogt.prediction.kinds import NetworkKind
 from pseudogt.prediction.maps import PanopticMaps, RunNetwork
 
 
-def prepare_network(network: nn.Module, device: torch.device, dtype: torch.dtype) -> RunNetwork:
+def prepare_network(network: nn.Module, kind: NetworkKind, device: torch.device, dtype: torch.dtype) -> RunNetwork:
     """Move a network to its device and into evaluation mode; return what applies it in the precision ``dtype``."""
     network.eval().to(device).to(memory_format=torch.channels_last)
 
@@ -20,7 +21,7 @@ def prepare_network(network: nn.Module, device: torch.device, dtype: torch.dtype
         batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
         with autocast(dtype, device):
             outputs = network(batch)
-        return PanopticMaps(*(output.float().cpu().numpy() for output in outputs))
+        return kind.maps(*(output.float().cpu().numpy() for output in outputs))
 
     return run
 

@@ -17,7 +17,8 @@ from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
 from models.backbones.layers import ConvNorm
 from models.checkpoints import load_checkpoint, save_checkpoint
 from pseudogt.classes import ClassTable
-from pseudogt.prediction.card import BOTTOM_UP, ModelCard
+from pseudogt.prediction.card import ModelCard
+from pseudogt.prediction.kinds import BOTTOM_UP
 from pseudogt.prediction.maps import SIZE_MULTIPLE
 
 MODEL_KIND = "panoptic model"
@@ -108,7 +109,7 @@ class PanopticModel:
     @property
     def card(self) -> ModelCard:
         """All but the weights and the record of the training."""
-        return ModelCard(BOTTOM_UP, self.architecture, self.classes, self.scale)
+        return ModelCard(self.architecture.get("network", BOTTOM_UP), self.architecture, self.classes, self.scale)
 
     def save(self, path: Path | str) -> None:
         """Write a file that :meth:`load` reads."""

@@ -8,16 +8,11 @@ from typing import Any, NamedTuple
 
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.decoding import Decoding
-from pseudogt.prediction.maps import OUTPUT_STRIDE, SIZE_MULTIPLE, RunNetwork
-
-BOTTOM_UP = "bottom_up"
-"""The kind of network whose maps :mod:`pseudogt.prediction.decoding` decodes."""
+from pseudogt.prediction.kinds import KINDS, NetworkKind
+from pseudogt.prediction.maps import SIZE_MULTIPLE, RunNetwork
 
 CARD_VERSION = 1
 """Of the text that :meth:`ModelCard.to_text` writes."""
-
-STRIDES = {"semantic": OUTPUT_STRIDE // 2, "centre": OUTPUT_STRIDE, "offset": OUTPUT_STRIDE}
-"""Pixels per cell of the outputs of the bottom-up network, in their order."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,7 @@ class ModelCard:
     Attributes
     ----------
     network : str
-        Kind of network: ``BOTTOM_UP``.
+        Its kind, a key of :data:`pseudogt.prediction.kinds.KINDS`.
     architecture : dict
         Arguments that built it.
     classes : ClassTable
@@ -40,6 +35,11 @@ class ModelCard:
     classes: ClassTable
     scale: float
 
+    @property
+    def kind(self) -> NetworkKind:
+        """What is done with the outputs of the network."""
+        return KINDS[self.network]
+
     def to_text(self, decoding: Decoding) -> str:
         """JSON with all that a program needs to apply an exported network, and to decode its outputs."""
         return json.dumps(
@@ -50,7 +50,7 @@ class ModelCard:
                 "categories": self.classes.to_categories(),
                 "scale": self.scale,
                 "input": {"name": "images", "layout": "BCHW", "type": "uint8 RGB", "size_multiple": SIZE_MULTIPLE},
-                "output_strides": STRIDES,
+                "output_strides": dict(self.kind.strides),
                 "decoding": asdict(decoding),
             }
         )
@@ -66,10 +66,11 @@ class ModelCard:
         """
         values = json.loads(text)
         version, network = values.get("version"), values.get("network")
-        if version != CARD_VERSION or network != BOTTOM_UP or values["output_strides"] != STRIDES:
+        known = version == CARD_VERSION and network in KINDS
+        if not known or values["output_strides"] != dict(KINDS[network].strides):
             raise ValueError(
                 f"was exported by another version of the workflow (version {version} of a {network!r} network; known "
-                f"is version {CARD_VERSION} of {BOTTOM_UP!r}); export the model again with this one"
+                f"is version {CARD_VERSION} of {', '.join(KINDS)}); export the model again with this one"
             )
         classes = ClassTable.from_categories(values["categories"])
         card = cls(network, values["architecture"], classes, float(values["scale"]))

@@ -6,7 +6,7 @@ probabilities of all classes would fill the memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -96,20 +96,54 @@ def decode_panoptic(maps: PanopticMaps, size: tuple[int, int], classes: ClassTab
         has the mean probability. In an image without any centre, each connected part of the thing pixels is an
         instance: an object that fills the image may have a centre too uncertain to be a peak.
     """
-    semantic = find_best_class(maps.semantic, size)
+    return name_segments(
+        maps.semantic,
+        size,
+        lambda things: group_things(things, maps, decoding),
+        classes,
+        min_stuff_fraction=decoding.min_stuff_fraction,
+        min_instance_px=decoding.min_instance_px,
+    )
+
+
+def name_segments(
+    logits: NDArray[np.float32],
+    size: tuple[int, int],
+    group: Callable[[NDArray[np.bool_]], tuple[NDArray[np.intp], NDArray[np.float32]]],
+    classes: ClassTable,
+    *,
+    min_stuff_fraction: float,
+    min_instance_px: int,
+) -> Decoded:
+    """Make segments of the most probable class of each pixel, and of what groups the pixels of things.
+
+    Parameters
+    ----------
+    logits : (C, h, w) float32
+        Of the classes.
+    size : (H, W)
+        Of the image.
+    group : callable
+        From the thing pixels ``(H, W) bool``, of which there are P, to the number of each one's instance ``(P,)``, row
+        by row, and the heights of the centres ``(N,)`` of the instances.
+    classes : ClassTable
+    min_stuff_fraction, min_instance_px
+        As in :class:`Decoding`.
+    """
+    semantic = find_best_class(logits, size)
     things = np.isin(semantic, classes.thing_ids)
-    owner, heights = group_things(things, maps, decoding)
-    sums = sum_probabilities(maps.semantic, semantic, owner, len(heights), classes)
+    owner, heights = group(things) if things.any() else (np.zeros(0, np.intp), np.zeros(0, np.float32))
+    sums = sum_probabilities(logits, semantic, owner, len(heights), classes)
     panoptic_id = classes.train_to_category[semantic] * np.int32(INSTANCE_DIVISOR)
     segment_ids, scores = name_instances(
-        sums.things, np.bincount(owner, minlength=len(heights)), heights, classes, decoding.min_instance_px
+        sums.things, np.bincount(owner, minlength=len(heights)), heights, classes, min_instance_px
     )
     panoptic_id[things] = segment_ids[owner]
 
     # Stuff: one segment for each class, or void if it is too small.
     areas = np.bincount(semantic.ravel(), minlength=len(classes))
     for train_id in classes.stuff_ids[areas[classes.stuff_ids] > 0].tolist():
-        if areas[train_id] < decoding.min_stuff_fraction * semantic.size:
+        if areas[train_id] < min_stuff_fraction * semantic.size:
             panoptic_id[semantic == train_id] = VOID
         else:
             stuff_id = classes.category_ids[train_id] * INSTANCE_DIVISOR
@@ -143,8 +177,6 @@ def group_things(
     heights : (N,) float32
         Height of the centre of each instance.
     """
-    if not things.any():
-        return np.zeros(0, np.intp), np.zeros(0, np.float32)
     centres_yx, heights = find_centres(
         maps.centre[0], threshold=decoding.centre_threshold, nms_cells=decoding.nms_cells
     )

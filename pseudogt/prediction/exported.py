@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.prediction.card import STRIDES, ModelCard
-from pseudogt.prediction.decoding import Decoded, Decoding, decode_panoptic
+from pseudogt.prediction.card import ModelCard
+from pseudogt.prediction.decoding import Decoded, Decoding
+from pseudogt.prediction.kinds import NetworkKind
 from pseudogt.prediction.maps import PanopticMaps, RunNetwork
 from pseudogt.prediction.passes import Passes, predict_images
 
@@ -88,7 +89,7 @@ class ExportedModel:
             card, decoding = ModelCard.from_text(text)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        return cls(card, decoding, prepare_session(session), found)
+        return cls(card, decoding, prepare_session(session, card.kind), found)
 
     def predict(self, image: NDArray[np.uint8], *, flip: bool = True, tile_px: int | None = None) -> Decoded:
         """Panoptic ids and scores of one image ``(H, W, 3) uint8`` RGB.
@@ -104,7 +105,7 @@ class ExportedModel:
         size = (image.shape[0], image.shape[1])
         passes = Passes(self.card.scale, batch_size=1, flip=flip, tile_px=tile_px)
         ((_, maps),) = predict_images(self.run, [size], lambda _: image, passes)
-        return decode_panoptic(maps, size, self.card.classes, self.decoding)
+        return self.card.kind.decode(maps, size, self.card.classes, self.decoding)
 
 
 def import_runtime() -> ModuleType:
@@ -126,11 +127,11 @@ def choose_provider(runtime: ModuleType, device: str) -> str:
     return "cuda" if has_gpu and device != "cpu" else "cpu"
 
 
-def prepare_session(session: Any) -> RunNetwork:
+def prepare_session(session: Any, kind: NetworkKind) -> RunNetwork:
     """A function that applies an onnxruntime session to a batch."""
 
     def run(images: NDArray[np.uint8]) -> PanopticMaps:
         batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        return PanopticMaps(*session.run(list(STRIDES), {"images": batch}))
+        return kind.maps(*session.run(list(kind.strides), {"images": batch}))
 
     return run

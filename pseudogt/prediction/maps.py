@@ -37,9 +37,11 @@ class PanopticMaps(NamedTuple):
     centre: NDArray[np.float32]
     offset: NDArray[np.float32]
 
-    def mirror(self) -> PanopticMaps:
-        """The maps of the mirror image."""
-        return PanopticMaps(self.semantic[..., ::-1], self.centre[..., ::-1], self.offset[..., ::-1] * MIRRORED)
+    def average_with_mirrored(self, mirrored: PanopticMaps) -> PanopticMaps:
+        """Average with the maps of the mirror image."""
+        semantic, centre, offset = (values[..., ::-1] for values in mirrored)
+        pairs = zip(self, (semantic, centre, offset * MIRRORED), strict=True)
+        return PanopticMaps(*(HALF * (a + b) for a, b in pairs))
 
 
 RunNetwork: TypeAlias = Callable[[NDArray[np.uint8]], PanopticMaps]
@@ -56,8 +58,6 @@ def average_with_mirror(run: RunNetwork) -> RunNetwork:
     """A function that runs the network on images and on their mirror images, and averages the maps."""
 
     def run_twice(images: NDArray[np.uint8]) -> PanopticMaps:
-        straight = run(images)
-        mirrored = run(np.ascontiguousarray(images[:, :, ::-1])).mirror()
-        return PanopticMaps(*(HALF * (a + b) for a, b in zip(straight, mirrored, strict=True)))
+        return run(images).average_with_mirrored(run(np.ascontiguousarray(images[:, :, ::-1])))
 
     return run_twice

@@ -126,7 +126,7 @@ def run_filled(run: RunNetwork, images: Sequence[NDArray[np.uint8]], batch: int)
     filled = np.zeros((batch, *images[0].shape), np.uint8)
     filled[: len(images)] = images
     maps = run(filled)
-    return [PanopticMaps(*(output[row] for output in maps)) for row in range(len(images))]
+    return [type(maps)(*(output[row] for output in maps)) for row in range(len(images))]
 
 
 def run_tiled(run: RunNetwork, image: NDArray[np.uint8], plan: Pass) -> PanopticMaps:
@@ -137,4 +137,4 @@ def run_tiled(run: RunNetwork, image: NDArray[np.uint8], plan: Pass) -> Panoptic
         found = run_filled(run, [blend.cut(image, tile) for tile in chunk], plan.batch)
         for tile, maps in zip(chunk, found, strict=True):
             blend.add(tile, maps)
-    return PanopticMaps(*blend.maps)
+    return type(found[0])(*blend.maps)

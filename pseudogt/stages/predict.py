@@ -15,7 +15,7 @@ from pseudogt.files.io import replace_atomically
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.listing import find_images
 from pseudogt.prediction.card import LoadedModel
-from pseudogt.prediction.decoding import Decoding, decode_panoptic
+from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.exported import ExportedModel
 from pseudogt.prediction.passes import Passes, find_tiled, predict_images
 from pseudogt.reporting.overlays import draw_panoptic
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with replace_atomically(arguments.out) as folder:
         with write_labels(folder, classes) as labels:
             for i, maps in tqdm(predictions, total=len(paths), desc="predict", mininterval=5):
-                decoded = decode_panoptic(maps, sizes[i], classes, decoding)
+                decoded = model.card.kind.decode(maps, sizes[i], classes, decoding)
                 labels.add(image_ids[i], decoded.panoptic_id, scores=decoded.scores)
         draw_overlays(images, classes, folder)
 

@@ -17,7 +17,7 @@ from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
 from pseudogt.prediction.card import LoadedModel
-from pseudogt.prediction.decoding import Decoding, compute_probabilities, decode_panoptic
+from pseudogt.prediction.decoding import Decoding, compute_probabilities
 from pseudogt.prediction.passes import Passes, predict_images
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.memory import find_free_bytes
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         scores = stack.enter_context(write_scores(arguments.scores)) if arguments.scores else None
         for i, maps in tqdm(predictions, total=len(images), desc=f"predictions {shard.name}", mininterval=5):
             image = images[i]
-            decoded = decode_panoptic(maps, image.size, shard.classes, decoding)
+            decoded = model.card.kind.decode(maps, image.size, shard.classes, decoding)
             labels.add(image.image_id, decoded.panoptic_id, scores=decoded.scores)
             if scores is not None:
                 kept = np.flatnonzero(image.weak.possible)
@@ -65,7 +65,7 @@ def load_model(path: Path, settings: PredictionsSettings) -> LoadedModel:
     model = PanopticModel.load(path)
     torch.set_num_threads(settings.torch_threads)
     device = choose_device(settings.device)
-    run = prepare_network(model.network, device, choose_precision(settings.precision, device))
+    run = prepare_network(model.network, model.card.kind, device, choose_precision(settings.precision, device))
     return LoadedModel(model.card, run, find_free_bytes() if device.type == "cpu" else measure_gpu_bytes(device))
 
 

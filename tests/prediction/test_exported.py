@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from pseudogt.classes import ClassTable
-from pseudogt.prediction.card import BOTTOM_UP, ModelCard
+from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.exported import CARD_ENTRY, ExportedModel
+from pseudogt.prediction.kinds import BOTTOM_UP
 
 CLASSES = ClassTable(("road", "car"), (7, 26), (False, True), ((1, 2, 3), (255, 0, 0)))
 CARD = ModelCard(BOTTOM_UP, {"backbone": "small", "decoder_channels": 48}, CLASSES, 0.5)

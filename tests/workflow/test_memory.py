@@ -2,7 +2,8 @@ import psutil
 import pytest
 
 from pseudogt.classes import ClassTable
-from pseudogt.prediction.card import BOTTOM_UP, ModelCard
+from pseudogt.prediction.card import ModelCard
+from pseudogt.prediction.kinds import BOTTOM_UP
 from pseudogt.workflow.memory import count_pixels_in_memory, find_free_bytes
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)

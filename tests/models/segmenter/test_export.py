@@ -14,9 +14,10 @@ from models.segmenter import export
 from models.segmenter.export import export_model, open_archive
 from models.segmenter.inference import prepare_network
 from pseudogt.classes import ClassTable
-from pseudogt.prediction.card import BOTTOM_UP, ModelCard
+from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.exported import CARD_ENTRY, ExportedModel
+from pseudogt.prediction.kinds import BOTTOM_UP
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (255, 0, 0)))
 DECODING = Decoding(centre_threshold=0.1, nms_cells=5, min_stuff_fraction=0.002, min_instance_px=16)
@@ -76,7 +77,7 @@ def test_onnx_file_gives_the_maps_of_the_network_at_any_size(model, model_file, 
     exported = ExportedModel.open(model_file, device="cpu", threads=1)
     assert (exported.card, exported.decoding) == (model.card, DECODING)
     images = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    expected = prepare_network(model.network, torch.device("cpu"), torch.float32)(images)
+    expected = prepare_network(model.network, model.card.kind, torch.device("cpu"), torch.float32)(images)
     for a, b in zip(exported.run(images), expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
 

@@ -5,6 +5,7 @@ import torch
 from models.segmenter.inference import prepare_network
 from models.segmenter.network import PanopticModel, build_panoptic_network
 from pseudogt.classes import ClassTable
+from pseudogt.prediction.kinds import BOTTOM_UP, KINDS
 from pseudogt.prediction.maps import choose_network_size
 from pseudogt.prediction.passes import Passes, predict_images
 
@@ -58,7 +59,8 @@ def test_model_file_is_self_contained_and_repeatable(network, tmp_path):
 def test_prediction_of_an_image_does_not_depend_on_its_shard(network, dtype, flip):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (64, 96 if i % 3 else 64, 3), dtype=np.uint8) for i in range(7)]
-    run, passes = prepare_network(network, torch.device("cpu"), dtype), Passes(scale=1.0, batch_size=4, flip=flip)
+    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), dtype)
+    passes = Passes(scale=1.0, batch_size=4, flip=flip)
 
     def predict(chosen):
         sizes = [images[i].shape[:2] for i in chosen]
@@ -79,7 +81,7 @@ def test_images_of_the_next_batch_are_read_while_the_network_computes(network):
         read.append(position)
         return np.full((64, 96, 3), position, np.uint8)
 
-    run = prepare_network(network, torch.device("cpu"), torch.float32)
+    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), torch.float32)
     found = predict_images(run, [(64, 96)] * 9, read_image, Passes(scale=1.0, batch_size=2, flip=False))
     assert next(found)[0] == 0
     assert {0, 1} < set(read) <= {0, 1, 2, 3}
@@ -93,7 +95,7 @@ def test_image_that_cannot_be_read_ends_the_prediction(network):
             raise ValueError("d.png: truncated image")
         return np.zeros((64, 96, 3), np.uint8)
 
-    run = prepare_network(network, torch.device("cpu"), torch.float32)
+    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), torch.float32)
     with pytest.raises(ValueError, match=r"d\.png: truncated image"):
         list(predict_images(run, [(64, 96)] * 9, read_image, Passes(scale=1.0, batch_size=2, flip=False)))
 
@@ -101,7 +103,7 @@ def test_image_that_cannot_be_read_ends_the_prediction(network):
 def test_flip_averaging_treats_an_image_and_its_mirror_image_alike(network):
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     pair = [image, image[:, ::-1].copy()]
-    run = prepare_network(network, torch.device("cpu"), torch.float32)
+    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), torch.float32)
     passes = Passes(scale=1.0, batch_size=1, flip=True)
     (_, a), (_, b) = predict_images(run, [(64, 96)] * 2, lambda i: pair[i], passes)
     np.testing.assert_allclose(a.semantic, b.semantic[..., ::-1], rtol=1e-5, atol=1e-6)
