@@ -28,7 +28,7 @@ LAYERS = (
     ("pseudogt.config",),
     ("pseudogt.weak_labels",),
     ("pseudogt.proposals",),
-    ("pseudogt.pseudo_labels",),
+    ("pseudogt.pseudo_labels", "pseudogt.prediction"),
     ("pseudogt.box_masks",),
     ("pseudogt.annotations", "pseudogt.datasets", "pseudogt.export", "pseudogt.reporting"),
     ("pseudogt.workflow",),

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from models.batch_buffers import BatchBuffers, PackedBatch
+from pseudogt.files.ahead import load_in_threads
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 """Signals that schedulers send before a time limit. They are for the main process, which then ends its workers."""
@@ -30,7 +30,6 @@ ITEMS_AHEAD = 2
 """Items that each worker loads before they are asked for."""
 
 Item = TypeVar("Item")
-Source = TypeVar("Source")
 Batch = Mapping[str, Tensor]
 
 
@@ -106,23 +105,6 @@ def load_batches(
     with closing(load_in_order(_Packing(load, buffers), numbers, workers=workers)) as packed:
         batches = map(buffers.unpack, packed)
         yield from load_in_threads(_pin, batches) if pin_memory else batches
-
-
-def load_in_threads(
-    load: Callable[[Source], Item], numbers: Iterable[Source], *, threads: int = 1, ahead: int = 1
-) -> Generator[Item, None, None]:
-    """Yield ``load`` of each number or other source; up to ``ahead`` items are loaded in advance."""
-    loading: deque[Future[Item]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for number in numbers:
-                loading.append(pool.submit(load, number))
-                if len(loading) > ahead:
-                    yield loading.popleft().result()
-            while loading:
-                yield loading.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager

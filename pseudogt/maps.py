@@ -17,6 +17,28 @@ def resize_maps(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
     return resized
 
 
+def enlarge_rows(maps: NDArray[np.float32], size: tuple[int, int], rows: slice) -> NDArray[np.float32]:
+    """Rows of what :func:`resize_maps` makes of maps ``(C, h, w)``: ``(C, n, W) float32``.
+
+    Parameters
+    ----------
+    maps : (C, h, w) float32
+    size : (H, W)
+        Of the resized maps.
+    rows : slice
+        The n rows of 0..H that are wanted; the result does not depend on how others are cut.
+    """
+    count, height, width = maps.shape
+    # Where the middle of each row lies between two rows of the maps.
+    middles = np.clip((np.arange(rows.start, rows.stop) + 0.5) * height / size[0] - 0.5, 0, height - 1)
+    above = middles.astype(np.intp)
+    share = (middles - above).astype(np.float32)[:, None]
+    mixed = maps[:, above] * (1 - share) + maps[:, np.minimum(above + 1, height - 1)] * share
+    flat = mixed.reshape(-1, width)
+    wide = cv2.resize(flat, (size[1], len(flat)), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(wide, np.float32).reshape(count, -1, size[1])
+
+
 def pool_over_regions(scores: NDArray[np.float32], regions: NDArray[np.intp]) -> NDArray[np.float32]:
     """Mean of each score over each region, written to the region's pixels.
 

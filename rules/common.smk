@@ -17,7 +17,7 @@ from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
 from pseudogt.terminal.display import RunDisplay
 from pseudogt.workflow.estimate import describe_estimate, estimate_seconds_of_jobs
-from pseudogt.workflow.given import GivenFiles, digest_predict_inputs
+from pseudogt.workflow.given import GivenFiles, digest_predict_inputs, digest_times
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
 from pseudogt.workflow.network_costs import count_boxes_ahead, count_evidence_boxes
 from pseudogt.workflow.plan import (
@@ -166,8 +166,8 @@ def limit_training_time(section, rounds=1):
 
 
 onstart:
-    # `predict` and `boxes_to_masks` train nothing; `check` says all of this in its own table.
-    quiet = CONFIG.images or set(workflow.dag_settings.targets) == {"check"}
+    # `predict`, `export_model` and `boxes_to_masks` train nothing; `check` says all of this in its own table.
+    quiet = CONFIG.images or set(workflow.dag_settings.targets) in ({"check"}, {"export_model"})
     if BOXES_FOUND:
         print(BOXES_FOUND, file=sys.stderr)
     elif not quiet:

@@ -206,15 +206,39 @@ rule predict:
         gpu=min(CONFIG.gpus, 1),
     params:
         images=CONFIG.images,
-        model=PLAN.predict_model,
+        model=pass_files("onnx" if PLAN.predict_model.endswith(".onnx") else "model", [PLAN.predict_model]),
         content=PREDICT_INPUTS,
         settings=dump_settings("predictions"),
         code=digest_code("predict"),
     message:
         f"predict: label the images in {CONFIG.images}"
     shell:
-        "python -m pseudogt.stages.predict --images {params.images:q} --model {params.model:q} "
+        "python -m pseudogt.stages.predict --images {params.images:q} {params.model} "
         "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+
+
+# A parameter again: any model file will do.
+rule export_model:
+    output:
+        file=CONFIG.model_to,
+    log:
+        "logs/export_model.log",
+    conda:
+        "../envs/pseudogt.yaml"
+    threads: 1
+    resources:
+        mem_mb=limit_memory("predictions"),
+        runtime=limit_time("predictions", 1),
+    params:
+        model=PLAN.predict_model,
+        content=digest_times(path for path in [Path(PLAN.predict_model)] if path.is_file()),
+        settings=dump_settings("predictions"),
+        code=digest_code("export_model"),
+    message:
+        f"export_model: write {CONFIG.model_to}"
+    shell:
+        "python -m pseudogt.stages.export_model --model {params.model:q} --out {output.file:q} "
+        "--settings {params.settings:q} 2> {log:q}"
 
 
 # Predictions, scores and checkpoints of all rounds; labels, models, figures and exports stay.

@@ -1,140 +1,31 @@
-"""Apply the panoptic network to images, in batches of a fixed size."""
+"""Run the panoptic network on batches, for :func:`pseudogt.prediction.passes.predict_images`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from itertools import groupby
-from typing import NamedTuple
-
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from models.loader import load_in_threads
-from models.segmenter.decoding import Decoded, decode_panoptic
-from models.segmenter.network import PanopticOutput, choose_network_size
 from models.training import autocast
-from pseudogt.classes import ClassTable
-
-READERS = 4
-"""Threads that read images and resize them, which OpenCV does beside other threads of Python."""
+from pseudogt.prediction.kinds import NetworkKind
+from pseudogt.prediction.maps import PanopticMaps, RunNetwork
 
 
-class RawPrediction(NamedTuple):
-    """A :class:`PanopticOutput` of one image, without the batch axis, float32 on the CPU."""
+def prepare_network(network: nn.Module, kind: NetworkKind, device: torch.device, dtype: torch.dtype) -> RunNetwork:
+    """Move a network to its device and into evaluation mode; return what applies it in the precision ``dtype``."""
+    network.eval().to(device).to(memory_format=torch.channels_last)
 
-    semantic: Tensor
-    centre: Tensor
-    offset: Tensor
+    @torch.inference_mode()
+    def run(images: NDArray[np.uint8]) -> PanopticMaps:
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
+        with autocast(dtype, device):
+            outputs = network(batch)
+        return kind.maps(*(output.float().cpu().numpy() for output in outputs))
 
-
-@dataclass(frozen=True)
-class Inference:
-    """How to run the network.
-
-    Attributes
-    ----------
-    scale : float
-        Images are resized by it.
-    batch_size : int
-        Every forward pass has this many images, the last ones filled with zeros: results differ in
-        the last bit between batch sizes, and so would not depend on the image alone.
-    flip : bool
-        Whether to average with the mirror image.
-    device : torch.device
-    dtype : torch.dtype
-    """
-
-    scale: float
-    batch_size: int
-    flip: bool
-    device: torch.device
-    dtype: torch.dtype
+    return run
 
 
-@dataclass(frozen=True)
-class Decoding:
-    """How pixels are grouped into segments, see :func:`models.segmenter.decoding.decode_panoptic`."""
-
-    centre_threshold: float
-    nms_cells: int
-    min_stuff_fraction: float
-    min_instance_px: int
-
-
-def predict_images(
-    network: nn.Module,
-    sizes: Sequence[tuple[int, int]],
-    read: Callable[[int], NDArray[np.uint8]],
-    inference: Inference,
-) -> Iterator[tuple[int, RawPrediction]]:
-    """Predict images of the given sizes (H, W), equal network sizes together.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Moved to the device and into evaluation mode.
-    sizes
-        Sizes of the images.
-    read
-        Position in ``sizes`` -> image ``(H, W, 3) uint8``. Called by several threads, up to a batch ahead.
-    inference : Inference
-
-    Yields
-    ------
-    position, prediction
-        Ascending by network size, then by position.
-    """
-    network.eval().to(inference.device).to(memory_format=torch.channels_last)
-    network_sizes = [choose_network_size(size, inference.scale) for size in sizes]
-    order = sorted(range(len(sizes)), key=lambda position: (network_sizes[position], position))
-
-    def read_resized(position: int) -> NDArray[np.uint8]:
-        size = network_sizes[position]
-        return np.asarray(cv2.resize(read(position), size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-
-    # The images of the next batch are read while the network computes.
-    resized = load_in_threads(read_resized, order, threads=READERS, ahead=inference.batch_size)
-    with closing(resized):
-        for size, group in groupby(order, key=lambda position: network_sizes[position]):
-            positions = list(group)
-            for start in range(0, len(positions), inference.batch_size):
-                chunk = positions[start : start + inference.batch_size]
-                images = np.zeros((inference.batch_size, *size, 3), np.uint8)
-                for row in range(len(chunk)):
-                    images[row] = next(resized)
-                outputs = _run_network(network, torch.from_numpy(images).permute(0, 3, 1, 2), inference)
-                for row, position in enumerate(chunk):
-                    yield position, RawPrediction(*(output[row] for output in outputs))
-
-
-def decode_prediction(
-    prediction: RawPrediction, size: tuple[int, int], classes: ClassTable, decoding: Decoding
-) -> Decoded:
-    """Enlarge the logits to the image's ``size`` (H, W), then group pixels as :func:`decode_panoptic` does."""
-    logits = F.interpolate(prediction.semantic[None], size=size, mode="bilinear", align_corners=False)
-    return decode_panoptic(
-        logits.softmax(1)[0].numpy(),
-        prediction.centre[0].numpy(),
-        prediction.offset.numpy(),
-        classes,
-        **vars(decoding),
-    )
-
-
-@torch.inference_mode()
-def _run_network(network: nn.Module, images: Tensor, inference: Inference) -> PanopticOutput:
-    images = images.to(inference.device)
-    with autocast(inference.dtype, inference.device):
-        outputs = [output.float() for output in network(images)]
-        if inference.flip:
-            semantic, centre, offset = (output.float().flip(-1) for output in network(images.flip(-1)))
-            # In a mirror image the x component of the offsets, the second one, has the opposite sign.
-            mirrored = (semantic, centre, offset * offset.new_tensor([1.0, -1.0])[:, None, None])
-            outputs = [(a + b) / 2 for a, b in zip(outputs, mirrored, strict=True)]
-    return PanopticOutput(*(output.cpu() for output in outputs))
+def measure_gpu_bytes(device: torch.device) -> float:
+    """Free memory of a GPU."""
+    return float(torch.cuda.mem_get_info(device)[0])

@@ -17,17 +17,15 @@ from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
 from models.backbones.layers import ConvNorm
 from models.checkpoints import load_checkpoint, save_checkpoint
 from pseudogt.classes import ClassTable
+from pseudogt.prediction.card import ModelCard
+from pseudogt.prediction.kinds import BOTTOM_UP
+from pseudogt.prediction.maps import SIZE_MULTIPLE
 
 MODEL_KIND = "panoptic model"
-OUTPUT_STRIDE = 4
-"""Of centres and offsets; that of the classes is half of it."""
-
-SIZE_MULTIPLE = 32
-"""Images must be a multiple of this large, so that the features of all strides align."""
 
 
 class PanopticOutput(NamedTuple):
-    """Output of the network, with (h, w) at stride 4.
+    """Output of the network, with (h, w) at stride 4: :class:`pseudogt.prediction.maps.PanopticMaps` as tensors.
 
     Attributes
     ----------
@@ -108,6 +106,11 @@ class PanopticModel:
         network.backbone.set_freeze(freeze)
         return cls(network, architecture, classes, scale, settings)
 
+    @property
+    def card(self) -> ModelCard:
+        """All but the weights and the record of the training."""
+        return ModelCard(self.architecture.get("network", BOTTOM_UP), self.architecture, self.classes, self.scale)
+
     def save(self, path: Path | str) -> None:
         """Write a file that :meth:`load` reads."""
         state = {
@@ -128,12 +131,6 @@ class PanopticModel:
         network.load_state_dict(state["weights"])
         classes = ClassTable.from_categories(state["categories"])
         return cls(network, state["architecture"], classes, state["scale"], state["settings"])
-
-
-def choose_network_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return the multiple of ``SIZE_MULTIPLE`` nearest to an image's scaled size (H, W), at least one each way."""
-    height, width = (max(1, round(extent * scale / SIZE_MULTIPLE)) * SIZE_MULTIPLE for extent in size)
-    return height, width
 
 
 class PanopticNetwork(nn.Module):

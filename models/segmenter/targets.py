@@ -1,4 +1,4 @@
-"""Training targets of the panoptic network; :mod:`models.segmenter.decoding` is the inverse."""
+"""Training targets of the panoptic network; :mod:`pseudogt.prediction.decoding` is the inverse."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.segmenter.network import OUTPUT_STRIDE
 from pseudogt.boxes import box_iou, find_tight_box
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
+from pseudogt.prediction.maps import OUTPUT_STRIDE
 
 SIGMA_PER_SIZE = 0.08
 MIN_SIGMA_PX = 3.0

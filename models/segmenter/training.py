@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from models.augmentation import Augmentation, jitter_colours
 from models.segmenter.batches import PanopticSample, index_candidates, make_batch
 from models.segmenter.losses import candidate_loss, centre_loss, offset_loss, semantic_loss
-from models.segmenter.network import choose_network_size
 from models.segmenter.targets import encode_targets, find_instance_targets
 from models.training_set import Samples
 from pseudogt.boxes import scale_boxes
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
+from pseudogt.prediction.maps import choose_network_size
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.records import ImageWeakLabels
 

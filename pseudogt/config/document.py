@@ -19,8 +19,9 @@ EMBEDDED: dict[str, Any] = {
 }
 """Settings of the embedded run, the demo; all others in ``config.yaml`` are the defaults of the models."""
 
-ON_COMMAND_LINE = ("images", "model", "predict_to", "boxes_from", "masks_to")
-"""Settings of the targets ``predict`` and ``boxes_to_masks``: given with ``--config`` and not written into a file."""
+ON_COMMAND_LINE = ("images", "model", "predict_to", "model_to", "boxes_from", "masks_to")
+"""Settings of the targets ``predict``, ``export_model`` and ``boxes_to_masks``: given with ``--config`` and not written
+into a file."""
 
 HEAD = """\
 The configuration of the built-in demo, which draws its own street scenes, and the reference of all settings.

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from pseudogt.config.machine import ComputingSettings
+
+EXPORTED_SUFFIXES = (".onnx", ".pt2")
+"""Of the files that a model can be exported to: ONNX, and the archive of ``torch.export.save``."""
 
 
 class PredictionsSettings(ComputingSettings):
@@ -15,6 +20,12 @@ class PredictionsSettings(ComputingSettings):
         ge=1,
         description="Number of images of equal size that the network processes at once; lower it if memory runs out. "
         "Results may differ in the last bit between batch sizes.",
+    )
+    tile_px: Annotated[int, Field(ge=64)] | Literal["auto"] = Field(
+        "auto",
+        description="Maximum side of what the network sees at once, in pixels of the scaled image; larger images are "
+        "cut into overlapping tiles, at some cost for objects larger than a tile. auto: `snakemake predict` cuts only "
+        "images too large for the free memory, and the images of the run stay whole.",
     )
     flip: bool = Field(True, description="Average with the mirror image: slightly better, twice the time.")
     centre_threshold: float = Field(
@@ -34,3 +45,8 @@ class PredictionsSettings(ComputingSettings):
         "mIoU a little.",
     )
     min_instance_px: int = Field(16, ge=0, description="Instances with fewer pixels become void.")
+
+    @property
+    def fixed_tile_px(self) -> int | None:
+        """Side of the tiles if it is given."""
+        return None if self.tile_px == "auto" else self.tile_px

@@ -28,7 +28,7 @@ from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
 from pseudogt.config.moved import explain_old_name
 from pseudogt.config.optimisation import OptimisationSettings
-from pseudogt.config.predictions import PredictionsSettings
+from pseudogt.config.predictions import EXPORTED_SUFFIXES, PredictionsSettings
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.config.provided import ProvidedSettings
 from pseudogt.config.report import ReportSettings
@@ -62,9 +62,16 @@ class RunConfig(Section):
     )
     images: str | None = Field(None, description="For `snakemake predict`: folder of the images to label.")
     model: str | None = Field(
-        None, description="For `snakemake predict`: model file; the default is the run's last model."
+        None,
+        description="For `snakemake predict` and `export_model`: model file, for `predict` also one that was exported "
+        "to ONNX; the default is the run's last model.",
     )
     predict_to: str = Field("predicted", description="For `snakemake predict`: output folder.")
+    model_to: str = Field(
+        "model.onnx",
+        description="For `snakemake export_model`: output file, model.onnx by default; its suffix decides the format, "
+        ".onnx or .pt2 (torch.export).",
+    )
     boxes_from: str | None = Field(
         None, description="For `snakemake boxes_to_masks`: folder of images and of boxes in any supported format."
     )
@@ -109,6 +116,14 @@ class RunConfig(Section):
     def _check_data_root(self) -> RunConfig:
         if self.images is None and self.dataset.format != "streets" and not self.data_root:
             raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_model_to(self) -> RunConfig:
+        if Path(self.model_to).suffix not in EXPORTED_SUFFIXES:
+            raise ValueError(
+                f"model_to={self.model_to}: the suffix decides the format; choose {' or '.join(EXPORTED_SUFFIXES)}"
+            )
         return self
 
     @model_validator(mode="after")

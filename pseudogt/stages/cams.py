@@ -11,9 +11,9 @@ import torch
 
 from models.classifier.apply import CamPlan, label_by_cams
 from models.classifier.network import ClassifierModel
-from models.loader import load_in_threads
 from models.training import choose_device
 from pseudogt.config.cams import CamsSettings
+from pseudogt.files.ahead import load_in_threads
 from pseudogt.files.scores import write_scores
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard

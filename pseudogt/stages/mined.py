@@ -21,10 +21,10 @@ from models.jtsm.model import JtsmModel
 from models.jtsm.network import JtsmNetwork
 from models.jtsm.samples import MiningImage, prepare_image
 from models.jtsm.views import group_by_size
-from models.loader import load_in_threads
 from models.training import choose_device, choose_precision
 from pseudogt.classes import panoptic_to_semantic
 from pseudogt.config.mined import MinedSettings
+from pseudogt.files.ahead import load_in_threads
 from pseudogt.files.detections import write_detections
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores

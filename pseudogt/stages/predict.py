@@ -8,40 +8,67 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from models.segmenter.inference import Decoding, decode_prediction, predict_images
 from pseudogt.classes import ClassTable
 from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.files.images import read_image, write_png
 from pseudogt.files.io import replace_atomically
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.listing import find_images
+from pseudogt.prediction.card import LoadedModel
+from pseudogt.prediction.decoding import Decoding
+from pseudogt.prediction.exported import ExportedModel
+from pseudogt.prediction.passes import Passes, find_tiled, predict_images
 from pseudogt.reporting.overlays import draw_panoptic
-from pseudogt.stages.predictions import load_model
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.memory import count_pixels_in_memory, find_free_bytes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Predict every image of a folder; the model file is all that is needed."""
     parser = stage_parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, help="folder of images")
-    parser.add_argument("--model", type=Path, required=True)
+    trained = parser.add_mutually_exclusive_group(required=True)
+    trained.add_argument("--model", type=Path, help="model file of a training")
+    trained.add_argument("--onnx", type=Path, help="model exported to ONNX; torch is not imported")
     parser.add_argument("--out", type=Path, required=True, help="folder of <image>.png, panoptic.json and overlays/")
     arguments = parser.parse_args(argv)
     settings = parse_settings(PredictionsSettings, arguments.settings)
     images, passed_over = find_images(arguments.images)
     for note in passed_over:
         print(f"warning: {note}", file=sys.stderr)
-    model, inference = load_model(arguments.model, settings)
-    decoding = settings.fill(Decoding)
+    model = open_onnx_model(arguments.onnx, settings) if arguments.onnx else load_torch_model(arguments.model, settings)
+    classes, decoding = model.card.classes, settings.fill(Decoding)
     image_ids, paths = list(images), list(images.values())
     sizes = [read_image(path).shape[:2] for path in paths]
-    predictions = predict_images(model.network, sizes, lambda i: read_image(paths[i]), inference)
+    free_pixels = None if model.free_bytes is None else count_pixels_in_memory(model.card, model.free_bytes)
+    passes = settings.fill(
+        Passes,
+        scale=model.card.scale,
+        tile_px=settings.fixed_tile_px,
+        max_pixels=free_pixels if settings.tile_px == "auto" else None,
+    )
+    for tile, count in find_tiled(sizes, passes).items():
+        print(f"{count} of {len(sizes)} images are cut into tiles of {tile[1]}x{tile[0]} pixels", file=sys.stderr)
+    predictions = predict_images(model.run, sizes, lambda i: read_image(paths[i]), passes)
     with replace_atomically(arguments.out) as folder:
-        with write_labels(folder, model.classes) as labels:
-            for i, prediction in tqdm(predictions, total=len(paths), desc="predict", mininterval=5):
-                decoded = decode_prediction(prediction, sizes[i], model.classes, decoding)
+        with write_labels(folder, classes) as labels:
+            for i, maps in tqdm(predictions, total=len(paths), desc="predict", mininterval=5):
+                decoded = model.card.kind.decode(maps, sizes[i], classes, decoding)
                 labels.add(image_ids[i], decoded.panoptic_id, scores=decoded.scores)
-        draw_overlays(images, model.classes, folder)
+        draw_overlays(images, classes, folder)
+
+
+def load_torch_model(path: Path, settings: PredictionsSettings) -> LoadedModel:
+    """Read the model file of a training; only here torch is imported."""
+    from pseudogt.stages.predictions import load_model
+
+    return load_model(path, settings)
+
+
+def open_onnx_model(path: Path, settings: PredictionsSettings) -> LoadedModel:
+    """Open an exported model; onnxruntime does not tell how much memory of a GPU is free."""
+    model = ExportedModel.open(path, device=settings.device, threads=settings.torch_threads)
+    return LoadedModel(model.card, model.run, find_free_bytes() if model.device == "cpu" else None)
 
 
 def draw_overlays(images: Mapping[str, Path], classes: ClassTable, folder: Path) -> None:

@@ -10,13 +10,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models.segmenter.inference import Decoding, Inference, decode_prediction, predict_images
+from models.segmenter.inference import measure_gpu_bytes, prepare_network
 from models.segmenter.network import PanopticModel
 from models.training import choose_device, choose_precision
 from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
+from pseudogt.prediction.card import LoadedModel
+from pseudogt.prediction.decoding import Decoding, compute_probabilities
+from pseudogt.prediction.passes import Passes, predict_images
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
+from pseudogt.workflow.memory import find_free_bytes
 from pseudogt.workflow.stage import Shard, link_if_stopped
 
 
@@ -38,31 +42,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     if link_if_stopped(arguments.record, arguments.previous, outputs):
         return
     shard = Shard.open(arguments.shard, weak_labels=arguments.weak_labels)
-    model, inference = load_model(arguments.model, settings)
-    shard.check_classes(model.classes, arguments.model)
+    model = load_model(arguments.model, settings)
+    shard.check_classes(model.card.classes, arguments.model)
+    passes = settings.fill(Passes, scale=model.card.scale, tile_px=settings.fixed_tile_px)
     decoding = settings.fill(Decoding)
     images = list(shard)
-    predictions = predict_images(model.network, [image.size for image in images], lambda i: images[i].read(), inference)
+    predictions = predict_images(model.run, [image.size for image in images], lambda i: images[i].read(), passes)
     with ExitStack() as stack:
         labels = stack.enter_context(write_labels(arguments.out, shard.classes))
         scores = stack.enter_context(write_scores(arguments.scores)) if arguments.scores else None
-        for i, prediction in tqdm(predictions, total=len(images), desc=f"predictions {shard.name}", mininterval=5):
+        for i, maps in tqdm(predictions, total=len(images), desc=f"predictions {shard.name}", mininterval=5):
             image = images[i]
-            decoded = decode_prediction(prediction, image.size, shard.classes, decoding)
+            decoded = model.card.kind.decode(maps, image.size, shard.classes, decoding)
             labels.add(image.image_id, decoded.panoptic_id, scores=decoded.scores)
             if scores is not None:
                 kept = np.flatnonzero(image.weak.possible)
-                scores.add(image.image_id, prediction.semantic.softmax(0)[kept].numpy(), kept)
+                scores.add(image.image_id, compute_probabilities(maps.semantic)[kept], kept)
 
 
-def load_model(path: Path, settings: PredictionsSettings) -> tuple[PanopticModel, Inference]:
+def load_model(path: Path, settings: PredictionsSettings) -> LoadedModel:
     """Read a model file, and choose how to run it on this machine."""
     model = PanopticModel.load(path)
     torch.set_num_threads(settings.torch_threads)
     device = choose_device(settings.device)
-    return model, settings.fill(
-        Inference, scale=model.scale, device=device, dtype=choose_precision(settings.precision, device)
-    )
+    run = prepare_network(model.network, model.card.kind, device, choose_precision(settings.precision, device))
+    return LoadedModel(model.card, run, find_free_bytes() if device.type == "cpu" else measure_gpu_bytes(device))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ WITHOUT_INFLUENCE = {
     "images",
     "model",
     "predict_to",
+    "model_to",
     "boxes_from",
     "masks_to",
     "threads",
@@ -215,7 +216,7 @@ class RunPlan:
 
     @property
     def predict_model(self) -> str:
-        """Model file of the target `predict`."""
+        """Model file of the targets `predict` and `export_model`."""
         return self.config.model or f"{self.results}/segmenter/{self.last_round}/model.pt"
 
     @property

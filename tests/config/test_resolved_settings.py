@@ -85,6 +85,7 @@ def test_settings_are_those_of_before(name):
     assert not any(now.pop(key) for key in ADDED_UNSET)
     assert {now.pop(key) for key in READ_BY_SAM} == {"auto", 2}
     assert {now.pop(key) for key in ("masks_to", "export.shapes")} == {"masks"}
+    assert (now.pop("model_to"), now.pop("predictions.tile_px")) == ("model.onnx", "auto")
     assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}
     assert {key: before[key] for key in REMOVED.keys() - NO_LONGER_NEEDED} == CONSTANTS
 

@@ -20,9 +20,10 @@ from test_training import PLAN
 from test_training_set import make_panoptic, prepare
 
 from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_points
-from models.loader import count_cores, count_workers, explain_lost_workers, load_batches, load_in_order, load_in_threads
+from models.loader import count_cores, count_workers, explain_lost_workers, load_batches, load_in_order
 from models.segmenter.training import PanopticBatches
 from models.training import _Pieces, select_samples
+from pseudogt.files.ahead import load_in_threads
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STRONG = Augmentation(crop_size=(32, 32), zoom=(0.5, 2), flip=0.5, colour=0.3)

@@ -96,4 +96,8 @@ def test_predicted_images(hostile):
     model, to = f"{images}/model; touch hacked.pt", f"../to {HOSTILE}"
     hostile.run("--", "predict", images=str(images), model=model, predict_to=to)
     assert (hostile.place / f"to {HOSTILE}" / "file").is_file()
+    exported = f"../exported {HOSTILE}.onnx"
+    hostile.run("--", "export_model", model=model, model_to=exported)
+    hostile.run("--", "predict", images=str(images), model=exported, predict_to="../from the exported model")
+    assert (hostile.place / "from the exported model" / "file").is_file()
     assert_nothing_was_done(hostile)

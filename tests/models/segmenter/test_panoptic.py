@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.segmenter.inference import Inference, predict_images
-from models.segmenter.network import PanopticModel, build_panoptic_network, choose_network_size
+from models.segmenter.inference import prepare_network
+from models.segmenter.network import PanopticModel, build_panoptic_network
 from pseudogt.classes import ClassTable
+from pseudogt.prediction.kinds import BOTTOM_UP, KINDS
+from pseudogt.prediction.maps import choose_network_size
+from pseudogt.prediction.passes import Passes, predict_images
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (255, 0, 0)))
 ARCHITECTURE = {"backbone": "small", "class_count": 2, "decoder_channels": 16}
@@ -56,18 +59,19 @@ def test_model_file_is_self_contained_and_repeatable(network, tmp_path):
 def test_prediction_of_an_image_does_not_depend_on_its_shard(network, dtype, flip):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (64, 96 if i % 3 else 64, 3), dtype=np.uint8) for i in range(7)]
-    inference = Inference(scale=1.0, batch_size=4, flip=flip, device=torch.device("cpu"), dtype=dtype)
+    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), dtype)
+    passes = Passes(scale=1.0, batch_size=4, flip=flip)
 
     def predict(chosen):
         sizes = [images[i].shape[:2] for i in chosen]
-        found = predict_images(network, sizes, lambda position: images[chosen[position]], inference)
+        found = predict_images(run, sizes, lambda position: images[chosen[position]], passes)
         return {chosen[position]: prediction for position, prediction in found}
 
     whole = predict(list(range(7)))
     for shard in ([0, 1, 2], [3, 4], [6, 5]):
         for i, prediction in predict(shard).items():
             for a, b in zip(prediction, whole[i], strict=True):
-                assert torch.equal(a, b)
+                assert np.array_equal(a, b)
 
 
 def test_images_of_the_next_batch_are_read_while_the_network_computes(network):
@@ -77,8 +81,8 @@ def test_images_of_the_next_batch_are_read_while_the_network_computes(network):
         read.append(position)
         return np.full((64, 96, 3), position, np.uint8)
 
-    inference = Inference(scale=1.0, batch_size=2, flip=False, device=torch.device("cpu"), dtype=torch.float32)
-    found = predict_images(network, [(64, 96)] * 9, read_image, inference)
+    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), torch.float32)
+    found = predict_images(run, [(64, 96)] * 9, read_image, Passes(scale=1.0, batch_size=2, flip=False))
     assert next(found)[0] == 0
     assert {0, 1} < set(read) <= {0, 1, 2, 3}
     assert [position for position, _ in found] == list(range(1, 9))
@@ -91,16 +95,17 @@ def test_image_that_cannot_be_read_ends_the_prediction(network):
             raise ValueError("d.png: truncated image")
         return np.zeros((64, 96, 3), np.uint8)
 
-    inference = Inference(scale=1.0, batch_size=2, flip=False, device=torch.device("cpu"), dtype=torch.float32)
+    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), torch.float32)
     with pytest.raises(ValueError, match=r"d\.png: truncated image"):
-        list(predict_images(network, [(64, 96)] * 9, read_image, inference))
+        list(predict_images(run, [(64, 96)] * 9, read_image, Passes(scale=1.0, batch_size=2, flip=False)))
 
 
 def test_flip_averaging_treats_an_image_and_its_mirror_image_alike(network):
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    inference = Inference(scale=1.0, batch_size=1, flip=True, device=torch.device("cpu"), dtype=torch.float32)
     pair = [image, image[:, ::-1].copy()]
-    (_, a), (_, b) = predict_images(network, [(64, 96)] * 2, lambda i: pair[i], inference)
-    torch.testing.assert_close(a.semantic, b.semantic.flip(-1))
-    torch.testing.assert_close(a.offset[0], b.offset[0].flip(-1))
-    torch.testing.assert_close(a.offset[1], -b.offset[1].flip(-1))
+    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), torch.float32)
+    passes = Passes(scale=1.0, batch_size=1, flip=True)
+    (_, a), (_, b) = predict_images(run, [(64, 96)] * 2, lambda i: pair[i], passes)
+    np.testing.assert_allclose(a.semantic, b.semantic[..., ::-1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(a.offset[0], b.offset[0, :, ::-1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(a.offset[1], -b.offset[1, :, ::-1], rtol=1e-5, atol=1e-6)

@@ -1,11 +1,18 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from models.segmenter.decoding import decode_panoptic
 from models.segmenter.targets import encode_targets, find_instance_targets
 from pseudogt.boxes import find_tight_box
 from pseudogt.classes import VOID, ClassTable, panoptic_to_semantic
+from pseudogt.maps import enlarge_rows, resize_maps
+from pseudogt.prediction import decoding
+from pseudogt.prediction.decoding import Decoding, decode_panoptic
+from pseudogt.prediction.maps import PanopticMaps
 
 CLASSES = ClassTable(("road", "sky", "car", "person"), (7, 23, 26, 24), (False, False, True, True), ((0, 0, 0),) * 4)
 ROAD, SKY, CAR, PERSON = 7000, 23000, 26000, 24000
@@ -29,7 +36,8 @@ def encode(panoptic_id, classes=CLASSES):
 
 def decode(probabilities, centre, offset, classes=CLASSES, **changes):
     settings = {"centre_threshold": 0.1, "nms_cells": 3, "min_stuff_fraction": 0, "min_instance_px": 0} | changes
-    return decode_panoptic(probabilities, centre, offset, classes, **settings)
+    logits = np.log(np.maximum(probabilities, 1e-9))
+    return decode_panoptic(PanopticMaps(logits, centre[None], offset), logits.shape[1:], classes, Decoding(**settings))
 
 
 def assert_same_segments(found, expected):
@@ -99,7 +107,7 @@ def test_an_instance_has_one_class(panoptic_id):
 
 def test_score_is_centre_height_times_mean_probability(panoptic_id):
     probabilities, centre, offset = encode(panoptic_id)
-    decoded = decode(0.8 * probabilities, 0.5 * centre, offset)
+    decoded = decode(0.8 * probabilities + 0.2 / 3 * (1 - probabilities), 0.5 * centre, offset)
     assert decoded.scores[CAR + 1] == pytest.approx(0.4, abs=0.02)
     assert decoded.scores[ROAD] == pytest.approx(0.8)
 
@@ -118,3 +126,66 @@ def test_labels_larger_than_the_networks_input(panoptic_id):
     probabilities, centre, offset = encode(panoptic_id)
     twice = probabilities.repeat(2, axis=1).repeat(2, axis=2)
     assert_same_segments(decode(twice, centre, offset).panoptic_id, panoptic_id.repeat(2, 0).repeat(2, 1))
+
+
+def make_smooth_maps(height, width):
+    """Maps with stuff, things and centres in them, as a network might give for an image of that size."""
+    rng = np.random.default_rng(0)
+
+    def draw(channels, stride):
+        coarse = rng.normal(0, 2, (channels, 4, 6)).astype(np.float32)
+        return resize_maps(coarse, (height // stride, width // stride))
+
+    return PanopticMaps(draw(4, 2), 0.3 * draw(1, 4), 4 * draw(2, 4))
+
+
+SETTINGS = Decoding(centre_threshold=0.1, nms_cells=5, min_stuff_fraction=0.002, min_instance_px=16)
+
+
+def test_result_does_not_depend_on_how_many_rows_are_decoded_at_once(monkeypatch):
+    maps = make_smooth_maps(128, 192)
+    whole = decode_panoptic(maps, (120, 200), CLASSES, SETTINGS)
+    assert len(whole.scores) > 4
+    monkeypatch.setattr(decoding, "VALUES_AT_ONCE", 7 * 4 * 200)
+    strips = decode_panoptic(maps, (120, 200), CLASSES, SETTINGS)
+    assert np.array_equal(strips.panoptic_id, whole.panoptic_id)
+    assert strips.scores == pytest.approx(whole.scores, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [(128, 192), (120, 200), (301, 411), (40, 64)])
+def test_probabilities_are_those_that_torch_computes(size):
+    logits = make_smooth_maps(128, 192).semantic
+    rows = slice(size[0] // 3, size[0] // 2)
+    found = decoding.compute_probabilities(enlarge_rows(logits, size, rows))
+    enlarged = F.interpolate(torch.from_numpy(logits)[None], size=size, mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(found, enlarged.softmax(1)[0, :, rows], atol=1e-5)
+
+
+def test_image_without_things_and_class_table_without_things():
+    maps = make_smooth_maps(64, 96)
+    maps.semantic[2:] = -9
+    assert set(decode_panoptic(maps, (64, 96), CLASSES, SETTINGS).scores) == {ROAD, SKY}
+    stuff = ClassTable(CLASSES.names, CLASSES.category_ids, (False,) * 4, CLASSES.colors)
+    assert set(decode_panoptic(maps, (64, 96), stuff, SETTINGS).scores) == {ROAD, SKY}
+
+
+def test_decoding_imports_no_torch():
+    code = """
+import sys
+
+sys.modules["torch"] = None  # an import raises ImportError
+import numpy as np
+
+from pseudogt.classes import ClassTable
+from pseudogt.prediction.decoding import Decoding, decode_panoptic
+from pseudogt.prediction.exported import ExportedModel
+from pseudogt.prediction.maps import PanopticMaps
+
+classes = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)
+logits = np.zeros((2, 16, 16), np.float32)
+logits[1, 4:8, 4:8] = 9
+maps = PanopticMaps(logits, np.zeros((1, 8, 8), np.float32), np.zeros((2, 8, 8), np.float32))
+decoded = decode_panoptic(maps, (32, 32), classes, Decoding(0.1, 5, 0, 0))
+assert set(decoded.scores) == {1000, 2001}, decoded.scores
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

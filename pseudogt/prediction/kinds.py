@@ -1,0 +1,38 @@
+"""The kinds of networks that can be applied and decoded; another network of the segmenter is another entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pseudogt.classes import ClassTable
+from pseudogt.prediction.decoding import Decoded, Decoding, decode_panoptic
+from pseudogt.prediction.maps import OUTPUT_STRIDE, PanopticMaps
+
+BOTTOM_UP = "bottom_up"
+"""Classes of pixels, centres of instances, and offsets to them; the kind of models that name none."""
+
+
+@dataclass(frozen=True)
+class NetworkKind:
+    """What is done with the outputs of a network.
+
+    Attributes
+    ----------
+    maps : type
+        Named tuple of the outputs, the first of which, ``semantic``, holds the logits of the classes.
+    strides : mapping
+        Name of each output, in their order -> pixels of the network's input per cell.
+    decode : callable
+        From the maps of an image, its size (H, W), classes and settings to its segments.
+    """
+
+    maps: type[PanopticMaps]
+    strides: Mapping[str, int]
+    decode: Callable[[PanopticMaps, tuple[int, int], ClassTable, Decoding], Decoded]
+
+
+PANOPTIC_STRIDES = {"semantic": OUTPUT_STRIDE // 2, "centre": OUTPUT_STRIDE, "offset": OUTPUT_STRIDE}
+
+KINDS = {BOTTOM_UP: NetworkKind(PanopticMaps, PANOPTIC_STRIDES, decode_panoptic)}
+"""Name of each kind -> what is done with its outputs."""

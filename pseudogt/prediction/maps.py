@@ -1,0 +1,63 @@
+"""What a panoptic network takes and gives, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+OUTPUT_STRIDE = 4
+"""Pixels per cell of centres and offsets; those of the classes are half as large."""
+
+SIZE_MULTIPLE = 32
+"""Images must be a multiple of this large, so that the features of all strides align."""
+
+MIRRORED = np.array([1, -1], np.float32)[:, None, None]
+"""Signs of the offsets (y, x) in a mirror image."""
+
+HALF = np.float32(0.5)
+
+
+class PanopticMaps(NamedTuple):
+    """Output of the bottom-up network, float32, with (h, w) at ``OUTPUT_STRIDE``; batches have an axis in front.
+
+    Attributes
+    ----------
+    semantic : (C, 2 h, 2 w)
+        Logits of the classes.
+    centre : (1, h, w)
+        Heatmap of instance centres, about 0 to 1.
+    offset : (2, h, w)
+        From each cell to its instance's centre, (y, x) in pixels of the network's input.
+    """
+
+    semantic: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+    def average_with_mirrored(self, mirrored: PanopticMaps) -> PanopticMaps:
+        """Average with the maps of the mirror image."""
+        semantic, centre, offset = (values[..., ::-1] for values in mirrored)
+        pairs = zip(self, (semantic, centre, offset * MIRRORED), strict=True)
+        return PanopticMaps(*(HALF * (a + b) for a, b in pairs))
+
+
+RunNetwork: TypeAlias = Callable[[NDArray[np.uint8]], PanopticMaps]
+"""From images ``(B, H, W, 3) uint8`` RGB, a multiple of ``SIZE_MULTIPLE`` high and wide, to their maps."""
+
+
+def choose_network_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return the multiple of ``SIZE_MULTIPLE`` nearest to an image's scaled size (H, W), at least one each way."""
+    height, width = (max(1, round(extent * scale / SIZE_MULTIPLE)) * SIZE_MULTIPLE for extent in size)
+    return height, width
+
+
+def average_with_mirror(run: RunNetwork) -> RunNetwork:
+    """A function that runs the network on images and on their mirror images, and averages the maps."""
+
+    def run_twice(images: NDArray[np.uint8]) -> PanopticMaps:
+        return run(images).average_with_mirrored(run(np.ascontiguousarray(images[:, :, ::-1])))
+
+    return run_twice

@@ -1,0 +1,140 @@
+"""Passes of images through a panoptic network: in batches of a fixed size, as a whole or in tiles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby
+from math import isqrt
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudogt.files.ahead import load_in_threads
+from pseudogt.prediction.maps import SIZE_MULTIPLE, PanopticMaps, RunNetwork, average_with_mirror, choose_network_size
+from pseudogt.prediction.tiles import Blend
+
+READERS = 4
+"""Threads that read images and resize them, which OpenCV does beside other threads of Python."""
+
+LEAST_TILE_PX = 2 * SIZE_MULTIPLE
+"""Side of the smallest tile: of smaller ones, nothing would be left between the overlaps."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How images pass through the network.
+
+    Attributes
+    ----------
+    scale : float
+        Images are resized by it.
+    batch_size : int
+        Every pass has this many images or tiles of an image, the last ones filled with zeros: results differ in
+        the last bit between batch sizes, and so would not depend on the image alone.
+    flip : bool
+        Whether to average with the mirror image.
+    tile_px : int or None
+        Largest side of what the network sees at once, in pixels of resized images, at least ``LEAST_TILE_PX``.
+    max_pixels : float or None
+        Pixels for which a pass has memory: larger batches are made smaller, and larger images cut into tiles.
+    """
+
+    scale: float
+    batch_size: int
+    flip: bool
+    tile_px: int | None = None
+    max_pixels: float | None = None
+
+
+class Pass(NamedTuple):
+    """How images of one size pass through the network: size of a tile (h, w), and tiles or images in a pass."""
+
+    tile: tuple[int, int]
+    batch: int
+
+
+def plan_pass(size: tuple[int, int], passes: Passes) -> Pass:
+    """Choose tile and batch for resized images of ``size`` (H, W); the tile is as large as the image if that fits."""
+    height, width = size
+    side = passes.tile_px or max(size)
+    if passes.max_pixels is not None and min(height, side) * min(width, side) > passes.max_pixels:
+        side = isqrt(int(passes.max_pixels))
+    side = max(LEAST_TILE_PX, side // SIZE_MULTIPLE * SIZE_MULTIPLE)
+    tile = min(height, side), min(width, side)
+    room = passes.batch_size if passes.max_pixels is None else int(passes.max_pixels) // (tile[0] * tile[1])
+    return Pass(tile, max(1, min(passes.batch_size, room)))
+
+
+def find_tiled(sizes: Iterable[tuple[int, int]], passes: Passes) -> Counter[tuple[int, int]]:
+    """Number of the images of the given sizes (H, W) that are cut into tiles, by size of the tile (h, w)."""
+    network_sizes = [choose_network_size(size, passes.scale) for size in sizes]
+    tiles = [plan_pass(size, passes).tile for size in network_sizes]
+    return Counter(tile for size, tile in zip(network_sizes, tiles, strict=True) if tile != size)
+
+
+def predict_images(
+    run: RunNetwork, sizes: Sequence[tuple[int, int]], read: Callable[[int], NDArray[np.uint8]], passes: Passes
+) -> Iterator[tuple[int, PanopticMaps]]:
+    """Predict images of the given sizes (H, W), equal network sizes together.
+
+    Parameters
+    ----------
+    run : callable
+        Applies the network to a batch.
+    sizes
+        Sizes of the images.
+    read
+        Position in ``sizes`` -> image ``(H, W, 3) uint8``. Called by several threads, up to a batch ahead.
+    passes : Passes
+
+    Yields
+    ------
+    position, prediction
+        Ascending by network size, then by position.
+    """
+    if passes.flip:
+        run = average_with_mirror(run)
+    network_sizes = [choose_network_size(size, passes.scale) for size in sizes]
+    plans = {size: plan_pass(size, passes) for size in network_sizes}
+    order = sorted(range(len(sizes)), key=lambda position: (network_sizes[position], position))
+
+    def read_resized(position: int) -> NDArray[np.uint8]:
+        size = network_sizes[position]
+        return np.asarray(cv2.resize(read(position), size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+    # The images of the next batch are read while the network computes; fewer if some are large.
+    ahead = min((plan.batch for plan in plans.values()), default=1)
+    with closing(load_in_threads(read_resized, order, threads=READERS, ahead=ahead)) as resized:
+        for size, group in groupby(order, key=lambda position: network_sizes[position]):
+            positions, plan = list(group), plans[size]
+            if plan.tile != size:
+                yield from ((position, run_tiled(run, next(resized), plan)) for position in positions)
+                continue
+            for start in range(0, len(positions), plan.batch):
+                chunk = positions[start : start + plan.batch]
+                maps = run_filled(run, [next(resized) for _ in chunk], plan.batch)
+                yield from zip(chunk, maps, strict=True)
+
+
+def run_filled(run: RunNetwork, images: Sequence[NDArray[np.uint8]], batch: int) -> list[PanopticMaps]:
+    """Maps of each of at most ``batch`` images of one size, filled up to as many with zeros."""
+    filled = np.zeros((batch, *images[0].shape), np.uint8)
+    filled[: len(images)] = images
+    maps = run(filled)
+    return [type(maps)(*(output[row] for output in maps)) for row in range(len(images))]
+
+
+def run_tiled(run: RunNetwork, image: NDArray[np.uint8], plan: Pass) -> PanopticMaps:
+    """Maps of an image ``(H, W, 3)`` whose tiles pass through the network, blended where tiles overlap."""
+    blend = Blend((image.shape[0], image.shape[1]), plan.tile)
+    for start in range(0, len(blend.tiles), plan.batch):
+        chunk = blend.tiles[start : start + plan.batch]
+        found = run_filled(run, [blend.cut(image, tile) for tile in chunk], plan.batch)
+        for tile, maps in zip(chunk, found, strict=True):
+            blend.add(tile, maps)
+    return type(found[0])(*blend.maps)
