@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from models.backbones.fixed_padding import fix_padding
 from pseudogt.config.predictions import EXPORTED_SUFFIXES
 from pseudogt.files.io import replace_atomically
 from pseudogt.prediction.card import ModelCard
@@ -119,7 +120,8 @@ def trace_network(network: nn.Module) -> ExportedProgram:
     """Trace a network for any number and size of images."""
     batch = torch.zeros(TRACED_SIZE[0], 3, *TRACED_SIZE[1:], dtype=torch.uint8)
     axes = {0: Dim("batch"), 2: SIZE_MULTIPLE * Dim("rows"), 3: SIZE_MULTIPLE * Dim("columns")}
-    return torch.export.export(PlainOutputs(network), (batch,), dynamic_shapes=(axes,))
+    with fix_padding(network):
+        return torch.export.export(PlainOutputs(network), (batch,), dynamic_shapes=(axes,))
 
 
 def write_onnx(program: ExportedProgram, card: str, path: Path) -> None:

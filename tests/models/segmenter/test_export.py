@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.segmenter import export
 from models.segmenter.export import export_model, open_archive
 from models.segmenter.inference import prepare_network
+from models.segmenter.network import PanopticModel
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.decoding import Decoding
@@ -120,3 +121,15 @@ def test_unknown_suffix_and_missing_packages(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ValueError, match=r"needs onnx and onnxscript .*pip install -e '\.\[onnx\]'"):
         export_model(model, DECODING, tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["small", "resnet18", "timm/tf_efficientnet_lite0", "timm/convnext_atto", "timm/vit_tiny_patch16_224"],
+)
+def test_segmenters_with_backbones_of_all_families(backbone, suffix, tmp_path):
+    settings = {"backbone": backbone, "weights": None, "decoder_channels": 16}
+    model = PanopticModel.build(CLASSES, **settings, scale=1.0, seed=0, settings={})
+    assert export_model(model, DECODING, tmp_path / f"model{suffix}") < export.TOLERANCE
