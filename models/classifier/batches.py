@@ -13,10 +13,21 @@ from torch import Tensor
 
 from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_points
 from pseudogt.classes import ClassTable
+from pseudogt.maps import find_colour_regions
+from pseudogt.pseudo_labels.spreading import spread_marks
 from pseudogt.weak_labels.candidates import candidates_at, cover_span
-from pseudogt.weak_labels.labelled import find_labelled_pixels, paint_classes
-from pseudogt.weak_labels.marks import NO_MARKS
+from pseudogt.weak_labels.labelled import LabelledPixels, find_labelled_pixels, paint_classes
+from pseudogt.weak_labels.marks import NO_MARKS, find_inside
 from pseudogt.weak_labels.records import ImageWeakLabels
+
+LARGE_REGION = 0.02
+"""Share of an image from which on a region of even colour is large."""
+
+MIN_REGION_PX = 20
+"""Smaller regions of even colour are merged into a neighbour."""
+
+SAMPLED_EVERY = 2
+"""Rows and columns of which one is taken, of the pixels of large regions."""
 
 REGION_INSIDE = 0.9
 """A tag holds in a window that shows this share of its region; below, what was tagged may be cut off."""
@@ -36,7 +47,8 @@ class TagSample:
     weak : ImageWeakLabels
         In coordinates of the original image. Without marks: those are in ``labelled``.
     labelled : (P, 3) int32
-        Row and column in the original image, and train id, of each pixel that a mark labels.
+        Row and column in the original image, and train id, of each pixel that a mark labels or that lies in the
+        region around one.
     """
 
     image: NDArray[np.uint8]
@@ -44,12 +56,14 @@ class TagSample:
     labelled: NDArray[np.int32] = field(default_factory=_label_nothing)
 
     @classmethod
-    def make(cls, image: NDArray[np.uint8], weak: ImageWeakLabels) -> TagSample:
-        """Sample of a resized image, with its marks drawn."""
+    def make(cls, image: NDArray[np.uint8], weak: ImageWeakLabels, *, region_scale: float = 0) -> TagSample:
+        """Sample of a resized image, with its marks drawn, and spread over regions of even colour of this scale."""
         if not len(weak.marks):
             return cls(image, weak)
         found = find_labelled_pixels(weak)
         labelled = np.column_stack([found.rows, found.columns, found.classes]).astype(np.int32)
+        if region_scale:
+            labelled = np.concatenate([labelled, label_large_regions(image, weak, found, region_scale)])
         return cls(image, replace(weak, marks=NO_MARKS), labelled)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -84,6 +98,42 @@ class Regions:
     columns: NDArray[np.bool_]
     tags: NDArray[np.bool_]
     known: NDArray[np.bool_]
+
+
+def label_large_regions(
+    image: NDArray[np.uint8], weak: ImageWeakLabels, found: LabelledPixels, region_scale: float
+) -> NDArray[np.int32]:
+    """Pixels ``(P, 3)`` of large regions of even colour in which all marks have one class, a few of each cell.
+
+    Marks lie inside of segments, so that no mark shows where a class ends. The borders of a large region mostly do,
+    while a small one often holds a thin object and what is behind it. Boxes may hold things and are left out.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8 RGB
+    weak : ImageWeakLabels
+    found : LabelledPixels
+        Of the original image.
+    region_scale : float
+        See :func:`pseudogt.maps.find_colour_regions`.
+
+    Returns
+    -------
+    (P, 3) int32
+        Rows as in :attr:`TagSample.labelled`.
+    """
+    size = image.shape[0], image.shape[1]
+    regions = find_colour_regions(image, scale=region_scale, min_area_px=MIN_REGION_PX)
+    is_large = (np.bincount(regions.ravel()) >= LARGE_REGION * regions.size)[regions]
+    spread = spread_marks(found, (weak.height, weak.width), size, regions, 1.0)
+    # One pixel in SAMPLED_EVERY of each axis is enough for the cells of the network.
+    rows, columns = (np.arange(extent) for extent in size)
+    drawn = (rows[:, None] % SAMPLED_EVERY == 0) & (columns % SAMPLED_EVERY == 0) & is_large
+    which, y, x = np.nonzero((spread.weights > 0) & drawn)
+    original_y = ((y + 0.5) * weak.height / size[0]).astype(np.int32)
+    original_x = ((x + 0.5) * weak.width / size[1]).astype(np.int32)
+    labelled = np.column_stack([original_y, original_x, spread.classes[which]]).astype(np.int32)
+    return labelled[~find_inside(weak.boxes_xyxy, original_y, original_x).any(0)]
 
 
 def cut_out_crop(sample: TagSample, crop: int) -> TagSample:

@@ -48,6 +48,12 @@ class ClassifierSettings(FreezingSettings, AugmentationSettings):
     point_weight: float = Field(
         1.0, ge=0, description="Weight of the loss that gives each pixel of a point, scribble or mask its class."
     )
+    point_region_scale: float = Field(
+        50.0,
+        ge=0,
+        description="Points, scribbles and masks also label the rest of large regions of even colour of this scale; 0 "
+        "only what they mark. It teaches where classes end.",
+    )
     scale: float = Field(
         1.0,
         gt=0,

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_supervision(weak_labels)
     samples = list_tag_samples(weak_labels, settings.samples)
     drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
-    sample_facts = [settings.scale, drawn.tolist()]
+    sample_facts = [settings.scale, settings.point_region_scale, drawn.tolist()]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
     images = TrainingSet(files.samples, drawn, TagSample)
     batches = TagBatches(
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         load_batch=batches.load,
         compute_losses=settings.fill(ClassifierLoss),
         plan=plan,
-        preparation=Preparation(TagSource(shard, settings.scale), images),
+        preparation=Preparation(TagSource(shard, settings.scale, settings.point_region_scale), images),
         checkpoint=files.checkpoint,
         description="classifier",
     )
@@ -89,13 +89,15 @@ class TagSource:
 
     shard: Shard
     scale: float
+    point_region_scale: float = 0
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def __getitem__(self, number: int) -> TagSample:
         image = self.shard[number]
-        return TagSample.make(resize_for_classifier(image.read(), self.scale), image.weak)
+        resized = resize_for_classifier(image.read(), self.scale)
+        return TagSample.make(resized, image.weak, region_scale=self.point_region_scale)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,13 @@ TRAININGS = ("classifier", "mining", "segmenter")
 NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(("_gb", ".accumulation"))} | {"mining.workers"}
 ADDED = {"mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININGS)}
 
-ADDED_UNSET = {"annotations.attribute", "full_labels.polygons", "boxes_from", "export.stuff", "weak_labels.scribbles"}
+ADDED_UNSET = {
+    "annotations.attribute",
+    "boxes_from",
+    "export.stuff",
+    "full_labels.polygons",
+    "weak_labels.scribbles",
+}
 """Settings that change nothing unless they are set."""
 
 READ_BY_SAM = {"box_masks.device", "box_masks.precision", "box_masks.torch_threads"}
@@ -83,6 +89,7 @@ def test_settings_are_those_of_before(name):
     now = {key: value for key, value in resolve_file(name).items() if key.partition(".")[0] not in SHARED}
     assert {now.pop(key) for key in ADDED} == {"auto", 1}
     assert not any(now.pop(key) for key in ADDED_UNSET)
+    assert now.pop("classifier.point_region_scale") == 50
     assert {now.pop(key) for key in READ_BY_SAM} == {"auto", 2}
     assert {now.pop(key) for key in ("masks_to", "export.shapes")} == {"masks"}
     assert (now.pop("model_to"), now.pop("predictions.tile_px")) == ("model.onnx", "auto")

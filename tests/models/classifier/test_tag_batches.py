@@ -98,10 +98,12 @@ def test_tags_that_leave_out_things_say_nothing_about_them() -> None:
     assert regions.known.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
 
 
-def mark_sample(sample: TagSample, marks: list[tuple[int, float, float, float]]) -> TagSample:
+def mark_sample(
+    sample: TagSample, marks: list[tuple[int, float, float, float]], *, region_scale: float = 0
+) -> TagSample:
     collected = Marks.collect(make_point(train_id, UNSETTLED, x, y, radius) for train_id, x, y, radius in marks)
     weak = ImageWeakLabels(**(vars(sample.weak) | {"marks": collected}))
-    return TagSample.make(sample.image, complete_marks(weak, CLASSES))
+    return TagSample.make(sample.image, complete_marks(weak, CLASSES), region_scale=region_scale)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -135,3 +137,27 @@ def test_a_cell_with_marks_of_two_classes_teaches_neither() -> None:
 def test_batches_without_marks_hold_what_they_held() -> None:
     whole = Augmentation(crop_size=(32, 48), zoom=(1, 1), flip=0, colour=0)
     assert "marked" not in make_tag_batch([make_sample()], CLASSES, whole, 4, np.random.default_rng(0))
+
+
+def test_marks_label_the_large_even_regions_around_them() -> None:
+    sample = make_sample(scale=1)
+    sample.image[:], sample.image[:, :48], sample.image[2:8, 4:10] = 250, 20, 130
+    marks = [(0, 20, 30, 0), (1, 90, 10, 0), (2, 7, 5, 0)]
+    plain, spread = mark_sample(sample, marks), mark_sample(sample, marks, region_scale=20)
+    more = spread.labelled[len(plain.labelled) :]
+    assert (spread.labelled[: len(plain.labelled)] == plain.labelled).all()
+    # Of two halves, one pixel in two of each axis; the small square says nothing of itself.
+    rows, columns, classes = more.T
+    assert (classes == (columns >= 48)).all()
+    assert not ((rows >= 2) & (rows < 8) & (columns >= 4) & (columns < 10)).any()
+    boxed = (rows >= 40) & (rows < 60) & (columns >= 8) & (columns < 40)
+    assert not boxed.any()
+    assert len(more) == pytest.approx((64 * 96 - 36 - 20 * 32) / 4, rel=0.1)
+
+
+def test_regions_with_marks_of_two_classes_are_not_spread() -> None:
+    sample = make_sample(scale=1)
+    sample.image[:] = 99
+    marks = [(0, 20, 30, 0), (1, 90, 10, 0)]
+    spread = mark_sample(sample, marks, region_scale=20)
+    assert set(map(tuple, spread.labelled)) == set(map(tuple, mark_sample(sample, marks).labelled))
