@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -68,17 +69,42 @@ def decode_panoptic(
         has the mean probability. In an image without any centre, each connected part of the thing pixels is an
         instance: an object that fills the image may have a centre too uncertain to be a peak.
     """
+    centres_yx, heights = find_centres(centre, threshold=centre_threshold, nms_cells=nms_cells)
+
+    def group(things: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        return (assign_pixels(things, offset, centres_yx), heights) if len(heights) else separate_parts(things, centre)
+
+    return name_segments(
+        probabilities, group, classes, min_stuff_fraction=min_stuff_fraction, min_instance_px=min_instance_px
+    )
+
+
+def name_segments(
+    probabilities: NDArray[np.float32],
+    group: Callable[[NDArray[np.bool_]], tuple[NDArray[np.intp], NDArray[np.float32]]],
+    classes: ClassTable,
+    *,
+    min_stuff_fraction: float,
+    min_instance_px: int,
+) -> Decoded:
+    """Make segments of the most probable class of each pixel, and of what groups the pixels of things.
+
+    Parameters
+    ----------
+    probabilities : (C, H, W)
+    group : callable
+        ``(H, W) bool`` of thing pixels, of which there are P -> rows of their instances ``(P,)`` and scores ``(N,)`` of
+        these, as :func:`name_instances` takes them.
+    classes : ClassTable
+    min_stuff_fraction, min_instance_px
+        As in :func:`decode_panoptic`.
+    """
     semantic = probabilities.argmax(0).astype(np.uint8)
     panoptic_id = classes.train_to_category[semantic] * np.int32(INSTANCE_DIVISOR)
     scores: dict[int, float] = {}
-
-    centres_yx, heights = find_centres(centre, threshold=centre_threshold, nms_cells=nms_cells)
     things = np.isin(semantic, classes.thing_ids)
     if things.any():
-        if len(centres_yx):
-            owner = assign_pixels(things, offset, centres_yx)
-        else:
-            owner, heights = separate_parts(things, centre)
+        owner, heights = group(things)
         panoptic_id[things], scores = name_instances(
             owner, heights, probabilities[:, things], classes, min_instance_px=min_instance_px
         )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +16,8 @@ from torch import Tensor, nn
 
 from models.loader import load_in_threads
 from models.segmenter.decoding import Decoded, decode_panoptic
+from models.segmenter.mask_decoding import decode_masks
+from models.segmenter.mask_output import MaskOutput
 from models.segmenter.network import PanopticOutput, choose_network_size
 from models.training import autocast
 from pseudogt.classes import ClassTable
@@ -25,12 +26,8 @@ READERS = 4
 """Threads that read images and resize them, which OpenCV does beside other threads of Python."""
 
 
-class RawPrediction(NamedTuple):
-    """A :class:`PanopticOutput` of one image, without the batch axis, float32 on the CPU."""
-
-    semantic: Tensor
-    centre: Tensor
-    offset: Tensor
+RawPrediction = PanopticOutput | MaskOutput
+"""The output of a network for one image, without the batch axis, float32 on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +56,22 @@ class Inference:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How pixels are grouped into segments, see :func:`models.segmenter.decoding.decode_panoptic`."""
+    """How pixels are grouped into segments.
+
+    Attributes
+    ----------
+    centre_threshold, nms_cells
+        Of the bottom-up network, see :func:`models.segmenter.decoding.decode_panoptic`.
+    min_query_score, min_mask_share
+        Of a mask transformer, see :func:`models.segmenter.mask_decoding.decode_masks`.
+    min_stuff_fraction, min_instance_px
+        Of both.
+    """
 
     centre_threshold: float
     nms_cells: int
+    min_query_score: float
+    min_mask_share: float
     min_stuff_fraction: float
     min_instance_px: int
 
@@ -110,31 +119,50 @@ def predict_images(
                     images[row] = next(resized)
                 outputs = _run_network(network, torch.from_numpy(images).permute(0, 3, 1, 2), inference)
                 for row, position in enumerate(chunk):
-                    yield position, RawPrediction(*(output[row] for output in outputs))
+                    yield position, type(outputs)(*(output[row] for output in outputs))
 
 
 def decode_prediction(
     prediction: RawPrediction, size: tuple[int, int], classes: ClassTable, decoding: Decoding
 ) -> Decoded:
-    """Enlarge the logits to the image's ``size`` (H, W), then group pixels as :func:`decode_panoptic` does."""
+    """Enlarge the logits to the image's ``size`` (H, W), then group pixels as the network's decoding does."""
     logits = F.interpolate(prediction.semantic[None], size=size, mode="bilinear", align_corners=False)
+    probabilities = logits.softmax(1)[0].numpy()
+    stuff, instances = decoding.min_stuff_fraction, decoding.min_instance_px
+    if isinstance(prediction, MaskOutput):
+        return decode_masks(
+            probabilities,
+            prediction.classes[-1].softmax(-1).numpy(),
+            prediction.masks[-1].sigmoid().numpy(),
+            classes,
+            min_query_score=decoding.min_query_score,
+            min_mask_share=decoding.min_mask_share,
+            min_stuff_fraction=stuff,
+            min_instance_px=instances,
+        )
     return decode_panoptic(
-        logits.softmax(1)[0].numpy(),
+        probabilities,
         prediction.centre[0].numpy(),
         prediction.offset.numpy(),
         classes,
-        **vars(decoding),
+        centre_threshold=decoding.centre_threshold,
+        nms_cells=decoding.nms_cells,
+        min_stuff_fraction=stuff,
+        min_instance_px=instances,
     )
 
 
 @torch.inference_mode()
-def _run_network(network: nn.Module, images: Tensor, inference: Inference) -> PanopticOutput:
+def _run_network(network: nn.Module, images: Tensor, inference: Inference) -> RawPrediction:
+    """Output for a batch, averaged with that of the mirror images if wanted."""
     images = images.to(inference.device)
     with autocast(inference.dtype, inference.device):
-        outputs = [output.float() for output in network(images)]
+        output: RawPrediction = _to_float(network(images))
         if inference.flip:
-            semantic, centre, offset = (output.float().flip(-1) for output in network(images.flip(-1)))
-            # In a mirror image the x component of the offsets, the second one, has the opposite sign.
-            mirrored = (semantic, centre, offset * offset.new_tensor([1.0, -1.0])[:, None, None])
-            outputs = [(a + b) / 2 for a, b in zip(outputs, mirrored, strict=True)]
-    return PanopticOutput(*(output.cpu() for output in outputs))
+            # The two have the same type, which only the network knows.
+            output = output.average_with_mirrored(_to_float(network(images.flip(-1))))  # type: ignore[arg-type]
+    return type(output)(*(part.cpu() for part in output))
+
+
+def _to_float(output: RawPrediction) -> RawPrediction:
+    return type(output)(*(part.float() for part in output))

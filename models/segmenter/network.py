@@ -5,6 +5,8 @@ After Panoptic-DeepLab (Cheng et al., CVPR 2020), with one U-shaped decoder for 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
 from models.backbones.layers import ConvNorm
 from models.checkpoints import load_checkpoint, save_checkpoint
 from pseudogt.classes import ClassTable
+from pseudogt.config.registry import Registry
 
 MODEL_KIND = "panoptic model"
 OUTPUT_STRIDE = 4
@@ -24,6 +27,12 @@ OUTPUT_STRIDE = 4
 
 SIZE_MULTIPLE = 32
 """Images must be a multiple of this large, so that the features of all strides align."""
+
+
+NETWORKS = Registry("models.segmenter.networks", "network of the segmenter")
+
+FIRST_NETWORK = "bottom_up"
+"""The network of model files that do not name theirs."""
 
 
 class PanopticOutput(NamedTuple):
@@ -42,6 +51,45 @@ class PanopticOutput(NamedTuple):
     semantic: Tensor
     centre: Tensor
     offset: Tensor
+
+    def average_with_mirrored(self, mirrored: PanopticOutput) -> PanopticOutput:
+        """Average with the output of the mirror images."""
+        semantic, centre, offset = (output.flip(-1) for output in mirrored)
+        # In a mirror image the x component of the offsets, the second one, has the opposite sign.
+        offset = offset * offset.new_tensor([1.0, -1.0])[:, None, None]
+        pairs = zip(self, (semantic, centre, offset), strict=True)
+        return PanopticOutput(*((a + b) / 2 for a, b in pairs))
+
+
+class SegmenterNetwork(nn.Module, ABC):
+    """A network of :mod:`models.segmenter.networks`."""
+
+    backbone: Backbone
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Any:
+        """Predict for images ``(B, 3, H, W)``; the first part of the tuple is the logits of classes ``(B, C, h, w)``.
+
+        The tuple has a method ``average_with_mirrored``.
+        """
+
+
+def build_from_architecture(architecture: Mapping[str, Any], *, weights: str | None = None) -> SegmenterNetwork:
+    """Build any of the networks.
+
+    Parameters
+    ----------
+    architecture : mapping
+        ``network``, its name, which may be missing for ``FIRST_NETWORK``; the other entries are arguments of its
+        module's ``build_network``.
+    weights : str, optional
+        As in :func:`models.backbones.build_backbone`.
+    """
+    name = architecture.get("network", FIRST_NETWORK)
+    network: SegmenterNetwork = NETWORKS.load(name).build_network(
+        **{key: value for key, value in architecture.items() if key != "network"}, weights=weights
+    )
+    return network
 
 
 def build_panoptic_network(
@@ -62,9 +110,9 @@ class PanopticModel:
 
     Attributes
     ----------
-    network : PanopticNetwork
+    network : SegmenterNetwork
     architecture : dict
-        The arguments of :func:`build_panoptic_network`, except ``weights``.
+        As in :func:`build_from_architecture`.
     classes : ClassTable
     scale : float
         Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.
@@ -72,7 +120,7 @@ class PanopticModel:
         The training's settings, for the record.
     """
 
-    network: PanopticNetwork
+    network: SegmenterNetwork
     architecture: dict[str, Any]
     classes: ClassTable
     scale: float
@@ -85,28 +133,27 @@ class PanopticModel:
         *,
         backbone: str,
         weights: str | None,
-        decoder_channels: int,
         scale: float,
         seed: int,
         settings: dict[str, Any],
         init: Path | None = None,
         freeze: Freeze = NOTHING_FROZEN,
+        network: str = FIRST_NETWORK,
+        **shape: Any,
     ) -> PanopticModel:
-        """Build an untrained model, or one with the weights of the model file ``init``."""
+        """Build an untrained model, or one with the weights of the model file ``init``; ``shape`` is the network's."""
         torch.manual_seed(seed)
-        architecture: dict[str, Any] = {
-            "backbone": backbone,
-            "class_count": len(classes),
-            "decoder_channels": decoder_channels,
-        }
-        network = build_panoptic_network(**architecture, weights=weights)
+        architecture: dict[str, Any] = {"backbone": backbone, "class_count": len(classes), **shape}
+        if network != FIRST_NETWORK:
+            architecture["network"] = network
+        built = build_from_architecture(architecture, weights=weights)
         if init is not None:
             first = cls.load(init)
             if first.architecture != architecture or first.classes != classes:
                 raise ValueError(f"{init}: trained with another network or class table; start from scratch")
-            network.load_state_dict(first.network.state_dict())
-        network.backbone.set_freeze(freeze)
-        return cls(network, architecture, classes, scale, settings)
+            built.load_state_dict(first.network.state_dict())
+        built.backbone.set_freeze(freeze)
+        return cls(built, architecture, classes, scale, settings)
 
     def save(self, path: Path | str) -> None:
         """Write a file that :meth:`load` reads."""
@@ -124,7 +171,7 @@ class PanopticModel:
     def load(cls, path: Path | str) -> PanopticModel:
         """Read a model file onto the CPU; a ``ValueError`` names a file that is missing or of another kind."""
         state = load_checkpoint(path, kind=MODEL_KIND)
-        network = build_panoptic_network(**state["architecture"])
+        network = build_from_architecture(state["architecture"])
         network.load_state_dict(state["weights"])
         classes = ClassTable.from_categories(state["categories"])
         return cls(network, state["architecture"], classes, state["scale"], state["settings"])
@@ -136,7 +183,13 @@ def choose_network_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
-class PanopticNetwork(nn.Module):
+def check_image_size(images: Tensor) -> None:
+    """Raise a ``ValueError`` if images ``(B, 3, H, W)`` are not a multiple of ``SIZE_MULTIPLE`` high and wide."""
+    if images.shape[-2] % SIZE_MULTIPLE or images.shape[-1] % SIZE_MULTIPLE:
+        raise ValueError(f"images {tuple(images.shape)} are not a multiple of {SIZE_MULTIPLE} high and wide")
+
+
+class PanopticNetwork(SegmenterNetwork):
     """Backbone, decoder and three heads.
 
     Parameters
@@ -160,8 +213,7 @@ class PanopticNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> PanopticOutput:
         """Predict for images ``(B, 3, H, W)``, RGB in 0..255; H and W are multiples of 32."""
-        if images.shape[-2] % SIZE_MULTIPLE or images.shape[-1] % SIZE_MULTIPLE:
-            raise ValueError(f"images {tuple(images.shape)} are not a multiple of {SIZE_MULTIPLE} high and wide")
+        check_image_size(images)
         normalised = self.backbone.normalise(images).contiguous(memory_format=torch.channels_last)
         feature = self.decoder(self.backbone(normalised))
         instance = self.instance(feature)

@@ -15,8 +15,8 @@ from models.augmentation import Augmentation
 from models.backbones import Freeze
 from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
-from models.segmenter.network import PanopticModel
-from models.segmenter.training import PanopticBatches, SegmenterLoss, check_labelled, measure_fixed_loss, prepare_sample
+from models.segmenter.network import NETWORKS, PanopticModel
+from models.segmenter.training import PanopticBatches, check_labelled, measure_fixed_loss, prepare_sample
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
 from pseudogt.config.machine import UNRECORDED
@@ -97,11 +97,13 @@ def train_segmenter(
     check_labelled(pixels, shard.classes, label_folders[0])
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
+    kind = NETWORKS.load(settings.network)
     model = PanopticModel.build(
         shard.classes,
+        network=settings.network,
+        **vars(settings.fill(kind.NetworkShape)),
         backbone=settings.backbone,
         weights=settings.weights,
-        decoder_channels=settings.decoder_channels,
         scale=settings.scale,
         seed=settings.seed,
         settings=resolved,
@@ -114,7 +116,7 @@ def train_segmenter(
         zoom=(settings.zoom_min, settings.zoom_max),
     )
     class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
-    compute_losses = settings.fill(SegmenterLoss, class_weights=class_weights)
+    compute_losses = settings.fill(kind.Loss, class_weights=class_weights)
     inputs = [*shards, *weak_labels, *label_folders, *([init] if init else [])]
     plan = settings.fill(TrainingPlan, steps=steps, cores=cores)
     drawn = list_drawn(plan, len(source))

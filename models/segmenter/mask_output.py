@@ -1,0 +1,50 @@
+"""What a mask transformer predicts: a class and a mask of each query, and the scores of classes that they add up to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LEAST_SCORE = 1e-6
+"""Added to the scores of all classes, so that a pixel in no mask has a logarithm."""
+
+
+class MaskOutput(NamedTuple):
+    """Output of a mask transformer; L predictions, one after each layer, of which evaluation keeps the last.
+
+    Attributes
+    ----------
+    semantic : (B, C, h, w)
+        Logits of the classes, see :func:`add_up_scores`.
+    classes : (B, L, Q, C + 1)
+        Logits of the class of each query; the last class is "nothing".
+    masks : (B, L, Q, h, w)
+        Logits of the mask of each query.
+    """
+
+    semantic: Tensor
+    classes: Tensor
+    masks: Tensor
+
+    def average_with_mirrored(self, mirrored: MaskOutput) -> MaskOutput:
+        """Average the classes of pixels with those of the mirror image, whose queries need not be the same."""
+        return self._replace(semantic=(self.semantic + mirrored.semantic.flip(-1)) / 2)
+
+
+def add_up_scores(classes: Tensor, masks: Tensor) -> Tensor:
+    """Logarithm ``(B, C, h, w)`` of the sum over all queries of class probability times mask.
+
+    Its softmax over the classes is the normalised score map. After Cheng et al., "Per-Pixel Classification is Not All
+    You Need for Semantic Segmentation" (NeurIPS 2021), section 3.4.
+
+    Parameters
+    ----------
+    classes : (B, Q, C + 1)
+        Logits; the last class is "nothing".
+    masks : (B, Q, h, w)
+        Logits.
+    """
+    probabilities = classes.float().softmax(-1)[..., :-1]
+    return (torch.einsum("bqc,bqhw->bchw", probabilities, masks.float().sigmoid()) + LEAST_SCORE).log()
