@@ -10,8 +10,11 @@ from pseudogt.config.augmentation import AugmentationSettings
 from pseudogt.config.base import listed_in
 from pseudogt.config.training import FreezingSettings
 
-NETWORKS = "models.segmenter.networks"
+SEGMENTER_NETWORKS = "models.segmenter.networks"
 """Table of networks."""
+
+OPTIONAL_NETWORKS = ("mask_transformer",)
+"""Those that need a library of an extra."""
 
 OWN_SETTINGS = {
     "bottom_up": ("decoder_channels", "centre_weight", "centre_sigma", "offset_weight"),
@@ -33,7 +36,7 @@ OWN_SETTINGS = {
 class SegmenterSettings(FreezingSettings, AugmentationSettings):
     """How the panoptic network is trained; the reference uses the same values."""
 
-    network: Annotated[str, listed_in(NETWORKS)] = Field(
+    network: Annotated[str, listed_in(SEGMENTER_NETWORKS)] = Field(
         "bottom_up",
         description="`bottom_up` predicts classes of pixels, centres and offsets; `mask_transformer`, a Mask2Former, "
         "predicts a class and a mask with each of its queries (docs/segmenters.md).",

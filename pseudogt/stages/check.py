@@ -32,9 +32,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     for section, network in RunPlan(config, {}).list_networks().items():
         # Imports torch, which takes longer than to check a thousand images.
         from models.backbones import find_problem
+        from models.segmenter.network import find_library_problem
 
-        if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone"})):
+        if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone", "network"})):
             findings.add_problems([f"{section}.backbone: {problem}"])
+        if problem := find_library_problem(network.network):
+            findings.add_problems([problem])
     if config.uses_sam and (problem := find_sam_problem(config.box_masks.sam_model or "")):
         findings.add_problems([f"box_masks.sam_model: {problem}"])
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})

@@ -1,6 +1,3 @@
-import importlib.metadata
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -95,13 +92,3 @@ def test_averaging_gives_an_image_and_its_mirror_image_the_same_classes(network)
     pair = [image, image[:, ::-1].copy()]
     (_, a), (_, b) = predict_images(network, [(64, 96)] * 2, lambda i: pair[i], inference)
     torch.testing.assert_close(a.semantic, b.semantic.flip(-1))
-
-
-def test_without_transformers_the_message_says_how_to_install_it(monkeypatch):
-    def find_nothing(name):
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", find_nothing)
-    monkeypatch.delitem(sys.modules, "models.segmenter.mask_transformer")
-    with pytest.raises(ValueError, match=r"mask_transformer needs transformers 5 .* '\.\[transformers\]'"):
-        build_from_architecture(ARCHITECTURE)
