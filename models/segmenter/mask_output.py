@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -48,3 +49,13 @@ def add_up_scores(classes: Tensor, masks: Tensor) -> Tensor:
     """
     probabilities = classes.float().softmax(-1)[..., :-1]
     return (torch.einsum("bqc,bqhw->bchw", probabilities, masks.float().sigmoid()) + LEAST_SCORE).log()
+
+
+def decode_singly(decode: Callable[..., MaskOutput], *parts: Tensor) -> MaskOutput:
+    """Apply ``decode`` to the images of a batch one by one, of which each of ``parts`` has the rows.
+
+    In products over several images, the last bit depends on the place in the batch.
+    """
+    rows = zip(*(part.split(1) for part in parts), strict=True)
+    outputs = [decode(*row) for row in rows]
+    return MaskOutput(*(torch.cat(each) for each in zip(*outputs, strict=True)))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.backbones import Backbone, build_backbone
 from models.segmenter.mask_loss import MaskLoss as Loss
-from models.segmenter.mask_output import MaskOutput, add_up_scores
+from models.segmenter.mask_output import MaskOutput, add_up_scores, decode_singly
 from models.segmenter.network import FineHead, SegmenterNetwork, check_image_size
 from pseudogt.box_masks.sam_folder import require_transformers
 
@@ -92,17 +92,12 @@ class MaskTransformer(SegmenterNetwork):
         """Predict for images ``(B, 3, H, W)``, RGB in 0..255; H and W are multiples of 32."""
         check_image_size(images)
         normalised = self.backbone.normalise(images).contiguous(memory_format=torch.channels_last)
-        features = self.backbone(normalised)
-        if self.training:
-            return self._decode(features, normalised)
-        # One by one: in products over several images, the last bit depends on the place in the batch.
-        singles = zip(normalised.split(1), *(feature.split(1) for feature in features), strict=True)
-        decoded = [self._decode(list(own), image) for image, *own in singles]
-        return MaskOutput(*(torch.cat(parts) for parts in zip(*decoded, strict=True)))
+        parts = (normalised, *self.backbone(normalised))
+        return self._decode(*parts) if self.training else decode_singly(self._decode, *parts)
 
-    def _decode(self, features: list[Tensor], normalised: Tensor) -> MaskOutput:
-        """Classes and masks of the features of normalised images."""
-        decoded = self.decoder.pixels(features, output_attentions=False, output_hidden_states=False)
+    def _decode(self, normalised: Tensor, *features: Tensor) -> MaskOutput:
+        """Classes and masks from normalised images and the features of their four strides."""
+        decoded = self.decoder.pixels(list(features), output_attentions=False, output_hidden_states=False)
         fine = self.detail(decoded.mask_features, normalised)
         found = self.decoder.queries(list(decoded.multi_scale_features), fine)
         kept = slice(None) if self.training else slice(-1, None)

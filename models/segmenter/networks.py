@@ -6,4 +6,5 @@ which takes these, ``backbone``, ``class_count`` and ``weights``; and ``Loss``, 
 """
 
 from models.segmenter import bottom_up as bottom_up
+from models.segmenter import eomt as eomt
 from models.segmenter import mask_transformer as mask_transformer

@@ -13,15 +13,14 @@ from pseudogt.config.training import FreezingSettings
 SEGMENTER_NETWORKS = "models.segmenter.networks"
 """Table of networks."""
 
-OPTIONAL_NETWORKS = ("mask_transformer",)
+OPTIONAL_NETWORKS = ("mask_transformer", "eomt")
 """Those that need a library of an extra."""
 
-OWN_SETTINGS = {
-    "bottom_up": ("decoder_channels", "centre_weight", "centre_sigma", "offset_weight"),
-    "mask_transformer": (
+READ_BY = {
+    ("bottom_up",): ("decoder_channels", "centre_weight", "centre_sigma", "offset_weight"),
+    ("mask_transformer",): ("query_channels", "encoder_layers"),
+    ("mask_transformer", "eomt"): (
         "queries",
-        "query_channels",
-        "encoder_layers",
         "query_layers",
         "query_weight",
         "mask_weight",
@@ -30,7 +29,7 @@ OWN_SETTINGS = {
         "mask_points",
     ),
 }
-"""Settings that only one of the networks reads."""
+"""Settings that only some networks read."""
 
 
 class SegmenterSettings(FreezingSettings, AugmentationSettings):
@@ -38,8 +37,8 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
 
     network: Annotated[str, listed_in(SEGMENTER_NETWORKS)] = Field(
         "bottom_up",
-        description="`bottom_up` predicts classes of pixels, centres and offsets; `mask_transformer`, a Mask2Former, "
-        "predicts a class and a mask with each of its queries (docs/segmenters.md).",
+        description="`bottom_up` predicts classes of pixels, centres and offsets; `mask_transformer` (Mask2Former) and "
+        "`eomt` predict a class and a mask with each of their queries (docs/segmenters.md).",
     )
     decoder_channels: int = Field(48, ge=8, description="Width of the decoder; wider is better and slower.")
     scale: float = Field(
@@ -79,7 +78,7 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
     queries: int = Field(
         50,
         ge=1,
-        description="mask_transformer: number of segments that can be found in an image; 100 in Mask2Former, 200 for "
+        description="mask_transformer, eomt: segments that can be found in an image; 100 in Mask2Former, 200 for "
         "crowded scenes.",
     )
     query_channels: int = Field(
@@ -92,35 +91,34 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         1, ge=1, description="mask_transformer: layers of attention between features; 6 in Mask2Former."
     )
     query_layers: int = Field(
-        3, ge=1, description="mask_transformer: layers of attention from queries to features; 9 in Mask2Former."
+        3, ge=1, description="mask_transformer, eomt: layers of queries; 9 in Mask2Former, 4 in EoMT."
     )
     query_weight: float = Field(
-        2.0, ge=0, description="mask_transformer: weight of the classes of queries, as in Mask2Former."
+        2.0, ge=0, description="mask_transformer, eomt: weight of the classes of queries, as in Mask2Former."
     )
     mask_weight: float = Field(
-        5.0, ge=0, description="mask_transformer: weight of the cross-entropy of masks, as in Mask2Former."
+        5.0, ge=0, description="mask_transformer, eomt: weight of the cross-entropy of masks, as in Mask2Former."
     )
     dice_weight: float = Field(
-        5.0, ge=0, description="mask_transformer: weight of the overlap (dice) of masks, as in Mask2Former."
+        5.0, ge=0, description="mask_transformer, eomt: weight of the overlap (dice) of masks, as in Mask2Former."
     )
     nothing_weight: float = Field(
-        0.1, gt=0, description="mask_transformer: weight of a query that finds nothing, as in Mask2Former."
+        0.1, gt=0, description="mask_transformer, eomt: weight of a query that finds nothing, as in Mask2Former."
     )
     mask_points: int = Field(
         1024,
         ge=1,
-        description="mask_transformer: pixels at which a mask is compared with its segment; 12544 in Mask2Former.",
+        description="mask_transformer, eomt: pixels at which masks and segments are compared; 12544 in Mask2Former.",
     )
 
     @model_validator(mode="after")
     def _check_network(self) -> SegmenterSettings:
-        for network, names in OWN_SETTINGS.items():
-            fields = type(self).model_fields
-            changed = [name for name in names if getattr(self, name) != fields[name].default]
-            if network != self.network and changed:
+        for networks, names in READ_BY.items():
+            changed = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+            if self.network not in networks and changed:
                 raise ValueError(
-                    f"{', '.join(changed)}: only network {network} reads this; set network to {network}, or leave "
-                    f"{'these' if len(changed) > 1 else 'it'} out (network is {self.network})"
+                    f"{', '.join(changed)}: only network {' and '.join(networks)} reads this; leave it out with "
+                    f"network {self.network}"
                 )
         return self
 

@@ -136,12 +136,12 @@ def test_label_of_another_size_is_named(tmp_path):
         ({"crop_width_px": 100}, "crop_width_px"),
         ({"batch_size": 3, "images_per_pass": 2}, "batch_size 3 is not a multiple of images_per_pass 2"),
         ({"stepps": 3}, "stepps"),
-        ({"network": "unet"}, "network: known are bottom_up, mask_transformer"),
-        (MASKS, "decoder_channels: only network bottom_up reads this; .* leave it out"),
+        ({"network": "unet"}, "network: known are bottom_up, eomt, mask_transformer"),
+        (MASKS, "decoder_channels: only network bottom_up reads this; leave it out"),
         ({"decoder_channels": 48, "query_channels": 40}, "query_channels"),
         (
             {"queries": 20, "mask_points": 9},
-            "queries, mask_points: only network mask_transformer reads .* leave these",
+            "queries, mask_points: only network mask_transformer and eomt",
         ),
     ],
 )

@@ -148,6 +148,8 @@ def test_a_mask_transformer_asks_for_more_than_the_bottom_up_network():
     # Measured: 2.3 times the processor time of a step.
     assert 1.5 * minutes[0] < minutes[1] < 4 * minutes[0]
     assert minutes[2] > 2 * minutes[1]
+    eomt = segmenter.model_copy(update={"network": "eomt", "backbone": "timm/vit_small_patch16_224"})
+    assert request_training_minutes(eomt, 1, 100, 0, 1) > minutes[1]
     for gpus in (0, 1):
         memory = [request_training_memory_mb(each, 32_768, 2, gpus, 1) for each in (segmenter, masks, large)]
         assert memory == sorted(memory)
