@@ -119,8 +119,9 @@ class MaskLoss:
             possible = candidate_loss(scores, semantic, batch["candidate_set"].long(), batch["candidates"])
             losses["candidates"] = self.candidate_weight * possible
         segments = [number_known_segments(*maps) for maps in zip(semantic, batch["instance"], strict=True)]
-        totals = self._compare_queries(output.classes.float(), output.masks.float(), segments, sample)
-        return losses | totals
+        # Sums over thousands of pixels need more digits than bfloat16 has.
+        with torch.autocast(scores.device.type, enabled=False):
+            return losses | self._compare_queries(output.classes.float(), output.masks.float(), segments, sample)
 
     def _compare_queries(
         self, classes: Tensor, masks: Tensor, segments: list[KnownSegments], sample: bool
@@ -186,7 +187,8 @@ class MaskLoss:
         dice = 1 - overlap / (probabilities.sum(1)[:, None] + inside.sum(0)[None] + 1)
         named = classes.softmax(1)[:, target.classes]
         cost = self.mask_weight * entropy + self.dice_weight * dice - self.query_weight * named
-        queries, rows = linear_sum_assignment(cost.cpu().numpy())
+        # Any assignment will do if the training has diverged, which the loss then tells.
+        queries, rows = linear_sum_assignment(cost.nan_to_num().cpu().numpy())
         order = rows.argsort()
         return QueryMatches(*(torch.from_numpy(found[order]).to(pixels.device) for found in (queries, rows)))
 

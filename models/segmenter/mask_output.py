@@ -47,8 +47,10 @@ def add_up_scores(classes: Tensor, masks: Tensor) -> Tensor:
     masks : (B, Q, h, w)
         Logits.
     """
-    probabilities = classes.float().softmax(-1)[..., :-1]
-    return (torch.einsum("bqc,bqhw->bchw", probabilities, masks.float().sigmoid()) + LEAST_SCORE).log()
+    # In bfloat16, sums over many queries would lose the ones of small classes.
+    with torch.autocast(classes.device.type, enabled=False):
+        probabilities = classes.float().softmax(-1)[..., :-1]
+        return (torch.einsum("bqc,bqhw->bchw", probabilities, masks.float().sigmoid()) + LEAST_SCORE).log()
 
 
 def decode_singly(decode: Callable[..., MaskOutput], *parts: Tensor) -> MaskOutput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from models.training import TrainingPlan, is_main_process, list_drawn, train, wr
 from models.training_set import Preparation, TrainingSet
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.config.rounds import RoundsSettings
-from pseudogt.config.segmenter import SegmenterSettings
+from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SegmenterSettings
 from pseudogt.files.io import link_atomically, read_json, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.pseudo_labels.rounds import StopRule, is_worth_another_round
@@ -95,6 +96,8 @@ def train_segmenter(
     shard.check_images(labels, label_folders[0])
     pixels = count_pixels(shard, labels)
     check_labelled(pixels, shard.classes, label_folders[0])
+    if settings.network in OPTIONAL_NETWORKS:
+        warn_of_crowded_images(shard, labels, settings.queries)
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
     kind = NETWORKS.load(settings.network)
@@ -166,6 +169,17 @@ def count_pixels(shard: Shard, labels: Mapping[str, LabelFolder]) -> np.ndarray:
             if train_id < len(shard.classes):
                 pixels[train_id] += segment["area"]
     return pixels
+
+
+def warn_of_crowded_images(shard: Shard, labels: Mapping[str, LabelFolder], queries: int) -> None:
+    """Say how many images have more segments than a network has queries: some of these train no query."""
+    crowded = [image.image_id for image in shard if len(labels[image.image_id].segments(image.image_id)) > queries]
+    if crowded:
+        print(
+            f"warning: {len(crowded)} training images, such as {crowded[0]!r}, have more segments than there are "
+            f"queries; the segmenter would find more with segmenter.queries above {queries}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -167,6 +167,18 @@ def test_mask_transformer_goes_through_all_stages_of_a_round(panoptic_dataset, t
     np.testing.assert_allclose(scores.sum(0), 1, atol=2e-3)
 
 
+def test_too_few_queries_are_reported(panoptic_dataset, tmp_path, capsys):
+    options = {"decoder_channels": 48} | MASKS
+    train_segmenter(panoptic_dataset, tmp_path / "0", **options | {"queries": 3, "steps": 1})
+    assert "5 training images, such as 'image0', have more segments than there are queries" in capsys.readouterr().err
+
+
+def test_a_diverging_mask_transformer_is_reported_like_any_network(panoptic_dataset, tmp_path):
+    options = {"decoder_channels": 48, "learning_rate": 1e30, "clip_norm": 1e30} | MASKS
+    with pytest.raises(ValueError, match="loss is not finite"):
+        train_segmenter(panoptic_dataset, tmp_path / "0", **options)
+
+
 def test_resumed_training_of_a_mask_transformer_equals_an_uninterrupted_one(panoptic_dataset, tmp_path, monkeypatch):
     options = {"decoder_channels": 48, "checkpoint_every_s": 0.0} | MASKS
     whole = train_segmenter(panoptic_dataset, tmp_path / "whole" / "0", **options)

@@ -107,6 +107,12 @@ def test_the_order_of_the_queries_changes_nothing():
         torch.testing.assert_close(compare(permuted, make_batch())[name], value, msg=name)
 
 
+def test_losses_do_not_depend_on_the_precision_of_the_network():
+    exact = compare(make_output(), make_batch())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compare(make_output(), make_batch()) == exact
+
+
 def test_a_perfect_prediction_has_hardly_any_loss():
     batch = make_batch()
     masks, classes = torch.full((2, 1, 6, 8, 12), -20.0), torch.full((2, 1, 6, 4), -20.0)

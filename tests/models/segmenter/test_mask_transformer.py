@@ -46,6 +46,8 @@ def test_score_maps_are_sums_of_class_times_mask():
     sums = torch.einsum("qc,qhw->chw", classes[0].softmax(-1)[:, :2], masks[0].sigmoid())
     found = add_up_scores(classes, masks).softmax(1)[0]
     torch.testing.assert_close(found, sums / sums.sum(0), atol=1e-5, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(add_up_scores(classes, masks).softmax(1)[0], found)
 
 
 def test_sizes_that_do_not_divide_are_an_error(network):
@@ -74,11 +76,11 @@ def test_a_model_of_another_network_is_no_start(network, tmp_path):
     assert all(map(torch.equal, equal.network.state_dict().values(), network.state_dict().values()))
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_prediction_of_an_image_does_not_depend_on_its_shard(network, flip):
+@pytest.mark.parametrize(("flip", "dtype"), [(False, torch.bfloat16), (True, torch.float32)])
+def test_prediction_of_an_image_does_not_depend_on_its_shard(network, flip, dtype):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (32, 64, 3), dtype=np.uint8) for _ in range(3)]
-    inference = Inference(scale=1.0, batch_size=2, flip=flip, device=torch.device("cpu"), dtype=torch.float32)
+    inference = Inference(scale=1.0, batch_size=2, flip=flip, device=torch.device("cpu"), dtype=dtype)
     whole = dict(predict_images(network, [(32, 64)] * 3, lambda i: images[i], inference))
     ((_, alone),) = predict_images(network, [(32, 64)], lambda _: images[1], inference)
     assert isinstance(alone, MaskOutput)
