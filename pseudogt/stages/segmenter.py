@@ -20,6 +20,7 @@ from models.segmenter.network import NETWORKS, PanopticModel
 from models.segmenter.training import PanopticBatches, check_labelled, measure_fixed_loss, prepare_sample
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
+from pseudogt.classes import ClassTable
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SegmenterSettings
@@ -100,26 +101,14 @@ def train_segmenter(
         warn_of_crowded_images(shard, labels, settings.queries)
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
-    kind = NETWORKS.load(settings.network)
-    model = PanopticModel.build(
-        shard.classes,
-        network=settings.network,
-        **vars(settings.fill(kind.NetworkShape)),
-        backbone=settings.backbone,
-        weights=settings.weights,
-        scale=settings.scale,
-        seed=settings.seed,
-        settings=resolved,
-        init=init,
-        freeze=settings.fill(Freeze),
-    )
+    model = build_model(shard.classes, settings, resolved, init)
     augmentation = settings.fill(
         Augmentation,
         crop_size=(settings.crop_height_px, settings.crop_width_px),
         zoom=(settings.zoom_min, settings.zoom_max),
     )
     class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
-    compute_losses = settings.fill(kind.Loss, class_weights=class_weights)
+    compute_losses = settings.fill(NETWORKS.load(settings.network).Loss, class_weights=class_weights)
     inputs = [*shards, *weak_labels, *label_folders, *([init] if init else [])]
     plan = settings.fill(TrainingPlan, steps=steps, cores=cores)
     drawn = list_drawn(plan, len(source))
@@ -139,6 +128,24 @@ def train_segmenter(
         fixed_loss = measure_fixed_loss(model.network, source, compute_losses)
         facts = {**facts, "linked": False, **record, "fixed_loss": fixed_loss, "images": len(source)}
         write_training(out, model, facts, files.checkpoint, samples)
+
+
+def build_model(
+    classes: ClassTable, settings: SegmenterSettings, resolved: dict[str, Any], init: Path | None
+) -> PanopticModel:
+    """Build the model to train; it records the ``resolved`` settings."""
+    return PanopticModel.build(
+        classes,
+        network=settings.network,
+        **vars(settings.fill(NETWORKS.load(settings.network).NetworkShape)),
+        backbone=settings.backbone,
+        weights=settings.weights,
+        scale=settings.scale,
+        seed=settings.seed,
+        settings=resolved,
+        init=init,
+        freeze=settings.fill(Freeze),
+    )
 
 
 @dataclass(frozen=True)
