@@ -92,16 +92,6 @@ def build_from_architecture(architecture: Mapping[str, Any], *, weights: str | N
     return network
 
 
-def find_library_problem(name: str) -> str:
-    """Say why a network can't be imported; empty if it can, or if no name is given."""
-    try:
-        if name:
-            NETWORKS.load(name)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
 def build_panoptic_network(
     *, backbone: str, class_count: int, weights: str | None = None, decoder_channels: int = 64
 ) -> PanopticNetwork:

@@ -113,6 +113,11 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
 
     @model_validator(mode="after")
     def _check_network(self) -> SegmenterSettings:
+        if self.network == "eomt" and "/" not in self.backbone:
+            raise ValueError(
+                f"network eomt needs a plain vision transformer of timm; set backbone {self.backbone} to one such as "
+                "timm/vit_small_patch16_224"
+            )
         for networks, names in READ_BY.items():
             changed = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
             if self.network not in networks and changed:

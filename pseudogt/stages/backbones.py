@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.backbones import build_backbone
-from models.segmenter.network import NETWORKS
+from pseudogt.box_masks.sam_folder import require_transformers
+from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 from pseudogt.files.io import write_json
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.plan import InitialNetwork
@@ -25,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
     network = parse_settings(InitialNetwork, arguments.settings)
-    if network.network:
-        NETWORKS.load(network.network)
+    if network.network in OPTIONAL_NETWORKS:
+        require_transformers(f"segmenter.network: {network.network}", extra="transformers")
     try:
         backbone = build_backbone(network.backbone, weights=network.weights, levels=network.levels, dense=network.dense)
     except (ValueError, OSError) as error:

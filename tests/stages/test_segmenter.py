@@ -137,6 +137,7 @@ def test_label_of_another_size_is_named(tmp_path):
         ({"batch_size": 3, "images_per_pass": 2}, "batch_size 3 is not a multiple of images_per_pass 2"),
         ({"stepps": 3}, "stepps"),
         ({"network": "unet"}, "network: known are bottom_up, eomt, mask_transformer"),
+        ({"network": "eomt", "decoder_channels": 48}, "network eomt needs a plain vision transformer of timm"),
         (MASKS, "decoder_channels: only network bottom_up reads this; leave it out"),
         ({"decoder_channels": 48, "query_channels": 40}, "query_channels"),
         (
