@@ -114,6 +114,15 @@ def find_sam_problem(name: str) -> str:
     return ""
 
 
+def find_transformers_problem(user: str) -> str:
+    """Say why ``user`` can't have transformers; empty if it can."""
+    try:
+        require_transformers(user, extra="transformers")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def require_transformers(user: str = "the segmenter sam", *, extra: str = "sam") -> None:
     """Raise a ``ValueError`` if transformers, which ``user`` needs and ``extra`` installs, is missing or too old."""
     remedy = f"install it in your clone with: pip install -e '.[{extra}]'"

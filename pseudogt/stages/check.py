@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pseudogt.box_masks.sam_folder import find_sam_problem, require_transformers
+from pseudogt.box_masks.sam_folder import find_sam_problem, find_transformers_problem
 from pseudogt.config.run import RunConfig
 from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 from pseudogt.files.io import write_json
@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone", "network"})):
             findings.add_problems([f"{section}.backbone: {problem}"])
-    if config.segmenter.network in OPTIONAL_NETWORKS and (problem := find_library_problem(config.segmenter.network)):
-        findings.add_problems([problem])
+    network_name = config.segmenter.network
+    if network_name in OPTIONAL_NETWORKS and (problem := find_transformers_problem(network_name)):
+        findings.add_problems([f"segmenter.network: {problem}"])
     if config.uses_sam and (problem := find_sam_problem(config.box_masks.sam_model or "")):
         findings.add_problems([f"box_masks.sam_model: {problem}"])
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
@@ -46,15 +47,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         number = len(findings.problems)
         count = "1 problem" if number == 1 else f"{number} problems"
         raise ValueError(f"{count} in {arguments.data_root}; {arguments.out} lists all of them")
-
-
-def find_library_problem(network: str) -> str:
-    """Say why a network of the segmenter lacks its library; empty if it does not."""
-    try:
-        require_transformers(f"segmenter.network: {network}", extra="transformers")
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 if __name__ == "__main__":
