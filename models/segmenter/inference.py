@@ -9,7 +9,7 @@ from torch import nn
 
 from models.training import autocast
 from pseudogt.prediction.kinds import NetworkKind
-from pseudogt.prediction.maps import PanopticMaps, RunNetwork
+from pseudogt.prediction.maps import Maps, RunNetwork
 
 
 def prepare_network(network: nn.Module, kind: NetworkKind, device: torch.device, dtype: torch.dtype) -> RunNetwork:
@@ -17,7 +17,7 @@ def prepare_network(network: nn.Module, kind: NetworkKind, device: torch.device,
     network.eval().to(device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def run(images: NDArray[np.uint8]) -> PanopticMaps:
+    def run(images: NDArray[np.uint8]) -> Maps:
         batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
         with autocast(dtype, device):
             outputs = network(batch)

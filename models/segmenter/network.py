@@ -5,6 +5,8 @@ After Panoptic-DeepLab (Cheng et al., CVPR 2020), with one U-shaped decoder for 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +19,15 @@ from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
 from models.backbones.layers import ConvNorm
 from models.checkpoints import load_checkpoint, save_checkpoint
 from pseudogt.classes import ClassTable
+from pseudogt.config.registry import Registry
 from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.kinds import BOTTOM_UP
 from pseudogt.prediction.maps import SIZE_MULTIPLE
 
 MODEL_KIND = "panoptic model"
+
+
+NETWORKS = Registry("models.segmenter.networks", "network of the segmenter")
 
 
 class PanopticOutput(NamedTuple):
@@ -42,6 +48,34 @@ class PanopticOutput(NamedTuple):
     offset: Tensor
 
 
+class SegmenterNetwork(nn.Module, ABC):
+    """A network of :mod:`models.segmenter.networks`."""
+
+    backbone: Backbone
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Any:
+        """Predict for images ``(B, 3, H, W)``: the outputs of its kind, see :mod:`pseudogt.prediction.kinds`."""
+
+
+def build_from_architecture(architecture: Mapping[str, Any], *, weights: str | None = None) -> SegmenterNetwork:
+    """Build any of the networks.
+
+    Parameters
+    ----------
+    architecture : mapping
+        ``network``, its name, which may be missing for ``BOTTOM_UP``; the other entries are arguments of its
+        module's ``build_network``.
+    weights : str, optional
+        As in :func:`models.backbones.build_backbone`.
+    """
+    name = architecture.get("network", BOTTOM_UP)
+    network: SegmenterNetwork = NETWORKS.load(name).build_network(
+        **{key: value for key, value in architecture.items() if key != "network"}, weights=weights
+    )
+    return network
+
+
 def build_panoptic_network(
     *, backbone: str, class_count: int, weights: str | None = None, decoder_channels: int = 64
 ) -> PanopticNetwork:
@@ -60,9 +94,9 @@ class PanopticModel:
 
     Attributes
     ----------
-    network : PanopticNetwork
+    network : SegmenterNetwork
     architecture : dict
-        The arguments of :func:`build_panoptic_network`, except ``weights``.
+        As in :func:`build_from_architecture`.
     classes : ClassTable
     scale : float
         Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.
@@ -70,7 +104,7 @@ class PanopticModel:
         The training's settings, for the record.
     """
 
-    network: PanopticNetwork
+    network: SegmenterNetwork
     architecture: dict[str, Any]
     classes: ClassTable
     scale: float
@@ -83,28 +117,27 @@ class PanopticModel:
         *,
         backbone: str,
         weights: str | None,
-        decoder_channels: int,
         scale: float,
         seed: int,
         settings: dict[str, Any],
         init: Path | None = None,
         freeze: Freeze = NOTHING_FROZEN,
+        network: str = BOTTOM_UP,
+        **shape: Any,
     ) -> PanopticModel:
-        """Build an untrained model, or one with the weights of the model file ``init``."""
+        """Build an untrained model, or one with the weights of the model file ``init``; ``shape`` is the network's."""
         torch.manual_seed(seed)
-        architecture: dict[str, Any] = {
-            "backbone": backbone,
-            "class_count": len(classes),
-            "decoder_channels": decoder_channels,
-        }
-        network = build_panoptic_network(**architecture, weights=weights)
+        architecture: dict[str, Any] = {"backbone": backbone, "class_count": len(classes), **shape}
+        if network != BOTTOM_UP:
+            architecture["network"] = network
+        built = build_from_architecture(architecture, weights=weights)
         if init is not None:
             first = cls.load(init)
             if first.architecture != architecture or first.classes != classes:
                 raise ValueError(f"{init}: trained with another network or class table; start from scratch")
-            network.load_state_dict(first.network.state_dict())
-        network.backbone.set_freeze(freeze)
-        return cls(network, architecture, classes, scale, settings)
+            built.load_state_dict(first.network.state_dict())
+        built.backbone.set_freeze(freeze)
+        return cls(built, architecture, classes, scale, settings)
 
     @property
     def card(self) -> ModelCard:
@@ -127,13 +160,19 @@ class PanopticModel:
     def load(cls, path: Path | str) -> PanopticModel:
         """Read a model file onto the CPU; a ``ValueError`` names a file that is missing or of another kind."""
         state = load_checkpoint(path, kind=MODEL_KIND)
-        network = build_panoptic_network(**state["architecture"])
+        network = build_from_architecture(state["architecture"])
         network.load_state_dict(state["weights"])
         classes = ClassTable.from_categories(state["categories"])
         return cls(network, state["architecture"], classes, state["scale"], state["settings"])
 
 
-class PanopticNetwork(nn.Module):
+def check_image_size(images: Tensor) -> None:
+    """Raise a ``ValueError`` if images ``(B, 3, H, W)`` are not a multiple of ``SIZE_MULTIPLE`` high and wide."""
+    if images.shape[-2] % SIZE_MULTIPLE or images.shape[-1] % SIZE_MULTIPLE:
+        raise ValueError(f"images {tuple(images.shape)} are not a multiple of {SIZE_MULTIPLE} high and wide")
+
+
+class PanopticNetwork(SegmenterNetwork):
     """Backbone, decoder and three heads.
 
     Parameters
@@ -157,8 +196,7 @@ class PanopticNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> PanopticOutput:
         """Predict for images ``(B, 3, H, W)``, RGB in 0..255; H and W are multiples of 32."""
-        if images.shape[-2] % SIZE_MULTIPLE or images.shape[-1] % SIZE_MULTIPLE:
-            raise ValueError(f"images {tuple(images.shape)} are not a multiple of {SIZE_MULTIPLE} high and wide")
+        check_image_size(images)
         normalised = self.backbone.normalise(images).contiguous(memory_format=torch.channels_last)
         feature = self.decoder(self.backbone(normalised))
         instance = self.instance(feature)

@@ -114,17 +114,24 @@ def find_sam_problem(name: str) -> str:
     return ""
 
 
-def require_transformers() -> None:
-    """Raise a ``ValueError`` if transformers is missing or too old."""
-    remedy = "install it in your clone with: pip install -e '.[sam]'"
+def find_transformers_problem(user: str) -> str:
+    """Say why ``user`` can't have transformers; empty if it can."""
+    try:
+        require_transformers(user, extra="transformers")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def require_transformers(user: str = "the segmenter sam", *, extra: str = "sam") -> None:
+    """Raise a ``ValueError`` if transformers, which ``user`` needs and ``extra`` installs, is missing or too old."""
+    remedy = f"install it in your clone with: pip install -e '.[{extra}]'"
     try:
         version = importlib.metadata.version("transformers")
     except importlib.metadata.PackageNotFoundError:
-        raise ValueError(f"the segmenter sam needs transformers {OLDEST_TRANSFORMERS} or later; {remedy}") from None
+        raise ValueError(f"{user} needs transformers {OLDEST_TRANSFORMERS} or later; {remedy}") from None
     if int(version.partition(".")[0]) < OLDEST_TRANSFORMERS:
-        raise ValueError(
-            f"the segmenter sam needs transformers {OLDEST_TRANSFORMERS} or later, found {version}; {remedy}"
-        )
+        raise ValueError(f"{user} needs transformers {OLDEST_TRANSFORMERS} or later, found {version}; {remedy}")
 
 
 def _locate(name: str) -> Path:

@@ -37,6 +37,20 @@ class PredictionsSettings(ComputingSettings):
         description="A centre is the maximum of a window of this many cells each way (a cell is 4 px of the scaled "
         "image); 3 for many small objects, 7 or more if large ones fall apart.",
     )
+    min_query_score: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="For a mask transformer: minimum probability that a query has found a thing; raise "
+        "it if false instances appear.",
+    )
+    min_mask_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="For a mask transformer: a query is left out if queries with a higher score cover "
+        "more than the rest of its mask; 0.8 in Mask2Former.",
+    )
     min_stuff_fraction: float = Field(
         0.002,
         ge=0,

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from pseudogt.config.augmentation import AugmentationSettings
+from pseudogt.config.base import listed_in
 from pseudogt.config.training import FreezingSettings
+
+SEGMENTER_NETWORKS = "models.segmenter.networks"
+"""Table of networks."""
+
+OPTIONAL_NETWORKS = ("mask_transformer", "eomt")
+"""Those that need a library of an extra."""
+
+READ_BY = {
+    ("bottom_up",): ("decoder_channels", "centre_weight", "centre_sigma", "offset_weight"),
+    ("mask_transformer",): ("query_channels", "encoder_layers"),
+    ("mask_transformer", "eomt"): (
+        "queries",
+        "query_layers",
+        "query_weight",
+        "mask_weight",
+        "dice_weight",
+        "nothing_weight",
+        "mask_points",
+    ),
+}
+"""Settings that only some networks read."""
 
 
 class SegmenterSettings(FreezingSettings, AugmentationSettings):
     """How the panoptic network is trained; the reference uses the same values."""
 
+    network: Annotated[str, listed_in(SEGMENTER_NETWORKS)] = Field(
+        "bottom_up",
+        description="`bottom_up` predicts classes of pixels, centres and offsets; `mask_transformer` (Mask2Former) and "
+        "`eomt` predict a class and a mask with each of their queries (docs/segmenters.md).",
+    )
     decoder_channels: int = Field(48, ge=8, description="Width of the decoder; wider is better and slower.")
     scale: float = Field(
         1.0,
@@ -45,6 +74,58 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         "limit: 0.15 if single objects fill an image. null: 0.08, and at most 8 px, for scenes with many objects.",
     )
     offset_weight: float = Field(0.01, ge=0, description="Weight of the absolute error of the offsets, in pixels.")
+
+    queries: int = Field(
+        50,
+        ge=1,
+        description="mask_transformer, eomt: segments that can be found in an image; 100 in Mask2Former, 200 for "
+        "crowded scenes.",
+    )
+    query_channels: int = Field(
+        128,
+        ge=32,
+        multiple_of=32,
+        description="mask_transformer: width of queries and features; 256 in Mask2Former.",
+    )
+    encoder_layers: int = Field(
+        1, ge=1, description="mask_transformer: layers of attention between features; 6 in Mask2Former."
+    )
+    query_layers: int = Field(
+        3, ge=1, description="mask_transformer, eomt: layers of queries; 9 in Mask2Former, 4 in EoMT."
+    )
+    query_weight: float = Field(
+        2.0, ge=0, description="mask_transformer, eomt: weight of the classes of queries, as in Mask2Former."
+    )
+    mask_weight: float = Field(
+        5.0, ge=0, description="mask_transformer, eomt: weight of the cross-entropy of masks, as in Mask2Former."
+    )
+    dice_weight: float = Field(
+        5.0, ge=0, description="mask_transformer, eomt: weight of the overlap (dice) of masks, as in Mask2Former."
+    )
+    nothing_weight: float = Field(
+        0.1, gt=0, description="mask_transformer, eomt: weight of a query that finds nothing, as in Mask2Former."
+    )
+    mask_points: int = Field(
+        1024,
+        ge=1,
+        description="mask_transformer, eomt: pixels at which masks and segments are compared; 12544 in Mask2Former.",
+    )
+
+    @model_validator(mode="after")
+    def _check_network(self) -> SegmenterSettings:
+        if self.network == "eomt" and "/" not in self.backbone:
+            raise ValueError(
+                f"network eomt needs a plain vision transformer of timm; set backbone {self.backbone} to one such as "
+                "timm/vit_small_patch16_224"
+            )
+        for networks, names in READ_BY.items():
+            changed = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+            if self.network not in networks and changed:
+                raise ValueError(
+                    f"{', '.join(changed)}: only network {' and '.join(networks)} reads this; leave it out with "
+                    f"network {self.network}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _check_zoom(self) -> SegmenterSettings:

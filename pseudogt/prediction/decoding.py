@@ -53,12 +53,19 @@ class Decoding:
         A stuff class that covers less of the image becomes ``VOID``.
     min_instance_px : int
         Smaller instances become ``VOID``.
+    min_query_score : float
+        Mask transformers: least probability that a query has found a thing.
+    min_mask_share : float
+        Mask transformers: a query is left out if less of its mask is its own, because others with a higher score cover
+        it.
     """
 
     centre_threshold: float
     nms_cells: int
     min_stuff_fraction: float
     min_instance_px: int
+    min_query_score: float = 0.5
+    min_mask_share: float = 0.5
 
 
 class Sums(NamedTuple):

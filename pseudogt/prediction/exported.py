@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.decoding import Decoded, Decoding
 from pseudogt.prediction.kinds import NetworkKind
-from pseudogt.prediction.maps import PanopticMaps, RunNetwork
+from pseudogt.prediction.maps import Maps, RunNetwork
 from pseudogt.prediction.passes import Passes, predict_images
 
 CARD_ENTRY = "pseudogt"
@@ -103,7 +103,7 @@ class ExportedModel:
             Cut a larger image into overlapping tiles of this side, in pixels of the scaled image.
         """
         size = (image.shape[0], image.shape[1])
-        passes = Passes(self.card.scale, batch_size=1, flip=flip, tile_px=tile_px)
+        passes = Passes(self.card.scale, batch_size=1, flip=flip, tile_px=tile_px, can_tile=self.card.kind.can_tile)
         ((_, maps),) = predict_images(self.run, [size], lambda _: image, passes)
         return self.card.kind.decode(maps, size, self.card.classes, self.decoding)
 
@@ -130,7 +130,7 @@ def choose_provider(runtime: ModuleType, device: str) -> str:
 def prepare_session(session: Any, kind: NetworkKind) -> RunNetwork:
     """A function that applies an onnxruntime session to a batch."""
 
-    def run(images: NDArray[np.uint8]) -> PanopticMaps:
+    def run(images: NDArray[np.uint8]) -> Maps:
         batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         return kind.maps(*session.run(list(kind.strides), {"images": batch}))
 

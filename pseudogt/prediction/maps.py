@@ -44,7 +44,31 @@ class PanopticMaps(NamedTuple):
         return PanopticMaps(*(HALF * (a + b) for a, b in pairs))
 
 
-RunNetwork: TypeAlias = Callable[[NDArray[np.uint8]], PanopticMaps]
+class MaskMaps(NamedTuple):
+    """Output of a mask transformer, float32; L predictions of Q queries, of which the last is the best.
+
+    Attributes
+    ----------
+    semantic : (C, h, w)
+        Logits of the classes: logarithms of the sum over all queries of class probability times mask.
+    classes : (L, Q, C + 1)
+        Logits of the class of each query; the last class is "nothing".
+    masks : (L, Q, h, w)
+        Logits of the mask of each query.
+    """
+
+    semantic: NDArray[np.float32]
+    classes: NDArray[np.float32]
+    masks: NDArray[np.float32]
+
+    def average_with_mirrored(self, mirrored: MaskMaps) -> MaskMaps:
+        """Average the classes of pixels with those of the mirror image, whose queries need not be the same."""
+        return self._replace(semantic=HALF * (self.semantic + mirrored.semantic[..., ::-1]))
+
+
+Maps: TypeAlias = PanopticMaps | MaskMaps
+
+RunNetwork: TypeAlias = Callable[[NDArray[np.uint8]], Maps]
 """From images ``(B, H, W, 3) uint8`` RGB, a multiple of ``SIZE_MULTIPLE`` high and wide, to their maps."""
 
 
@@ -57,7 +81,8 @@ def choose_network_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
 def average_with_mirror(run: RunNetwork) -> RunNetwork:
     """A function that runs the network on images and on their mirror images, and averages the maps."""
 
-    def run_twice(images: NDArray[np.uint8]) -> PanopticMaps:
-        return run(images).average_with_mirrored(run(np.ascontiguousarray(images[:, :, ::-1])))
+    def run_twice(images: NDArray[np.uint8]) -> Maps:
+        mirrored = run(np.ascontiguousarray(images[:, :, ::-1]))
+        return run(images).average_with_mirrored(mirrored)  # type: ignore[arg-type]  # both are of one network
 
     return run_twice

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.files.ahead import load_in_threads
-from pseudogt.prediction.maps import SIZE_MULTIPLE, PanopticMaps, RunNetwork, average_with_mirror, choose_network_size
+from pseudogt.prediction.maps import SIZE_MULTIPLE, Maps, RunNetwork, average_with_mirror, choose_network_size
 from pseudogt.prediction.tiles import Blend
 
 READERS = 4
@@ -42,6 +42,8 @@ class Passes:
         Largest side of what the network sees at once, in pixels of resized images, at least ``LEAST_TILE_PX``.
     max_pixels : float or None
         Pixels for which a pass has memory: larger batches are made smaller, and larger images cut into tiles.
+    can_tile : bool
+        Whether the network can be applied to tiles, see :class:`pseudogt.prediction.kinds.NetworkKind`.
     """
 
     scale: float
@@ -49,6 +51,7 @@ class Passes:
     flip: bool
     tile_px: int | None = None
     max_pixels: float | None = None
+    can_tile: bool = True
 
 
 class Pass(NamedTuple):
@@ -59,13 +62,25 @@ class Pass(NamedTuple):
 
 
 def plan_pass(size: tuple[int, int], passes: Passes) -> Pass:
-    """Choose tile and batch for resized images of ``size`` (H, W); the tile is as large as the image if that fits."""
+    """Choose tile and batch for resized images of ``size`` (H, W); the tile is as large as the image if that fits.
+
+    Raises
+    ------
+    ValueError
+        If the images would have to be cut into tiles, and the network can't be applied to these.
+    """
     height, width = size
     side = passes.tile_px or max(size)
     if passes.max_pixels is not None and min(height, side) * min(width, side) > passes.max_pixels:
         side = isqrt(int(passes.max_pixels))
     side = max(LEAST_TILE_PX, side // SIZE_MULTIPLE * SIZE_MULTIPLE)
     tile = min(height, side), min(width, side)
+    if tile != size and not passes.can_tile:
+        raise ValueError(
+            f"images of {width}x{height} pixels would be cut into tiles of {tile[1]}x{tile[0]}, but mask transformers "
+            "work on whole images only; resize these images, or set predictions.tile_px to their longer side if there "
+            "is enough memory"
+        )
     room = passes.batch_size if passes.max_pixels is None else int(passes.max_pixels) // (tile[0] * tile[1])
     return Pass(tile, max(1, min(passes.batch_size, room)))
 
@@ -79,7 +94,7 @@ def find_tiled(sizes: Iterable[tuple[int, int]], passes: Passes) -> Counter[tupl
 
 def predict_images(
     run: RunNetwork, sizes: Sequence[tuple[int, int]], read: Callable[[int], NDArray[np.uint8]], passes: Passes
-) -> Iterator[tuple[int, PanopticMaps]]:
+) -> Iterator[tuple[int, Maps]]:
     """Predict images of the given sizes (H, W), equal network sizes together.
 
     Parameters
@@ -121,7 +136,7 @@ def predict_images(
                 yield from zip(chunk, maps, strict=True)
 
 
-def run_filled(run: RunNetwork, images: Sequence[NDArray[np.uint8]], batch: int) -> list[PanopticMaps]:
+def run_filled(run: RunNetwork, images: Sequence[NDArray[np.uint8]], batch: int) -> list[Maps]:
     """Maps of each of at most ``batch`` images of one size, filled up to as many with zeros."""
     filled = np.zeros((batch, *images[0].shape), np.uint8)
     filled[: len(images)] = images
@@ -129,7 +144,7 @@ def run_filled(run: RunNetwork, images: Sequence[NDArray[np.uint8]], batch: int)
     return [type(maps)(*(output[row] for output in maps)) for row in range(len(images))]
 
 
-def run_tiled(run: RunNetwork, image: NDArray[np.uint8], plan: Pass) -> PanopticMaps:
+def run_tiled(run: RunNetwork, image: NDArray[np.uint8], plan: Pass) -> Maps:
     """Maps of an image ``(H, W, 3)`` whose tiles pass through the network, blended where tiles overlap."""
     blend = Blend((image.shape[0], image.shape[1]), plan.tile)
     for start in range(0, len(blend.tiles), plan.batch):

@@ -1,4 +1,4 @@
-"""Build the backbone that a section names, so that wrong names and weights stop a run early.
+"""Build the backbone that a section names, so that wrong names, weights and libraries stop a run early.
 
 python -m pseudogt.stages.backbones --section NAME --out FILE.json --settings JSON
 
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.backbones import build_backbone
+from pseudogt.box_masks.sam_folder import require_transformers
+from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 from pseudogt.files.io import write_json
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.plan import InitialNetwork
@@ -24,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
     network = parse_settings(InitialNetwork, arguments.settings)
+    if network.network in OPTIONAL_NETWORKS:
+        require_transformers(f"segmenter.network: {network.network}", extra="transformers")
     try:
         backbone = build_backbone(network.backbone, weights=network.weights, levels=network.levels, dense=network.dense)
     except (ValueError, OSError) as error:

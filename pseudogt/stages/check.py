@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pseudogt.box_masks.sam_folder import find_sam_problem
+from pseudogt.box_masks.sam_folder import find_sam_problem, find_transformers_problem
 from pseudogt.config.run import RunConfig
+from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 from pseudogt.files.io import write_json
 from pseudogt.workflow.checking import check_dataset, format_findings
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
@@ -33,8 +34,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Imports torch, which takes longer than to check a thousand images.
         from models.backbones import find_problem
 
-        if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone"})):
+        if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone", "network"})):
             findings.add_problems([f"{section}.backbone: {problem}"])
+    network_name = config.segmenter.network
+    if network_name in OPTIONAL_NETWORKS and (problem := find_transformers_problem(network_name)):
+        findings.add_problems([f"segmenter.network: {problem}"])
     if config.uses_sam and (problem := find_sam_problem(config.box_masks.sam_model or "")):
         findings.add_problems([f"box_masks.sam_model: {problem}"])
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})

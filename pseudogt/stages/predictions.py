@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     shard = Shard.open(arguments.shard, weak_labels=arguments.weak_labels)
     model = load_model(arguments.model, settings)
     shard.check_classes(model.card.classes, arguments.model)
-    passes = settings.fill(Passes, scale=model.card.scale, tile_px=settings.fixed_tile_px)
+    passes = settings.fill(
+        Passes, scale=model.card.scale, tile_px=settings.fixed_tile_px, can_tile=model.card.kind.can_tile
+    )
     decoding = settings.fill(Decoding)
     images = list(shard)
     predictions = predict_images(model.run, [image.size for image in images], lambda i: images[i].read(), passes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,14 @@ from models.augmentation import Augmentation
 from models.backbones import Freeze
 from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
-from models.segmenter.network import PanopticModel
-from models.segmenter.training import PanopticBatches, SegmenterLoss, check_labelled, measure_fixed_loss, prepare_sample
+from models.segmenter.network import NETWORKS, PanopticModel
+from models.segmenter.training import PanopticBatches, check_labelled, measure_fixed_loss, prepare_sample
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
+from pseudogt.classes import ClassTable
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.config.rounds import RoundsSettings
-from pseudogt.config.segmenter import SegmenterSettings
+from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SegmenterSettings
 from pseudogt.files.io import link_atomically, read_json, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.pseudo_labels.rounds import StopRule, is_worth_another_round
@@ -95,26 +97,18 @@ def train_segmenter(
     shard.check_images(labels, label_folders[0])
     pixels = count_pixels(shard, labels)
     check_labelled(pixels, shard.classes, label_folders[0])
+    if settings.network in OPTIONAL_NETWORKS:
+        warn_of_crowded_images(shard, labels, settings.queries)
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
-    model = PanopticModel.build(
-        shard.classes,
-        backbone=settings.backbone,
-        weights=settings.weights,
-        decoder_channels=settings.decoder_channels,
-        scale=settings.scale,
-        seed=settings.seed,
-        settings=resolved,
-        init=init,
-        freeze=settings.fill(Freeze),
-    )
+    model = build_model(shard.classes, settings, resolved, init)
     augmentation = settings.fill(
         Augmentation,
         crop_size=(settings.crop_height_px, settings.crop_width_px),
         zoom=(settings.zoom_min, settings.zoom_max),
     )
     class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
-    compute_losses = settings.fill(SegmenterLoss, class_weights=class_weights)
+    compute_losses = settings.fill(NETWORKS.load(settings.network).Loss, class_weights=class_weights)
     inputs = [*shards, *weak_labels, *label_folders, *([init] if init else [])]
     plan = settings.fill(TrainingPlan, steps=steps, cores=cores)
     drawn = list_drawn(plan, len(source))
@@ -134,6 +128,24 @@ def train_segmenter(
         fixed_loss = measure_fixed_loss(model.network, source, compute_losses)
         facts = {**facts, "linked": False, **record, "fixed_loss": fixed_loss, "images": len(source)}
         write_training(out, model, facts, files.checkpoint, samples)
+
+
+def build_model(
+    classes: ClassTable, settings: SegmenterSettings, resolved: dict[str, Any], init: Path | None
+) -> PanopticModel:
+    """Build the model to train; it records the ``resolved`` settings."""
+    return PanopticModel.build(
+        classes,
+        network=settings.network,
+        **vars(settings.fill(NETWORKS.load(settings.network).NetworkShape)),
+        backbone=settings.backbone,
+        weights=settings.weights,
+        scale=settings.scale,
+        seed=settings.seed,
+        settings=resolved,
+        init=init,
+        freeze=settings.fill(Freeze),
+    )
 
 
 @dataclass(frozen=True)
@@ -164,6 +176,17 @@ def count_pixels(shard: Shard, labels: Mapping[str, LabelFolder]) -> np.ndarray:
             if train_id < len(shard.classes):
                 pixels[train_id] += segment["area"]
     return pixels
+
+
+def warn_of_crowded_images(shard: Shard, labels: Mapping[str, LabelFolder], queries: int) -> None:
+    """Say how many images have more segments than a network has queries: some of these train no query."""
+    crowded = [image.image_id for image in shard if len(labels[image.image_id].segments(image.image_id)) > queries]
+    if crowded:
+        print(
+            f"warning: {len(crowded)} training images, such as {crowded[0]!r}, have more segments than there are "
+            f"queries; the segmenter would find more with segmenter.queries above {queries}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 def count_pixels_in_memory(card: ModelCard, free_bytes: float) -> float:
     """Pixels of the resized images that can pass through a network at the same time."""
-    mb_per_megapixel = estimate_pass_mb(
-        card.architecture["backbone"], card.architecture["decoder_channels"], len(card.classes)
-    )
+    shape = card.architecture
+    width = shape.get("decoder_channels", shape.get("query_channels", 0))
+    # A mask of a query takes as much as the map of a class.
+    mb_per_megapixel = estimate_pass_mb(shape["backbone"], width, len(card.classes) + shape.get("queries", 0))
     return MEMORY_SHARE * free_bytes / mb_per_megapixel
 
 

@@ -8,10 +8,12 @@ three; requests to a scheduler add a margin.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import DENSE_LEVELS, MiningSettings
+from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SegmenterSettings
 from pseudogt.config.training import TrainingSettings
 from pseudogt.workflow.backbone_costs import COSTS, UNKNOWN, BackboneCosts, find_backbone_costs
 
@@ -32,6 +34,13 @@ OTHER_SECONDS_PER_MEGAPIXEL = SECONDS_PER_MEGAPIXEL["resnet50"]
 
 DECODER_SECONDS_PER_MEGAPIXEL = 0.25
 """Of a training step, what is spent outside a backbone of timm: decoder, heads, losses."""
+
+MASK_FACTOR = 2.5
+"""Seconds of a mask transformer over those of its products alone: layers of small tensors, sampling, matching."""
+
+MASK_MB_PER_CHANNEL, MASK_MB_PER_LAYER_CHANNEL, MASK_MB_PER_MASK = 4.0, 5.0, 5.0
+"""Memory that a mask transformer keeps, in MB per million pixels: for each of its channels, for each of these again in
+each layer between features, and for each mask that is predicted: four bytes of a quarter of the pixels, five times."""
 
 GIGAPRODUCTS_PER_SECOND = 115.0
 """Of two cores in convolutions; the seconds of ResNets follow from it."""
@@ -184,7 +193,11 @@ def estimate_training_seconds(settings: TrainingSettings, images: int, gpus: int
 
 def estimate_step_seconds(settings: TrainingSettings) -> float:
     """Seconds of a training step on two cores, evidence by GrabCut apart."""
-    seconds = measure_batch_megapixels(settings) * find_seconds_per_megapixel(settings)
+    per_megapixel = find_seconds_per_megapixel(settings)
+    if has_queries(settings):
+        products = GRADIENT_FACTOR * count_mask_gigaproducts(settings)
+        per_megapixel += MASK_FACTOR * products / GIGAPRODUCTS_PER_SECOND
+    seconds = measure_batch_megapixels(settings) * per_megapixel
     if not isinstance(settings, MiningSettings):
         return seconds * share_frozen(settings, FORWARD_SHARE)
     neck = settings.max_proposals * count_neck_weights(settings)
@@ -230,6 +243,47 @@ def find_seconds_per_megapixel(settings: TrainingSettings) -> float:
     products = GRADIENT_FACTOR * costs.gigaproducts / GIGAPRODUCTS_PER_SECOND
     backbone = products + costs.activation_mb / ACTIVATION_MB_PER_SECOND
     return DECODER_SECONDS_PER_MEGAPIXEL + backbone * (DENSE_FACTOR if is_dilated(settings) else 1)
+
+
+def has_queries(settings: TrainingSettings) -> TypeGuard[SegmenterSettings]:
+    """Whether the network is a mask transformer of the segmenter."""
+    return isinstance(settings, SegmenterSettings) and settings.network in OPTIONAL_NETWORKS
+
+
+def count_mask_gigaproducts(settings: SegmenterSettings) -> float:
+    """Billions of products of a mask transformer per million pixels, without its backbone."""
+    if settings.network == "eomt":
+        # Before each of the last blocks and after them, patches of 16 are doubled twice, four products of both widths
+        # for each, and masks are made at stride 4. The queries themselves are few beside the patches.
+        width = guess_transformer_width(settings.backbone)
+        each = 4 * width**2 * (1 / 16**2 + 1 / 8**2) + settings.queries * width / 4**2
+        return (settings.query_layers + 1) * each / 1e3
+    width, tokens = settings.query_channels, 1 / 8**2 + 1 / 16**2 + 1 / 32**2
+    # Convolutions at stride 4, then at stride 2, of half and a quarter of the width.
+    pixels = 10 * width**2 / 4**2 + 9 * width**2 / 8 / 4**2 + 9 * width**2 / 8 / 2**2
+    # A layer between features: projections, 8 heads x 12 places with their weights, and two layers four times as wide.
+    between = settings.encoder_layers * tokens * (10 * width**2 + 8 * 12 * 3 * width)
+    # Keys and values of one stride in three, and a mask at stride 2 from half of the channels.
+    queries = settings.query_layers * tokens / 3 * (2 * width**2 + 2 * settings.queries * width)
+    masks = (settings.query_layers + 1) * settings.queries * width / 2 / 2**2
+    return (pixels + between + queries + masks) / 1e3
+
+
+def guess_transformer_width(backbone: str) -> float:
+    """Width of a vision transformer from its weights: those of twelve blocks, each twelve times the squared width."""
+    return (find_network_size(backbone).million_weights * 1e6 / 144) ** 0.5
+
+
+def estimate_mask_mb(settings: SegmenterSettings) -> float:
+    """Memory that a mask transformer keeps for the backward pass, in MB per million pixels, without its backbone."""
+    if settings.network == "eomt":
+        # Features at strides 8 and 4, four copies of each, in every prediction.
+        width = guess_transformer_width(settings.backbone)
+        each = 4 * 4 * width * (1 / 8**2 + 1 / 4**2) + MASK_MB_PER_MASK / 4 * settings.queries
+        return (settings.query_layers + 1) * each
+    layers = MASK_MB_PER_CHANNEL + MASK_MB_PER_LAYER_CHANNEL * settings.encoder_layers
+    masks = MASK_MB_PER_MASK * settings.queries * (settings.query_layers + 1)
+    return layers * settings.query_channels + masks
 
 
 def find_mb_per_megapixel(settings: MiningSettings) -> float:
@@ -386,8 +440,11 @@ def estimate_activation_mb(settings: TrainingSettings, classes: int, *, precisio
         PEAK_PER_ACTIVATION * find_network_size(settings.backbone).activation_mb * share_frozen(settings, FROZEN_SHARE)
     )
     backbone *= BF16_SHARE if precision == "bf16" else 1.0
+    backbone += CLASS_ACTIVATION_MB[kind] * classes
+    if has_queries(settings):
+        return backbone + estimate_mask_mb(settings)
     channels: int = settings.decoder_channels  # type: ignore[attr-defined]
-    return backbone + DECODER_ACTIVATION_MB[kind][precision] * channels + CLASS_ACTIVATION_MB[kind] * classes
+    return backbone + DECODER_ACTIVATION_MB[kind][precision] * channels
 
 
 def estimate_pass_mb(backbone: str, decoder_channels: int, classes: int) -> float:

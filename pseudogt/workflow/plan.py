@@ -20,6 +20,7 @@ from pseudogt.config.inheritance import SHARED
 from pseudogt.config.mining import DENSE_LEVELS
 from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
+from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SEGMENTER_NETWORKS
 from pseudogt.config.training import BACKBONES, FAMILIES
 from pseudogt.datasets import class_table, list_images
 from pseudogt.files.io import write_json
@@ -76,12 +77,15 @@ class InitialNetwork(Section):
     levels : int
     dense : bool
         Whether dilation replaces its later strides.
+    network : str
+        Network of the segmenter that has it; empty if it is not the segmenter's.
     """
 
     backbone: str
     weights: str | None
     levels: int = 4
     dense: bool = False
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -342,9 +346,12 @@ class RunPlan:
         return [mining.weights] if mining.weights and Path(mining.weights).is_file() else []
 
     def list_networks(self) -> dict[str, InitialNetwork]:
-        """Backbones that have to be looked up before they can be trained, by section."""
+        """Backbones that have to be looked up before they can be trained, by section.
+
+        So have networks that need a library which may be missing.
+        """
         segmenter, classifier, mining = self.config.segmenter, self.config.classifier, self.config.mining
-        networks = {"segmenter": InitialNetwork(backbone=segmenter.backbone, weights=segmenter.weights)}
+        networks = {"segmenter": InitialNetwork(**segmenter.model_dump(include={"backbone", "weights", "network"}))}
         if self.uses_boxes or mining.init == "classifier":
             networks["classifier"] = InitialNetwork(**classifier.model_dump(include=set(InitialNetwork.model_fields)))
         if not self.uses_boxes and not mining.decoder:
@@ -355,7 +362,9 @@ class RunPlan:
         return {
             section: network
             for section, network in networks.items()
-            if "/" in network.backbone or (network.weights and network.backbone in list_entries(BACKBONES))
+            if "/" in network.backbone
+            or (network.weights and network.backbone in list_entries(BACKBONES))
+            or network.network in OPTIONAL_NETWORKS
         }
 
     def find_network_check(self, section: str) -> list[str]:
@@ -513,6 +522,8 @@ def select_entries(config: RunConfig, stage: str, *, export_format: str | None =
         # The ResNet-WS of mining are no entries: they are code of JTSM's own.
         for table in (BACKBONES, FAMILIES):
             selection[table] = [family] if family in list_entries(table) else []
+    if BACKBONE_SECTIONS.get(stage) == "segmenter":
+        selection[SEGMENTER_NETWORKS] = [config.segmenter.network]
     return selection
 
 

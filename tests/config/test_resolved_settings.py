@@ -63,6 +63,22 @@ ADDED_UNSET = {
 }
 """Settings that change nothing unless they are set."""
 
+ADDED_NETWORK = {
+    "segmenter.network": "bottom_up",
+    "segmenter.queries": 50,
+    "segmenter.query_channels": 128,
+    "segmenter.encoder_layers": 1,
+    "segmenter.query_layers": 3,
+    "segmenter.query_weight": 2.0,
+    "segmenter.mask_weight": 5.0,
+    "segmenter.dice_weight": 5.0,
+    "segmenter.nothing_weight": 0.1,
+    "segmenter.mask_points": 1024,
+    "predictions.min_query_score": 0.5,
+    "predictions.min_mask_share": 0.5,
+}
+"""The choice of the segmenter's network, and settings that the first one does not read."""
+
 READ_BY_SAM = {"box_masks.device", "box_masks.precision", "box_masks.torch_threads"}
 """Inherited settings that no segmenter of boxes read before."""
 
@@ -90,6 +106,7 @@ def test_settings_are_those_of_before(name):
     assert {now.pop(key) for key in ADDED} == {"auto", 1}
     assert not any(now.pop(key) for key in ADDED_UNSET)
     assert now.pop("classifier.point_region_scale") == 50
+    assert {key: now.pop(key) for key in ADDED_NETWORK} == ADDED_NETWORK
     assert {now.pop(key) for key in READ_BY_SAM} == {"auto", 2}
     assert {now.pop(key) for key in ("masks_to", "export.shapes")} == {"masks"}
     assert (now.pop("model_to"), now.pop("predictions.tile_px")) == ("model.onnx", "auto")

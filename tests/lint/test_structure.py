@@ -27,6 +27,8 @@ PLUG_INS = {
     "list_split",
     "locate",
     "main",
+    "NetworkShape",
+    "build_network",
 }
 """Names that every entry of a table, or every program, has."""
 

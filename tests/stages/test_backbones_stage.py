@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 
 import pytest
@@ -26,6 +27,15 @@ def test_facts_change_when_the_file_of_weights_does(tmp_path):
         facts.append(look_up(tmp_path / "facts.json", backbone="timm/test_resnet", weights=str(path)))
     assert facts[0] == facts[1] != facts[2]
     assert facts[0]["channels"] == [32, 48, 192, 96] and facts[0]["parameters"] > 300_000
+
+
+def test_a_library_that_is_missing_stops_a_run_early(monkeypatch, tmp_path):
+    def find_nothing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", find_nothing)
+    with pytest.raises(ValueError, match=r"network: mask_transformer needs transformers 5 .* '\.\[transformers\]'"):
+        look_up(tmp_path / "facts.json", backbone="small", network="mask_transformer")
 
 
 @pytest.mark.parametrize(

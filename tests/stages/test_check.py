@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 
 import numpy as np
@@ -244,6 +245,18 @@ def test_a_model_that_does_not_segment_boxes_is_a_problem(run, photos):
     assert "model_type 'clip'; the segmenter sam works with sam, sam_hq" in report["problems"][0]["problem"]
     given = {"box_masks": str(photos)}
     assert run(photos, IMAGES, annotations=YOLO, box_masks=box_masks, provided=given)[1] is None
+
+
+def test_a_network_without_its_library_is_a_problem(run, photos, monkeypatch):
+    def find_nothing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", find_nothing)
+    report, error, _ = run(photos, IMAGES, annotations=YOLO, segmenter={"network": "mask_transformer"})
+    assert error.startswith("1 problem")
+    assert report["problems"][0]["problem"].startswith(
+        "segmenter.network: mask_transformer needs transformers 5 or later"
+    )
 
 
 def test_unknown_networks_are_problems_that_name_their_section(run, photos):

@@ -5,12 +5,17 @@ import pytest
 import torch
 from panoptic_dataset import CLASSES, segmenter_arguments, train_segmenter, write_dataset
 
+from models import training
 from models.segmenter.network import PanopticModel
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
-from pseudogt.files.labels import write_labels
+from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.files.scores import ScoreFile
 from pseudogt.pseudo_labels.rounds import count_steps
-from pseudogt.stages import reference, segmenter
+from pseudogt.stages import predictions, reference, segmenter
+
+MASKS = {"network": "mask_transformer", "queries": 8, "query_channels": 32, "query_layers": 2, "mask_points": 64}
+"""A small mask transformer."""
 
 
 def test_record_says_what_was_done(panoptic_dataset, tmp_path):
@@ -131,8 +136,65 @@ def test_label_of_another_size_is_named(tmp_path):
         ({"crop_width_px": 100}, "crop_width_px"),
         ({"batch_size": 3, "images_per_pass": 2}, "batch_size 3 is not a multiple of images_per_pass 2"),
         ({"stepps": 3}, "stepps"),
+        ({"network": "unet"}, "network: known are bottom_up, eomt, mask_transformer"),
+        ({"network": "eomt", "decoder_channels": 48}, "network eomt needs a plain vision transformer of timm"),
+        (MASKS, "decoder_channels: only network bottom_up reads this; leave it out"),
+        ({"decoder_channels": 48, "query_channels": 40}, "query_channels"),
+        (
+            {"queries": 20, "mask_points": 9},
+            "queries, mask_points: only network mask_transformer and eomt",
+        ),
     ],
 )
 def test_wrong_settings(panoptic_dataset, tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         train_segmenter(panoptic_dataset, tmp_path / "0", **settings)
+
+
+def test_mask_transformer_goes_through_all_stages_of_a_round(panoptic_dataset, tmp_path):
+    """It trains, is the start of the next round, and predicts the files that the labels of that round are made from."""
+    options = {"decoder_channels": 48} | MASKS
+    record = train_segmenter(panoptic_dataset, tmp_path / "0", **options)
+    assert {"semantic", "candidates", "query", "mask", "dice"} <= set(record["loss_curve"][0])
+    model = tmp_path / "0" / "model.pt"
+    train_segmenter(panoptic_dataset, tmp_path / "1", "--init", str(model), **options | {"steps": 1})
+    weak = ["--weak-labels", str(panoptic_dataset / "weak.json"), "--scores", str(tmp_path / "scores.h5")]
+    shard = ["--shard", str(panoptic_dataset / "shard.json"), "--model", str(model), "--out", str(tmp_path / "out")]
+    predictions.main([*shard, *weak, "--settings", json.dumps({"torch_threads": 1, "device": "cpu", "batch_size": 2})])
+    found = LabelFolder(tmp_path / "out")
+    assert found.image_ids == LabelFolder(panoptic_dataset / "labels").image_ids
+    scores, train_ids = ScoreFile(tmp_path / "scores.h5").read("image0")
+    assert train_ids.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(scores.sum(0), 1, atol=2e-3)
+
+
+def test_too_few_queries_are_reported(panoptic_dataset, tmp_path, capsys):
+    options = {"decoder_channels": 48} | MASKS
+    train_segmenter(panoptic_dataset, tmp_path / "0", **options | {"queries": 3, "steps": 1})
+    assert "5 training images, such as 'image0', have more segments than there are queries" in capsys.readouterr().err
+
+
+def test_a_diverging_mask_transformer_is_reported_like_any_network(panoptic_dataset, tmp_path):
+    options = {"decoder_channels": 48, "learning_rate": 1e30, "clip_norm": 1e30} | MASKS
+    with pytest.raises(ValueError, match="loss is not finite"):
+        train_segmenter(panoptic_dataset, tmp_path / "0", **options)
+
+
+def test_resumed_training_of_a_mask_transformer_equals_an_uninterrupted_one(panoptic_dataset, tmp_path, monkeypatch):
+    options = {"decoder_channels": 48, "checkpoint_every_s": 0.0} | MASKS
+    whole = train_segmenter(panoptic_dataset, tmp_path / "whole" / "0", **options)
+    advance = training._Run.advance
+
+    def fail_later(run, batches):
+        if run.step == 2:
+            raise KeyboardInterrupt
+        advance(run, batches)
+
+    monkeypatch.setattr(training._Run, "advance", fail_later)
+    with pytest.raises(KeyboardInterrupt):
+        train_segmenter(panoptic_dataset, tmp_path / "resumed" / "0", **options)
+    monkeypatch.setattr(training._Run, "advance", advance)
+    resumed = train_segmenter(panoptic_dataset, tmp_path / "resumed" / "0", **options)
+    models = [tmp_path / name / "0" / "model.pt" for name in ("whole", "resumed")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    assert whole["fixed_loss"] == resumed["fixed_loss"]

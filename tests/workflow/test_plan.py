@@ -307,6 +307,20 @@ def test_backbones_that_are_looked_up_first(sections, expected):
         assert run.find_network_check(section) == path
 
 
+def test_a_network_whose_library_may_be_missing_is_looked_up_first():
+    networks = plan(segmenter={"backbone": "small", "network": "mask_transformer"}).list_networks()
+    assert networks["segmenter"].network == "mask_transformer"
+    assert "segmenter" not in plan(segmenter={"backbone": "small", "network": "bottom_up"}).list_networks()
+
+
+def test_code_of_a_stage_is_that_of_its_network():
+    for name, other in (("bottom_up", "mask_transformer"), ("mask_transformer", "bottom_up")):
+        for stage in ("segmenter", "predictions", "reference"):
+            selected = select_entries(configure(segmenter={"network": name}), stage)
+            modules = find_first_party_modules(f"pseudogt.stages.{stage}", selected)
+            assert f"models.segmenter.{name}" in modules and f"models.segmenter.{other}" not in modules
+
+
 def test_file_of_weights_is_an_input(tmp_path):
     file = tmp_path / "weights.pth"
     for weights, found in ((file, []), (None, [])):

@@ -140,6 +140,21 @@ def test_time_to_prepare_images_follows_those_that_are_drawn_and_the_workers():
     assert minutes(4000, 10**4) < minutes(4000, 2 * 10**6) / 3
 
 
+def test_a_mask_transformer_asks_for_more_than_the_bottom_up_network():
+    segmenter = make_config().segmenter.model_copy(update={"steps": 20_000, "backbone": "timm/tf_efficientnet_lite0"})
+    masks = segmenter.model_copy(update={"network": "mask_transformer"})
+    large = masks.model_copy(update={"queries": 100, "query_channels": 256, "encoder_layers": 6, "query_layers": 9})
+    minutes = [request_training_minutes(each, 1, 100, 0, 1) for each in (segmenter, masks, large)]
+    # Measured: 2.3 times the processor time of a step.
+    assert 1.5 * minutes[0] < minutes[1] < 4 * minutes[0]
+    assert minutes[2] > 2 * minutes[1]
+    eomt = segmenter.model_copy(update={"network": "eomt", "backbone": "timm/vit_small_patch16_224"})
+    assert request_training_minutes(eomt, 1, 100, 0, 1) > minutes[1]
+    for gpus in (0, 1):
+        memory = [request_training_memory_mb(each, 32_768, 2, gpus, 1) for each in (segmenter, masks, large)]
+        assert memory == sorted(memory)
+
+
 def test_no_training_asks_for_more_than_a_week():
     """It goes on from its checkpoint, and a scheduler refuses what no partition allows."""
     assert request_training_minutes(read_config("coco-jtsm").mining, 1, 118_287, 0, 4) == 7 * 24 * 60

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+
+from models.segmenter.inference import prepare_network
+from models.segmenter.mask_output import add_up_scores
+from models.segmenter.network import PanopticModel, build_from_architecture
+from pseudogt.classes import ClassTable
+from pseudogt.prediction.kinds import KINDS
+from pseudogt.prediction.maps import MaskMaps
+from pseudogt.prediction.passes import Passes, predict_images
+
+CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (255, 0, 0)))
+SHAPE = {"queries": 5, "query_channels": 32, "encoder_layers": 1, "query_layers": 2}
+ARCHITECTURE = {"network": "mask_transformer", "backbone": "small", "class_count": 2, **SHAPE}
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build_from_architecture(ARCHITECTURE).eval()
+
+
+def make_images(count=1, height=64, width=96):
+    return torch.randint(0, 256, (count, 3, height, width), generator=torch.Generator().manual_seed(0)).byte()
+
+
+@pytest.mark.parametrize("backbone", ["small", "timm/test_vit"])
+def test_training_predicts_after_each_layer_and_evaluation_after_the_last(backbone):
+    network = build_from_architecture(ARCHITECTURE | {"backbone": backbone})
+    for layers, training in ((3, True), (1, False)):
+        output = network.train(training)(make_images(2))
+        assert output.semantic.shape == (2, 2, 32, 48)
+        assert output.classes.shape == (2, layers, 5, 3)
+        assert output.masks.shape == (2, layers, 5, 32, 48)
+
+
+def test_every_weight_has_a_gradient(network):
+    """Parallel training waits for those that have none."""
+    output = network.train()(make_images(2))
+    sum(part.square().mean() for part in output).backward()
+    network.eval()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
+def test_score_maps_are_sums_of_class_times_mask():
+    generator = torch.Generator().manual_seed(0)
+    classes, masks = torch.randn(1, 5, 3, generator=generator), torch.randn(1, 5, 4, 6, generator=generator)
+    sums = torch.einsum("qc,qhw->chw", classes[0].softmax(-1)[:, :2], masks[0].sigmoid())
+    found = add_up_scores(classes, masks).softmax(1)[0]
+    torch.testing.assert_close(found, sums / sums.sum(0), atol=1e-5, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(add_up_scores(classes, masks).softmax(1)[0], found)
+
+
+def test_sizes_that_do_not_divide_are_an_error(network):
+    with pytest.raises(ValueError, match=r"\(1, 3, 60, 64\) are not a multiple of 32"):
+        network(torch.zeros(1, 3, 60, 64))
+
+
+def test_model_file_is_self_contained_and_repeatable(network, tmp_path):
+    model = PanopticModel(network, ARCHITECTURE, CLASSES, 0.5, {"seed": 3})
+    model.save(tmp_path / "a.pt")
+    model.save(tmp_path / "b.pt")
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    loaded = PanopticModel.load(tmp_path / "a.pt")
+    assert (loaded.classes, loaded.scale, loaded.settings) == (CLASSES, 0.5, {"seed": 3})
+    with torch.inference_mode():
+        for a, b in zip(network(make_images()), loaded.network.eval()(make_images()), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_model_of_another_network_is_no_start(network, tmp_path):
+    PanopticModel(network, ARCHITECTURE, CLASSES, 1.0, {}).save(tmp_path / "a.pt")
+    others = {"backbone": "small", "weights": None, "scale": 1.0, "seed": 0, "settings": {}}
+    with pytest.raises(ValueError, match="trained with another network or class table"):
+        PanopticModel.build(CLASSES, **others, init=tmp_path / "a.pt", decoder_channels=8)
+    equal = PanopticModel.build(CLASSES, **others, init=tmp_path / "a.pt", network="mask_transformer", **SHAPE)
+    assert all(map(torch.equal, equal.network.state_dict().values(), network.state_dict().values()))
+
+
+@pytest.mark.parametrize(("flip", "dtype"), [(False, torch.bfloat16), (True, torch.float32)])
+def test_prediction_of_an_image_does_not_depend_on_its_shard(network, flip, dtype):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (32, 64, 3), dtype=np.uint8) for _ in range(3)]
+    run = prepare_network(network, KINDS["mask_transformer"], torch.device("cpu"), dtype)
+    passes = Passes(scale=1.0, batch_size=2, flip=flip)
+    whole = dict(predict_images(run, [(32, 64)] * 3, lambda i: images[i], passes))
+    ((_, alone),) = predict_images(run, [(32, 64)], lambda _: images[1], passes)
+    assert isinstance(alone, MaskMaps)
+    for a, b in zip(alone, whole[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_averaging_gives_an_image_and_its_mirror_image_the_same_classes(network):
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    run = prepare_network(network, KINDS["mask_transformer"], torch.device("cpu"), torch.float32)
+    passes = Passes(scale=1.0, batch_size=1, flip=True)
+    pair = [image, image[:, ::-1].copy()]
+    (_, a), (_, b) = predict_images(run, [(64, 96)] * 2, lambda i: pair[i], passes)
+    np.testing.assert_allclose(a.semantic, b.semantic[..., ::-1], rtol=1e-4, atol=1e-5)
+
+
+def test_images_too_large_for_one_pass_are_an_error(network):
+    run = prepare_network(network, KINDS["mask_transformer"], torch.device("cpu"), torch.float32)
+    passes = Passes(scale=1.0, batch_size=1, flip=False, tile_px=64, can_tile=KINDS["mask_transformer"].can_tile)
+    with pytest.raises(ValueError, match=r"images of 128x64 pixels .* mask transformers work on whole images only"):
+        next(predict_images(run, [(64, 128)], lambda _: np.zeros((64, 128, 3), np.uint8), passes))
