@@ -54,7 +54,14 @@ TRAININGS = ("classifier", "mining", "segmenter")
 NO_LONGER_NEEDED = {key for key in REMOVED if key.endswith(("_gb", ".accumulation"))} | {"mining.workers"}
 ADDED = {"mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININGS)}
 
-ADDED_UNSET = {"annotations.attribute", "full_labels.polygons", "boxes_from", "export.stuff", "weak_labels.scribbles"}
+ADDED_UNSET = {
+    "annotations.attribute",
+    "boxes_from",
+    "cams.concept_model",
+    "export.stuff",
+    "full_labels.polygons",
+    "weak_labels.scribbles",
+}
 """Settings that change nothing unless they are set."""
 
 READ_BY_SAM = {"box_masks.device", "box_masks.precision", "box_masks.torch_threads"}
@@ -84,6 +91,7 @@ def test_settings_are_those_of_before(name):
     assert {now.pop(key) for key in ADDED} == {"auto", 1}
     assert not any(now.pop(key) for key in ADDED_UNSET)
     assert {now.pop(key) for key in READ_BY_SAM} == {"auto", 2}
+    assert now.pop("cams.min_probability") == 0.5  # read by cams.method: concepts only
     assert {now.pop(key) for key in ("masks_to", "export.shapes")} == {"masks"}
     assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}
     assert {key: before[key] for key in REMOVED.keys() - NO_LONGER_NEEDED} == CONSTANTS
