@@ -35,14 +35,22 @@ def describe_networks(config: RunConfig) -> list[dict[str, str]]:
         name = config.cams.concept_model or ""
         has_seen = KINDS[find_concept_model(name).kind].has_seen
         found.append({"section": "cams", "model": name, "has_seen": has_seen})
-    makes_box_masks = config.method == "wsps" and config.provided.box_masks is None
+    makes_box_masks = config.method == "wsps" and config.provided.box_masks is None and _may_have_boxes(config)
     if makes_box_masks:
         found += [_describe("box_masks", path) for path in list_weights(config.box_masks)]
-    if config.uses_sam:
+    if makes_box_masks and config.uses_sam:
         found.append({"section": "box_masks", "model": config.box_masks.sam_model or "", "has_seen": SAM_HAS_SEEN})
     if config.method == "jtsm" or (makes_box_masks and "proposal" in config.box_masks.segmenters):
         found += [_describe("proposals", path) for path in list_weights(config.proposals)]
     return found
+
+
+def _may_have_boxes(config: RunConfig) -> bool:
+    """Whether any image may have a box; without boxes, the networks that segment them take no part."""
+    if config.provided.weak_labels or any(config.full_labels.model_dump().values()):
+        return True
+    annotations = config.annotations
+    return annotations.path is not None and annotations.boxes if annotations.given else config.weak_labels.boxes
 
 
 def _describe(section: str, path: Path) -> dict[str, str]:

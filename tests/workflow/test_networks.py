@@ -46,6 +46,13 @@ def test_all_networks_with_weights_are_named_with_what_they_have_seen(model):
     assert describe_networks(configure(model, cams={}, box_masks={"segmenters": ["ellipse"]})) == []
 
 
+@pytest.mark.parametrize("sections", [{"weak_labels": {"boxes": False}}, {"annotations": {"tags": "tags.csv"}}])
+def test_without_boxes_no_segmenter_of_boxes_takes_part(model, sections):
+    assert [each["section"] for each in describe_networks(configure(model, **sections))] == ["cams"]
+    with_full = describe_networks(configure(model, full_labels={"images": "full.txt"}, **sections))
+    assert [each["section"] for each in with_full] == ["cams", "box_masks"]
+
+
 def test_the_manifest_names_them_and_its_digest_tells_prompts_apart(model):
     config = configure(model)
     facts = RunPlan(config, {}).describe_provenance("labels-0")
