@@ -177,7 +177,8 @@ rule labels_shard:
     params:
         first_scores=lambda wildcards, input: pass_files_if_any("first-scores", input.first_scores),
         box_masks=lambda wildcards, input: pass_files_if_any("box-masks", input.box_masks),
-        instances=lambda wildcards, input: pass_files_if_any("instances", input.instances),
+        instances=lambda wildcards, input: pass_files_if_any("instances", input.instances)
+        + (" --keep-shown" if CONFIG.uses_concepts else ""),
         full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
         previous=lambda wildcards, input: " ".join(
             [pass_files_if_any("record", input.record), pass_files_if_any("previous", input.previous)]
