@@ -1,8 +1,8 @@
-"""Panoptic quality: ours against cityscapesScripts and torchmetrics on the same pairs of maps.
+"""Scores: ours against cityscapesScripts, torchmetrics and hotcoco on the same pairs of maps.
 
     python benchmarks/pq.py [--data DIR] [--quick] --json OUT
 
-All three start from decoded arrays in one thread: what cityscapesScripts would read and decode is
+The first three start from decoded arrays in one thread: what cityscapesScripts would read and decode is
 handed to it. Without ``--data`` the maps are generated, 1024x2048 with about 60 segments. ``--data``
 is a folder with ``instances/*.png`` (16 bit, ``class * 1000 + k``, a bare class for stuff and
 groups); the prediction is the ground truth, shifted, with some segments removed or renamed.
@@ -10,6 +10,11 @@ groups); the prediction is the ground truth, shifted, with some segments removed
     pq_speedup                          time of the faster peer over ours
     pq_difference_to_cityscapesscripts  how far the PQ of both is apart
     pq_files_over_decoding              time of ours from PNG files over that of decoding them with OpenCV alone
+    pq_over_hotcoco                     time of ours from COCO panoptic files over that of hotcoco, PQ alone
+    pq_difference_to_hotcoco            how far the PQ of both is apart
+    ap_over_hotcoco                     time of our mask AP over that of hotcoco, from run-length masks in memory
+    ap_difference_to_hotcoco            how far the AP of both is apart
+    ap_pycocotools_over_ours            time of pycocotools over ours
     pq_cost_growth                      cost per image of the evaluation stage, 500 images over 50
     pq_memory_growth_mb                 its peak memory, 500 images less 50; null where /proc does not tell
 
@@ -41,15 +46,22 @@ from scipy.spatial import cKDTree
 from torchmetrics.detection import PanopticQuality
 
 sys.path.insert(0, str(REPOSITORY))
+# hotcoco takes all cores otherwise.
+os.environ["RAYON_NUM_THREADS"] = "1"
 # Cityscapes' scripts print where they look for data when no folder is set.
 os.environ.setdefault("CITYSCAPES_DATASET", os.curdir)
 
 import cityscapesscripts.evaluation.evalPanopticSemanticLabeling as cityscapes  # noqa: N813
+import hotcoco
+from hotcoco.panoptic import PanopticEval
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.images import read_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, describe_segments, write_labels
+from pseudogt.metrics.average_precision import ImageThings, compute_average_precision, describe_things
 from pseudogt.metrics.panoptic_quality import Counts, count_image, summarise
 
 FAST_REPEATS = 15  # of what takes milliseconds
@@ -93,7 +105,8 @@ def measure_pq(maps: Sequence[Path], *, quick: bool) -> dict[str, float | None]:
     cv2.setNumThreads(1)
     count = 1 if quick else 3
     truths = [read_map(path) for path in maps[:count]] or [make_map(seed) for seed in range(count)]
-    figures = compare(*disturb_all(truths))
+    pairs, classes = disturb_all(truths)
+    figures = compare(pairs, classes) | compare_ap(pairs, classes)
     smaller = truths if maps else [truth[::2, ::2].copy() for truth in truths]
     return figures | measure_growth(*disturb_all(smaller), counts=(10, 50) if quick else (50, 500))
 
@@ -168,11 +181,13 @@ def compare(pairs: list[Pair], classes: ClassTable) -> dict[str, float | None]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         annotations = write_both(folder, pairs, classes)
+        number_images(folder)
         seconds, results = measure_in_turns(
             {
                 "ours": lambda: sum((count_image(t, p, classes) for t, p in pairs), Counts.zeros(len(classes))),
                 "cityscapesscripts": lambda: run_cityscapes_on_arrays(annotations, pairs, classes),
                 "ours_from_files": lambda: run_ours_on_files(folder, classes),
+                "hotcoco_from_files": lambda: run_hotcoco(folder),
                 "decoding": lambda: [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in folder.glob("*/*.png")],
                 "cityscapesscripts_from_files": lambda: run_cityscapes(annotations, folder, classes),
             },
@@ -191,6 +206,8 @@ def compare(pairs: list[Pair], classes: ClassTable) -> dict[str, float | None]:
         "pq_torchmetrics_over_ours": seconds["torchmetrics"] / seconds["ours"],
         "pq_speedup": min(seconds["cityscapesscripts"], seconds["torchmetrics"]) / seconds["ours"],
         "pq_files_over_decoding": from_files / seconds["decoding"],
+        "pq_over_hotcoco": from_files / seconds["hotcoco_from_files"],
+        "pq_difference_to_hotcoco": abs(pq - results["hotcoco_from_files"]["All"]["pq"]),
         "pq_cityscapesscripts_from_files_over_ours": seconds["cityscapesscripts_from_files"] / from_files,
         "pq": pq,
         "pq_difference_to_cityscapesscripts": abs(pq - expected),
@@ -212,6 +229,79 @@ def write_both(folder: Path, pairs: list[Pair], classes: ClassTable) -> list[tup
                 )
             )
     return annotations
+
+
+def number_images(folder: Path) -> None:
+    """Write the descriptions once more with whole numbers as image ids, which hotcoco needs."""
+    for kind in ("truth", "predicted"):
+        document = read_json(folder / kind / PANOPTIC_JSON)
+        for image, annotation in zip(document["images"], document["annotations"], strict=True):
+            image["id"] = annotation["image_id"] = int(image["id"])
+        write_json(folder / f"{kind}.json", document)
+
+
+def run_hotcoco(folder: Path) -> dict:
+    evaluation = PanopticEval(
+        folder / "truth.json",
+        folder / "predicted.json",
+        gt_folder=folder / "truth",
+        pred_folder=folder / "predicted",
+    )
+    evaluation.evaluate()
+    return evaluation.results()
+
+
+def compare_ap(pairs: list[Pair], classes: ClassTable) -> dict[str, float | None]:
+    """Compare the mask AP of all three on the same run-length masks; hotcoco and pycocotools are called directly."""
+    rng = np.random.default_rng(0)
+    scores = [{i: float(rng.random()) for i in np.unique(predicted).tolist()} for _, predicted in pairs]
+    things = [describe_things(*pair, of_image, classes) for pair, of_image in zip(pairs, scores, strict=True)]
+    documents = [describe_for_coco(things, classes, side) for side in ("truth", "detections")]
+    seconds, results = measure_in_turns(
+        {
+            "ours": lambda: compute_average_precision(things, classes, max_detections=100),
+            "hotcoco": lambda: run_coco(hotcoco.COCOeval, [hotcoco.COCO(document) for document in documents]),
+            "pycocotools": lambda: run_coco(COCOeval, [load_coco(document) for document in documents]),
+        },
+        FAST_REPEATS,
+    )
+    precision = results["hotcoco"]
+    return {
+        **{f"ap_{name}_ms": value * 1000 / len(pairs) for name, value in seconds.items()},
+        "ap_over_hotcoco": seconds["ours"] / seconds["hotcoco"],
+        "ap_pycocotools_over_ours": seconds["pycocotools"] / seconds["ours"],
+        "ap_difference_to_hotcoco": abs(results["ours"].ap - precision[precision > -1].mean()),
+    }
+
+
+def describe_for_coco(things: Sequence[ImageThings], classes: ClassTable, side: str) -> dict:
+    """Make a COCO document of one side of the images."""
+    annotations = [{**a, "image_id": i} for i, of_image in enumerate(things, 1) for a in getattr(of_image, side)]
+    return {
+        "images": [{"id": i, "height": t.height, "width": t.width} for i, t in enumerate(things, 1)],
+        "categories": classes.to_categories(),
+        "annotations": [{**a, "id": n} for n, a in enumerate(annotations, 1)],
+    }
+
+
+def load_coco(document: dict) -> COCO:
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = document
+        coco.createIndex()
+    return coco
+
+
+def run_coco(engine: type, documents: Sequence[object]) -> NDArray[np.float64]:
+    """Precision over objects of all areas, at most 100 per image, by an evaluator with pycocotools' interface."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = engine(*documents, "segm")
+        evaluation.params.maxDets = [100]
+        evaluation.params.areaRng = evaluation.params.areaRng[:1]
+        evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"])
 
 
 def run_cityscapes(annotations: list[tuple[dict, dict]], folder: Path, classes: ClassTable) -> object:

@@ -20,6 +20,7 @@ from pseudogt.workflow.estimate import describe_estimate, estimate_seconds_of_jo
 from pseudogt.workflow.given import GivenFiles, digest_predict_inputs, digest_times
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
 from pseudogt.workflow.network_costs import count_boxes_ahead, count_evidence_boxes
+from pseudogt.workflow.networks import describe_networks
 from pseudogt.workflow.plan import (
     EXPORT_PATTERN,
     JOB_ENVIRONMENT,

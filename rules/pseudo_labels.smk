@@ -38,7 +38,40 @@ rule classifier:
         "--settings {params.settings:q} 2> {log:q}"
 
 
-if not CONFIG.provided.cams:
+if CONFIG.uses_concepts:
+
+    rule cams_shard:
+        input:
+            shard=f"{RESULTS}/index/{{shard}}.json",
+            weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
+        output:
+            scores=remove_after_use(f"{RESULTS}/cams/{{shard}}.h5"),
+            instances=directory(f"{RESULTS}/concepts/{{shard}}"),
+        log:
+            f"{LOGS}/cams/{{shard}}.log",
+        benchmark:
+            f"{BENCHMARKS}/cams/{{shard}}.tsv"
+        conda:
+            "../envs/pseudogt.yaml"
+        threads: CONFIG.threads
+        resources:
+            mem_mb=limit_memory("cams"),
+            runtime=limit_time("cams"),
+            gpu=min(CONFIG.gpus, 1),
+        params:
+            prompts=json.dumps(PLAN.prompts),
+            settings=dump_settings("cams"),
+            code=digest_code("concepts"),
+            weights=GIVEN.weights.get("cams", ""),
+        message:
+            "cams: {wildcards.shard}, by the names of classes"
+        shell:
+            "python -m pseudogt.stages.concepts --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
+            "--prompts {params.prompts:q} --out {output.scores:q} --instances {output.instances:q} "
+            "--settings {params.settings:q} 2> {log:q}"
+
+
+elif not CONFIG.provided.cams:
 
     rule cams_shard:
         input:
@@ -144,7 +177,8 @@ rule labels_shard:
     params:
         first_scores=lambda wildcards, input: pass_files_if_any("first-scores", input.first_scores),
         box_masks=lambda wildcards, input: pass_files_if_any("box-masks", input.box_masks),
-        instances=lambda wildcards, input: pass_files_if_any("instances", input.instances),
+        instances=lambda wildcards, input: pass_files_if_any("instances", input.instances)
+        + (" --keep-shown" if CONFIG.uses_concepts else ""),
         full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
         previous=lambda wildcards, input: " ".join(
             [pass_files_if_any("record", input.record), pass_files_if_any("previous", input.previous)]

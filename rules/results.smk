@@ -181,6 +181,7 @@ rule report:
         ),
         scores=lambda wildcards, input: pass_files_if_any("scores", input.scores),
         label_scores=lambda wildcards, input: pass_files_if_any("label-scores", input.label_scores),
+        networks=json.dumps(describe_networks(CONFIG)),
         settings=dump_settings("report"),
         code=digest_code("report"),
     message:
@@ -190,7 +191,8 @@ rule report:
         "{params.ground_truth} {params.cams} {params.box_masks} "
         "{params.mined} {params.weak_labels} {params.full_labels} "
         "{params.labels} {params.predictions} {params.reference_predictions} "
-        "{params.scores} {params.label_scores} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "{params.scores} {params.label_scores} --networks {params.networks:q} "
+        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 # The model and the images are parameters, not inputs, so this works without the run that made them.

@@ -99,20 +99,29 @@ def _make(kind: str) -> tuple[Any, Any]:
             return transformers.Sam2Model(transformers.Sam2Config(**parts)), processor
         config = transformers.Sam2VideoConfig(**parts, **MEMORY, image_size=side)
         return transformers.Sam2VideoModel(config), processor
-    vision = {"model_type": "sam3_vision_model", "backbone_config": VIT | {"patch_size": patch}, **LEVELS}
+    vision = make_sam3_vision()
     parts = {"vision_config": vision, "prompt_encoder_config": prompts, "mask_decoder_config": DECODER}
     processor = transformers.Sam3ImageProcessor(size=size)
     if kind == "sam3_tracker":
         return transformers.Sam3TrackerModel(transformers.Sam3TrackerConfig(**parts)), processor
+    tracker = {**parts, **MEMORY, "image_size": side}
+    config = transformers.Sam3VideoConfig(detector_config=make_detector(), tracker_config=tracker)
+    return transformers.Sam3VideoModel(config), processor
+
+
+def make_sam3_vision() -> dict[str, Any]:
+    """Configuration of the encoder of a SAM 3."""
+    return {"model_type": "sam3_vision_model", "backbone_config": VIT | {"patch_size": 14}, **LEVELS}
+
+
+def make_detector() -> dict[str, Any]:
+    """Configuration of the part of SAM 3 that finds what words name."""
     layer = {**WIDTH, "num_layers": 1, "intermediate_size": 16}
     text = {**WIDTH, "model_type": "clip_text_model", "vocab_size": 99, "intermediate_size": 16, "projection_dim": 16}
-    detector = {
-        "vision_config": vision,
+    return {
+        "vision_config": make_sam3_vision(),
         "text_config": text | {"num_hidden_layers": 1, "max_position_embeddings": 8},
         **{f"{part}_config": layer for part in ("geometry_encoder", "detr_encoder")},
         "detr_decoder_config": layer | {"num_queries": 4},
         "mask_decoder_config": WIDTH,
     }
-    tracker = {**parts, **MEMORY, "image_size": side}
-    config = transformers.Sam3VideoConfig(detector_config=detector, tracker_config=tracker)
-    return transformers.Sam3VideoModel(config), processor

@@ -22,9 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.pretrained.transformers_models import load_part, load_transformers_network
 from models.training import autocast, choose_device, choose_precision
 from pseudogt.box_masks.prompts import PointPrompts, choose_points
-from pseudogt.box_masks.sam_folder import KINDS, find_sam, require_transformers
+from pseudogt.box_masks.sam_folder import KINDS, USE, find_sam
 from pseudogt.box_masks.scene import BoxScene, BoxSegmenter, PrepareScene, SegmenterOptions
 from pseudogt.boxes import check_boxes
 
@@ -98,28 +99,10 @@ class SamModel:
         ValueError
             If transformers is not installed, or there is no such model, or it can't be read or lacks weights.
         """
-        require_transformers()
         folder, kind, _ = find_sam(name)
         reader = KINDS[kind]
-        import transformers
-        from huggingface_hub.errors import StrictDataclassError
-        from safetensors import SafetensorError
-
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        try:
-            network, report = getattr(transformers, reader.network).from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-            )
-            processor = getattr(transformers, reader.image_processor).from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-            raise ValueError(f"{folder}: can't be read as a Segment Anything model ({error})") from error
-        # What is missing would be random, and its masks noise.
-        if missing := sorted(report["missing_keys"]):
-            raise ValueError(
-                f"{folder}: its weights lack {len(missing)} tensors of a {reader.network}, {missing[0]} among them; "
-                "download the model again"
-            )
+        network = load_transformers_network(folder, reader.network, USE)
+        processor = load_part(folder, reader.image_processor, USE)
         return cls(network, processor, keeps_aspect=reader.keeps_aspect, device=device, dtype=dtype)
 
     @property

@@ -19,9 +19,9 @@ from models.backbones.timm_networks import PlainBackbone
 from models.segmenter.mask_loss import MaskLoss as Loss
 from models.segmenter.mask_output import MaskOutput, add_up_scores, decode_singly
 from models.segmenter.network import SegmenterNetwork, check_image_size
-from pseudogt.box_masks.sam_folder import require_transformers
+from pseudogt.files.model_folders import require_transformers
 
-require_transformers("segmenter.network: eomt", extra="transformers")
+require_transformers("segmenter.network: eomt")
 
 from transformers import EomtConfig  # noqa: E402 - the message above goes first
 from transformers.models.eomt.modeling_eomt import EomtMaskHead, EomtScaleBlock  # noqa: E402

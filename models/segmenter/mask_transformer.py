@@ -15,9 +15,9 @@ from models.backbones import Backbone, build_backbone
 from models.segmenter.mask_loss import MaskLoss as Loss
 from models.segmenter.mask_output import MaskOutput, add_up_scores, decode_singly
 from models.segmenter.network import FineHead, SegmenterNetwork, check_image_size
-from pseudogt.box_masks.sam_folder import require_transformers
+from pseudogt.files.model_folders import require_transformers
 
-require_transformers("segmenter.network: mask_transformer", extra="transformers")
+require_transformers("segmenter.network: mask_transformer")
 
 from transformers import Mask2FormerConfig  # noqa: E402 - the message above goes first
 from transformers.models.mask2former.modeling_mask2former import (  # noqa: E402

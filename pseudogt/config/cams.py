@@ -1,21 +1,34 @@
-"""Section ``cams``: class activation maps and the label made from them."""
+"""Section ``cams``: first class scores, by activation maps or by a model of concepts, and the label made from them."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pseudogt.config.machine import ComputingSettings
 
 
 class CamsSettings(ComputingSettings):
-    """How the classifier's maps become scores and a label."""
+    """How the classifier's maps, or what a model of concepts finds, become scores and a label."""
 
-    method: Literal["probability", "gradcam"] = Field(
+    method: Literal["probability", "gradcam", "concepts"] = Field(
         "probability",
-        description="Softmax over the possible classes of the classifier's score map (its activation map in closed "
-        "form), or Grad-CAM of `layer`.",
+        description="`probability`: softmax over the possible classes of the classifier's score map (its activation "
+        "map in closed form); `gradcam`: Grad-CAM of `layer`; `concepts`: no classifier, `concept_model` finds the "
+        "tagged classes by their prompts (docs/your-data.md).",
+    )
+    concept_model: str | None = Field(
+        None,
+        description="Model of Hugging Face transformers that finds what words name (SAM 3, CLIPSeg), needed by "
+        "concepts: its folder, or its name if it is in the local cache (`hf download NAME`).",
+    )
+    min_probability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="concepts: pixels and instances with a lower probability are not found; lower it if much stays "
+        "without label.",
     )
     layer: str = Field(
         "backbone.stages.1", description="Module of the classifier that Grad-CAM explains; used by gradcam only."
@@ -51,3 +64,10 @@ class CamsSettings(ComputingSettings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "fp32", description="Floating-point type in the forward pass; auto takes bf16 where the processor supports it."
     )
+
+    @model_validator(mode="after")
+    def check_concepts(self) -> Self:
+        """No model of concepts comes with the workflow."""
+        if self.method == "concepts" and self.concept_model is None:
+            raise ValueError("method: concepts needs concept_model, the folder or name of a downloaded model")
+        return self

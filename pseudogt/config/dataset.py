@@ -15,7 +15,10 @@ from pseudogt.files.parsing import Name, parse_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_COLUMNS = ("name", "id", "isthing", "color")
-"""Columns of a class table in CSV; ``source_id`` may be a fifth."""
+"""Columns that every class table in CSV has."""
+
+OTHER_COLUMNS = ("source_id", "prompt")
+"""Columns that it may have."""
 
 
 class ClassEntry(Section):
@@ -28,6 +31,12 @@ class ClassEntry(Section):
         min_length=3, max_length=3, description="Colour in pictures: [r, g, b] in 0..255, or '#rrggbb'."
     )
     source_id: int = Field(ge=0, le=65535, description="Value of the class in the semantic files; `id` if left out.")
+    # Of all stages, only that of `cams.method: concepts` reads it; a changed prompt must not remake the others' files.
+    prompt: Name = Field(
+        min_length=1,
+        exclude=True,
+        description="Words by which `cams.method: concepts` asks for the class; `name` if left out.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -36,13 +45,14 @@ class ClassEntry(Section):
             return data
         filled = {key: value for key, value in data.items() if value != ""}
         filled.setdefault("source_id", filled.get("id"))
+        filled.setdefault("prompt", filled.get("name"))
         if isinstance(filled.get("color"), str):
             filled["color"] = _parse_color(filled["color"])
         return filled
 
 
 def read_class_csv(path: Path | str) -> list[dict[str, str]]:
-    """Rows of a class table in CSV with the columns name, id, isthing, color and, if it differs from id, source_id.
+    """Rows of a class table in CSV with the columns name, id, isthing, color and, if there are, source_id and prompt.
 
     A relative path is looked up in the working folder, then in the repository.
 
@@ -57,10 +67,11 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
     with found.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         columns = [name.strip() for name in reader.fieldnames or ()]
-        # Each column once; one may be missing.
-        if sorted(columns) not in (sorted(CLASS_COLUMNS), sorted((*CLASS_COLUMNS, "source_id"))):
+        others = [name for name in columns if name not in CLASS_COLUMNS]
+        is_complete = set(CLASS_COLUMNS) <= set(columns) and len(set(columns)) == len(columns)
+        if not is_complete or not set(others) <= set(OTHER_COLUMNS):
             raise ValueError(
-                f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}, with source_id or not"
+                f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}; source_id, prompt may follow"
             )
         reader.fieldnames = columns
         rows = list(reader)
@@ -130,9 +141,10 @@ class DatasetSettings(Section):
     )
     classes: Annotated[tuple[ClassEntry, ...], BeforeValidator(_read_classes)] = Field(
         min_length=1,
-        description="Class table: a list of entries (name, id, isthing, color, and source_id if it differs from id), "
-        "the path of a CSV file with these columns, or a plain mapping {nucleus: thing, background: stuff}. A CSV "
-        "file is read with the configuration, so editing it reruns what it changes.",
+        description="Class table: a list of entries (name, id, isthing, color, source_id if it differs from id, and "
+        "prompt if a model of concepts needs other words than the name), the path of a CSV file with these columns, or "
+        "a plain mapping {nucleus: thing, background: stuff}. A CSV file is read with the configuration, so editing it "
+        "reruns what it changes.",
     )
     void_values: tuple[int, ...] = Field(
         (255,), description="Values of the semantic files that mean 'no class'; any other unlisted value is an error."

@@ -48,7 +48,7 @@ class RunConfig(Section):
     method: Literal["wsps", "jtsm"] = Field(
         "wsps",
         description="How weak labels become the labels of round 0: `wsps` uses boxes and tags (classifier, CAMs, box "
-        "masks), `jtsm` only tags (segment proposals, mining).",
+        "masks), or tags alone with `cams.method: concepts`; `jtsm` only tags (segment proposals, mining).",
     )
     data_root: str | None = Field(None, description="Folder of the dataset; not needed for `dataset.format: streets`.")
     shard_size: int = Field(64, ge=1, description="Images per job.")
@@ -105,6 +105,12 @@ class RunConfig(Section):
         """Whether a Segment Anything model of the user's makes the box masks."""
         makes_box_masks = self.method == "wsps" and self.images is None and self.provided.box_masks is None
         return makes_box_masks and "sam" in self.box_masks.segmenters
+
+    @property
+    def uses_concepts(self) -> bool:
+        """Whether a model of the user's finds the tagged classes by their prompts, in place of a classifier."""
+        makes_scores = self.method == "wsps" and self.images is None and self.provided.cams is None
+        return makes_scores and self.cams.method == "concepts"
 
     @model_validator(mode="before")
     @classmethod
@@ -164,10 +170,11 @@ class RunConfig(Section):
         """Refuse settings that a method can't use, so that a tags-only result is never mistaken for one from boxes."""
         if self.method == "wsps":
             marked = {self.weak_labels.points, self.weak_labels.scribbles}
-            if not self.weak_labels.boxes and not marked & {"things", "all"}:
+            if not (self.weak_labels.boxes or marked & {"things", "all"} or self.uses_concepts):
                 raise ValueError(
                     "method: wsps needs boxes, or points or scribbles of things; set weak_labels.boxes to true, "
-                    "weak_labels.points or weak_labels.scribbles to things or all, or method to jtsm"
+                    "weak_labels.points or weak_labels.scribbles to things or all, cams.method to concepts, or method "
+                    "to jtsm"
                 )
             return self
         wrong = [
@@ -185,6 +192,8 @@ class RunConfig(Section):
             )
             if is_wrong
         ]
+        if self.cams.method == "concepts":
+            wrong.append("cams.method to probability")
         if wrong:
             raise ValueError(f"method: jtsm learns from tags alone; set {', '.join(wrong)}")
         if self.mining.samples == "crop" and self.weak_labels.tags == "image" and not self.provided.weak_labels:

@@ -21,7 +21,8 @@ from scipy.ndimage import find_objects
 from typing_extensions import TypedDict
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
-from pseudogt.files.images import PNG_FAST, decode_image
+from pseudogt.files.id_maps import UNFILTERED, read_unfiltered
+from pseudogt.files.images import decode_image
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.parsing import Flag
 
@@ -78,7 +79,7 @@ class LabelWriter:
         unknown_ids
             Train ids of classes that may be where nothing is known, stored as ``unknown_categories`` if there are any.
         """
-        if not cv2.imwrite(str(self._folder / f"{image_id}.png"), panoptic_to_rgb(panoptic_id)[..., ::-1], PNG_FAST):
+        if not cv2.imwrite(str(self._folder / f"{image_id}.png"), panoptic_to_rgb(panoptic_id)[..., ::-1], UNFILTERED):
             raise OSError(f"{self._folder / image_id}.png: could not be written")
         height, width = panoptic_id.shape
         self._images.append({"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width})
@@ -170,7 +171,8 @@ class LabelFolder:
         if image_id not in self._file_names:
             raise ValueError(f"{self.folder / PANOPTIC_JSON}: no annotation of image {image_id!r}")
         path = self.folder / self._file_names[image_id]
-        return bgr_to_panoptic(decode_image(path, cv2.IMREAD_COLOR))
+        panoptic_id = read_unfiltered(path)
+        return bgr_to_panoptic(decode_image(path, cv2.IMREAD_COLOR)) if panoptic_id is None else panoptic_id
 
     def segments(self, image_id: str) -> list[dict[str, Any]]:
         """``segments_info`` of one image."""

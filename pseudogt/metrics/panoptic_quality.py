@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable
@@ -109,20 +110,30 @@ def count_overlaps(
     if truth.shape != labelled.shape:
         raise ValueError(f"ground truth {truth.shape} and label {labelled.shape} differ in size")
     a, b = truth.ravel(), labelled.ravel()
-    changes = a[1:] != a[:-1]
-    changes |= b[1:] != b[:-1]
-    starts = np.flatnonzero(changes) + 1
-    starts = np.concatenate(([0], starts)) if a.size else starts
+    starts = _find_runs(a, b)
     lengths = np.diff(starts, append=a.size)
-    truth_ids, row = _number_ids(a.take(starts).astype(np.intp))
-    labelled_ids, column = _number_ids(b.take(starts).astype(np.intp))
+    truth_ids, row = _number_ids(a.take(starts))
+    labelled_ids, column = _number_ids(b.take(starts))
     shape = (len(truth_ids), len(labelled_ids))
     # Add the lengths of the runs of each pair, at its place in the flattened table (truth, label).
     pixels = np.bincount(row * shape[1] + column, lengths, minlength=shape[0] * shape[1])
     return truth_ids, labelled_ids, pixels.astype(np.int64).reshape(shape)
 
 
-def _number_ids(ids: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+@njit(cache=True, nogil=True)
+def _find_runs(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Where the runs of equal pairs of two maps, (N,) each, start."""
+    starts = np.empty(len(a), np.int32)
+    count = min(1, len(a))
+    starts[:count] = 0
+    for i in range(1, len(a)):
+        # Branches would be mispredicted along every border, so each place is written and kept only if a run starts.
+        starts[count] = i
+        count += (a[i] != a[i - 1]) | (b[i] != b[i - 1])
+    return starts[:count].copy()
+
+
+def _number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """List the ids that occur, ascending, and the position of each id among them."""
     if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < ID_LIMIT:
         raise ValueError(f"panoptic ids must lie in 0..{ID_LIMIT - 1}, got {int(ids.min())}..{int(ids.max())}")

@@ -23,6 +23,7 @@ PACKAGES = (
     "higra",
     "torch",
     "torchvision",
+    "hotcoco",
     "pycocotools",
     "snakemake",
 )

@@ -292,26 +292,33 @@ def make_panoptic(
 
 
 def adopt_instances(
-    semantic: NDArray[np.uint8], proposed: NDArray[np.int32], classes: ClassTable
+    panoptic_id: NDArray[np.int32],
+    proposed: NDArray[np.int32],
+    classes: ClassTable,
+    shown: NDArray[np.uint8],
 ) -> tuple[NDArray[np.int32], set[int]]:
-    """The instance step without boxes: things keep the instances that a model found.
+    """The instance step where nothing shows the objects: things keep the instances that a model found.
 
     Parameters
     ----------
-    semantic : (H, W) uint8
-        Train ids and ``IGNORE_LABEL``.
+    panoptic_id : (H, W) int32
+        After the step by boxes and marks.
     proposed : (H, W) int32
         Panoptic ids of the model.
     classes : ClassTable
+    shown : (K,) uint8
+        Train ids of things whose objects boxes or marks show; these keep their instances.
 
     Returns
     -------
     panoptic_id : (H, W) int32
-        The instance of a thing pixel is the model's there if it has the pixel's class, else none.
+        The instance of another thing's pixel is the model's there if it has the pixel's class, else none.
     crowd_ids : set of int
         Thing pixels without instance.
     """
+    semantic = panoptic_to_semantic(panoptic_id, classes)
     agree = panoptic_to_semantic(proposed, classes) == semantic
     instances = np.where(agree, proposed % INSTANCE_DIVISOR, 0).astype(np.int32)
-    panoptic_id = combine_semantic_and_instances(semantic, instances, classes)
-    return panoptic_id, find_crowds(panoptic_id, classes)
+    adopted = combine_semantic_and_instances(semantic, instances, classes)
+    adopted = np.where(np.isin(semantic, shown), panoptic_id, adopted)
+    return adopted, find_crowds(adopted, classes)

@@ -74,6 +74,8 @@ class RoundInputs(NamedTuple):
         How likely the box masks are right, in [0, 1]; 0 where nothing is known.
     instances : (H, W) int32 or None
         Panoptic ids of a model whose instances take the place of boxes.
+    keeps_shown : bool
+        Whether they do so only for things of which no box and no mark shows an object.
     """
 
     image: NDArray[np.uint8] | None
@@ -83,6 +85,7 @@ class RoundInputs(NamedTuple):
     box_masks: NDArray[np.uint8] | None
     box_confidence: NDArray[np.float32] | None
     instances: NDArray[np.int32] | None
+    keeps_shown: bool = False
 
 
 class RoundLabel(NamedTuple):
@@ -109,10 +112,10 @@ def label_image(
     """Label an image: best class of each pixel, the cleaning steps of WSPS, instances."""
     label, confidence = inputs.label or choose_from_scores(inputs, weak, classes, plan)
     semantic = clean_label(label, confidence, weak, classes, inputs.box_masks, steps)
-    if inputs.instances is None:
-        panoptic_id, crowd_ids = make_panoptic(semantic, weak, classes, plan.overlap)
-    else:
-        panoptic_id, crowd_ids = adopt_instances(semantic, inputs.instances, classes)
+    panoptic_id, crowd_ids = make_panoptic(semantic, weak, classes, plan.overlap)
+    if inputs.instances is not None:
+        shown = np.unique(weak.object_classes) if inputs.keeps_shown else np.zeros(0, np.uint8)
+        panoptic_id, crowd_ids = adopt_instances(panoptic_id, inputs.instances, classes, shown)
     final = panoptic_to_semantic(panoptic_id, classes)
     rated = rate_pixels(final, label, confidence, inputs.box_masks, inputs.box_confidence)
     if len(weak.marks):

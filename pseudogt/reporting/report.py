@@ -116,7 +116,10 @@ def tabulate_ratios(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def make_tables(
-    summary: Mapping[str, Any], supervision: Mapping[str, int], marks: Mapping[str, int]
+    summary: Mapping[str, Any],
+    supervision: Mapping[str, int],
+    marks: Mapping[str, int],
+    networks: Sequence[Mapping[str, str]] = (),
 ) -> list[dict[str, Any]]:
     """Tables of the page: ``title``, ``caption``, ``columns`` and ``rows`` of text; those without scores are left out.
 
@@ -128,12 +131,15 @@ def make_tables(
         How many training images had what.
     marks : mapping
         How many points, scribbles and masks they have; empty if none.
+    networks : sequence of mapping
+        ``section``, ``model`` and ``has_seen`` of networks that took part in the labels.
     """
     is_scored = any(row[column] is not None for row in tabulate_ratios(summary) for column in ("weak", "full"))
     return [
         *([_make_ratio_table(summary), _make_class_table(summary)] if is_scored else []),
         *_make_detection_tables(summary),
         _make_supervision_table(supervision, marks),
+        *([_make_network_table(networks)] if networks else []),
         _make_time_table(summary),
     ]
 
@@ -195,6 +201,16 @@ def _make_supervision_table(supervision: Mapping[str, int], marks: Mapping[str, 
         + (f" Together they have {counted}." if marks else ""),
         "columns": ["", "images"],
         "rows": [[what, str(count)] for what, count in supervision.items()],
+    }
+
+
+def _make_network_table(networks: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    return {
+        "title": "What the mask networks have seen",
+        "caption": "Networks with weights that took part in the labels of round 0, and labels of other images that "
+        "these were trained on, as far as they are known.",
+        "columns": ["section", "model", "has seen"],
+        "rows": [[network["section"], network["model"], network["has_seen"]] for network in networks],
     }
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.backbones import build_backbone
-from pseudogt.box_masks.sam_folder import require_transformers
 from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 from pseudogt.files.io import write_json
+from pseudogt.files.model_folders import require_transformers
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.plan import InitialNetwork
 from pseudogt.workflow.provenance import compute_input_digest
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     network = parse_settings(InitialNetwork, arguments.settings)
     if network.network in OPTIONAL_NETWORKS:
-        require_transformers(f"segmenter.network: {network.network}", extra="transformers")
+        require_transformers(f"segmenter.network: {network.network}")
     try:
         backbone = build_backbone(network.backbone, weights=network.weights, levels=network.levels, dense=network.dense)
     except (ValueError, OSError) as error:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pseudogt.box_masks.sam_folder import find_sam_problem, find_transformers_problem
+from pseudogt.box_masks.sam_folder import find_sam_problem
 from pseudogt.config.run import RunConfig
 from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 from pseudogt.files.io import write_json
+from pseudogt.files.model_folders import find_transformers_problem
 from pseudogt.workflow.checking import check_dataset, format_findings
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.plan import RunPlan

@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--first-scores", type=Path, help="those of round 0, in later rounds")
     parser.add_argument("--box-masks", type=Path, help="label folder; leave out to trust the scores alone")
     parser.add_argument("--instances", type=Path, help="label folder of a model whose instances replace boxes")
+    parser.add_argument("--keep-shown", action="store_true", help="not of things that boxes or marks show")
     parser.add_argument("--full-labels", type=Path, help="label folder of images whose labels stay as they are")
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--record", type=Path, help="record.json of the model that gave the scores")
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         first_scores=ScoreFile(arguments.first_scores) if mixes else None,
         box_masks=LabelFolder(arguments.box_masks) if arguments.box_masks else None,
         instances=LabelFolder(arguments.instances) if arguments.instances else None,
+        keeps_shown=arguments.keep_shown,
         is_first=is_first,
         reads_images=bool(settings.region_scale),
     )
@@ -74,6 +76,8 @@ class LabelSources:
     first_scores : ScoreFile or None
         What round 0 was made from.
     box_masks, instances : LabelFolder or None
+    keeps_shown : bool
+        Whether things that boxes or marks show keep their instances.
     is_first : bool
         Whether the scores are those of round 0, which come with a label.
     reads_images : bool
@@ -84,6 +88,7 @@ class LabelSources:
     first_scores: ScoreFile | None
     box_masks: LabelFolder | None
     instances: LabelFolder | None
+    keeps_shown: bool
     is_first: bool
     reads_images: bool
 
@@ -101,6 +106,7 @@ class LabelSources:
             box_masks=None if masks is None else panoptic_to_semantic(masks, shard.classes),
             box_confidence=None if masks is None else spread_scores(masks, box_scores),
             instances=self.instances.read(image_id) if self.instances else None,
+            keeps_shown=self.keeps_shown,
         )
 
     def _read_label(self, image_id: str) -> SureLabel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -119,7 +120,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 {"title": title, "caption": CAPTIONS[name], "image": read_image(folder / name)}
                 for name, title in titles.items()
             ],
-            make_tables(summary, count_images(supervision), count_marks(weak_labels.values())),
+            make_tables(
+                summary,
+                count_images(supervision),
+                count_marks(weak_labels.values()),
+                json.loads(arguments.networks),
+            ),
         )
         (folder / "index.html").write_text(page, encoding="utf-8")
 
@@ -139,6 +145,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     for name in (*SCORE_SOURCES, *LABEL_SOURCES):
         parser.add_argument(f"--{name}", nargs="*", default=[], type=Path)
+    parser.add_argument("--networks", default="[]", help="JSON list: what networks with weights have seen")
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     return parser.parse_args(argv)
 

@@ -115,7 +115,7 @@ def estimate_seconds_of_mining_jobs(config: RunConfig, train_images: int, val_im
 def list_trainings(config: RunConfig) -> dict[str, TrainingSettings]:
     """Settings of the networks that a run trains, by section, in their order."""
     if config.method == "wsps":
-        return {"classifier": config.classifier, "segmenter": config.segmenter}
+        return ({} if config.uses_concepts else {"classifier": config.classifier}) | {"segmenter": config.segmenter}
     first = {"classifier": config.classifier} if config.mining.init == "classifier" else {}
     return {**first, "mining": config.mining, "segmenter": config.segmenter}
 

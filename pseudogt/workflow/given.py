@@ -7,7 +7,7 @@ of the part that matters is a parameter of the rule instead. Parsing imports thi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import LAYOUTS, SPLIT_SEPARATOR, list_images
 from pseudogt.files.listing import find_images
+from pseudogt.files.model_folders import ModelFolder
 from pseudogt.files.parsing import read_id_list
+from pseudogt.pseudo_labels.concept_folder import find_concept_model
 from pseudogt.workflow.provenance import compute_image_digests, compute_input_digest
 from pseudogt.workflow.weights import list_weights
 
@@ -66,7 +68,9 @@ class GivenFiles:
         needed = {"proposals": config.proposals} | ({} if provided.box_masks else {"box_masks": config.box_masks})
         weights = {section: digest_weights(section, list_weights(values)) for section, values in needed.items()}
         if config.uses_sam:
-            weights["box_masks"] += digest_sam(config.box_masks.sam_model or "")
+            weights["box_masks"] += digest_model("box_masks.sam_model", find_sam, config.box_masks.sam_model)
+        if config.uses_concepts:
+            weights["cams"] = digest_model("cams.concept_model", find_concept_model, config.cams.concept_model)
         return cls(
             full_label_ids=frozenset(listed),
             full_label_files=tuple(list_full_label_files(settings)),
@@ -167,18 +171,18 @@ def digest_weights(section: str, paths: Sequence[Path]) -> str:
     return compute_input_digest([], paths)
 
 
-def digest_sam(name: str) -> str:
-    """Digest of the names, sizes and times of the files of a Segment Anything model.
+def digest_model(setting: str, find: Callable[[str], ModelFolder], name: str | None) -> str:
+    """Digest of the names, sizes and times of the files of a model of transformers that a setting names.
 
     Raises
     ------
     ValueError
-        If there is no such model, or it is of a kind that does not segment boxes.
+        If there is no such model, or it is of a kind that does not work; the message names the setting.
     """
     try:
-        return digest_times(find_sam(name).files)
+        return digest_times(find(name or "").files)
     except ValueError as error:
-        raise ValueError(f"box_masks.sam_model: {error}") from error
+        raise ValueError(f"{setting}: {error}") from error
 
 
 def digest_predict_inputs(folder: Path, model: Path) -> str:

@@ -24,7 +24,8 @@ from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SEGMENTER_NETWORKS
 from pseudogt.config.training import BACKBONES, FAMILIES
 from pseudogt.datasets import class_table, list_images
 from pseudogt.files.io import write_json
-from pseudogt.workflow.estimate import ASSUMED_PIXELS
+from pseudogt.workflow.estimate import ASSUMED_PIXELS, list_trainings
+from pseudogt.workflow.networks import describe_networks
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 from pseudogt.workflow.requirements import measure_pixels
 from pseudogt.workflow.shards import plan_shards, split_of_shard
@@ -306,6 +307,11 @@ class RunPlan:
         """Sources of the labels of round 0: CAMs, or the scores of the mined network."""
         return f"{self.results}/{'cams' if self.uses_boxes else 'mined'}/{shard}.h5"
 
+    @property
+    def prompts(self) -> list[str]:
+        """Words for each class, by train id."""
+        return [entry.prompt for entry in self.config.dataset.classes]
+
     def find_scores(self, number: int, shard: str) -> str:
         """Sources of a round's labels: the first scores, then those of the last model."""
         return f"{self.results}/predictions/{number - 1}/{shard}.h5" if number else self.find_first_scores(shard)
@@ -320,10 +326,11 @@ class RunPlan:
         return [f"{self.results}/box_masks/{shard}"] if takes_part else []
 
     def find_instances(self, number: int, shard: str) -> list[str]:
-        """Without boxes, instances are those that were mined, later those of the last model."""
-        if self.uses_boxes:
+        """Instances of things without boxes: those that were mined or asked for, later those of the last model."""
+        if self.uses_boxes and not self.config.uses_concepts:
             return []
-        return [f"{self.results}/predictions/{number - 1}/{shard}" if number else f"{self.results}/mined/{shard}"]
+        first = "concepts" if self.uses_boxes else "mined"
+        return [f"{self.results}/predictions/{number - 1}/{shard}" if number else f"{self.results}/{first}/{shard}"]
 
     def find_previous(self, pattern: str, number: int, shard: str = "") -> list[str]:
         """The same file of the round before, which a round after the stop is linked to; none in round 0."""
@@ -352,7 +359,7 @@ class RunPlan:
         """
         segmenter, classifier, mining = self.config.segmenter, self.config.classifier, self.config.mining
         networks = {"segmenter": InitialNetwork(**segmenter.model_dump(include={"backbone", "weights", "network"}))}
-        if self.uses_boxes or mining.init == "classifier":
+        if "classifier" in list_trainings(self.config):
             networks["classifier"] = InitialNetwork(**classifier.model_dump(include=set(InitialNetwork.model_fields)))
         if not self.uses_boxes and not mining.decoder:
             levels = (classifier if mining.init == "classifier" else mining).levels
@@ -464,6 +471,11 @@ class RunPlan:
         values = rounds.model_dump(mode="json", exclude={"box_mask_rounds"})
         return values | {"max": max(number + 1, rounds.min)}
 
+    def _digest_config(self) -> str:
+        """Digest of the settings that labels depend on; prompts are no part of the dumped configuration."""
+        settings = self.config.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
+        return compute_input_digest([settings, *([self.prompts] if self.config.uses_concepts else [])], [])
+
     def describe_provenance(self, subject: str) -> dict[str, Any]:
         """The run's entries in the manifest of an export."""
         source, *number = subject.split("-")[:2]
@@ -475,7 +487,7 @@ class RunPlan:
                 "round": int(number[0]) if number else None,
                 "split": "val" if subject.endswith("-val") else "train",
             },
-            "config_digest": compute_input_digest(config.model_dump(mode="json", exclude=WITHOUT_INFLUENCE), []),
+            "config_digest": self._digest_config(),
             "code": {"version": __version__, "digest": compute_code_digest(f"pseudogt.stages.{source}")},
             "weak_labels": {
                 "source": config.provided.weak_labels
@@ -490,6 +502,7 @@ class RunPlan:
                 "polygons": config.full_labels.polygons,
                 "ground_truth_used": bool(self.full_label_ids),
             },
+            "mask_networks": describe_networks(self.config),
         }
 
 

@@ -14,6 +14,7 @@ from pseudogt.box_masks.sam_folder import find_sam
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
 from pseudogt.datasets import DatasetImages
+from pseudogt.pseudo_labels.concept_folder import find_concept_model
 from pseudogt.workflow.estimate import ASSUMED_PIXELS
 from pseudogt.workflow.network_costs import (
     BASE_MB,
@@ -121,6 +122,10 @@ def find_costs(stage: str, config: RunConfig) -> Costs:
         return replace(EVIDENCE, seconds_per_image=EVIDENCE.seconds_per_image + seconds)
     if stage == "box_masks" and config.uses_sam:
         weights_mb, costs = find_sam(config.box_masks.sam_model or "").megabytes, COSTS[stage]
+        seconds = costs.seconds_per_image + estimate_sam_seconds(weights_mb, config.gpus)
+        return replace(costs, mb=costs.mb + estimate_sam_mb(weights_mb), seconds_per_image=seconds)
+    if stage == "cams" and config.uses_concepts:
+        weights_mb, costs = find_concept_model(config.cams.concept_model or "").megabytes, COSTS[stage]
         seconds = costs.seconds_per_image + estimate_sam_seconds(weights_mb, config.gpus)
         return replace(costs, mb=costs.mb + estimate_sam_mb(weights_mb), seconds_per_image=seconds)
     if stage != "mined":

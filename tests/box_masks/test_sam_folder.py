@@ -5,9 +5,10 @@ from __future__ import annotations
 import huggingface_hub
 import pytest
 
-from pseudogt.box_masks import sam_folder
-from pseudogt.box_masks.sam_folder import KINDS, find_sam, find_sam_problem, require_transformers
+from pseudogt.box_masks.sam_folder import KINDS, USE, find_sam, find_sam_problem
+from pseudogt.files import model_folders
 from pseudogt.files.io import write_json
+from pseudogt.files.model_folders import require_transformers
 
 
 @pytest.fixture
@@ -66,9 +67,9 @@ def test_names_that_none_can_have_are_no_folders():
 
 
 def test_an_old_library_is_a_problem(folder, monkeypatch):
-    monkeypatch.setattr(sam_folder.importlib.metadata, "version", lambda name: "4.57.1")
+    monkeypatch.setattr(model_folders.importlib.metadata, "version", lambda name: "4.57.1")
     with pytest.raises(ValueError, match=r"needs transformers 5 or later, found 4\.57\.1; install it"):
-        require_transformers()
+        require_transformers(USE.user)
     assert "found 4.57.1" in find_sam_problem(str(folder))
-    monkeypatch.setattr(sam_folder.importlib.metadata, "version", lambda name: "5.24.0")
+    monkeypatch.setattr(model_folders.importlib.metadata, "version", lambda name: "5.24.0")
     assert find_sam_problem(str(folder)) == ""

@@ -57,6 +57,7 @@ ADDED = {"mined.images_per_pass", *(f"{name}.loader_workers" for name in TRAININ
 ADDED_UNSET = {
     "annotations.attribute",
     "boxes_from",
+    "cams.concept_model",
     "export.stuff",
     "full_labels.polygons",
     "weak_labels.scribbles",
@@ -108,6 +109,7 @@ def test_settings_are_those_of_before(name):
     assert now.pop("classifier.point_region_scale") == 50
     assert {key: now.pop(key) for key in ADDED_NETWORK} == ADDED_NETWORK
     assert {now.pop(key) for key in READ_BY_SAM} == {"auto", 2}
+    assert now.pop("cams.min_probability") == 0.5  # read by cams.method: concepts only
     assert {now.pop(key) for key in ("masks_to", "export.shapes")} == {"masks"}
     assert (now.pop("model_to"), now.pop("predictions.tile_px")) == ("model.onnx", "auto")
     assert now == {RENAMED.get(key, key): value for key, value in before.items() if key not in REMOVED}

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import average_pq, pq_compute_single_core
+from hotcoco.panoptic import PanopticEval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -66,6 +67,41 @@ def count_by_cityscapes(pairs, folder):
     with contextlib.redirect_stdout(io.StringIO()):
         counted = pq_compute_single_core(0, annotations, folder / "truth", folder / "predicted", categories)
     return counted, average_pq(counted, categories)
+
+
+def count_by_hotcoco(pairs, folder):
+    """Scores of hotcoco by category; it reads PNG files and takes whole numbers as image ids."""
+    sides = {"truth": [], "predicted": []}
+    for i, (truth, predicted) in enumerate(pairs):
+        predicted = np.where(np.isin(predicted, [PERSON, CAR]), VOID, predicted).astype(np.int32)
+        crowds = {PERSON, CAR} & set(np.unique(truth).tolist())
+        for side, ids in zip(sides, (truth, predicted), strict=True):
+            (folder / side).mkdir(exist_ok=True)
+            Image.fromarray(panoptic_to_rgb(ids)).save(folder / side / f"{i}.png")
+            segments = describe_segments(ids, crowds if side == "truth" else set(), {})
+            sides[side].append({"image_id": i, "file_name": f"{i}.png", "segments_info": segments})
+    images = [{"id": i, "height": t.shape[0], "width": t.shape[1]} for i, (t, _) in enumerate(pairs)]
+    documents = [
+        {"images": images, "categories": CLASSES.to_categories(), "annotations": found} for found in sides.values()
+    ]
+    evaluation = PanopticEval(*documents, gt_folder=folder / "truth", pred_folder=folder / "predicted")
+    evaluation.evaluate()
+    return evaluation.results()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_pq_is_that_of_hotcoco_with_void_and_crowds(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    truths = [make_map(rng) for _ in range(4)]
+    pairs = [(truth, disturb(rng, truth)) for truth in truths]
+    expected = count_by_hotcoco(pairs, tmp_path)
+    counts = add_counts(pairs)
+    assert counts.tp.sum() > 0
+    for i, category_id in enumerate(CLASSES.category_ids):
+        theirs = expected["per_class"][category_id]
+        assert (counts.tp[i], counts.fp[i], counts.fn[i]) == (theirs["tp"], theirs["fp"], theirs["fn"])
+        assert counts.iou[i] == pytest.approx(theirs["iou"], abs=1e-12)
+    assert summarise(counts, CLASSES, is_prediction=True)["pq"] == pytest.approx(expected["All"]["pq"], abs=1e-12)
 
 
 def add_counts(pairs) -> Counts:

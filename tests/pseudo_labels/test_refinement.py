@@ -166,9 +166,17 @@ def test_groups_have_a_class_but_no_instance():
 
 def test_things_keep_the_instances_of_their_class():
     """Same class: its number; another class, stuff or nothing in the model's label: no instance."""
-    semantic = np.array([[CAR, CAR, CAR, CAR, CAR, ROAD, SKY, IGNORE_LABEL]], np.uint8)
+    own = np.array([[3000, 3000, 3001, 3000, 3000, 2000, 1000, 0]], np.int32)
+    nothing = np.zeros(0, np.uint8)
     proposed = np.array([[3002, 3002, 3007, 3000, 2000, 3002, 1000, 3002]], np.int32)
-    panoptic_id, crowd_ids = adopt_instances(semantic, proposed, CLASSES)
+    panoptic_id, crowd_ids = adopt_instances(own, proposed, CLASSES, nothing)
     assert panoptic_id.tolist() == [[3001, 3001, 3002, 3000, 3000, 2000, 1000, 0]]
     assert crowd_ids == {3000}
-    assert adopt_instances(semantic[:, :3], proposed[:, :3], CLASSES)[1] == set()
+    assert adopt_instances(own[:, :3], proposed[:, :3], CLASSES, nothing)[1] == set()
+
+
+def test_things_that_boxes_or_marks_show_keep_their_own_instances():
+    own = np.array([[3000, 3001, 3004, 1000]], np.int32)
+    proposed = np.array([[3001, 3002, 3003, 3003]], np.int32)
+    panoptic_id, crowd_ids = adopt_instances(own, proposed, CLASSES, np.array([CAR], np.uint8))
+    assert panoptic_id.tolist() == own.tolist() and crowd_ids == {3000}

@@ -139,3 +139,6 @@ def test_instances_of_a_model_take_the_place_of_boxes(panoptic_dataset, scores, 
     assert np.unique(panoptic_id[36:50, 14:24]).tolist() == [3001]
     assert np.unique(panoptic_id[40:60, 60:84]).tolist() == [3000]
     assert [s["iscrowd"] for s in found.segments("image0") if s["id"] == 3000] == [1]
+    shown = make_labels(panoptic_dataset, tmp_path / "1", scores, 0, ("--instances", instances, "--keep-shown"))
+    alone = make_labels(panoptic_dataset, tmp_path / "2", scores)
+    np.testing.assert_array_equal(shown.read("image0"), alone.read("image0"))

@@ -23,6 +23,7 @@ from pseudogt.workflow.provenance import find_first_party_modules
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 SHARDS = {"train-0000": ["a", "b"], "train-0001": ["c"], "val-0000": ["v"]}
 JTSM = {"method": "jtsm", "weak_labels": {"tags": "image", "boxes": False}}
+CONCEPTS = {"cams": {"method": "concepts", "concept_model": "folder"}}
 WITHOUT_TRUTH = {
     "data_root": "photos",
     "dataset": {"format": "images", "train_split": "images", "classes": {"a": "thing", "b": "stuff"}},
@@ -67,8 +68,21 @@ def test_trainings_measure_themselves_on_val_unless_weak_labels_were_given():
         ({"labels": {"first_scores_weight": 0}}, 1, ("predictions/0/s.h5", [], ["box_masks/s"], [])),
         (JTSM, 0, ("mined/s.h5", [], [], ["mined/s"])),
         (JTSM, 2, ("predictions/1/s.h5", ["mined/s.h5"], [], ["predictions/1/s"])),
+        (CONCEPTS, 0, ("cams/s.h5", [], ["box_masks/s"], ["concepts/s"])),
+        (CONCEPTS, 1, ("predictions/0/s.h5", ["cams/s.h5"], ["box_masks/s"], ["predictions/0/s"])),
+        (CONCEPTS | {"provided": {"cams": "x"}}, 0, ("cams/s.h5", [], ["box_masks/s"], [])),
     ],
-    ids=["first", "second", "after the box masks", "without first scores", "mined", "mined, later"],
+    ids=[
+        "first",
+        "second",
+        "after the box masks",
+        "without first scores",
+        "mined",
+        "mined, later",
+        "concepts",
+        "concepts, later",
+        "provided",
+    ],
 )
 def test_labels_of_a_round_are_made_from_the_round_before(sections, number, expected):
     sections = {"labels": {"first_scores_weight": 0.5}} | sections
@@ -296,8 +310,21 @@ TIMM = {"backbone": "timm/resnet50", "weights": "a1_in1k"}
             {"classifier": (2, False)},
         ),
         (JTSM | {"mining": {"backbone": "resnet_ws18", "init": "weights", "weights": "file.pkl"}}, {}),
+        (CONCEPTS | {"classifier": TIMM}, {}),
     ],
-    ids=["small", "random", "torchvision", "timm", "unused", "mining", "two levels", "classifier", "decoder", "ws"],
+    ids=[
+        "small",
+        "random",
+        "torchvision",
+        "timm",
+        "unused",
+        "mining",
+        "two levels",
+        "classifier",
+        "decoder",
+        "ws",
+        "concepts",
+    ],
 )
 def test_backbones_that_are_looked_up_first(sections, expected):
     run = plan(**sections)
