@@ -56,11 +56,16 @@ def export_model(model: ExportableModel, decoding: Decoding, path: Path) -> floa
     Raises
     ------
     ValueError
-        If the suffix is another, a package is missing, the network can't be exported, or a result differs from the
-        network's by more than ``TOLERANCE``; then nothing is written.
+        If the suffix is another, a package is missing, the network or its kind can't be exported, or a result differs
+        from the network's by more than ``TOLERANCE``; then nothing is written.
     """
     if path.suffix not in EXPORTED_SUFFIXES:
         raise ValueError(f"{path}: the suffix decides the format; choose {' or '.join(EXPORTED_SUFFIXES)}")
+    if not model.card.kind.can_export:
+        raise ValueError(
+            f"{path}: not written, as a network of the kind {model.card.network} can't be traced for images of any "
+            "size; train segmenter.network: bottom_up to export a model"
+        )
     write, read = (write_onnx, open_onnx) if path.suffix == ".onnx" else (write_archive, open_archive)
     if path.suffix == ".onnx":
         require_onnx()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -133,3 +134,10 @@ def test_segmenters_with_backbones_of_all_families(backbone, suffix, tmp_path):
     settings = {"backbone": backbone, "weights": None, "decoder_channels": 16}
     model = PanopticModel.build(CLASSES, **settings, scale=1.0, seed=0, settings={})
     assert export_model(model, DECODING, tmp_path / f"model{suffix}") < export.TOLERANCE
+
+
+def test_kinds_that_cannot_be_traced_are_refused_at_once(tmp_path):
+    card = ModelCard("mask_transformer", {}, CLASSES, 1.0)
+    with pytest.raises(ValueError, match=r"of the kind mask_transformer can't be traced .* bottom_up"):
+        export_model(SimpleNamespace(network=None, card=card), DECODING, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
