@@ -70,7 +70,6 @@ if CONFIG.uses_concepts:
             "--prompts {params.prompts:q} --out {output.scores:q} --instances {output.instances:q} "
             "--settings {params.settings:q} 2> {log:q}"
 
-
 elif not CONFIG.provided.cams:
 
     rule cams_shard:
