@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from importlib import import_module
 from pathlib import Path
 
@@ -182,3 +182,9 @@ class TestFindings:
             "def f(x):\n    return g(x)\ndef g(x):\n    return read(x)\ndef h(x):\n    return x\n"
         )
         assert structure.find_functions_without_files(tmp_path / "s.py") == ["h"]
+
+
+def test_each_test_file_has_a_name_of_its_own():
+    """Pytest imports them by their names alone, and leaves out the second of two."""
+    names = Counter(path.name for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
