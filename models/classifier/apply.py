@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.classifier.batches import MIN_REGION_PX
 from models.classifier.gradcam import compute_gradcams
 from models.classifier.network import STRIDE, ClassifierModel, pool_regions, resize_for_classifier
 from models.training import autocast, choose_precision
@@ -22,9 +23,6 @@ from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 Maps = NDArray[np.float32]
-
-MIN_CAM_REGION_PX = 20
-"""Smaller regions of even colour are merged into a neighbour; in pixels of the scaled image."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
     fine = normalise(resize_maps(raw, scaled.shape[:2]), fine_candidates)
     regions = None
     if plan.region_scale:
-        regions = find_colour_regions(scaled, scale=plan.region_scale, min_area_px=MIN_CAM_REGION_PX)
+        regions = find_colour_regions(scaled, scale=plan.region_scale, min_area_px=MIN_REGION_PX)
         fine = pool_over_regions(fine, regions)
     if len(weak.marks):
         spread = spread_marks(find_labelled_pixels(weak), image.shape[:2], scaled.shape[:2], regions, plan.point_spread)

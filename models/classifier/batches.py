@@ -24,7 +24,7 @@ LARGE_REGION = 0.02
 """Share of an image from which on a region of even colour is large."""
 
 MIN_REGION_PX = 20
-"""Smaller regions of even colour are merged into a neighbour."""
+"""Smaller regions of even colour are merged into a neighbour; in pixels of the scaled image."""
 
 SAMPLED_EVERY = 2
 """Rows and columns of which one is taken, of the pixels of large regions."""

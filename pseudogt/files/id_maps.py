@@ -1,8 +1,7 @@
 """Maps of panoptic ids as RGB PNG files, ``id = R + 256 G + 65536 B``.
 
 Labels are written without PNG's row filters. Such a file inflates to the ids themselves, so reading it takes a third
-of the time of a general decoder, and it is no larger; a sixth with the package isal. Any other file must be read by
-OpenCV.
+of the time of a general decoder, a sixth with the package isal. Any other file must be read by OpenCV.
 """
 
 from __future__ import annotations

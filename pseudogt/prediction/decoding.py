@@ -108,8 +108,7 @@ def decode_panoptic(maps: PanopticMaps, size: tuple[int, int], classes: ClassTab
         size,
         lambda things: group_things(things, maps, decoding),
         classes,
-        min_stuff_fraction=decoding.min_stuff_fraction,
-        min_instance_px=decoding.min_instance_px,
+        decoding,
     )
 
 
@@ -118,9 +117,7 @@ def name_segments(
     size: tuple[int, int],
     group: Callable[[NDArray[np.bool_]], tuple[NDArray[np.intp], NDArray[np.float32]]],
     classes: ClassTable,
-    *,
-    min_stuff_fraction: float,
-    min_instance_px: int,
+    decoding: Decoding,
 ) -> Decoded:
     """Make segments of the most probable class of each pixel, and of what groups the pixels of things.
 
@@ -134,8 +131,7 @@ def name_segments(
         From the thing pixels ``(H, W) bool``, of which there are P, to the number of each one's instance ``(P,)``, row
         by row, and the heights of the centres ``(N,)`` of the instances.
     classes : ClassTable
-    min_stuff_fraction, min_instance_px
-        As in :class:`Decoding`.
+    decoding : Decoding
     """
     semantic = find_best_class(logits, size)
     things = np.isin(semantic, classes.thing_ids)
@@ -143,14 +139,14 @@ def name_segments(
     sums = sum_probabilities(logits, semantic, owner, len(heights), classes)
     panoptic_id = classes.train_to_category[semantic] * np.int32(INSTANCE_DIVISOR)
     segment_ids, scores = name_instances(
-        sums.things, np.bincount(owner, minlength=len(heights)), heights, classes, min_instance_px
+        sums.things, np.bincount(owner, minlength=len(heights)), heights, classes, decoding.min_instance_px
     )
     panoptic_id[things] = segment_ids[owner]
 
     # Stuff: one segment for each class, or void if it is too small.
     areas = np.bincount(semantic.ravel(), minlength=len(classes))
     for train_id in classes.stuff_ids[areas[classes.stuff_ids] > 0].tolist():
-        if areas[train_id] < min_stuff_fraction * semantic.size:
+        if areas[train_id] < decoding.min_stuff_fraction * semantic.size:
             panoptic_id[semantic == train_id] = VOID
         else:
             stuff_id = classes.category_ids[train_id] * INSTANCE_DIVISOR

@@ -49,14 +49,7 @@ def decode_masks(maps: MaskMaps, size: tuple[int, int], classes: ClassTable, dec
             return separate_parts(things, (scores[:, None, None] * masks).max(0))
         return assign_to_queries(things, scores[chosen], masks[chosen]), scores[chosen]
 
-    return name_segments(
-        maps.semantic,
-        size,
-        group,
-        classes,
-        min_stuff_fraction=decoding.min_stuff_fraction,
-        min_instance_px=decoding.min_instance_px,
-    )
+    return name_segments(maps.semantic, size, group, classes, decoding)
 
 
 def assign_to_queries(

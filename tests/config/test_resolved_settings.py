@@ -12,7 +12,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from models.classifier import apply
+from models.classifier import batches
 from models.jtsm import network
 from models.segmenter import training
 from pseudogt.box_masks.grabcut import segment_by_grabcut
@@ -39,7 +39,7 @@ def get_default(function: Any, parameter: str) -> Any:
 
 CONSTANTS = {
     "box_masks.seed": get_default(segment_by_grabcut, "seed"),
-    "cams.region_min_area_px": apply.MIN_CAM_REGION_PX,
+    "cams.region_min_area_px": batches.MIN_REGION_PX,
     "classifier.region_weight": 1,  # the loss is taken as it is
     "labels.fill_keeps_things": get_default(fill_low_coverage, "keep_things"),
     "labels.merge_box_masks": True,  # rounds.box_mask_rounds alone decides
