@@ -102,7 +102,7 @@ def measure_share(run: Run, config: RunConfig, percent: int, repeats: int, folde
         for name, image_ids, scores in (("mixed", list(weak), mixed_scores), ("alone", chosen, alone_scores)):
             if image_ids and not (name == "alone" and percent == 100):
                 place = folder / f"{name}-{percent}-{seed}"
-                files = write_training_set(run, labels, image_ids, place)
+                files = write_training_set(run, labels, image_ids, place, chosen)
                 scores.append(train_and_score(run, files, settings, config.predictions.model_dump_json(), place))
     if percent == 100:
         alone_scores = mixed_scores

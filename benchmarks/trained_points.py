@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from measurement import REPOSITORY
@@ -39,9 +39,12 @@ class Run:
 
 
 def write_training_set(
-    run: Run, labels: Mapping[str, LabelFolder], image_ids: Sequence[str], folder: Path
+    run: Run, labels: Mapping[str, LabelFolder], image_ids: Sequence[str], folder: Path, full: Collection[str] = ()
 ) -> dict[str, Path]:
-    """Write index, weak labels and labels of the given images as one shard; return the options of the segmenter."""
+    """Write index, weak labels and labels of the given images as one shard; return the options of the segmenter.
+
+    The labels of ``full`` are full ones.
+    """
     shard = Shard.open(run.list_files("index", "train", ".json")).take(image_ids)
     classes = shard.classes
     weak_labels, _ = read_weak_labels(run.list_files("weak_labels", "train", ".json"))
@@ -51,10 +54,14 @@ def write_training_set(
     with write_labels(folder / "labels", classes) as writer:
         for image_id in shard.image_ids:
             writer.copy(labels[image_id], image_id)
+    with write_labels(folder / "full_labels", classes) as writer:
+        for image_id in full:
+            writer.copy(labels[image_id], image_id)
     return {
         "--shards": folder / "shard.json",
         "--weak-labels": folder / "weak.json",
         "--labels": folder / "labels",
+        "--full-labels": folder / "full_labels",
     }
 
 

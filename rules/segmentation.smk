@@ -3,6 +3,7 @@ rule segmenter_round:
         shards=PLAN.list_train("index/{shard}.json"),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         labels=PLAN.list_train("labels/{round}/{shard}"),
+        full_labels=PLAN.list_train("full_labels/{shard}") if PLAN.has_full_labels else [],
         init=lambda wildcards: PLAN.find_initial_model(int(wildcards.round)),
         earlier=lambda wildcards: PLAN.list_records(int(wildcards.round)),
         backbone=PLAN.find_network_check("segmenter"),
@@ -24,6 +25,7 @@ rule segmenter_round:
         shards=lambda wildcards, input: pass_files("shards", input.shards),
         weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
         labels=lambda wildcards, input: pass_files("labels", input.labels),
+        full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
         launcher=LAUNCHER,
         init=lambda wildcards, input: pass_files_if_any("init", input.init),
         earlier=lambda wildcards, input: pass_files_if_any("earlier-records", input.earlier),
@@ -36,7 +38,7 @@ rule segmenter_round:
         f"segmenter: train round {{wildcards.round}} of at most {CONFIG.rounds.max}, counted from 0"
     shell:
         "{params.launcher} -m pseudogt.stages.segmenter {params.shards} "
-        "{params.weak_labels} {params.labels} {params.init} {params.earlier} "
+        "{params.weak_labels} {params.labels} {params.full_labels} {params.init} {params.earlier} "
         "--round {wildcards.round} --rounds {params.rounds:q} --out {params.out:q} "
         "--scratch {params.scratch:q} --cores {threads} --settings {params.settings:q} 2> {log:q}"
 

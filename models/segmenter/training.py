@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +68,48 @@ class SegmenterLoss:
 
 @dataclass(frozen=True)
 class PanopticBatches:
-    """Augmented batches of the samples of a training set."""
+    """Augmented batches of the samples of a training set.
+
+    Attributes
+    ----------
+    samples : Samples
+    augmentation : Augmentation
+    order : (N,), optional
+        Numbers of the samples in an epoch, see :func:`repeat_full`; each once if it is not given.
+    """
 
     samples: Samples[PanopticSample]
     augmentation: Augmentation
+    order: NDArray[np.int64] | None = None
 
     def load(self, indices: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Tensor]:
-        """Batch of the samples ``(B,)``."""
-        return make_batch([self.samples[i] for i in indices], self.augmentation, generator)
+        """Batch of the samples at the places ``(B,)`` of the order."""
+        numbers = indices if self.order is None else self.order[indices]
+        return make_batch([self.samples[i] for i in numbers], self.augmentation, generator)
+
+
+def repeat_full(full: NDArray[np.bool_], share: float) -> NDArray[np.int64]:
+    """List the samples of an epoch, those with full labels as often as it takes.
+
+    Parameters
+    ----------
+    full : (N,)
+        Whether an image has a full label.
+    share : float
+        Least share of the epoch that images with full labels make up, below 1, where there are both kinds.
+
+    Returns
+    -------
+    (M,) int64
+        Each number in 0..N-1 once, and those with full labels as many more times as the share needs.
+    """
+    order = np.arange(len(full))
+    if not full.any() or full.all():
+        return order
+    weak_count, full_count = int((~full).sum()), int(full.sum())
+    # k copies of f full labels beside w weak ones make up k f / (k f + w).
+    copies = max(1, math.ceil(share * weak_count / ((1 - share) * full_count)))
+    return np.concatenate([order, np.tile(order[full], copies - 1)])
 
 
 def prepare_sample(

@@ -63,6 +63,13 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         description="Weight of the loss that gives unlabelled pixels one of the classes that their tags and boxes "
         "allow; 0 turns it off.",
     )
+    full_share: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="Least share of training samples that are images with full labels, if only some images have one "
+        "(docs/mixed.md); 0 draws all images equally often.",
+    )
     centre_weight: float = Field(
         50.0, ge=0, description="Weight of the squared error of the centre heatmaps; 200 in Panoptic-DeepLab."
     )

@@ -17,7 +17,13 @@ from models.backbones import Freeze
 from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
 from models.segmenter.network import NETWORKS, PanopticModel
-from models.segmenter.training import PanopticBatches, check_labelled, measure_fixed_loss, prepare_sample
+from models.segmenter.training import (
+    PanopticBatches,
+    check_labelled,
+    measure_fixed_loss,
+    prepare_sample,
+    repeat_full,
+)
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
 from pseudogt.classes import ClassTable
@@ -39,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = segmenter_parser(__doc__)
     parser.add_argument("--init", type=Path, help="model file of the round before, to start from its weights")
     parser.add_argument("--earlier-records", type=Path, nargs="*", default=[], help="record.json of all rounds before")
+    parser.add_argument(
+        "--full-labels", type=Path, nargs="*", default=[], help="label folders of images with full labels"
+    )
     parser.add_argument("--round", type=int, required=True)
     arguments = parser.parse_args(argv)
     rounds = parse_settings(RoundsSettings, arguments.rounds)
@@ -56,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings,
         steps=settings.steps,
         init=arguments.init,
+        full_labels=arguments.full_labels,
         facts={"round": arguments.round},
         out=arguments.out,
         scratch=arguments.scratch,
@@ -90,8 +100,12 @@ def train_segmenter(
     out: Path,
     scratch: Path,
     cores: int | None,
+    full_labels: Sequence[Path] = (),
 ) -> None:
-    """Train on labels for a number of steps and write model and record, with ``facts`` in it."""
+    """Train on labels for a number of steps and write model and record, with ``facts`` in it.
+
+    Images that ``full_labels`` holds, too, are drawn more often (``settings.full_share``).
+    """
     shard = Shard.open(shards, weak_labels=weak_labels)
     labels = read_label_folders(label_folders)
     shard.check_images(labels, label_folders[0])
@@ -109,15 +123,17 @@ def train_segmenter(
     )
     class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
     compute_losses = settings.fill(NETWORKS.load(settings.network).Loss, class_weights=class_weights)
-    inputs = [*shards, *weak_labels, *label_folders, *([init] if init else [])]
+    inputs = [*shards, *weak_labels, *label_folders, *full_labels, *([init] if init else [])]
     plan = settings.fill(TrainingPlan, steps=steps, cores=cores)
-    drawn = list_drawn(plan, len(source))
+    full = read_label_folders(full_labels)
+    order = repeat_full(np.array([image.image_id in full for image in shard], bool), settings.full_share)
+    drawn = np.unique(order[list_drawn(plan, len(order))])
     files = name_training_files(scratch, STAGE, [resolved, steps], [settings.scale, drawn.tolist()], inputs)
     samples = TrainingSet(files.samples, drawn, PanopticSample)
     record = train(
         model.network,
-        sample_count=len(source),
-        load_batch=PanopticBatches(samples, augmentation).load,
+        sample_count=len(order),
+        load_batch=PanopticBatches(samples, augmentation, order).load,
         compute_losses=compute_losses,
         plan=plan,
         preparation=Preparation(source, samples),

@@ -7,6 +7,7 @@ from panoptic_dataset import CLASSES, segmenter_arguments, train_segmenter, writ
 
 from models import training
 from models.segmenter.network import PanopticModel
+from models.segmenter.training import PanopticBatches
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder, write_labels
@@ -48,6 +49,24 @@ def test_workers_and_images_that_a_failed_training_prepared_change_nothing(panop
     train_segmenter(panoptic_dataset, tmp_path / "b" / "0", steps=4, loader_workers=2)
     assert (tmp_path / "a" / "0" / "model.pt").read_bytes() == (tmp_path / "b" / "0" / "model.pt").read_bytes()
     assert not list((tmp_path / "b" / "scratch").glob("*"))
+
+
+def test_images_with_full_labels_are_drawn_more_often(panoptic_dataset, tmp_path, monkeypatch):
+    labels = LabelFolder(panoptic_dataset / "labels")
+    with write_labels(tmp_path / "full", CLASSES) as full:
+        full.copy(labels, "image3")
+    drawn = []
+    load = PanopticBatches.load
+    monkeypatch.setattr(PanopticBatches, "load", lambda self, i, g: drawn.extend(self.order[i]) or load(self, i, g))
+    full = ["--full-labels", str(tmp_path / "full")]
+    train_segmenter(panoptic_dataset, tmp_path / "a" / "0", *full, steps=16, full_share=0.75)
+    assert drawn.count(3) == 24
+    assert sorted(set(drawn)) == [0, 1, 2, 3, 4]
+
+    train_segmenter(panoptic_dataset, tmp_path / "b" / "0", *full, full_share=0)
+    train_segmenter(panoptic_dataset, tmp_path / "c" / "0")
+    b, c = (PanopticModel.load(tmp_path / n / "0" / "model.pt").network.state_dict() for n in "bc")
+    assert all(torch.equal(b[name], c[name]) for name in c)
 
 
 def test_one_image_is_enough(tmp_path):

@@ -36,6 +36,7 @@ def test_nothing_but_what_may_reads_the_ground_truth(fresh, listed):
     assert readers - {"evaluation_subject"} == MAY_READ_GROUND_TRUTH
     assert ("full_labels_shard", "labels_shard") in edges
     assert ("full_labels_shard", "classifier") in edges
+    assert ("full_labels_shard", "segmenter_round") in edges
     assert ("weak_labels_shard", "full_labels_shard") in edges
     assert ("weak_labels_shard", "labels_shard") not in edges
 
