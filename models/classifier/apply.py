@@ -21,6 +21,7 @@ from pseudogt.pseudo_labels.spreading import blend, resize_spread, spread_marks
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.weak_labels.widths import find_log_prior
 
 Maps = NDArray[np.float32]
 
@@ -47,6 +48,9 @@ class CamPlan:
         Pixels whose best score is lower get no label.
     point_spread : float
         Weight of what marks say in the rest of the regions that they lie in.
+    width_exponent : float
+        How fast the share of pixels of a class grows with the width of its marked segments; 0 takes no width into
+        account. For ``probability``.
     precision : {"auto", "fp32", "bf16"}
     """
 
@@ -58,6 +62,7 @@ class CamPlan:
     region_scale: float
     min_confidence: float
     point_spread: float
+    width_exponent: float
     precision: str
 
 
@@ -89,6 +94,9 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
     grid = (scaled.shape[0] // STRIDE, scaled.shape[1] // STRIDE)
     raw = np.mean([compute_maps(image, weak, model, plan, factor, grid) for factor in plan.scales], axis=0)
     normalise = normalise_logits if plan.method == "probability" else normalise_cams
+    if model.widths and plan.method == "probability":
+        # Marks train all classes with equal weight; the odds of a class are those times its share of pixels.
+        raw += find_log_prior(model.widths, plan.width_exponent)[:, None, None]
     scores = normalise(raw, find_candidates(grid))
 
     # At the scaled image's size again, so that no border of the candidates is blurred by the stride.

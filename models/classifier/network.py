@@ -205,6 +205,9 @@ class ClassifierModel:
         Sharpness of the pooling, see :func:`pool_regions`.
     settings : dict
         The settings of its training.
+    widths : tuple of float
+        Half width of the marked segments of each class, see :func:`pseudogt.weak_labels.widths.measure_class_widths`;
+        empty if there were no marks.
     """
 
     network: TagClassifier
@@ -213,6 +216,7 @@ class ClassifierModel:
     scale: float
     sharpness: float
     settings: dict[str, Any]
+    widths: tuple[float, ...] = ()
 
     @classmethod
     def build(
@@ -250,6 +254,7 @@ class ClassifierModel:
             "scale": self.scale,
             "sharpness": self.sharpness,
             "settings": self.settings,
+            "widths": self.widths,
             "network": self.network.state_dict(),
         }
         save_checkpoint(path, state)
@@ -267,4 +272,5 @@ class ClassifierModel:
             scale=state["scale"],
             sharpness=state["sharpness"],
             settings=state["settings"],
+            widths=tuple(state.get("widths", ())),  # model files of earlier versions lack it
         )

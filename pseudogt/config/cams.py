@@ -61,6 +61,14 @@ class CamsSettings(ComputingSettings):
         description="Minimum score of a class in a region of even colour whose points, scribbles or masks all have "
         "this class; 0 labels only the marked pixels.",
     )
+    width_exponent: float = Field(
+        1.5,
+        ge=0,
+        le=2,
+        description="Correct scores by the width of the segments that points, scribbles and masks are in: a class of "
+        "thin segments has fewer pixels than its marks suggest. 1 if segments are stripes, 2 if they are as long as "
+        "wide, 0 turns it off.",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "fp32", description="Floating-point type in the forward pass; auto takes bf16 where the processor supports it."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,13 @@ from models.training_set import Preparation, TrainingSet
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.weak_labels.gaps import check_supervision
+from pseudogt.weak_labels.widths import measure_class_widths
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
+
+WIDTH_IMAGES = 500
+"""Images with marks in which widths are measured, spread evenly."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -79,8 +83,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         if val is not None:
             shard.check_classes(val.classes, val.path)
         measured = measure_tag_precision(model, TagSource(val, settings.scale)) if val else None
+        model = replace(model, widths=measure_widths(shard))
         facts = {**record, "images": len(shard), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, images)
+
+
+def measure_widths(shard: Shard) -> tuple[float, ...]:
+    """Half width of the marked segments of each class in at most ``WIDTH_IMAGES`` images; empty without marks."""
+    marked = [number for number, image in enumerate(shard) if len(image.weak.marks)]
+    if not marked:
+        return ()
+    places = np.linspace(0, len(marked) - 1, min(WIDTH_IMAGES, len(marked))).astype(int)
+    images = (shard[marked[place]] for place in np.unique(places))
+    return tuple(measure_class_widths(((image.read(), image.weak) for image in images), len(shard.classes)).tolist())
 
 
 @dataclass(frozen=True)
