@@ -61,7 +61,7 @@ def measure_mark_widths(
 
 
 def measure_class_widths(images: Iterable[MeasuredImage], class_count: int) -> NDArray[np.float64]:
-    """Mean half width ``(C,)`` of the marked segments of each class, as :func:`measure_mark_widths` gives it; 0 without."""
+    """Mean of the half widths of :func:`measure_mark_widths` for each class, ``(C,)``; 0 without marks."""
     total, count = np.zeros(class_count), np.zeros(class_count)
     for image, weak in images:
         classes, widths = measure_mark_widths(image, weak)

@@ -189,6 +189,9 @@ def test_a_point_of_each_class_teaches_what_tags_of_all_images_cannot(data: Path
     assert measure_accuracy(tmp_path, scores) > 0.9
     # Labelled pixels have their class for certain.
     label, confidence = scores.read_label("0")
+    assert min(ClassifierModel.load(tmp_path / "model.pt").widths) > 0
+    level = make_cams(tmp_path, "all", tmp_path / "model.pt", tmp_path / "level.h5", point_spread=0.0, width_exponent=0)
+    assert not np.array_equal(level.read_label("0")[1], confidence)
     x, y = np.floor(pointed[0].marks.values[2]).astype(int)
     assert label[y, x] == 2 and confidence[y, x] == 255
 
