@@ -64,7 +64,7 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         "allow; 0 turns it off.",
     )
     full_share: float = Field(
-        0.5,
+        0.33,
         ge=0,
         lt=1,
         description="Least share of training samples that are images with full labels, if only some images have one "

@@ -108,7 +108,7 @@ def test_settings_are_those_of_before(name):
     assert not any(now.pop(key) for key in ADDED_UNSET)
     assert now.pop("classifier.point_region_scale") == 50
     assert now.pop("cams.width_exponent") == 1.5  # changes nothing without marks
-    assert now.pop("segmenter.full_share") == 0.5  # changes nothing without full labels
+    assert now.pop("segmenter.full_share") == 0.33  # changes nothing without full labels
     assert {key: now.pop(key) for key in ADDED_NETWORK} == ADDED_NETWORK
     assert {now.pop(key) for key in READ_BY_SAM} == {"auto", 2}
     assert now.pop("cams.min_probability") == 0.5  # read by cams.method: concepts only
