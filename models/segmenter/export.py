@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -56,16 +57,11 @@ def export_model(model: ExportableModel, decoding: Decoding, path: Path) -> floa
     Raises
     ------
     ValueError
-        If the suffix is another, a package is missing, the network or its kind can't be exported, or a result differs
-        from the network's by more than ``TOLERANCE``; then nothing is written.
+        If the suffix is another, a package is missing, the network can't be exported, or a result differs from the
+        network's by more than ``TOLERANCE``; then nothing is written.
     """
     if path.suffix not in EXPORTED_SUFFIXES:
         raise ValueError(f"{path}: the suffix decides the format; choose {' or '.join(EXPORTED_SUFFIXES)}")
-    if not model.card.kind.can_export:
-        raise ValueError(
-            f"{path}: not written, as a network of the kind {model.card.network} can't be traced for images of any "
-            "size; train segmenter.network: bottom_up to export a model"
-        )
     write, read = (write_onnx, open_onnx) if path.suffix == ".onnx" else (write_archive, open_archive)
     if path.suffix == ".onnx":
         require_onnx()
@@ -126,7 +122,8 @@ def trace_network(network: nn.Module) -> ExportedProgram:
     """Trace a network for any number and size of images."""
     batch = torch.zeros(TRACED_SIZE[0], 3, *TRACED_SIZE[1:], dtype=torch.uint8)
     axes = {0: Dim("batch"), 2: SIZE_MULTIPLE * Dim("rows"), 3: SIZE_MULTIPLE * Dim("columns")}
-    with fix_padding(network):
+    # Unlike `torch.tensor`, which transformers could use as well, `torch.as_tensor` makes constants of symbolic sizes.
+    with fix_padding(network), patch.object(torch, "as_tensor", torch.tensor):
         return torch.export.export(PlainOutputs(network), (batch,), dynamic_shapes=(axes,))
 
 

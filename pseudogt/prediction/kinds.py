@@ -29,22 +29,19 @@ class NetworkKind:
         From the maps of an image, its size (H, W), classes and settings to its segments.
     can_tile : bool
         Whether outputs of overlapping tiles can be averaged. Queries of one tile are not those of another.
-    can_export : bool
-        Whether the network can be traced for images of any size.
     """
 
     maps: type[Maps]
     strides: Mapping[str, int | None]
     decode: Callable[[Any, tuple[int, int], ClassTable, Decoding], Decoded]
     can_tile: bool = True
-    can_export: bool = True
 
 
 PANOPTIC_STRIDES = {"semantic": OUTPUT_STRIDE // 2, "centre": OUTPUT_STRIDE, "offset": OUTPUT_STRIDE}
 
 MASK_STRIDES = {"semantic": OUTPUT_STRIDE // 2, "classes": None, "masks": OUTPUT_STRIDE // 2}
 
-MASKS = NetworkKind(MaskMaps, MASK_STRIDES, decode_masks, can_tile=False, can_export=False)
+MASKS = NetworkKind(MaskMaps, MASK_STRIDES, decode_masks, can_tile=False)
 
 KINDS = {
     BOTTOM_UP: NetworkKind(PanopticMaps, PANOPTIC_STRIDES, decode_panoptic),

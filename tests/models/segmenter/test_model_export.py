@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -136,8 +135,16 @@ def test_segmenters_with_backbones_of_all_families(backbone, suffix, tmp_path):
     assert export_model(model, DECODING, tmp_path / f"model{suffix}") < export.TOLERANCE
 
 
-def test_kinds_that_cannot_be_traced_are_refused_at_once(tmp_path):
-    card = ModelCard("mask_transformer", {}, CLASSES, 1.0)
-    with pytest.raises(ValueError, match=r"of the kind mask_transformer can't be traced .* bottom_up"):
-        export_model(SimpleNamespace(network=None, card=card), DECODING, tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"network": "mask_transformer", "backbone": "small", "query_channels": 32, "encoder_layers": 2},
+        {"network": "eomt", "backbone": "timm/test_vit"},
+    ],
+)
+def test_mask_transformers(architecture, suffix, tmp_path):
+    settings = {"weights": None, "queries": 9, "query_layers": 2, "scale": 1.0, "seed": 0, "settings": {}}
+    model = PanopticModel.build(CLASSES, **settings, **architecture)
+    assert export_model(model, DECODING, tmp_path / f"model{suffix}") < export.TOLERANCE
