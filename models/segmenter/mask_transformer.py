@@ -145,7 +145,7 @@ class MaskDecoder(Mask2FormerPreTrainedModel):
     def __init__(self, config: Mask2FormerConfig, channels: tuple[int, ...], class_count: int) -> None:
         super().__init__(config)
         self.pixels = Mask2FormerPixelDecoder(config, feature_channels=channels)
-        self.pixels.encoder.get_reference_points = find_reference_points
+        self.pixels.encoder.get_reference_points = find_reference_points  # type: ignore[method-assign]
         self.queries = Mask2FormerTransformerModule(in_features=config.feature_size, config=config)
         self.classify = nn.Linear(config.hidden_dim, class_count + 1)
         self.post_init()
