@@ -41,11 +41,11 @@ PANOPTIC_STRIDES = {"semantic": OUTPUT_STRIDE // 2, "centre": OUTPUT_STRIDE, "of
 
 MASK_STRIDES = {"semantic": OUTPUT_STRIDE // 2, "classes": None, "masks": OUTPUT_STRIDE // 2}
 
-MASKS = NetworkKind(MaskMaps, MASK_STRIDES, decode_masks, can_tile=False)
+PATCH_MASK_STRIDES = {"semantic": OUTPUT_STRIDE, "classes": None, "masks": OUTPUT_STRIDE}
 
 KINDS = {
     BOTTOM_UP: NetworkKind(PanopticMaps, PANOPTIC_STRIDES, decode_panoptic),
-    "mask_transformer": MASKS,
-    "eomt": MASKS,
+    "mask_transformer": NetworkKind(MaskMaps, MASK_STRIDES, decode_masks, can_tile=False),
+    "eomt": NetworkKind(MaskMaps, PATCH_MASK_STRIDES, decode_masks, can_tile=False),
 }
 """Name of each kind -> what is done with its outputs."""
