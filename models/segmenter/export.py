@@ -158,9 +158,16 @@ def trace_network(network: nn.Module, only_px: int | None) -> ExportedProgram:
     axes = {0: Dim("batch")}
     if not only_px:
         axes |= {2: SIZE_MULTIPLE * Dim("rows"), 3: SIZE_MULTIPLE * Dim("columns")}
-    # Unlike `torch.tensor`, which transformers could use as well, `torch.as_tensor` makes constants of symbolic sizes.
-    with fix_padding(network), patch.object(torch, "as_tensor", torch.tensor):
+    with fix_padding(network), patch.object(torch, "as_tensor", _keep_symbols):
         return torch.export.export(PlainOutputs(network), (batch,), dynamic_shapes=(axes,))
+
+
+def _keep_symbols(
+    data: Any, dtype: torch.dtype | None = None, device: torch.device | None = None, *, convert: Any = torch.as_tensor
+) -> Tensor:
+    """Do as ``torch.as_tensor`` does, which alone would make constants of the symbolic sizes in a list."""
+    made = convert if isinstance(data, Tensor) else torch.tensor
+    return made(data, dtype=dtype, device=device)  # type: ignore[no-any-return]
 
 
 def write_onnx(program: ExportedProgram, card: str, path: Path) -> None:
