@@ -167,7 +167,7 @@ def _keep_symbols(
 ) -> Tensor:
     """Do as ``torch.as_tensor`` does, which alone would make constants of the symbolic sizes in a list."""
     made = convert if isinstance(data, Tensor) else torch.tensor
-    return made(data, dtype=dtype, device=device)  # type: ignore[no-any-return]
+    return made(data, dtype=dtype, device=device)
 
 
 def write_onnx(program: ExportedProgram, card: str, path: Path) -> None:

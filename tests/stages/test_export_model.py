@@ -85,17 +85,19 @@ def test_exported_model_labels_images_without_torch_as_the_model_file_does(image
     "shape", [{"network": "mask_transformer", "query_channels": 32}, {"network": "eomt", "backbone": "timm/test_vit"}]
 )
 def test_trained_mask_transformers_leave_and_label_images_as_their_model_files_do(shape, panoptic_dataset, tmp_path):
-    train_segmenter(panoptic_dataset, tmp_path / "0", **LITTLE | {"weights": None, "learning_rate": 1e-3} | shape)
+    train_segmenter(
+        panoptic_dataset, tmp_path / "0", **LITTLE | {"weights": None, "steps": 40, "learning_rate": 3e-3} | shape
+    )
     models = {"torch": tmp_path / "0" / "model.pt", "onnx": tmp_path / "model.onnx"}
     export_model.main(["--model", str(models["torch"]), "--out", str(models["onnx"]), "--settings", "{}"])
     for name, model in models.items():
-        # Low enough for the queries of a network that has seen a few images.
         arguments = predict_arguments(panoptic_dataset / "images", model, tmp_path / name, min_query_score=0.1)
         predict.main(arguments)
     found, expected = LabelFolder(tmp_path / "onnx"), LabelFolder(tmp_path / "torch")
     assert found.image_ids == expected.image_ids
     for image_id in expected.image_ids:
         assert (found.read(image_id) == expected.read(image_id)).mean() > 0.999
+    assert [segment["id"] for segment in expected.segments("image0")] == [1000, 2000, 3001]
 
 
 def test_large_images_are_cut_into_tiles_and_the_log_says_so(images, exported, tmp_path, capsys):
