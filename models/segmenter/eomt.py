@@ -122,7 +122,7 @@ class Eomt(SegmenterNetwork):
         blocks = list(network.blocks.children())  # type: ignore[union-attr]
         for block in blocks[: -self.query_layers]:
             tokens = block(tokens)
-        tokens = torch.cat([self.queries.weight.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self.queries.weight.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         found = []
         for block in blocks[-self.query_layers :]:
             classes, masks = self._read(tokens, size)
@@ -145,6 +145,6 @@ class Eomt(SegmenterNetwork):
         """Which tokens see which ``(B, 1, N, N)``: a query sees the patches in its mask, or all if there is none."""
         inside = F.interpolate(masks.detach().float(), size=size, mode="bilinear", align_corners=False).flatten(2) > 0
         inside |= ~inside.any(-1, keepdim=True)
-        seen = torch.ones(len(masks), 1, tokens, tokens, dtype=torch.bool, device=masks.device)
+        seen = torch.ones(masks.shape[0], 1, tokens, tokens, dtype=torch.bool, device=masks.device)
         seen[:, 0, : inside.shape[1], -inside.shape[2] :] = inside
         return seen

@@ -1,8 +1,9 @@
 """Export a segmenter: to ONNX, and by ``torch.export``. A file is compared with the network before it gets its name.
 
-A network is exported for images of any number and size. It must be an ``nn.Module`` from images ``(B, 3, H, W) uint8``
-to a named tuple of tensors, each with the axis B in front and with a resolution that H and W determine. The card of
-the model names and describes these outputs; :class:`ExportableModel` is all that is asked of a model.
+A network is exported for any number of images, and for any size unless it cuts features into windows. It must be an
+``nn.Module`` from images ``(B, 3, H, W) uint8`` to a named tuple of tensors, each with the axis B in front and with a
+resolution that H and W determine. The card of the model names and describes these outputs; :class:`ExportableModel` is
+all that is asked of a model.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -30,7 +33,10 @@ TRACED_SIZE = (2, 96, 160)
 """Images, height and width of the batch with which a network is traced; no two are equal, and none is 1."""
 
 CHECKED_SIZES = ((1, 64, 64), (2, 96, 160), (3, 160, 64))
-"""Images, height and width of the batches on which a file is compared with its network."""
+"""Images, height and width of the batches on which a file for any size is compared with its network."""
+
+CHECKED_COUNTS = (1, 2, 3)
+"""Images in the batches on which a file for one size is compared with its network."""
 
 TOLERANCE = 1e-4
 """Greatest difference of an output, relative to its largest value if that is above 1."""
@@ -50,39 +56,62 @@ class ExportableModel(Protocol):
         """All that the file has to contain beside the network."""
 
 
-def export_model(model: ExportableModel, decoding: Decoding, path: Path) -> float:
+def export_model(model: ExportableModel, decoding: Decoding, path: Path, *, tile_px: int | None = None) -> float:
     """Write a model to a file of one of ``EXPORTED_SUFFIXES`` and check it; return its largest relative difference.
+
+    Parameters
+    ----------
+    model : ExportableModel
+    decoding : Decoding
+    path : Path
+    tile_px : int, optional
+        Side of the square images for which a network that cuts features into windows is exported; other networks are
+        exported for any size.
 
     Raises
     ------
     ValueError
-        If the suffix is another, a package is missing, the network or its kind can't be exported, or a result differs
-        from the network's by more than ``TOLERANCE``; then nothing is written.
+        If the suffix is another, a package is missing, the network can't be exported, or a result differs from the
+        network's by more than ``TOLERANCE``; then nothing is written.
     """
     if path.suffix not in EXPORTED_SUFFIXES:
         raise ValueError(f"{path}: the suffix decides the format; choose {' or '.join(EXPORTED_SUFFIXES)}")
-    if not model.card.kind.can_export:
-        raise ValueError(
-            f"{path}: not written, as a network of the kind {model.card.network} can't be traced for images of any "
-            "size; train segmenter.network: bottom_up to export a model"
-        )
     write, read = (write_onnx, open_onnx) if path.suffix == ".onnx" else (write_archive, open_archive)
     if path.suffix == ".onnx":
         require_onnx()
     network = model.network.float().eval()
+    only_px = choose_only_size(network, tile_px, path)
+    sizes = [(count, only_px, only_px) for count in CHECKED_COUNTS] if only_px else CHECKED_SIZES
     with explain_failure(model.card):
-        program = trace_network(network)
+        program = trace_network(network, only_px)
     with replace_atomically(path) as temporary:
         with explain_failure(model.card):
-            write(program, model.card.to_text(decoding), temporary)
-            # A file that holds for the traced size alone fails here.
-            difference = measure_difference(network, read(temporary))
+            write(program, replace(model.card, only_px=only_px).to_text(decoding), temporary)
+            # A file that holds for the traced batch alone fails here.
+            difference = measure_difference(network, read(temporary), sizes)
         if not difference <= TOLERANCE:
             raise ValueError(
                 f"{path}: not written, as its outputs differ from those of the network by {difference:.2g} of their "
                 f"largest value, more than {TOLERANCE:g}; please report this with the model file"
             )
     return difference
+
+
+def choose_only_size(network: nn.Module, tile_px: int | None, path: Path) -> int | None:
+    """Side of the only images for which a network can be exported; None if it can be for all.
+
+    Where timm's networks cut features into windows, they pad them by remainders of their size. Torch takes longer than
+    minutes to follow these for any size.
+    """
+    if not any(hasattr(module, "window_size") for module in network.modules()):
+        return None
+    if tile_px is None:
+        raise ValueError(
+            f"{path}: not written, as a network that cuts features into windows, such as Swin, can be exported for "
+            "images of one size only; set their side, such as predictions={tile_px: 512}. predict will cut larger "
+            "images into tiles and pad smaller ones"
+        )
+    return tile_px // SIZE_MULTIPLE * SIZE_MULTIPLE
 
 
 def require_onnx() -> None:
@@ -122,12 +151,23 @@ class PlainOutputs(nn.Module):
         return tuple(self.network(images))
 
 
-def trace_network(network: nn.Module) -> ExportedProgram:
-    """Trace a network for any number and size of images."""
-    batch = torch.zeros(TRACED_SIZE[0], 3, *TRACED_SIZE[1:], dtype=torch.uint8)
-    axes = {0: Dim("batch"), 2: SIZE_MULTIPLE * Dim("rows"), 3: SIZE_MULTIPLE * Dim("columns")}
-    with fix_padding(network):
+def trace_network(network: nn.Module, only_px: int | None) -> ExportedProgram:
+    """Trace a network for any number of images, of any size or of the given side."""
+    count, height, width = (TRACED_SIZE[0], only_px, only_px) if only_px else TRACED_SIZE
+    batch = torch.zeros(count, 3, height, width, dtype=torch.uint8)
+    axes = {0: Dim("batch")}
+    if not only_px:
+        axes |= {2: SIZE_MULTIPLE * Dim("rows"), 3: SIZE_MULTIPLE * Dim("columns")}
+    with fix_padding(network), patch.object(torch, "as_tensor", _keep_symbols):
         return torch.export.export(PlainOutputs(network), (batch,), dynamic_shapes=(axes,))
+
+
+def _keep_symbols(
+    data: Any, dtype: torch.dtype | None = None, device: torch.device | None = None, *, convert: Any = torch.as_tensor
+) -> Tensor:
+    """Do as ``torch.as_tensor`` does, which alone would make constants of the symbolic sizes in a list."""
+    made = convert if isinstance(data, Tensor) else torch.tensor
+    return made(data, dtype=dtype, device=device)
 
 
 def write_onnx(program: ExportedProgram, card: str, path: Path) -> None:
@@ -165,11 +205,13 @@ def open_archive(path: Path) -> Callable[[Tensor], Outputs]:
 
 
 @torch.no_grad()
-def measure_difference(network: nn.Module, exported: Callable[[Tensor], Outputs]) -> float:
-    """Largest difference of the outputs on batches of ``CHECKED_SIZES``, relative as ``TOLERANCE``; NaN if any is."""
+def measure_difference(
+    network: nn.Module, exported: Callable[[Tensor], Outputs], sizes: Sequence[tuple[int, int, int]]
+) -> float:
+    """Largest difference of the outputs on batches of ``sizes``, relative as ``TOLERANCE``; NaN if any is."""
     generator = np.random.default_rng(0)
     differences = [0.0]
-    for count, height, width in CHECKED_SIZES:
+    for count, height, width in sizes:
         batch = torch.from_numpy(generator.integers(0, 256, (count, 3, height, width), np.uint8))
         for expected, found in zip(network(batch), exported(batch), strict=True):
             scale = max(1.0, float(expected.abs().max()))

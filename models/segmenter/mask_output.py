@@ -54,8 +54,11 @@ def add_up_scores(classes: Tensor, masks: Tensor) -> Tensor:
 def decode_singly(decode: Callable[..., MaskOutput], *parts: Tensor) -> MaskOutput:
     """Apply ``decode`` to the images of a batch one by one, of which each of ``parts`` has the rows.
 
-    In products over several images, the last bit depends on the place in the batch.
+    In products over several images, the last bit depends on the place in the batch. An exported network, whose batches
+    may have any number of images, decodes them together.
     """
+    if torch.compiler.is_exporting():
+        return decode(*parts)
     rows = zip(*(part.split(1) for part in parts), strict=True)
     outputs = [decode(*row) for row in rows]
     return MaskOutput(*(torch.cat(each) for each in zip(*outputs, strict=True)))

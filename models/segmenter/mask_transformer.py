@@ -6,6 +6,7 @@ workflow and smaller by default. Unlike the paper's, its masks are at stride 2, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,6 +108,29 @@ class MaskTransformer(SegmenterNetwork):
         return MaskOutput(add_up_scores(classes[:, -1], masks[:, -1]), classes, masks)
 
 
+def find_reference_points(sizes: Sequence[tuple[int, int]], valid_ratios: Tensor, device: torch.device | str) -> Tensor:
+    """Centres of the cells of all features, around which the pixel decoder looks, for images without padding.
+
+    Replaces a method of transformers whose ``torch.linspace`` would tie an exported network to one size.
+
+    Parameters
+    ----------
+    sizes : sequence of (h, w)
+        Of the L features.
+    valid_ratios : (B, L, 2)
+        Used are its shape, which is that of the result, and its type.
+    device
+
+    Returns
+    -------
+    (B, N, L, 2)
+        For each of the N cells of all features, x and y as shares of the image; equal for all features.
+    """
+    axes = [[(torch.arange(extent, device=device) + 0.5) / extent for extent in size] for size in sizes]
+    centres = torch.cat([torch.cartesian_prod(rows, columns).flip(1) for rows, columns in axes]).to(valid_ratios.dtype)
+    return centres[None, :, None].expand(valid_ratios.shape[0], -1, valid_ratios.shape[1], -1)
+
+
 class MaskDecoder(Mask2FormerPreTrainedModel):
     """The parts that transformers has, which are initialised together as its authors do.
 
@@ -121,6 +145,7 @@ class MaskDecoder(Mask2FormerPreTrainedModel):
     def __init__(self, config: Mask2FormerConfig, channels: tuple[int, ...], class_count: int) -> None:
         super().__init__(config)
         self.pixels = Mask2FormerPixelDecoder(config, feature_channels=channels)
+        self.pixels.encoder.get_reference_points = find_reference_points  # type: ignore[method-assign]
         self.queries = Mask2FormerTransformerModule(in_features=config.feature_size, config=config)
         self.classify = nn.Linear(config.hidden_dim, class_count + 1)
         self.post_init()

@@ -109,40 +109,53 @@ def count_overlaps(
     """
     if truth.shape != labelled.shape:
         raise ValueError(f"ground truth {truth.shape} and label {labelled.shape} differ in size")
-    a, b = truth.ravel(), labelled.ravel()
-    starts = _find_runs(a, b)
-    lengths = np.diff(starts, append=a.size)
-    truth_ids, row = _number_ids(a.take(starts))
-    labelled_ids, column = _number_ids(b.take(starts))
-    shape = (len(truth_ids), len(labelled_ids))
-    # Add the lengths of the runs of each pair, at its place in the flattened table (truth, label).
-    pixels = np.bincount(row * shape[1] + column, lengths, minlength=shape[0] * shape[1])
-    return truth_ids, labelled_ids, pixels.astype(np.int64).reshape(shape)
+    last, runs = _find_runs(truth.ravel(), labelled.ravel())
+    truth_ids, row = _number_ids(runs[0])
+    labelled_ids, column = _number_ids(runs[1])
+    pixels = np.zeros((len(truth_ids), len(labelled_ids)), np.int64)
+    _add_runs(last, row.take(runs[0]), column.take(runs[1]), pixels)
+    return truth_ids, labelled_ids, pixels
 
 
 @njit(cache=True, nogil=True)
-def _find_runs(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Where the runs of equal pairs of two maps, (N,) each, start."""
-    starts = np.empty(len(a), np.int32)
-    count = min(1, len(a))
-    starts[:count] = 0
-    for i in range(1, len(a)):
-        # Branches would be mispredicted along every border, so each place is written and kept only if a run starts.
-        starts[count] = i
-        count += (a[i] != a[i - 1]) | (b[i] != b[i - 1])
-    return starts[:count].copy()
+def _find_runs(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Last places (R,) of the runs of equal pairs of two maps, (N,) each, and the pairs (2, R)."""
+    places = np.empty(len(a), np.int32)
+    count = 0
+    for i in range(len(a) - 1):
+        # Branches would be mispredicted along every border, so each place is written and kept only if a run ends.
+        places[count] = i
+        count += (a[i] != a[i + 1]) | (b[i] != b[i + 1])
+    places[count : count + 1] = len(a) - 1
+    last = places[: count + min(1, len(a))].copy()
+    # Later passes over the runs find their ids side by side, not in cache lines of their own.
+    runs = np.empty((2, len(last)), np.int32)
+    for i in range(len(last)):
+        runs[0, i], runs[1, i] = a[last[i]], b[last[i]]
+    return last, runs
 
 
-def _number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """List the ids that occur, ascending, and the position of each id among them."""
+def _number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """List the ids that occur, ascending, and a table of the position of each id among them."""
     if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < ID_LIMIT:
         raise ValueError(f"panoptic ids must lie in 0..{ID_LIMIT - 1}, got {int(ids.min())}..{int(ids.max())}")
     occurs = np.zeros(int(ids.max(initial=0)) + 1, bool)
     occurs[ids] = True
     found = np.flatnonzero(occurs)
-    position = np.empty(len(occurs), np.intp)  # only what is found is looked up
+    position = np.empty(len(occurs), np.int32)  # only what is found is looked up
     position[found] = np.arange(len(found))
-    return found, position.take(ids)
+    return found, position
+
+
+@njit(cache=True, nogil=True)
+def _add_runs(
+    last: NDArray[np.int32], row: NDArray[np.int32], column: NDArray[np.int32], pixels: NDArray[np.int64]
+) -> None:
+    """Add the length of each run, told by the last places, to its entry of the table ``pixels``."""
+    before = -1
+    for i in range(len(last)):
+        pixels[row[i], column[i]] += last[i] - before
+        before = last[i]
 
 
 def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: ClassTable) -> Counts:

@@ -28,12 +28,15 @@ class ModelCard:
     classes : ClassTable
     scale : float
         Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.
+    only_px : int or None
+        Side of the square images that an exported network takes if it takes no others.
     """
 
     network: str
     architecture: dict[str, Any]
     classes: ClassTable
     scale: float
+    only_px: int | None = None
 
     @property
     def kind(self) -> NetworkKind:
@@ -49,7 +52,13 @@ class ModelCard:
                 "architecture": self.architecture,
                 "categories": self.classes.to_categories(),
                 "scale": self.scale,
-                "input": {"name": "images", "layout": "BCHW", "type": "uint8 RGB", "size_multiple": SIZE_MULTIPLE},
+                "input": {
+                    "name": "images",
+                    "layout": "BCHW",
+                    "type": "uint8 RGB",
+                    "size_multiple": SIZE_MULTIPLE,
+                    "only_px": self.only_px,
+                },
                 "output_strides": dict(self.kind.strides),
                 "decoding": asdict(decoding),
             }
@@ -73,7 +82,8 @@ class ModelCard:
                 f"is version {CARD_VERSION} of {', '.join(KINDS)}); export the model again with this one"
             )
         classes = ClassTable.from_categories(values["categories"])
-        card = cls(network, values["architecture"], classes, float(values["scale"]))
+        only_px = values["input"].get("only_px")
+        card = cls(network, values["architecture"], classes, float(values["scale"]), only_px)
         return card, Decoding(**values["decoding"])
 
 

@@ -100,10 +100,18 @@ class ExportedModel:
         flip : bool
             Whether to average with the mirror image.
         tile_px : int, optional
-            Cut a larger image into overlapping tiles of this side, in pixels of the scaled image.
+            Cut a larger image into overlapping tiles of this side, in pixels of the scaled image. Not read if the
+            network takes images of one size only.
         """
         size = (image.shape[0], image.shape[1])
-        passes = Passes(self.card.scale, batch_size=1, flip=flip, tile_px=tile_px, can_tile=self.card.kind.can_tile)
+        passes = Passes(
+            self.card.scale,
+            batch_size=1,
+            flip=flip,
+            tile_px=tile_px,
+            can_tile=self.card.kind.can_tile,
+            only_px=self.card.only_px,
+        )
         ((_, maps),) = predict_images(self.run, [size], lambda _: image, passes)
         return self.card.kind.decode(maps, size, self.card.classes, self.decoding)
 

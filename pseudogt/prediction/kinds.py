@@ -29,26 +29,23 @@ class NetworkKind:
         From the maps of an image, its size (H, W), classes and settings to its segments.
     can_tile : bool
         Whether outputs of overlapping tiles can be averaged. Queries of one tile are not those of another.
-    can_export : bool
-        Whether the network can be traced for images of any size.
     """
 
     maps: type[Maps]
     strides: Mapping[str, int | None]
     decode: Callable[[Any, tuple[int, int], ClassTable, Decoding], Decoded]
     can_tile: bool = True
-    can_export: bool = True
 
 
 PANOPTIC_STRIDES = {"semantic": OUTPUT_STRIDE // 2, "centre": OUTPUT_STRIDE, "offset": OUTPUT_STRIDE}
 
 MASK_STRIDES = {"semantic": OUTPUT_STRIDE // 2, "classes": None, "masks": OUTPUT_STRIDE // 2}
 
-MASKS = NetworkKind(MaskMaps, MASK_STRIDES, decode_masks, can_tile=False, can_export=False)
+PATCH_MASK_STRIDES = {"semantic": OUTPUT_STRIDE, "classes": None, "masks": OUTPUT_STRIDE}
 
 KINDS = {
     BOTTOM_UP: NetworkKind(PanopticMaps, PANOPTIC_STRIDES, decode_panoptic),
-    "mask_transformer": MASKS,
-    "eomt": MASKS,
+    "mask_transformer": NetworkKind(MaskMaps, MASK_STRIDES, decode_masks, can_tile=False),
+    "eomt": NetworkKind(MaskMaps, PATCH_MASK_STRIDES, decode_masks, can_tile=False),
 }
 """Name of each kind -> what is done with its outputs."""

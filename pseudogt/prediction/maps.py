@@ -43,6 +43,10 @@ class PanopticMaps(NamedTuple):
         pairs = zip(self, (semantic, centre, offset * MIRRORED), strict=True)
         return PanopticMaps(*(HALF * (a + b) for a, b in pairs))
 
+    def crop(self, height: float, width: float) -> PanopticMaps:
+        """Keep these shares of the maps, from the top and from the left."""
+        return PanopticMaps(*(crop_map(values, height, width) for values in self))
+
 
 class MaskMaps(NamedTuple):
     """Output of a mask transformer, float32; L predictions of Q queries, of which the last is the best.
@@ -65,11 +69,21 @@ class MaskMaps(NamedTuple):
         """Average the classes of pixels with those of the mirror image, whose queries need not be the same."""
         return self._replace(semantic=HALF * (self.semantic + mirrored.semantic[..., ::-1]))
 
+    def crop(self, height: float, width: float) -> MaskMaps:
+        """Keep these shares of the maps, from the top and from the left."""
+        semantic, masks = (crop_map(values, height, width) for values in (self.semantic, self.masks))
+        return self._replace(semantic=semantic, masks=masks)
+
 
 Maps: TypeAlias = PanopticMaps | MaskMaps
 
 RunNetwork: TypeAlias = Callable[[NDArray[np.uint8]], Maps]
 """From images ``(B, H, W, 3) uint8`` RGB, a multiple of ``SIZE_MULTIPLE`` high and wide, to their maps."""
+
+
+def crop_map(values: NDArray[np.float32], height: float, width: float) -> NDArray[np.float32]:
+    """The upper left part of maps ``(..., h, w)``, of the given shares of their height and width."""
+    return values[..., : round(values.shape[-2] * height), : round(values.shape[-1] * width)]
 
 
 def choose_network_size(size: tuple[int, int], scale: float) -> tuple[int, int]:

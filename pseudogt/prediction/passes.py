@@ -44,6 +44,9 @@ class Passes:
         Pixels for which a pass has memory: larger batches are made smaller, and larger images cut into tiles.
     can_tile : bool
         Whether the network can be applied to tiles, see :class:`pseudogt.prediction.kinds.NetworkKind`.
+    only_px : int or None
+        Side of the square that the network takes if it takes nothing else, see
+        :class:`pseudogt.prediction.card.ModelCard`; then every tile is this large, and smaller images are padded.
     """
 
     scale: float
@@ -52,6 +55,7 @@ class Passes:
     tile_px: int | None = None
     max_pixels: float | None = None
     can_tile: bool = True
+    only_px: int | None = None
 
 
 class Pass(NamedTuple):
@@ -62,7 +66,7 @@ class Pass(NamedTuple):
 
 
 def plan_pass(size: tuple[int, int], passes: Passes) -> Pass:
-    """Choose tile and batch for resized images of ``size`` (H, W); the tile is as large as the image if that fits.
+    """Choose tile and batch for resized and padded images of ``size`` (H, W); a tile is a whole image if that fits.
 
     Raises
     ------
@@ -70,8 +74,12 @@ def plan_pass(size: tuple[int, int], passes: Passes) -> Pass:
         If the images would have to be cut into tiles, and the network can't be applied to these.
     """
     height, width = size
-    side = passes.tile_px or max(size)
-    if passes.max_pixels is not None and min(height, side) * min(width, side) > passes.max_pixels:
+    side = passes.only_px or passes.tile_px or max(size)
+    if (
+        not passes.only_px
+        and passes.max_pixels is not None
+        and min(height, side) * min(width, side) > passes.max_pixels
+    ):
         side = isqrt(int(passes.max_pixels))
     side = max(LEAST_TILE_PX, side // SIZE_MULTIPLE * SIZE_MULTIPLE)
     tile = min(height, side), min(width, side)
@@ -79,17 +87,23 @@ def plan_pass(size: tuple[int, int], passes: Passes) -> Pass:
         raise ValueError(
             f"images of {width}x{height} pixels would be cut into tiles of {tile[1]}x{tile[0]}, but mask transformers "
             "work on whole images only; resize these images, or set predictions.tile_px to their longer side if there "
-            "is enough memory"
+            "is enough memory (for a model exported for one size, when it is exported)"
         )
     room = passes.batch_size if passes.max_pixels is None else int(passes.max_pixels) // (tile[0] * tile[1])
     return Pass(tile, max(1, min(passes.batch_size, room)))
 
 
+def choose_padded_size(size: tuple[int, int], passes: Passes) -> tuple[int, int]:
+    """Size (H, W) to which resized images of ``size`` are padded."""
+    least = passes.only_px or 0
+    return max(size[0], least), max(size[1], least)
+
+
 def find_tiled(sizes: Iterable[tuple[int, int]], passes: Passes) -> Counter[tuple[int, int]]:
     """Number of the images of the given sizes (H, W) that are cut into tiles, by size of the tile (h, w)."""
-    network_sizes = [choose_network_size(size, passes.scale) for size in sizes]
-    tiles = [plan_pass(size, passes).tile for size in network_sizes]
-    return Counter(tile for size, tile in zip(network_sizes, tiles, strict=True) if tile != size)
+    padded_sizes = [choose_padded_size(choose_network_size(size, passes.scale), passes) for size in sizes]
+    tiles = [plan_pass(size, passes).tile for size in padded_sizes]
+    return Counter(tile for size, tile in zip(padded_sizes, tiles, strict=True) if tile != size)
 
 
 def predict_images(
@@ -115,25 +129,29 @@ def predict_images(
     if passes.flip:
         run = average_with_mirror(run)
     network_sizes = [choose_network_size(size, passes.scale) for size in sizes]
-    plans = {size: plan_pass(size, passes) for size in network_sizes}
+    padded = {size: choose_padded_size(size, passes) for size in network_sizes}
+    plans = {size: plan_pass(padded[size], passes) for size in network_sizes}
     order = sorted(range(len(sizes)), key=lambda position: (network_sizes[position], position))
 
     def read_resized(position: int) -> NDArray[np.uint8]:
         size = network_sizes[position]
-        return np.asarray(cv2.resize(read(position), size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        image = cv2.resize(read(position), size[::-1], interpolation=cv2.INTER_AREA)
+        below, beside = (whole - part for whole, part in zip(padded[size], size, strict=True))
+        return np.asarray(cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8)
 
     # The images of the next batch are read while the network computes; fewer if some are large.
     ahead = min((plan.batch for plan in plans.values()), default=1)
     with closing(load_in_threads(read_resized, order, threads=READERS, ahead=ahead)) as resized:
         for size, group in groupby(order, key=lambda position: network_sizes[position]):
             positions, plan = list(group), plans[size]
-            if plan.tile != size:
-                yield from ((position, run_tiled(run, next(resized), plan)) for position in positions)
+            shares = size[0] / padded[size][0], size[1] / padded[size][1]
+            if plan.tile != padded[size]:
+                yield from ((position, run_tiled(run, next(resized), plan).crop(*shares)) for position in positions)
                 continue
             for start in range(0, len(positions), plan.batch):
                 chunk = positions[start : start + plan.batch]
                 maps = run_filled(run, [next(resized) for _ in chunk], plan.batch)
-                yield from zip(chunk, maps, strict=True)
+                yield from zip(chunk, (found.crop(*shares) for found in maps), strict=True)
 
 
 def run_filled(run: RunNetwork, images: Sequence[NDArray[np.uint8]], batch: int) -> list[Maps]:

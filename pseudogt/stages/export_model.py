@@ -20,7 +20,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="file that ends in .onnx or .pt2")
     arguments = parser.parse_args(argv)
     settings = parse_settings(PredictionsSettings, arguments.settings)
-    difference = export_model(PanopticModel.load(arguments.model), settings.fill(Decoding), arguments.out)
+    model, decoding = PanopticModel.load(arguments.model), settings.fill(Decoding)
+    difference = export_model(model, decoding, arguments.out, tile_px=settings.fixed_tile_px)
     print(f"{arguments.out}: within {difference:.1g} of the network (tolerance {TOLERANCE:g})", file=sys.stderr)
 
 

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         scale=model.card.scale,
         tile_px=settings.fixed_tile_px,
         can_tile=model.card.kind.can_tile,
+        only_px=model.card.only_px,
         max_pixels=free_pixels if settings.tile_px == "auto" else None,
     )
     for tile, count in find_tiled(sizes, passes).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,15 @@ def test_file_contains_all_that_is_needed_to_label_an_image(model_file):
     assert (decoded.panoptic_id[:, 140:] == 7000).all()
     in_tiles = model.predict(image, tile_px=64, flip=False)
     assert (in_tiles.panoptic_id == decoded.panoptic_id).mean() > 0.99
+
+
+def test_file_for_one_size_says_so_and_labels_images_in_tiles(tmp_path):
+    card = replace(CARD, only_px=64)
+    model = ExportedModel.open(write_model(tmp_path / "model.onnx", card.to_text(DECODING)), device="cpu", threads=1)
+    assert model.card == card
+    image = np.zeros((150, 260, 3), np.uint8)
+    image[40:80, 60:120] = (255, 0, 0)
+    assert (model.predict(image).panoptic_id == model.predict(image, tile_px=64).panoptic_id).mean() > 0.99
 
 
 def test_missing_runtime_names_the_extra(model_file, monkeypatch):

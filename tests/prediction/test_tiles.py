@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.decoding import Decoding, decode_panoptic
-from pseudogt.prediction.maps import PanopticMaps
+from pseudogt.prediction.maps import MaskMaps, PanopticMaps
 from pseudogt.prediction.passes import Pass, Passes, find_tiled, plan_pass, predict_images
 from pseudogt.prediction.tiles import find_overlap, place_tiles, weigh_tiles
 
@@ -69,6 +69,31 @@ def test_tiles_of_a_network_that_sees_further_differ_only_where_tiles_overlap():
         overlaps[start // 2 : (before + 128) // 2] = True
     assert np.abs(whole - tiled)[:, overlaps].max() > 1e-4
     np.testing.assert_allclose(whole[:, ~overlaps], tiled[:, ~overlaps], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (256, 256), (640, 96), (512, 416)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_network_for_one_size_gets_squares_and_its_maps_are_those_of_the_image(size, flip):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    sides = set()
+
+    def run(images):
+        sides.update(images.shape[1:3])
+        return run_bounded(images)
+
+    passes = Passes(1.0, batch_size=2, flip=flip, tile_px=64, max_pixels=1e4, only_px=256)
+    ((_, found),) = predict_images(run, [size], lambda _: image, passes)
+    assert sides == {256}
+    for a, b in zip(found, predict(image, flip=flip), strict=True):
+        assert a.shape == b.shape
+        # Beyond the lower and right borders, the network sees the padding.
+        seen = REACH_PX * a.shape[-1] // size[1]
+        np.testing.assert_allclose(a[:, :-seen, :-seen], b[:, :-seen, :-seen], atol=1e-5)
+
+
+def test_classes_of_queries_are_not_cropped():
+    maps = MaskMaps(np.zeros((3, 16, 16)), np.zeros((1, 5, 4)), np.zeros((1, 5, 16, 16))).crop(0.5, 0.75)
+    assert [values.shape for values in maps] == [(3, 8, 12), (1, 5, 4), (1, 5, 8, 12)]
 
 
 def test_an_instance_on_the_border_of_two_tiles_is_one():

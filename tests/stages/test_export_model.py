@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from panoptic_dataset import CLASSES
+from panoptic_dataset import CLASSES, train_segmenter
 
 from models.segmenter.network import PanopticModel
 from pseudogt.files.images import read_image, write_png
@@ -17,6 +17,9 @@ from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import export_model, predict
 
 SETTINGS = {"torch_threads": 1, "device": "cpu", "precision": "fp32", "batch_size": 2, "min_instance_px": 9}
+
+LITTLE = {"decoder_channels": 48, "queries": 8, "query_layers": 2, "mask_points": 64}
+"""Settings of a small mask transformer; the first is not read."""
 
 WITHOUT_TORCH = """
 import sys
@@ -75,6 +78,26 @@ def test_exported_model_labels_images_without_torch_as_the_model_file_does(image
         assert (found.read(image_id) == expected.read(image_id)).mean() > 0.999
     assert any(segment["id"] > 3001 for segment in expected.segments("b"))
     assert read_image(tmp_path / "onnx" / "overlays" / "b.png").shape == (90, 130, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "shape", [{"network": "mask_transformer", "query_channels": 32}, {"network": "eomt", "backbone": "timm/test_vit"}]
+)
+def test_trained_mask_transformers_leave_and_label_images_as_their_model_files_do(shape, panoptic_dataset, tmp_path):
+    train_segmenter(
+        panoptic_dataset, tmp_path / "0", **LITTLE | {"weights": None, "steps": 40, "learning_rate": 3e-3} | shape
+    )
+    models = {"torch": tmp_path / "0" / "model.pt", "onnx": tmp_path / "model.onnx"}
+    export_model.main(["--model", str(models["torch"]), "--out", str(models["onnx"]), "--settings", "{}"])
+    for name, model in models.items():
+        arguments = predict_arguments(panoptic_dataset / "images", model, tmp_path / name, min_query_score=0.1)
+        predict.main(arguments)
+    found, expected = LabelFolder(tmp_path / "onnx"), LabelFolder(tmp_path / "torch")
+    assert found.image_ids == expected.image_ids
+    for image_id in expected.image_ids:
+        assert (found.read(image_id) == expected.read(image_id)).mean() > 0.999
+    assert [segment["id"] for segment in expected.segments("image0")] == [1000, 2000, 3001]
 
 
 def test_large_images_are_cut_into_tiles_and_the_log_says_so(images, exported, tmp_path, capsys):

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from transformers.models.mask2former.modeling_mask2former import Mask2FormerPixelDecoderEncoderOnly
 
 from models.segmenter.inference import prepare_network
 from models.segmenter.mask_output import add_up_scores
+from models.segmenter.mask_transformer import find_reference_points
 from models.segmenter.network import PanopticModel, build_from_architecture
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.kinds import KINDS
@@ -51,6 +53,13 @@ def test_score_maps_are_sums_of_class_times_mask():
     torch.testing.assert_close(found, sums / sums.sum(0), atol=1e-5, rtol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(add_up_scores(classes, masks).softmax(1)[0], found)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_reference_points_are_those_of_transformers(dtype):
+    sizes, ratios = [(2, 3), (4, 6), (8, 12)], torch.ones(2, 3, 2, dtype=dtype)
+    expected = Mask2FormerPixelDecoderEncoderOnly.get_reference_points(sizes, ratios, "cpu")
+    assert torch.equal(find_reference_points(sizes, ratios, "cpu"), expected)
 
 
 def test_sizes_that_do_not_divide_are_an_error(network):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +53,12 @@ class Choosing(Slight):
         return super().forward(images if images.float().mean() > 10 else 255 - images)
 
 
+class Windowed(Slight):
+    """A network that cuts features into windows."""
+
+    window_size = 7
+
+
 class Model:
     """The least that can be exported."""
 
@@ -94,6 +100,19 @@ def test_archive_gives_the_outputs_of_the_network_and_holds_the_card(model, tmp_
     assert ModelCard.from_text(extra[CARD_ENTRY]) == (model.card, DECODING)
 
 
+def test_a_network_with_windows_is_exported_for_squares_of_one_size(tmp_path):
+    model, path = Model(Windowed()), tmp_path / "model.pt2"
+    with pytest.raises(ValueError, match=r"model\.pt2: not written, .* into windows.*predictions={tile_px: 512}"):
+        export_model(model, DECODING, path)
+    assert export_model(model, DECODING, path, tile_px=110) < export.TOLERANCE
+    extra = {CARD_ENTRY: ""}
+    torch.export.load(path, extra_files=extra)
+    assert ModelCard.from_text(extra[CARD_ENTRY]) == (replace(model.card, only_px=96), DECODING)
+    assert open_archive(path)(torch.zeros(5, 3, 96, 96, dtype=torch.uint8))[0].shape == (5, 2, 48, 48)
+    with pytest.raises(AssertionError, match="96"):
+        open_archive(path)(torch.zeros(1, 3, 128, 96, dtype=torch.uint8))
+
+
 def test_a_file_that_differs_from_its_network_is_not_written(model, tmp_path, monkeypatch):
     def open_wrongly(path):
         exported = open_archive(path)
@@ -128,16 +147,32 @@ def test_unknown_suffix_and_missing_packages(model, tmp_path, monkeypatch):
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 @pytest.mark.parametrize(
     "backbone",
-    ["small", "resnet18", "timm/tf_efficientnet_lite0", "timm/convnext_atto", "timm/vit_tiny_patch16_224"],
+    [
+        "small",
+        "resnet18",
+        "timm/tf_efficientnet_lite0",
+        "timm/convnext_atto",
+        "timm/vit_tiny_patch16_224",
+        "timm/swin_tiny_patch4_window7_224",
+    ],
 )
 def test_segmenters_with_backbones_of_all_families(backbone, suffix, tmp_path):
     settings = {"backbone": backbone, "weights": None, "decoder_channels": 16}
     model = PanopticModel.build(CLASSES, **settings, scale=1.0, seed=0, settings={})
+    # Only Swin reads the size.
+    assert export_model(model, DECODING, tmp_path / f"model{suffix}", tile_px=128) < export.TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"network": "mask_transformer", "backbone": "small", "query_channels": 32, "encoder_layers": 2},
+        {"network": "eomt", "backbone": "timm/test_vit"},
+    ],
+)
+def test_mask_transformers(architecture, suffix, tmp_path):
+    settings = {"weights": None, "queries": 9, "query_layers": 2, "scale": 1.0, "seed": 0, "settings": {}}
+    model = PanopticModel.build(CLASSES, **settings, **architecture)
     assert export_model(model, DECODING, tmp_path / f"model{suffix}") < export.TOLERANCE
-
-
-def test_kinds_that_cannot_be_traced_are_refused_at_once(tmp_path):
-    card = ModelCard("mask_transformer", {}, CLASSES, 1.0)
-    with pytest.raises(ValueError, match=r"of the kind mask_transformer can't be traced .* bottom_up"):
-        export_model(SimpleNamespace(network=None, card=card), DECODING, tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
