@@ -259,9 +259,11 @@ def test_the_classifier_takes_part_in_labels_of_segments(dataset, tmp_path):
     network = build_tag_classifier(**architecture).eval()
     ClassifierModel(network, architecture, CLASSES, 1.0, 1.0, {}).save(tmp_path / "classifier.pt")
     settings = {"init": "classifier", "decoder": True, "freeze": "all", "refinements": 0, "masks": False, "steps": 1}
+    settings["overlap_power"] = 4
     mine(dataset, tmp_path / "0", "--weights", tmp_path / "classifier.pt", **settings)
     loaded = JtsmModel.load(tmp_path / "0" / "model.pt")
     assert loaded.architecture["decoder_channels"] == 8
+    assert loaded.network.mining.overlap_power == 4
     order = torch.from_numpy(loaded.classes.things_first.astype(np.int64))
     torch.testing.assert_close(loaded.network.backbone.classifier.classify.weight, network.classify.weight[order])
     labels = predict(dataset, tmp_path / "0", tmp_path / "labels", stuff="segments", things="components", flip=False)
