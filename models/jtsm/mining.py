@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from models.jtsm.incidence import MemberTensors
 
-MIN_OVERLAP = 1e-6
-"""Keeps the logarithm of an overlap finite."""
+MIN_OVERLAP = 1e-3
+"""Keeps logarithms of overlaps finite: a smaller one says as little."""
 
 
 class Mined(NamedTuple):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.jtsm.backbones import DecodedBackbone, JtsmBackbone, build_jtsm_backbone
 from models.jtsm.incidence import MemberTensors
 from models.jtsm.masks import MaskHead, pool_boxes
-from models.jtsm.mining import Mined, MiningHead, average_over_segments, measure_overlaps
+from models.jtsm.mining import MIN_OVERLAP, Mined, MiningHead, average_over_segments, measure_overlaps
 from models.jtsm.moi_pool import moi_pool, scale_pooled
 from models.jtsm.neck import Neck, build_neck
 from models.jtsm.refinement import RefinementHead
@@ -131,9 +131,11 @@ class JtsmNetwork(nn.Module):
             spatial_scale=1 / self.backbone.stride,
         )
         feature = self.neck(scale_pooled(pooled.features, pooled.filled, batch["scores"]))
-        told = self._classify_pixels(features)
-        mined = self.mining(feature, count_proposals(batch), *self._describe_segments(told, batch))
-        refined = [head(feature) for head in self.refinements]
+        classified, overlaps = self._describe_segments(self._classify_pixels(features), batch)
+        mined = self.mining(feature, count_proposals(batch), classified, overlaps)
+        # As a proposal is of a thing if it overlaps it by half, the odds of an overlap start the odds of the thing.
+        odds = None if overlaps is None else self.mining.overlap_power * overlaps.logit(eps=MIN_OVERLAP)
+        refined = [head(feature, None if odds is None else odds[:, self.order.of_things]) for head in self.refinements]
         return Proposed(features, mined, [logits for logits, _ in refined], [deltas for _, deltas in refined])
 
     def predict_masks(self, features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor) -> list[Tensor]:

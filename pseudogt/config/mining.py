@@ -62,8 +62,9 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
     overlap_power: float = Field(
         0.0,
         ge=0,
-        description="With `decoder`: how strongly to prefer proposals that overlap the classifier's map of a class. 4 "
-        "finds whole things; 0 leaves it to learning, as in the paper, which often finds parts of things.",
+        description="With `decoder`: how strongly mining and refinement heads prefer proposals that overlap the "
+        "classifier's map of a class. 4 finds whole things; 0 leaves it to learning, as in the paper, which often "
+        "finds parts of things.",
     )
     neck_widths: tuple[int, int] = Field(
         (512, 512), description="Widths of the two layers over the pooled features; 4096 and 4096 in the paper."

@@ -24,6 +24,7 @@ from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute
 from models.jtsm.network import Proposed, build_jtsm_network
 from models.jtsm.refinement import (
     PseudoBoxes,
+    RefinementHead,
     assign_proposals,
     compute_refinement_losses,
     decode_boxes,
@@ -678,6 +679,14 @@ def test_a_head_that_is_told_where_classes_are_starts_there():
     mined = head(torch.randn(5, 4), [2, 3], told, overlaps)
     weights = torch.cat([part / part.sum(0) for part in overlaps.square().split([2, 3])])
     torch.testing.assert_close(mined.shares, told.softmax(1) * weights)
+
+
+def test_a_refinement_head_adds_what_it_is_told_to_things_and_not_to_the_background():
+    head = RefinementHead(channels=4, things=2)
+    feature, told = torch.randn(3, 4), torch.randn(3, 2)
+    (logits, deltas), (alone, same) = head(feature, told), head(feature)
+    torch.testing.assert_close(logits - alone, torch.cat([told, torch.zeros(3, 1)], dim=1))
+    assert torch.equal(deltas, same)
 
 
 def test_only_the_maps_of_a_tag_classifier_tell_where_classes_are():
