@@ -307,6 +307,7 @@ def train_on_components(run: Run) -> Figures:
     if not (folder / "scores.json").is_file():
         files, segmenter = RunFiles(run.results), run.config.segmenter.model_dump(mode="json")
         labels = read_labels(files, "baselines/components_train")
+        folder.mkdir(parents=True, exist_ok=True)
         options = write_training_set(files, labels, list(labels), folder)
         segmenter["steps"] *= run.config.rounds.max
         train_and_score(files, options, segmenter, run.config.predictions.model_dump_json(), folder)
