@@ -353,8 +353,8 @@ class RunPlan:
         return [mining.weights] if mining.weights and Path(mining.weights).is_file() else []
 
     def find_ranking_classifier(self) -> list[str]:
-        """The tag classifier that ranks proposals before GrabCut segments them, if the run has one anyway."""
-        return self.find_mining_weights() if self.config.mining.init == "classifier" else []
+        """The tag classifier that ranks proposals before GrabCut segments them, if mining looks where it says."""
+        return self.find_mining_weights() if self.config.mining.overlap_power else []
 
     def list_networks(self) -> dict[str, InitialNetwork]:
         """Backbones that have to be looked up before they can be trained, by section.
