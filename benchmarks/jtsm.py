@@ -2,41 +2,51 @@
 
     python benchmarks/jtsm.py --run streets-jtsm --json OUT [--steps]
     python benchmarks/jtsm.py --run camvid-jtsm --data DIR --json OUT
+    python benchmarks/jtsm.py --run msrc-jtsm --data DIR --seeds 0 1 2 --steps --cam-segmenter --json OUT
 
 Runs the workflow with `configs/<run>.yaml` in the current folder (a finished run is only read) and prints, on val:
 
-* class mAP of the mined network over classes that 20 to 80% of the images have, beside that of a score that is
-  the same for all images (the prevalence);
-* PQ (all, things, stuff) and mIoU of the mined network, of the last round, of the same network on full labels, and
+* class mAP of the mined network and of the tag classifier, over all classes and over those that 20 to 80% of the images
+  have, beside that of a score that is the same for all images (the prevalence);
+* PQ (all, things, stuff) and mIoU of the mined network, of each round, of the same network on full labels, and
   of three baselines: the commonest stuff class everywhere; for each tag that the classifier predicts, the best
   proposals by their own score; the classifier's CAM labels with connected components as things.
 
 On train, of mined labels and of CAM labels with connected components, both with the true tags. ``--steps`` adds
 what each part adds: the mining head alone, which is trained once more, with the segments of proposals for masks and for
-stuff; the refinement heads; masks of the mask branch; stuff of the semantic branch.
+stuff; the refinement heads; masks of the mask branch; stuff of the semantic branch. ``--cam-segmenter`` trains the
+segmenter on the CAM labels of train, too, for as many steps as all rounds have.
+
+``--seeds`` trains every network with these seeds, one run each, and prints means and standard deviations. ``--config``
+replaces settings of the config file, for instance by random weights, as the head of `configs/msrc-jtsm.yaml` says.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import copy
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterable
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from labelling import read_files
+from loop import plan_runs, run_workflow
 from measurement import REPOSITORY, print_table, write_figures
 from numpy.typing import NDArray
+from snakemake.utils import update_config
+from trained_points import Run as RunFiles
+from trained_points import read_labels, train_and_score, write_training_set
 
 from models.classifier.apply import CamPlan, label_by_cams, run_network, score_whole
 from models.classifier.network import ClassifierModel, resize_for_classifier
 from pseudogt.classes import IGNORE_LABEL, ClassTable, combine_semantic_and_instances
-from pseudogt.config.cams import CamsSettings
+from pseudogt.config.run import RunConfig
 from pseudogt.files.images import read_image
 from pseudogt.files.index import read_shard
 from pseudogt.files.io import read_json
@@ -61,8 +71,14 @@ STEPS = {
 }
 """Settings of the runs of ``--steps``, each with one part more. All but the first take the network of the whole run."""
 
-BEFORE_MINING = ("streets", "ground_truth", "weak_labels", "proposals", "classifier", "index", "index.json")
+BEFORE_MINING = (
+    *("streets", "backbones", "ground_truth", "weak_labels", "proposals", "classifier"),
+    *("index", "index.json"),
+)
 """Results that a run of ``--steps`` shares with the whole one, the index last."""
+
+
+Figures = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -70,9 +86,16 @@ class Run:
     """Results of a run, and what the baselines need of it."""
 
     results: Path
+    config: RunConfig
     classes: ClassTable
     classifier: ClassifierModel
     cams: CamPlan
+
+    @classmethod
+    def open(cls, results: Path, config: RunConfig) -> Run:
+        """Read the classifier of a run."""
+        classifier = ClassifierModel.load(results / "classifier" / "model.pt")
+        return cls(results, config, classifier.classes, classifier, config.cams.fill(CamPlan))
 
     def shards(self, split: str) -> list[str]:
         """Names of the shards of a split."""
@@ -81,58 +104,86 @@ class Run:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", default="streets-jtsm", help="name of a file in configs/")
-    parser.add_argument("--data", type=Path, help="the dataset's folder, for all but streets")
-    parser.add_argument("--steps", action="store_true", help="also what each part adds; one more mining")
-    parser.add_argument("--quick", action="store_true", help="the tiny chain of the tests; shows that it runs")
-    parser.add_argument("--json", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parse_arguments()
     name = "tiny-jtsm" if arguments.quick else arguments.run
-    config = REPOSITORY / ("tests/workflow/tiny-jtsm.yaml" if arguments.quick else f"configs/{arguments.run}.yaml")
-    start_workflow(config, arguments.data, name, {}, ["all", f"results/{name}/evaluation/cams.json"])
-    run = open_run(Path("results", name))
-    figures = collect_class_figures(run.results) | collect_run_figures(run.results)
-    for baseline, predict in make_baselines(run).items():
-        figures |= score_baseline(run, baseline, predict)
-    figures |= score_train_components(run)
-    if arguments.steps:
-        for step in STEPS:
-            figures |= run_step(config, arguments.data, name, step)
+    config = REPOSITORY / ("tests/workflow" if arguments.quick else "configs") / f"{name}.yaml"
+    given = {"run": name, "quick": False, "tags": None, "split_seeds": [None]}
+    runs = plan_runs(argparse.Namespace(**vars(arguments) | given))
+    figures = summarise_runs([measure_run(config, settings, arguments) for settings in runs])
     print_table(figures)
     write_figures(arguments.json, figures)
 
 
-def start_workflow(config: Path, data: Path | None, name: str, settings: dict[str, dict], targets: list[str]) -> None:
-    """Run the workflow up to ``targets``, with other settings by section."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
-    command += ["--configfile", str(config), "--config", f"name={name}"]
-    command += [f"{section}={json.dumps(values)}" for section, values in settings.items()]
-    command += [f"data_root={data.resolve()}"] if data else []
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run([*command, "--", *targets], check=True, env=os.environ | {"PATH": path})
+def parse_arguments(command: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", default="streets-jtsm", help="name of a file in configs/")
+    parser.add_argument("--data", type=Path, help="the dataset's folder, for all but streets")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[None], help="seeds of all trainings, one run each")
+    parser.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="more settings")
+    parser.add_argument("--steps", action="store_true", help="also what each part adds; one more mining")
+    parser.add_argument("--cam-segmenter", action="store_true", help="also the segmenter on CAM labels")
+    parser.add_argument("--quick", action="store_true", help="the tiny chain of the tests; shows that it runs")
+    parser.add_argument("--json", type=Path, required=True)
+    return parser.parse_args(command)
 
 
-def open_run(results: Path) -> Run:
-    """Read what the baselines need."""
-    classifier = ClassifierModel.load(results / "classifier" / "model.pt")
-    return Run(results, classifier.classes, classifier, CamsSettings().fill(CamPlan))
-
-
-def collect_class_figures(results: Path) -> dict[str, float | None]:
-    """Class mAP over the classes of medium prevalence, and that of a constant score: the prevalence itself."""
-    weak, classes = read_weak_labels(sorted((results / "weak_labels").glob("val-*.json")))
-    share = np.mean([image.tags for image in weak.values()], axis=0)
-    medium = [i for i in range(len(classes)) if PREVALENCE[0] <= share[i] <= PREVALENCE[1]]
-    ap = read_json(results / "mining" / "record.json")["val"]["ap"]
-    figures: dict[str, float | None] = {"classes": float(len(medium))}
-    if medium:
-        figures["class_map"] = float(np.mean([ap[classes.names[i]] for i in medium]))
-        figures["class_map_prevalence"] = float(np.mean(share[medium]))
+def measure_run(config: Path, settings: dict[str, Any], arguments: argparse.Namespace) -> Figures:
+    """Run the workflow with settings over a config file, and measure it beside the baselines."""
+    results = Path("results", settings["name"])
+    summary, cams = (results / "evaluation" / f"{subject}.json" for subject in ("summary", "cams"))
+    run_workflow([config], settings, [summary, cams])
+    run = Run.open(results, resolve_config(config, settings))
+    figures = collect_class_figures(results) | collect_run_figures(results)
+    for baseline, predict in make_baselines(run).items():
+        figures |= score_baseline(run, baseline, predict)
+    figures |= score_train_components(run)
+    if arguments.cam_segmenter:
+        figures |= train_on_components(run)
+    if arguments.steps:
+        for step in STEPS:
+            figures |= run_step(config, settings, step)
     return figures
 
 
-def collect_run_figures(results: Path) -> dict[str, float | None]:
+def resolve_config(config: Path, settings: Mapping[str, Any]) -> RunConfig:
+    """The whole configuration of a run."""
+    merged = read_files([config])
+    update_config(merged, settings)
+    return RunConfig.model_validate(merged)
+
+
+def summarise_runs(runs: Sequence[Figures]) -> Figures:
+    """Mean of each figure over the runs and, from two runs on, its standard deviation."""
+    figures: Figures = {"runs": float(len(runs))}
+    for name in runs[0]:
+        values = [value for run in runs if (value := run[name]) is not None]
+        figures[name] = statistics.mean(values) if values else None
+        if len(values) > 1:
+            figures[f"{name}_stdev"] = statistics.stdev(values)
+    return figures
+
+
+def collect_class_figures(results: Path) -> Figures:
+    """Class mAP of the mined network and of the tag classifier, over all classes and over those of medium prevalence.
+
+    Beside the latter that of a constant score: the prevalence itself.
+    """
+    weak, classes = read_weak_labels(sorted((results / "weak_labels").glob("val-*.json")))
+    share = np.mean([image.tags for image in weak.values()], axis=0)
+    medium = [i for i in range(len(classes)) if PREVALENCE[0] <= share[i] <= PREVALENCE[1]]
+    figures: Figures = {"classes": float(len(medium))}
+    if medium:
+        figures["class_map_prevalence"] = float(np.mean(share[medium]))
+    for stage, suffix in (("mining", ""), ("classifier", "_classifier")):
+        measured = read_json(results / stage / "record.json")["val"]
+        figures[f"class_map_all{suffix}"] = measured["map"]
+        if medium:
+            figures[f"class_map{suffix}"] = float(np.mean([measured["ap"][classes.names[i]] for i in medium]))
+    return figures
+
+
+def collect_run_figures(results: Path) -> Figures:
     """Scores of mining, of each round and of the reference on val, of the mined labels on train, and times."""
     summary = read_json(results / "evaluation" / "summary.json")
     subjects = {"mining": summary["stages"]["mining"], "mined_train": summary["stages"]["mined"]}
@@ -158,7 +209,7 @@ def make_baselines(run: Run) -> dict[str, Predict]:
     }
 
 
-def score_baseline(run: Run, name: str, predict: Predict, split: str = "val") -> dict[str, float | None]:
+def score_baseline(run: Run, name: str, predict: Predict, split: str = "val") -> Figures:
     """Write a baseline's labels and score them."""
     folders = []
     for shard in run.shards(split):
@@ -239,7 +290,7 @@ def find_components(label: NDArray[np.uint8], classes: ClassTable) -> NDArray[np
     return panoptic_id
 
 
-def score_train_components(run: Run) -> dict[str, float | None]:
+def score_train_components(run: Run) -> Figures:
     """CAM labels of train, made with the true tags, with connected components."""
 
     def read(shard: str) -> Iterable[tuple[str, NDArray[np.int32]]]:
@@ -250,18 +301,35 @@ def score_train_components(run: Run) -> dict[str, float | None]:
     return score_baseline(run, "components_train", read, "train")
 
 
-def run_step(config: Path, data: Path | None, whole: str, step: str) -> dict[str, float | None]:
+def train_on_components(run: Run) -> Figures:
+    """The segmenter on the labels of :func:`score_train_components`, for as many steps as all rounds have together."""
+    folder = run.results / "baselines" / "segmenter_on_cams"
+    if not (folder / "scores.json").is_file():
+        files, segmenter = RunFiles(run.results), run.config.segmenter.model_dump(mode="json")
+        labels = read_labels(files, "baselines/components_train")
+        folder.mkdir(parents=True, exist_ok=True)
+        options = write_training_set(files, labels, list(labels), folder)
+        segmenter["steps"] *= run.config.rounds.max
+        train_and_score(files, options, segmenter, run.config.predictions.model_dump_json(), folder)
+    scores = read_json(folder / "scores.json")
+    return {f"{score}_segmenter_on_cams": scores[score] for score in SCORES}
+
+
+def run_step(config: Path, settings: Mapping[str, Any], step: str) -> Figures:
     """Score a step on val; what does not depend on its settings is that of the whole run."""
-    name = f"{whole}-{step}"
+    own: dict[str, Any] = copy.deepcopy(dict(settings))
+    update_config(own, {"name": f"{settings['name']}-{step}", **STEPS[step]})
     shared = BEFORE_MINING if "mining" in STEPS[step] else (*BEFORE_MINING, "mining")
     for stage in shared:
-        source, copy = Path("results", whole, stage), Path("results", name, stage)
-        if source.is_dir() and not copy.exists():
-            shutil.copytree(source, copy, copy_function=os.link)
-        elif source.is_file() and not copy.exists():
-            os.link(source, copy)
-    start_workflow(config, data, name, STEPS[step], [f"results/{name}/evaluation/mining.json"])
-    scores = read_json(Path("results", name, "evaluation", "mining.json"))
+        source, copied = (Path("results", each["name"], stage) for each in (settings, own))
+        if source.is_dir() and not copied.exists():
+            shutil.copytree(source, copied, copy_function=os.link)
+        elif source.is_file() and not copied.exists():
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            os.link(source, copied)
+    scored = Path("results", own["name"], "evaluation", "mining.json")
+    run_workflow([config], own, [scored])
+    scores = read_json(scored)
     return {f"{score}_step_{step}": scores[score] for score in SCORES}
 
 

@@ -54,6 +54,7 @@ rule evidence_shard:
         shard=f"{RESULTS}/index/{{shard}}.json",
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
         proposals=f"{RESULTS}/proposals/{{shard}}.h5",
+        classifier=PLAN.find_ranking_classifier(),
     output:
         counts=f"{RESULTS}/evidence/{{shard}}.json",
     log:
@@ -68,6 +69,7 @@ rule evidence_shard:
         runtime=limit_time("evidence"),
     params:
         boxes=count_boxes_ahead(CONFIG.mining),
+        classifier=lambda wildcards, input: pass_files_if_any("classifier", input.classifier),
         evidence=EVIDENCE,
         settings=dump_settings("mining"),
         code=digest_code("evidence"),
@@ -75,7 +77,7 @@ rule evidence_shard:
         "evidence: {wildcards.shard}"
     shell:
         "python -m pseudogt.stages.evidence --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--proposals {input.proposals:q} --boxes {params.boxes:q} --evidence {params.evidence:q} "
+        "--proposals {input.proposals:q} {params.classifier} --boxes {params.boxes:q} --evidence {params.evidence:q} "
         "--out {output.counts:q} --cores {threads} --settings {params.settings:q} 2> {log:q}"
 
 

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from models.jtsm.incidence import MemberTensors
 
+MIN_OVERLAP = 1e-3
+"""Keeps logarithms of overlaps finite: a smaller one says as little."""
+
 
 class Mined(NamedTuple):
     """Output of the head.
@@ -40,10 +43,14 @@ class MiningHead(nn.Module):
     corrects : bool
         Whether it receives the tag classifier's scores of each proposal. It then only learns corrections to
         these, and starts from no correction.
+    overlap_power : float
+        With ``corrects``: a proposal is preferred by its overlap with the classifier's map of a class to this
+        power; corrections of that start at none, too. 0 leaves to learning where each class is, as in the paper.
     """
 
-    def __init__(self, *, channels: int, classes: int, corrects: bool = False) -> None:
+    def __init__(self, *, channels: int, classes: int, corrects: bool = False, overlap_power: float = 0.0) -> None:
         super().__init__()
+        self.overlap_power = overlap_power
         self.classify = nn.Linear(channels, classes)
         self.detect = nn.Linear(channels, classes)
         for layer in (self.classify, self.detect):
@@ -51,17 +58,25 @@ class MiningHead(nn.Module):
             nn.init.zeros_(layer.bias)
         if corrects:
             nn.init.zeros_(self.classify.weight)
+        if overlap_power:
+            nn.init.zeros_(self.detect.weight)
 
-    def forward(self, feature: Tensor, counts: list[int], classified: Tensor | None = None) -> Mined:
+    def forward(
+        self, feature: Tensor, counts: list[int], classified: Tensor | None = None, overlaps: Tensor | None = None
+    ) -> Mined:
         """Of features ``(R, channels)`` of the proposals of B images, which have ``counts`` of them.
 
         ``x = softmax over classes * softmax over the image's proposals``; ``phi = sum of x``, clamped.
         Logits ``classified (R, C)`` of the tag classifier, if given, are added before the softmax over
-        classes; the paper has none.
+        classes, and logarithms of ``overlaps (R, C)``, see :func:`measure_overlaps`, before that over proposals;
+        the paper has neither.
         """
         of_classes = self.classify(feature).float()
         of_classes = (of_classes if classified is None else of_classes + classified).softmax(1)
-        of_proposals = torch.cat([part.softmax(0) for part in self.detect(feature).float().split(counts)])
+        located = self.detect(feature).float()
+        if overlaps is not None:
+            located = located + self.overlap_power * overlaps.clamp(min=MIN_OVERLAP).log()
+        of_proposals = torch.cat([part.softmax(0) for part in located.split(counts)])
         shares = of_classes * of_proposals
         presence = torch.stack([part.sum(0) for part in shares.split(counts)]).clamp(1e-6, 1 - 1e-6)
         return Mined(shares, presence, of_classes)
@@ -84,6 +99,32 @@ def average_over_segments(maps: Tensor, superpixels: Tensor, members: MemberTens
     (R, C) float32
         0 for a proposal without a pixel.
     """
+    total, areas = _sum_over_segments(maps, superpixels, members, batch_index)
+    return total / areas.clamp(min=1)[:, None]
+
+
+def measure_overlaps(maps: Tensor, superpixels: Tensor, members: MemberTensors, batch_index: Tensor) -> Tensor:
+    """Soft intersection over union ``(R, C)`` of each proposal and each class: high for all of an object and no more.
+
+    ``sum of p in the segment / (pixels of the segment + sum of p outside it)``. The mean of p over a segment is
+    highest in some part of an object.
+
+    Parameters
+    ----------
+    maps : (B, C, H, W) float32
+        Probabilities p of each class.
+    superpixels, members, batch_index
+        As for :func:`average_over_segments`.
+    """
+    inside, areas = _sum_over_segments(maps, superpixels, members, batch_index)
+    everywhere = (maps * (superpixels >= 0)[:, None]).sum((2, 3))[batch_index]
+    return inside / (areas[:, None] + everywhere - inside).clamp(min=1)
+
+
+def _sum_over_segments(
+    maps: Tensor, superpixels: Tensor, members: MemberTensors, batch_index: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sums ``(R, C)`` of maps over the pixels of each proposal, and their number ``(R,)``."""
     indices, starts = members
     count = int(torch.cat([superpixels.flatten(), indices, indices.new_zeros(1)]).max()) + 1
     image = torch.arange(len(superpixels), device=maps.device)[:, None, None]
@@ -97,7 +138,7 @@ def average_over_segments(maps: Tensor, superpixels: Tensor, members: MemberTens
     row = torch.repeat_interleave(starts.diff())
     member = batch_index[row] * count + indices
     total = maps.new_zeros(len(batch_index), maps.shape[1]).index_add(0, row, sums[member])
-    return total / areas.new_zeros(len(batch_index)).index_add(0, row, areas[member]).clamp(min=1)[:, None]
+    return total, areas.new_zeros(len(batch_index)).index_add(0, row, areas[member])
 
 
 def compute_mining_loss(presence: Tensor, tags: Tensor, known: Tensor) -> Tensor:

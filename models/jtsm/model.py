@@ -30,6 +30,7 @@ class JtsmArchitecture:
     dropout : float
     semantic_start : str
     padding : bool
+    overlap_power : float
     """
 
     backbone: str
@@ -43,6 +44,7 @@ class JtsmArchitecture:
     neck_widths: tuple[int, int]
     semantic_start: str = "he"
     padding: bool = True
+    overlap_power: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.jtsm.backbones import DecodedBackbone, JtsmBackbone, build_jtsm_backbone
 from models.jtsm.incidence import MemberTensors
 from models.jtsm.masks import MaskHead, pool_boxes
-from models.jtsm.mining import Mined, MiningHead, average_over_segments
+from models.jtsm.mining import MIN_OVERLAP, Mined, MiningHead, average_over_segments, measure_overlaps
 from models.jtsm.moi_pool import moi_pool, scale_pooled
 from models.jtsm.neck import Neck, build_neck
 from models.jtsm.refinement import RefinementHead
@@ -61,6 +61,8 @@ class JtsmNetwork(nn.Module):
         Width of the semantic head; 0 for none: what is no thing is then the one class of stuff.
     semantic_start : {"he", "small"}
         See :class:`models.jtsm.semantic.SemanticHead`.
+    overlap_power : float
+        See :class:`models.jtsm.mining.MiningHead`; a backbone without the tag classifier has no overlaps.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class JtsmNetwork(nn.Module):
         mask_channels: int = 256,
         semantic_channels: int = SEMANTIC_CHANNELS,
         semantic_start: str = "he",
+        overlap_power: float = 0.0,
     ) -> None:
         super().__init__()
         if mask_channels and not refinements:
@@ -85,8 +88,11 @@ class JtsmNetwork(nn.Module):
         self.backbone, self.neck = backbone, neck
         self.order = ClassOrder(things, stuff)
         width = neck.channels
+        corrects = isinstance(backbone, DecodedBackbone)
+        if overlap_power and not corrects:
+            raise ValueError("overlap_power needs the maps of the tag classifier; take its decoder, or set it to 0")
         self.mining = MiningHead(
-            channels=width, classes=self.order.count, corrects=isinstance(backbone, DecodedBackbone)
+            channels=width, classes=self.order.count, corrects=corrects, overlap_power=overlap_power
         )
         self.refinements = nn.ModuleList(
             RefinementHead(channels=width, things=things) for _ in range(refinements if things else 0)
@@ -125,9 +131,11 @@ class JtsmNetwork(nn.Module):
             spatial_scale=1 / self.backbone.stride,
         )
         feature = self.neck(scale_pooled(pooled.features, pooled.filled, batch["scores"]))
-        told = self._classify_segments(features, batch, get_members(batch), batch["batch_index"])
-        mined = self.mining(feature, count_proposals(batch), told)
-        refined = [head(feature) for head in self.refinements]
+        classified, overlaps = self._describe_segments(self._classify_pixels(features), batch)
+        mined = self.mining(feature, count_proposals(batch), classified, overlaps)
+        # As a proposal is of a thing if it overlaps it by half, the odds of an overlap start the odds of the thing.
+        odds = None if overlaps is None else self.mining.overlap_power * overlaps.logit(eps=MIN_OVERLAP)
+        refined = [head(feature, None if odds is None else odds[:, self.order.of_things]) for head in self.refinements]
         return Proposed(features, mined, [logits for logits, _ in refined], [deltas for _, deltas in refined])
 
     def predict_masks(self, features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor) -> list[Tensor]:
@@ -137,22 +145,29 @@ class JtsmNetwork(nn.Module):
 
     def classify_superpixels(self, features: Tensor, batch: Batch, count: int) -> Tensor | None:
         """Logits ``(B, count, C)`` of the tag classifier for the superpixels of each image of a batch."""
+        images, told = len(features), self._classify_pixels(features)
+        if told is None:
+            return None
         # Each superpixel is a segment of its own.
-        images = len(features)
         numbers = torch.arange(images * count + 1, device=features.device)
-        members = (numbers[:-1] % count).int(), numbers
-        told = self._classify_segments(features, batch, members, numbers[:-1] // count)
-        return None if told is None else told.unflatten(0, (images, count))
+        members: MemberTensors = (numbers[:-1] % count).int(), numbers
+        of_each = average_over_segments(told, batch["superpixels"], members, numbers[:-1] // count)
+        return of_each.unflatten(0, (images, count))
 
-    def _classify_segments(
-        self, features: Tensor, batch: Batch, members: MemberTensors, batch_index: Tensor
-    ) -> Tensor | None:
-        """Logits ``(R, C)`` of the tag classifier for segments, if it is part of the network."""
+    def _classify_pixels(self, features: Tensor) -> Tensor | None:
+        """Logits ``(B, C, H, W)`` of the tag classifier, if it is part of the network."""
         if not isinstance(self.backbone, DecodedBackbone):
             return None
         logits = self.backbone.classify(features).float()
-        full_size = F.interpolate(logits, scale_factor=self.backbone.stride, mode="bilinear", align_corners=False)
-        return average_over_segments(full_size, batch["superpixels"], members, batch_index)
+        return F.interpolate(logits, scale_factor=self.backbone.stride, mode="bilinear", align_corners=False)
+
+    def _describe_segments(self, told: Tensor | None, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """Mean logits of the tag classifier in each proposal and overlaps with its maps, ``(R, C)``, as far as used."""
+        if told is None:
+            return None, None
+        segments = batch["superpixels"], get_members(batch), batch["batch_index"]
+        overlaps = measure_overlaps(told.softmax(1), *segments) if self.mining.overlap_power else None
+        return average_over_segments(told, *segments), overlaps
 
 
 def build_jtsm_network(
@@ -172,6 +187,7 @@ def build_jtsm_network(
     semantic_channels: int,
     semantic_start: str = "he",
     padding: bool = True,
+    overlap_power: float = 0.0,
 ) -> JtsmNetwork:
     """Build the network; see :func:`models.jtsm.backbones.build_jtsm_backbone` and :class:`JtsmNetwork`.
 
@@ -197,4 +213,5 @@ def build_jtsm_network(
         mask_channels=mask_channels,
         semantic_channels=semantic_channels,
         semantic_start=semantic_start,
+        overlap_power=overlap_power,
     )

@@ -69,6 +69,7 @@ def label_superpixels(
     areas: NDArray[np.integer],
     tags: NDArray[np.bool_],
     labels: NDArray[np.uint8],
+    told: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
     """Semantic label of each superpixel: that of the tagged class with the highest score there.
 
@@ -82,6 +83,8 @@ def label_superpixels(
     tags : (C,) bool
     labels : (C,) uint8
         Semantic label of each class.
+    told : (S, C) float32, optional
+        Scores of the tag classifier for each superpixel, by which the others are multiplied.
 
     Returns
     -------
@@ -91,7 +94,8 @@ def label_superpixels(
     found = np.full(len(areas), IGNORE_LABEL, np.uint8)
     present = np.flatnonzero(tags)
     if len(present):
-        best = score_superpixels(probabilities[:, present], members, areas).argmax(0)
+        scores = score_superpixels(probabilities[:, present], members, areas)
+        best = (scores if told is None else scores * told[:, present].T).argmax(0)
         # Superpixels that no proposal holds keep IGNORE_LABEL.
         held = np.unique(members.indices[members.indices < len(areas)])
         found[held] = labels[present[best[held]]]

@@ -125,7 +125,8 @@ class MiningStep(nn.Module):
             )
         if network.semantic is not None:
             logits = network.semantic(proposed.features)
-            labels = label_stuff(proposed.mined, batch, network.order, self.evidence.find_stuff)
+            told = classify_superpixels(network, proposed, batch)
+            labels = label_stuff(proposed.mined, batch, network.order, self.evidence.find_stuff, told)
             losses["semantic"] = compute_semantic_loss(logits, labels.to(logits.device))
         return losses
 
@@ -197,7 +198,20 @@ def teach(scores: Tensor, boxes_xyxy: Tensor, mined: Mined, batch: Batch, order:
     return [Lesson(p, assign_proposals(own, p, order.things)) for own, p in zip(own_boxes, pseudo, strict=True)]
 
 
-def label_stuff(mined: Mined, batch: Batch, order: ClassOrder, find_stuff: FindMasks | None) -> Tensor:
+def classify_superpixels(network: JtsmNetwork, proposed: Proposed, batch: Batch) -> NDArray[np.float32] | None:
+    """Probabilities ``(B, S, C)`` by the tag classifier for the superpixels of a batch, if the network holds it."""
+    with torch.no_grad():
+        logits = network.classify_superpixels(proposed.features, batch, int(batch["superpixels"].max()) + 1)
+    return None if logits is None else logits.softmax(2).cpu().numpy()
+
+
+def label_stuff(
+    mined: Mined,
+    batch: Batch,
+    order: ClassOrder,
+    find_stuff: FindMasks | None,
+    told: NDArray[np.float32] | None = None,
+) -> Tensor:
     """Semantic labels ``(B, H, W) uint8`` that the semantic branch learns from a batch; the padding is ignored.
 
     Parameters
@@ -208,6 +222,8 @@ def label_stuff(mined: Mined, batch: Batch, order: ClassOrder, find_stuff: FindM
     order : ClassOrder
     find_stuff : callable or None
         See :class:`Evidence`.
+    told : (B, S, C) float32, optional
+        See :func:`classify_superpixels`; it counts where labels come from the classes of proposals.
     """
     superpixels, tags = batch["superpixels"].cpu().numpy(), batch["tags"].cpu().numpy() > 0
     shares, classes = mined.shares.detach().cpu().numpy(), mined.classes.detach().cpu().numpy()
@@ -222,7 +238,8 @@ def label_stuff(mined: Mined, batch: Batch, order: ClassOrder, find_stuff: FindM
             seen = superpixels[b, :height, :width]
             held = members.take(np.arange(own.start, own.stop))
             areas = np.bincount(seen.ravel())
-            found = label_superpixels(classes[own], held, areas, tags[b], order.labels)[seen]
+            known = None if told is None else told[b, : len(areas)]
+            found = label_superpixels(classes[own], held, areas, tags[b], order.labels, known)[seen]
         else:
             number, rows = int(batch["numbers"][b]), batch["rows"][own].tolist()
             found = paint_best_stuff(

@@ -59,6 +59,13 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
         description="Use the features of the classifier's decoder, at stride 4 and from all its levels, instead of its "
         "last stage.",
     )
+    overlap_power: float = Field(
+        0.0,
+        ge=0,
+        description="With `decoder`: how strongly mining and refinement heads prefer proposals that overlap the "
+        "classifier's map of a class. 4 finds whole things; 0 leaves it to learning, as in the paper, which often "
+        "finds parts of things.",
+    )
     neck_widths: tuple[int, int] = Field(
         (512, 512), description="Widths of the two layers over the pooled features; 4096 and 4096 in the paper."
     )
@@ -156,6 +163,10 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
             )
         if self.decoder and self.init != "classifier":
             raise ValueError(f"decoder: true with init: {self.init}; only init: classifier brings a decoder")
+        if self.overlap_power and not self.decoder:
+            raise ValueError(
+                f"overlap_power: {self.overlap_power:g} with decoder: false; set decoder to true, or overlap_power to 0"
+            )
         return self
 
     @model_validator(mode="after")

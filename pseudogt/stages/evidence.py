@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.jtsm.evidence import open_mask_finder
+import numpy as np
+import torch
+
+from models.classifier.network import ClassifierModel
+from models.jtsm.evidence import open_mask_finder, rank_by_classifier
 from models.jtsm.training import list_mining_samples, prepare_mining_sample
 from pseudogt.config.mining import MiningSettings
 from pseudogt.files.io import write_json
@@ -21,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--weak-labels", type=Path, required=True, help="of the shard")
     parser.add_argument("--proposals", type=Path, required=True, help="of the shard")
     parser.add_argument("--boxes", type=int, required=True, help="best proposals of each image")
+    parser.add_argument("--classifier", type=Path, help="tag classifier that ranks proposals; default: their scores")
     parser.add_argument("--cores", type=int, help="cores of the job; those that it may run on by default")
     parser.add_argument("--evidence", type=Path, required=True, help="folder of masks that trainings share")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
@@ -28,12 +33,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_settings(MiningSettings, arguments.settings)
     shard = Shard.open(arguments.shard, weak_labels=arguments.weak_labels)
     file = ProposalFile(arguments.proposals)
+    classifier = ClassifierModel.load(arguments.classifier) if arguments.classifier else None
+    torch.set_num_threads(settings.torch_threads)
     finder = open_mask_finder(arguments.evidence, arguments.cores)
     for image in shard.images("evidence"):
         pixels, found, name = image.read(), file.read(image.image_id), f"{file.path}: image {image.image_id!r}"
         for _, crop in list_mining_samples([image.weak], settings.samples):
             sample = prepare_mining_sample(pixels, found, image.weak, crop, shard.classes, name=name)
-            finder.find_masks(sample.image, sample.boxes_xyxy[: arguments.boxes])
+            order = np.arange(len(sample.boxes_xyxy))
+            if classifier:
+                order = rank_by_classifier(sample, classifier, stuff=settings.evidence == "grabcut")
+            finder.find_masks(sample.image, sample.boxes_xyxy[order[: arguments.boxes]])
     write_json(arguments.out, finder.counts)
 
 

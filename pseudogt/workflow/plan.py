@@ -352,6 +352,10 @@ class RunPlan:
             return [f"{self.results}/classifier/model.pt"]
         return [mining.weights] if mining.weights and Path(mining.weights).is_file() else []
 
+    def find_ranking_classifier(self) -> list[str]:
+        """The tag classifier that ranks proposals before GrabCut segments them, if mining looks where it says."""
+        return self.find_mining_weights() if self.config.mining.overlap_power else []
+
     def list_networks(self) -> dict[str, InitialNetwork]:
         """Backbones that have to be looked up before they can be trained, by section.
 

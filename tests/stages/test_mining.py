@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from panoptic_dataset import CLASSES
 from pycocotools import mask as coco_mask
 
-from models.classifier.network import ClassifierModel, build_tag_classifier
+from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
 from models.jtsm.model import JtsmModel
 from models.jtsm.step import MiningStep
 from pseudogt.classes import IGNORE_LABEL, panoptic_to_semantic
@@ -254,14 +255,22 @@ def test_connected_parts_of_things_may_be_instances():
     assert panoptic[0, 18] == 3000, "4 pixels are too few"
 
 
-def test_the_classifier_takes_part_in_labels_of_segments(dataset, tmp_path):
+def save_classifier(path: Path) -> TagClassifier:
+    """Write an untrained tag classifier, and return its network."""
     architecture = {"backbone": "small", "class_count": 3, "levels": 2, "channels": 8}
     network = build_tag_classifier(**architecture).eval()
-    ClassifierModel(network, architecture, CLASSES, 1.0, 1.0, {}).save(tmp_path / "classifier.pt")
+    ClassifierModel(network, architecture, CLASSES, 1.0, 1.0, {}).save(path)
+    return network
+
+
+def test_the_classifier_takes_part_in_labels_of_segments(dataset, tmp_path):
+    network = save_classifier(tmp_path / "classifier.pt")
     settings = {"init": "classifier", "decoder": True, "freeze": "all", "refinements": 0, "masks": False, "steps": 1}
+    settings["overlap_power"] = 4
     mine(dataset, tmp_path / "0", "--weights", tmp_path / "classifier.pt", **settings)
     loaded = JtsmModel.load(tmp_path / "0" / "model.pt")
     assert loaded.architecture["decoder_channels"] == 8
+    assert loaded.network.mining.overlap_power == 4
     order = torch.from_numpy(loaded.classes.things_first.astype(np.int64))
     torch.testing.assert_close(loaded.network.backbone.classifier.classify.weight, network.classify.weight[order])
     labels = predict(dataset, tmp_path / "0", tmp_path / "labels", stuff="segments", things="components", flip=False)
@@ -359,6 +368,16 @@ def test_bf16_trains(dataset, tmp_path):
     assert np.isfinite(record["loss_curve"][-1]["loss"])
     assert record["precision"] == "bfloat16"
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_the_classifier_may_rank_the_boxes_of_evidence(dataset, tmp_path):
+    save_classifier(tmp_path / "classifier.pt")
+    files = ["--shard", dataset / "shard.json", "--weak-labels", dataset / "weak.json", "--boxes", "1"]
+    files += ["--proposals", dataset / "proposals.h5", "--classifier", tmp_path / "classifier.pt"]
+    more = ["--evidence", tmp_path, "--out", tmp_path / "counts.json", "--settings", json.dumps(TINY)]
+    evidence.main([str(argument) for argument in [*files, *more]])
+    images = len(read_weak_labels([dataset / "weak.json"])[0])
+    assert read_json(tmp_path / "counts.json")["asked"] == images
 
 
 def test_evidence_that_is_found_ahead_is_not_computed_again(dataset, tmp_path):

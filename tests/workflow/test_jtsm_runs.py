@@ -58,6 +58,7 @@ def test_no_classifier_without_need(fresh):
         ),
         ({"mining": {"init": "weights"}}, "init: weights with weights: None; name a file in weights"),
         ({"mining": {"init": "scratch", "decoder": True}}, "decoder: true with init: scratch; only init: classifier"),
+        ({"mining": {"overlap_power": 4}}, "overlap_power: 4 with decoder: false; set decoder to true"),
         ({"mined": {"things": "components"}}, "things: components with stuff: branch"),
         ({"mining": {"weights": "x.pt"}}, "init: classifier with weights: 'x.pt'"),
         ({"mining": {"backbone": "resnet_ws18"}}, "init: classifier has no resnet_ws18"),

@@ -220,6 +220,9 @@ def test_what_box_masks_and_mining_read():
     assert plan(box_masks={"segmenters": ["proposal"]}).find_box_proposals("s") == ["results/x/proposals/s.h5"]
     assert plan(box_masks={"segmenters": ["grabcut"], "cam_prior": True}).find_box_cams("s") == ["results/x/cams/s.h5"]
     assert plan(**JTSM).find_mining_weights() == ["results/x/classifier/model.pt"]
+    looking = {"decoder": True, "overlap_power": 4}
+    assert plan(mining=looking, **JTSM).find_ranking_classifier() == ["results/x/classifier/model.pt"]
+    assert plan(**JTSM).find_ranking_classifier() == []
     assert plan(mining={"init": "scratch"}, **JTSM).find_mining_weights() == []
     name = {"init": "weights", "backbone": "resnet18", "weights": "IMAGENET1K_V1"}
     assert plan(mining=name, **JTSM).find_mining_weights() == []  # of torchvision, no file

@@ -20,10 +20,11 @@ from models.jtsm.masks import (
     move_mask,
     sample_masks,
 )
-from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss
+from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss, measure_overlaps
 from models.jtsm.network import Proposed, build_jtsm_network
 from models.jtsm.refinement import (
     PseudoBoxes,
+    RefinementHead,
     assign_proposals,
     compute_refinement_losses,
     decode_boxes,
@@ -256,6 +257,11 @@ def test_stuff_is_labelled_by_the_segments_that_hold_it():
     labels = label_superpixels(probabilities, members, np.full(5, 10), tags, of_class)
     assert labels.tolist() == [THINGS, 1, 1, 1, IGNORE_LABEL]
     assert (label_superpixels(probabilities, members, areas, tags & False, of_class) == IGNORE_LABEL).all()
+    # The tag classifier is sure that the third superpixel is a thing, and knows nothing of the others.
+    told = np.ones((5, len(tags)), np.float32)
+    told[2] = of_class == THINGS
+    labels = label_superpixels(probabilities, members, areas, tags, of_class, told)
+    assert labels.tolist() == [THINGS, THINGS, THINGS, 1, IGNORE_LABEL]
 
 
 def test_painted_stuff_keeps_every_class():
@@ -649,6 +655,45 @@ def test_maps_are_averaged_over_the_pixels_of_proposals():
         inside = np.isin(superpixels[image], np.flatnonzero(members[row]))
         expected = maps[image][:, inside].mean(1) if inside.any() else np.zeros(3)
         np.testing.assert_allclose(found[row], expected, atol=1e-5)
+
+
+def test_overlaps_are_highest_for_all_of_an_object_and_no_more():
+    """An object of probability 0.8 in the left half of the image; superpixels are columns."""
+    superpixels = np.tile(np.arange(4, dtype=np.int32), (1, 2, 1))
+    maps = np.tile(np.array([0.8, 0.8, 0, 0], np.float32), (1, 1, 2, 1))
+    members = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]], bool)
+    found = measure_overlaps(
+        torch.from_numpy(maps),
+        torch.from_numpy(superpixels),
+        tuple(torch.from_numpy(part) for part in Members.from_dense(members)),
+        torch.zeros(4, dtype=torch.long),
+    )
+    # Sum of p inside over pixels plus the sum of p outside, with 3.2 in all.
+    expected = [1.6 / (2 + 1.6), 3.2 / 4, 3.2 / 6, 0]
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
+
+
+def test_a_head_that_is_told_where_classes_are_starts_there():
+    head = MiningHead(channels=4, classes=3, corrects=True, overlap_power=2)
+    told, overlaps = torch.randn(5, 3), torch.rand(5, 3)
+    mined = head(torch.randn(5, 4), [2, 3], told, overlaps)
+    weights = torch.cat([part / part.sum(0) for part in overlaps.square().split([2, 3])])
+    torch.testing.assert_close(mined.shares, told.softmax(1) * weights)
+
+
+def test_a_refinement_head_adds_what_it_is_told_to_things_and_not_to_the_background():
+    head = RefinementHead(channels=4, things=2)
+    feature, told = torch.randn(3, 4), torch.randn(3, 2)
+    (logits, deltas), (alone, same) = head(feature, told), head(feature)
+    torch.testing.assert_close(logits - alone, torch.cat([told, torch.zeros(3, 1)], dim=1))
+    assert torch.equal(deltas, same)
+
+
+def test_only_the_maps_of_a_tag_classifier_tell_where_classes_are():
+    shape = {"levels": 1, "freeze": "all", "neck_widths": (8, 8), "dropout": 0, "things": 1, "stuff": 1}
+    branches = {"refinements": 0, "mask_channels": 0, "semantic_channels": 8}
+    with pytest.raises(ValueError, match="overlap_power needs the maps of the tag classifier"):
+        build_jtsm_network(backbone="small", init="scratch", weights=None, overlap_power=1, **shape, **branches)
 
 
 def test_a_head_that_corrects_starts_at_what_it_is_told():
