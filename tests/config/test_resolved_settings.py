@@ -58,6 +58,7 @@ ADDED_UNSET = {
     "annotations.attribute",
     "boxes_from",
     "cams.concept_model",
+    "mining.overlap_power",
     "export.stuff",
     "full_labels.polygons",
     "weak_labels.scribbles",
