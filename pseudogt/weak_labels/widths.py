@@ -38,26 +38,28 @@ def measure_mark_widths(
     Returns
     -------
     (M,) uint8
-        Train ids of the marks; none if all marks have one class, which would take the whole image.
+        Train ids of the marks in the image; none if all have one class, which would take the whole image.
     (M,) float64
         Half widths, relative to the square root of the image's area.
     """
-    if len(np.unique(weak.marks.classes)) < 2:
+    pixels = [mark.find_pixels(weak.height, weak.width) for mark in weak.marks]
+    inside = np.array([len(found) > 0 for found in pixels], bool)
+    classes = weak.marks.classes[inside]
+    if len(np.unique(classes)) < 2:
         return np.zeros(0, np.uint8), np.zeros(0)
     factor = min(1.0, LONG_SIDE_PX / max(image.shape[:2]))
     size = tuple(max(1, round(extent * factor)) for extent in image.shape[:2])
     small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
-    pixels = [mark.find_pixels(weak.height, weak.width) for mark in weak.marks]
-    places = [tuple(((p + 0.5) * size / (weak.height, weak.width)).astype(int).T) for p in pixels]
+    places = [tuple(((p + 0.5) * size / (weak.height, weak.width)).astype(int).T) for p in pixels if len(p)]
     seeds = np.zeros(size, np.int32)
-    for train_id, place in zip(weak.marks.classes.tolist(), places, strict=True):
+    for train_id, place in zip(classes.tolist(), places, strict=True):
         seeds[place] = train_id + 1
     flooded = watershed(_find_edges(np.asarray(small, np.uint8)), seeds) - 1
     # Distance of every pixel to the next one of another class, or to the border of the image.
-    inside = {k: np.pad(flooded == k, 1).astype(np.uint8) for k in np.unique(weak.marks.classes).tolist()}
-    distance = {k: cv2.distanceTransform(mask, cv2.DIST_L2, 5)[1:-1, 1:-1] for k, mask in inside.items()}
-    widths = [distance[k][place].mean() for k, place in zip(weak.marks.classes.tolist(), places, strict=True)]
-    return weak.marks.classes.copy(), np.array(widths, np.float64) / np.sqrt(size[0] * size[1])
+    areas = {k: np.pad(flooded == k, 1).astype(np.uint8) for k in np.unique(classes).tolist()}
+    distance = {k: cv2.distanceTransform(area, cv2.DIST_L2, 5)[1:-1, 1:-1] for k, area in areas.items()}
+    widths = [distance[k][place].mean() for k, place in zip(classes.tolist(), places, strict=True)]
+    return classes, np.array(widths, np.float64) / np.sqrt(size[0] * size[1])
 
 
 def measure_class_widths(images: Iterable[MeasuredImage], class_count: int) -> NDArray[np.float64]:

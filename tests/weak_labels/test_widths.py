@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pseudogt.weak_labels.marks import Marks, make_point
+from pseudogt.weak_labels.marks import Marks, make_mask, make_point
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.widths import find_log_prior, measure_class_widths, measure_mark_widths
 
@@ -41,6 +41,14 @@ def test_width_is_half_that_of_the_segment_whatever_the_size_of_the_image(factor
     # The outer segments are 95 wide and 100 high, the stripe is 10 wide.
     expected = np.array([47.5, 5, 47.5]) / np.sqrt(100 * 200)
     np.testing.assert_allclose(widths, expected, atol=1.5 / np.sqrt(100 * 200))
+
+
+def test_a_mark_without_pixels_counts_for_nothing():
+    image, weak = make_image()
+    empty = make_mask(1, -1, [100 * 200])
+    classes, widths = measure_mark_widths(image, weak_labels(100, 200, [*weak.marks, empty]))
+    assert classes.tolist() == [0, 1, 2]
+    assert np.isfinite(widths).all()
 
 
 def test_marks_of_a_single_class_have_no_width():
