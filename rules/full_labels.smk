@@ -46,4 +46,4 @@ if PLAN.has_full_labels:
 
 rule full_labels:
     input:
-        PLAN.list_train("full_labels/{shard}") if PLAN.has_full_labels else [],
+        PLAN.list_full_labels(),

@@ -137,7 +137,7 @@ rule report:
         shards=PLAN.list_all("index/{shard}.json"),
         ground_truth=PLAN.keep_if_scored(PLAN.list_all("ground_truth/{shard}")),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
-        full_labels=PLAN.list_train("full_labels/{shard}") if PLAN.has_full_labels else [],
+        full_labels=PLAN.list_full_labels(),
         cams=PLAN.list_train("cams/{shard}.h5") if PLAN.uses_boxes else [],
         box_masks=PLAN.list_train("box_masks/{shard}") if PLAN.uses_boxes else [],
         mined=[] if PLAN.uses_boxes else PLAN.list_all("mined/{shard}"),

@@ -3,7 +3,7 @@ rule segmenter_round:
         shards=PLAN.list_train("index/{shard}.json"),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         labels=PLAN.list_train("labels/{round}/{shard}"),
-        full_labels=PLAN.list_train("full_labels/{shard}") if PLAN.has_full_labels else [],
+        full_labels=PLAN.list_full_labels(),
         init=lambda wildcards: PLAN.find_initial_model(int(wildcards.round)),
         earlier=lambda wildcards: PLAN.list_records(int(wildcards.round)),
         backbone=PLAN.find_network_check("segmenter"),

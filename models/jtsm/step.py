@@ -125,8 +125,8 @@ class MiningStep(nn.Module):
             )
         if network.semantic is not None:
             logits = network.semantic(proposed.features)
-            told = classify_superpixels(network, proposed, batch)
-            labels = label_stuff(proposed.mined, batch, network.order, self.evidence.find_stuff, told)
+            classified = classify_superpixels(network, proposed, batch)
+            labels = label_stuff(proposed.mined, batch, network.order, self.evidence.find_stuff, classified)
             losses["semantic"] = compute_semantic_loss(logits, labels.to(logits.device))
         return losses
 
@@ -210,7 +210,7 @@ def label_stuff(
     batch: Batch,
     order: ClassOrder,
     find_stuff: FindMasks | None,
-    told: NDArray[np.float32] | None = None,
+    classified: NDArray[np.float32] | None = None,
 ) -> Tensor:
     """Semantic labels ``(B, H, W) uint8`` that the semantic branch learns from a batch; the padding is ignored.
 
@@ -222,7 +222,7 @@ def label_stuff(
     order : ClassOrder
     find_stuff : callable or None
         See :class:`Evidence`.
-    told : (B, S, C) float32, optional
+    classified : (B, S, C) float32, optional
         See :func:`classify_superpixels`; it counts where labels come from the classes of proposals.
     """
     superpixels, tags = batch["superpixels"].cpu().numpy(), batch["tags"].cpu().numpy() > 0
@@ -238,7 +238,7 @@ def label_stuff(
             seen = superpixels[b, :height, :width]
             held = members.take(np.arange(own.start, own.stop))
             areas = np.bincount(seen.ravel())
-            known = None if told is None else told[b, : len(areas)]
+            known = None if classified is None else classified[b, : len(areas)]
             found = label_superpixels(classes[own], held, areas, tags[b], order.labels, known)[seen]
         else:
             number, rows = int(batch["numbers"][b]), batch["rows"][own].tolist()

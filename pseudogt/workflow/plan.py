@@ -287,6 +287,10 @@ class RunPlan:
         """Pattern of the weak labels as they were derived or given; full labels replace some of them."""
         return f"{self.results}/weak_labels{'_given' if self.has_full_labels else ''}/{{shard}}.json"
 
+    def list_full_labels(self) -> list[str]:
+        """Label folders of all training images with full labels; none if there are no such images."""
+        return self.list_train("full_labels/{shard}") if self.has_full_labels else []
+
     def find_full_labels(self, shard: str) -> list[str]:
         """Full labels of a shard, if any image may have some."""
         return [f"{self.results}/full_labels/{shard}"] if self.has_full_labels else []
