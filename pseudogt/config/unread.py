@@ -10,7 +10,7 @@ from pseudogt.config.run import RunConfig
 from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 
 
-class Reading(NamedTuple):
+class SettingsUse(NamedTuple):
     """Settings that only some runs read.
 
     Attributes
@@ -34,7 +34,7 @@ def find_unread(config: RunConfig) -> list[str]:
     if config.images or config.boxes_from:
         return []
     lines = []
-    for section, names, is_read, reason in _list_readings(config):
+    for section, names, is_read, reason in _list_uses(config):
         model, values = list_sections(RunConfig)[section], getattr(config, section)
         changed = [
             f"{section}.{name}"
@@ -55,7 +55,7 @@ def has_marks(config: RunConfig) -> bool:
     return config.weak_labels.points is not None or config.weak_labels.scribbles is not None
 
 
-def _list_readings(config: RunConfig) -> list[Reading]:
+def _list_uses(config: RunConfig) -> list[SettingsUse]:
     is_jtsm, full = config.method == "jtsm", config.full_labels
     has_classifier_maps = is_jtsm or not config.uses_concepts
     has_queries = config.segmenter.network in OPTIONAL_NETWORKS
@@ -63,23 +63,23 @@ def _list_readings(config: RunConfig) -> list[Reading]:
         "no image has points, scribbles or masks as weak labels; set annotations.points to weak, or weak_labels.points"
     )
     return [
-        Reading("streets", (), config.dataset.format == "streets", f"dataset.format is {config.dataset.format}"),
-        Reading("mining", (), is_jtsm, "only method: jtsm reads this section"),
-        Reading("mined", (), is_jtsm, "only method: jtsm reads this section"),
-        Reading(
+        SettingsUse("streets", (), config.dataset.format == "streets", f"dataset.format is {config.dataset.format}"),
+        SettingsUse("mining", (), is_jtsm, "only method: jtsm reads this section"),
+        SettingsUse("mined", (), is_jtsm, "only method: jtsm reads this section"),
+        SettingsUse(
             "cams",
             ("layer", "view", "scales", "width_exponent"),
             has_classifier_maps,
             "cams.method: concepts trains no classifier",
         ),
-        Reading("cams", ("width_exponent",), has_marks(config) or not has_classifier_maps, no_marks),
-        Reading(
+        SettingsUse("cams", ("width_exponent",), has_marks(config) or not has_classifier_maps, no_marks),
+        SettingsUse(
             "segmenter",
             ("full_share",),
             bool(full.images or full.split or full.polygons or full.folder),
             "no image has a full label; name some in section full_labels",
         ),
-        Reading(
+        SettingsUse(
             "predictions",
             ("min_query_score", "min_mask_share"),
             has_queries,
