@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from pseudogt.annotations.form import (
 )
 from pseudogt.annotations.frames import turn_upright
 from pseudogt.annotations.marking import find_group_owners, fit_mark
-from pseudogt.annotations.matching import match_names
+from pseudogt.annotations.matching import find_path, match_names, normalise
 from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
@@ -133,6 +134,7 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
     if matches.strangers:
         text = (
             f"{len(matches.strangers)} annotated images are not among those to train on: {_shorten(matches.strangers)}"
+            f"{_describe_capitals(matches.strangers, records)}"
         )
         (result.warnings if matches.by_image else result.problems).append(text)
     if matches.ambiguous:
@@ -164,6 +166,16 @@ def describe_fractions(found: Iterable[ImageAnnotations]) -> list[str]:
         has_fraction |= any(0 < value < 1 for value in shape)
     text = "all coordinates of the annotations lie between 0 and 1, like fractions of the image; give them in pixels"
     return [text] if has_fraction else []
+
+
+def _describe_capitals(strangers: Sequence[str], records: Sequence[ImageRecord]) -> str:
+    """Say of the first name that differs from an image's in capitals only that it does."""
+    known = {normalise(PurePath(record.image).stem).casefold(): record.image for record in records}
+    for name in strangers:
+        image = known.get(find_path(name).stem.casefold())
+        if image is not None:
+            return f"; {name!r} differs from {PurePath(image).name!r} in capitals only: give both one name"
+    return ""
 
 
 class ClassNames(NamedTuple):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pseudogt.annotations import convert_annotations
+from pseudogt.annotations.coco import read_coco
+from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
@@ -76,3 +80,48 @@ def test_clicks_that_fit_a_photo_both_ways_follow_those_that_fit_one_way_only(tm
     result = convert(tmp_path, content, "a", "b", "c", width=80, height=120, orientation=6)
     (mark,) = result.images[1].marks
     assert mark.values.tolist() == [expected] and not result.problems
+
+
+def write_coco(folder, *annotations):
+    """Car annotations of one image of 100x80 pixels."""
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [{"id": n, "image_id": 1, "category_id": 1} | a for n, a in enumerate(annotations, 1)],
+    }
+    (folder / "coco.json").write_text(json.dumps(document))
+    return folder / "coco.json"
+
+
+def test_boxes_that_look_like_corners_are_named(tmp_path):
+    """COCO's boxes have a width and a height; those of other libraries have a second corner."""
+    (warning,) = read_coco(write_coco(tmp_path, {"bbox": [50, 40, 90, 70]}, {"bbox": [5, 5, 20, 20]})).warnings
+    assert "coco.json: 1 boxes stick out of their images" in warning and "if they are corners, subtract" in warning
+    assert not read_coco(write_coco(tmp_path, {"bbox": [50, 40, 90, 70]}, {"bbox": [50, 5, 20, 20]})).warnings
+    assert not read_coco(write_coco(tmp_path, {"bbox": [5, 5, 20, 20]})).warnings
+
+
+def test_a_mask_of_another_size_gives_no_box(tmp_path):
+    """Width and height swapped: its pixels would be read along the wrong axis."""
+    swapped = {"segmentation": {"size": [100, 80], "counts": [10, 20, 7970]}}
+    (image,) = read_coco(write_coco(tmp_path, swapped)).images
+    assert not image.boxes and "its mask is for [height, width] [100, 80]" in (image.unusable[0].problem or "")
+
+
+@pytest.mark.parametrize(
+    ("task", "warning"),
+    [
+        ({"annotations": [], "predictions": [{"result": [{}]}]}, "1 tasks have predictions that nobody accepted"),
+        ({"annotations": [{"result": [{"type": "x", "image_rotation": 90}]}]}, "1 images were turned in Label Studio"),
+    ],
+)
+def test_tasks_whose_marks_may_be_missed_are_counted(tmp_path, task, warning):
+    (tmp_path / "tasks.json").write_text(json.dumps([{"id": 1, "data": {"image": "a.jpg"}} | task]))
+    assert any(warning in line for line in read_label_studio(tmp_path / "tasks.json").warnings)
+
+
+def test_a_name_that_differs_in_capitals_only_is_said_to(tmp_path):
+    (problem,) = convert(tmp_path, POINTS + "A.JPG,sky,50,5\n").problems
+    assert problem.endswith("'A.JPG'; 'A.JPG' differs from 'a.jpg' in capitals only: give both one name")
+    (problem,) = convert(tmp_path, POINTS + "b.jpg,sky,50,5\n").problems
+    assert "capitals" not in problem
