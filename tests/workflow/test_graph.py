@@ -53,6 +53,7 @@ def test_proposals_are_made_when_asked_for_only(fresh):
 def test_run_without_a_model_trains_the_one_that_it_exports(fresh):
     jobs = fresh.planned_jobs("--", "export_model")
     assert jobs["export_model"] == 1 and jobs["segmenter_round"] == 3 and "reference" not in jobs
+    (fresh.folder / "any.pt").write_bytes(b"")
     assert set(fresh.planned_jobs("--config", "model=any.pt", "--", "export_model")) == {"export_model"}
 
 
