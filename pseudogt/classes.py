@@ -123,12 +123,13 @@ class ClassTable:
 
     @classmethod
     def from_categories(cls, categories: Sequence[dict[str, Any]]) -> ClassTable:
-        """Inverse of :meth:`to_categories`."""
+        """Inverse of :meth:`to_categories`; a class without a colour, as in files of other tools, is black."""
+        colors = [c.get("color", (0, 0, 0)) for c in categories]
         return cls(
             names=tuple(str(c["name"]) for c in categories),
             category_ids=tuple(int(c["id"]) for c in categories),
             isthing=tuple(bool(c["isthing"]) for c in categories),
-            colors=tuple((int(c["color"][0]), int(c["color"][1]), int(c["color"][2])) for c in categories),
+            colors=tuple((int(color[0]), int(color[1]), int(color[2])) for color in colors),
         )
 
 

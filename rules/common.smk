@@ -14,6 +14,7 @@ sys.path.insert(0, workflow.basedir)
 
 from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
+from pseudogt.config.unread import find_unread
 from pseudogt.export import FORMATS
 from pseudogt.terminal.display import RunDisplay
 from pseudogt.workflow.estimate import describe_estimate, estimate_seconds_of_jobs
@@ -167,15 +168,16 @@ def limit_training_time(section, rounds=1):
 
 
 onstart:
-    # `predict`, `export_model` and `boxes_to_masks` train nothing; `check` says all of this in its own table.
-    quiet = CONFIG.images or set(workflow.dag_settings.targets) in ({"check"}, {"export_model"})
+    # `predict`, `export_model model=FILE` and `boxes_to_masks` train nothing; `check` says all of this in its own table.
+    targets = set(workflow.dag_settings.targets)
+    quiet = CONFIG.images or targets == {"check"} or CONFIG.model and targets == {"export_model"}
     if BOXES_FOUND:
         print(BOXES_FOUND, file=sys.stderr)
     elif not quiet:
         print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process and not quiet:
         odd = [] if BOXES_FOUND else find_odd_shards(SHARDS, CONFIG.shard_size)
-        for note in [*PASSED_OVER, *odd]:
+        for note in [*PASSED_OVER, *odd, *find_unread(CONFIG)]:
             print(f"warning: {note}", file=sys.stderr)
     if workflow.is_main_process:
         try:

@@ -219,8 +219,10 @@ rule predict:
         "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
-# A parameter again: any model file will do.
+# A named model is a parameter again: any model file will do. That of the run is an input, which is trained if need be.
 rule export_model:
+    input:
+        [] if CONFIG.model else PLAN.predict_model,
     output:
         file=CONFIG.model_to,
     log:
@@ -233,7 +235,7 @@ rule export_model:
         runtime=limit_time("predictions", 1),
     params:
         model=PLAN.predict_model,
-        content=digest_times(path for path in [Path(PLAN.predict_model)] if path.is_file()),
+        content=digest_times(path for path in [Path(CONFIG.model or "")] if path.is_file()),
         settings=dump_settings("predictions"),
         code=digest_code("export_model"),
     message:

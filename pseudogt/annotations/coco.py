@@ -39,6 +39,9 @@ Key = int | str
 VISIBLE = 2
 """Visibility of a key point that can be seen; other values mean hidden or missing."""
 
+Size = tuple[int | None, int | None]
+"""Height and width of an image, None where the file does not give them."""
+
 Polygons = list[Annotated[list[Coordinate], Field(min_length=6)]]
 
 
@@ -186,7 +189,8 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
         for key in _find_twice(getattr(content, part))
     ]
     labels = frozenset(content.names.values())
-    return Reading(images, labels, problems=problems, warnings=_find_synonyms(path, content), broken=content.broken)
+    warnings = [*_find_synonyms(path, content), *_find_corner_boxes(path, images)]
+    return Reading(images, labels, problems=problems, warnings=warnings, broken=content.broken)
 
 
 def _read_whole(path: Path, *, masks: bool) -> _Content | None:
@@ -229,6 +233,7 @@ def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
             broken.append(str(error))
     annotations = [entry if isinstance(entry, dict) else {} for entry in document["annotations"]]
     content = _Content(images, categories, annotations, broken)
+    sizes = _index((image["id"], (image.get("height"), image.get("width"))) for image in images)
     for position, annotation in enumerate(annotations):
         key = _find_key(annotation, "image_id")
         if key not in content.boxes:
@@ -239,8 +244,8 @@ def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
         found, seen = read_objects(
             [annotation],
             lambda _, label=label: label,  # type: ignore[misc]
-            lambda record, label=label, position=position, marks=marks: _read_marked(  # type: ignore[misc]
-                path, position, record, label, masks=masks, marks=marks
+            lambda record, label=label, position=position, marks=marks, size=sizes[key]: _read_marked(  # type: ignore[misc]
+                path, position, record, label, size, masks=masks, marks=marks
             ),
         )
         content.boxes[key] += found
@@ -265,21 +270,28 @@ def _fit_image(entry: Any, where: str, broken: list[str]) -> list[Any]:
 
 
 def _read_marked(
-    path: Path, position: int, record: Any, label: str | None, *, masks: bool, marks: list[AnnotatedMark] | None
+    path: Path,
+    position: int,
+    record: Any,
+    label: str | None,
+    size: Size,
+    *,
+    masks: bool,
+    marks: list[AnnotatedMark] | None,
 ) -> list[AnnotatedBox]:
     """Box of an annotation; its points are added to ``marks``, and an annotation with points needs no box."""
     if marks is None or label is None:
-        return [_read_object(path, position, record, label, masks=masks)]
+        return [_read_object(path, position, record, label, size, masks=masks)]
     found = read_coco_marks(record, label, _name(path, position, record))
     marks += found
     if found and not record.get("bbox") and not record.get("segmentation"):
         return []
-    box = _read_object(path, position, record, label, masks=masks)
+    box = _read_object(path, position, record, label, size, masks=masks)
     return [box._replace(group=found[0].group) if found else box]
 
 
-def _read_object(path: Path, position: int, record: Any, label: str | None, *, masks: bool) -> AnnotatedBox:
-    """Box of an annotation that need not be of the form."""
+def _read_object(path: Path, position: int, record: Any, label: str | None, size: Size, *, masks: bool) -> AnnotatedBox:
+    """Box of an annotation that need not be of the form, in an image of a size."""
     where = _name(path, position, record)
     if label is None:
         raise ValueError(_describe_category(path, position, record))
@@ -295,10 +307,17 @@ def _read_object(path: Path, position: int, record: Any, label: str | None, *, m
     rotation = parse_number(_find_rotation(record) or 0, f"{where}, rotation")
     # A mask shows where the object is, whether or not its box was turned.
     if mask is not None and (rotation or annotation["bbox"] is None):
+        _check_mask_size(mask, size, where)
         corners = bound_segmentation(mask)
     else:
         corners = bound_turned(box.xyxy, rotation)
     return box._replace(xyxy=corners, segmentation=box.segmentation if masks else None)
+
+
+def _check_mask_size(mask: Any, size: Size, where: str) -> None:
+    """Refuse run lengths of another size than the image: their pixels would lie elsewhere."""
+    if isinstance(mask, dict) and None not in size and tuple(mask["size"]) != size:
+        raise ValueError(f"{where}: its mask is for [height, width] {list(mask['size'])}, its image has {list(size)}")
 
 
 def _find_mask(record: Mapping[str, Any]) -> Any:
@@ -385,6 +404,24 @@ def _find_synonyms(path: Path, content: _Content) -> list[str]:
         for name, keys in ids.items()
         if len(set(map(unify_id, keys))) > 1
     ]
+
+
+def _find_corner_boxes(path: Path, images: Iterable[ImageAnnotations]) -> list[str]:
+    """Warn of boxes that stick out of their images, if all boxes of the file would fit as two corners each."""
+    outside = 0
+    for image in images:
+        if image.width is None or image.height is None:
+            continue
+        for box in image.boxes:
+            x0, y0, x1, y1 = box.xyxy
+            if not (x0 < x1 - x0 <= image.width and y0 < y1 - y0 <= image.height):
+                return []
+            outside += x1 > image.width + 1 or y1 > image.height + 1
+    text = (
+        f"{path}: {outside} boxes stick out of their images as [x, y, width, height], COCO's form, but all boxes would "
+        "fit as corners [x0, y0, x1, y1]; if they are corners, subtract x0 from x1 and y0 from y1 in each bbox"
+    )
+    return [text] if outside else []
 
 
 def _name(path: Path, position: int, annotation: Any) -> str:

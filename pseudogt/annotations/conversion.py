@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +23,12 @@ from pseudogt.annotations.form import (
 )
 from pseudogt.annotations.frames import turn_upright
 from pseudogt.annotations.marking import find_group_owners, fit_mark
-from pseudogt.annotations.matching import match_names
+from pseudogt.annotations.matching import find_path, match_names, normalise
 from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import SHOWN
+from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.gaps import describe_nothing
 from pseudogt.weak_labels.marks import NO_MARKS, UNSETTLED, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
@@ -103,6 +104,7 @@ def convert_readings(
             if settings.points == "weak" or settings.masks == "scribbles":
                 found = {image_id: converter.use_marks(annotations) for image_id, annotations in found.items()}
         pairs.append(found)
+    result.problems += describe_fractions(pairs[0].values())
     frames = turn_upright(pairs[0], records)
     result.problems += frames.problems
     result.warnings += frames.warnings
@@ -132,6 +134,7 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
     if matches.strangers:
         text = (
             f"{len(matches.strangers)} annotated images are not among those to train on: {_shorten(matches.strangers)}"
+            f"{_describe_capitals(matches.strangers, records)}"
         )
         (result.warnings if matches.by_image else result.problems).append(text)
     if matches.ambiguous:
@@ -146,6 +149,33 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
                 f"image {image_id!r} is annotated {len(positions)} times ({names}); remove all but one"
             )
     return {image_id: reading.images[positions[0]] for image_id, positions in matches.by_image.items()}
+
+
+def describe_fractions(found: Iterable[ImageAnnotations]) -> list[str]:
+    """Problem of a source in pixels, all of whose coordinates look like fractions of the image."""
+    shapes = (
+        shape
+        for image in found
+        if not image.relative
+        for shape in (*(box.xyxy for box in image.boxes), *(point for mark in image.marks for point in mark.points))
+    )
+    has_fraction = False
+    for shape in shapes:
+        if not all(0 <= value <= 1 for value in shape):
+            return []
+        has_fraction |= any(0 < value < 1 for value in shape)
+    text = "all coordinates of the annotations lie between 0 and 1, like fractions of the image; give them in pixels"
+    return [text] if has_fraction else []
+
+
+def _describe_capitals(strangers: Sequence[str], records: Sequence[ImageRecord]) -> str:
+    """Say of the first name that differs from an image's in capitals only that it does."""
+    known = {normalise(PurePath(record.image).stem).casefold(): record.image for record in records}
+    for name in strangers:
+        image = known.get(find_path(name).stem.casefold())
+        if image is not None:
+            return f"; {name!r} differs from {PurePath(image).name!r} in capitals only: give both one name"
+    return ""
 
 
 class ClassNames(NamedTuple):
@@ -185,6 +215,7 @@ class _Converter:
         self.unusable: defaultdict[tuple[str, bool], Counter[str]] = defaultdict(Counter)
         self.with_marks: set[str] = set()
         self.examples: list[str] = []
+        self.clashes: list[str] = []
         self.readings = [reading for reading in (boxes, tags) if reading is not None]
         self.box_names = set(boxes.box_labels) if boxes else set()
         self.tag_names = {name for reading in self.readings for name in reading.tag_labels}
@@ -257,6 +288,11 @@ class _Converter:
     def describe_counts(self) -> list[str]:
         """Whatever was left out or changed, one line for each kind of it."""
         lines = [f"{count} {what}" for what, count in self.counts.items() if count]
+        if self.clashes:
+            lines.append(
+                f"{len(self.clashes)} pixels are clicked for several classes and stay without label: "
+                f"{'; '.join(shorten_list(self.clashes))}"
+            )
         for (kind, left_out), labels in self.unusable.items():
             total = f"{labels.total()} objects of kind {kind!r} ({_shorten(list(labels))})"
             if left_out:
@@ -287,6 +323,7 @@ class _Converter:
             self._apply_tags(state, source.tags if source else {}, drawn, record.image_id)
         things = [box for box in kept if self.classes.isthing[box.train_id]] if self.settings.boxes else []
         marks = list(self._fit_marks(boxed.marks, record, things, state)) if boxed is not None else []
+        self._note_clashes(marks, record.image_id)
         state[[box.train_id for box in kept] + [mark.train_id for mark in marks]] = PRESENT
         if self.background is not None and boxed is not None and boxed.boxed:
             state[self.background] = PRESENT
@@ -345,6 +382,17 @@ class _Converter:
                     owners[key], next_group = next_group, next_group - 1
             yield Mark(train_id, owners.get(key, UNSETTLED), radius, values)
 
+    def _note_clashes(self, marks: Iterable[Mark], image_id: str) -> None:
+        """Remember the pixels that were clicked for several classes."""
+        clicked: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+        for mark in marks:
+            if mark.kind == "point":
+                clicked[int(mark.values[0, 0]), int(mark.values[0, 1])].add(mark.train_id)
+        for place, train_ids in clicked.items():
+            if len(train_ids) > 1:
+                names = ", ".join(self.classes.names[train_id] for train_id in sorted(train_ids))
+                self.clashes.append(f"image {image_id!r} at {place} ({names})")
+
     def _report_bad_mark(self, problem: str) -> None:
         if self.settings.bad_boxes == "skip":
             self.counts["marks that don't fit their image are left out, so their class is unknown there"] += 1
@@ -381,7 +429,9 @@ class _Converter:
             if train_id is None or state[train_id] == PRESENT:
                 continue
             if value is False and name in drawn:
-                self.problems.append(f"image {image_id!r} has a box of {name!r} and a tag that says it is absent")
+                self.problems.append(
+                    f"image {image_id!r} has a box or a mark of {name!r}, and a tag that says it is absent; remove one"
+                )
             state[train_id] = UNKNOWN if value is None else PRESENT if value else ABSENT
 
     def _fit_boxes(self, boxed: ImageAnnotations, record: ImageRecord, state: NDArray[np.int8]) -> Iterable[FittedBox]:

@@ -29,6 +29,7 @@ class Frame(Enum):
     UPRIGHT = "upright"
     STORED = "stored"
     EITHER = "either"
+    UNSIZED = "either, and the annotations give no size"
     OTHER_FILE = "other file"
 
 
@@ -44,17 +45,25 @@ class Frames:
 def turn_upright(found: Mapping[str, ImageAnnotations], records: Sequence[ImageRecord]) -> Frames:
     """Bring boxes and sizes into the upright photo where it is certain which way up it was when they were drawn.
 
-    A photo whose boxes fit both ways follows the others of the source if these agree.
+    A photo whose boxes fit both ways follows the others of the source if these agree; without a size in the
+    annotations, it is taken to be upright if they do not.
     """
     result = Frames(dict(found), [], [])
     frames = {r.image_id: find_frame(found[r.image_id], r) for r in records if r.image_id in found}
     with_stored_size = {r.image_id for r in records if r.image_id in found and has_turned_size(found[r.image_id], r)}
     agreed = {frames[i] for i in with_stored_size} & {Frame.UPRIGHT, Frame.STORED}
+    proved = {
+        frames[r.image_id]
+        for r in records
+        if r.image_id in found and r.orientation in TURNED and is_proof(found[r.image_id], r)
+    }
     counts: Counter[Frame] = Counter()
     for record in (record for record in records if record.image_id in found):
         boxed, frame = found[record.image_id], frames[record.image_id]
         if frame is Frame.EITHER and record.orientation in TURNED and len(agreed) == 1:
             (frame,) = agreed
+        if frame is Frame.UNSIZED:
+            frame = Frame.STORED if proved == {Frame.STORED} else Frame.UPRIGHT
         if frame in (Frame.EITHER, Frame.OTHER_FILE):
             result.problems.append(describe_doubt(boxed, record, frame))
             empty = replace(boxed, boxes=[], marks=[], boxed=False, width=record.width, height=record.height)
@@ -90,19 +99,33 @@ def find_frame(boxed: ImageAnnotations, record: ImageRecord) -> Frame:
     known = (boxed.width, boxed.height) in ((None, None), upright, turned)
     if upright == turned or not known or not (boxed.boxes or boxed.marks):
         return Frame.UPRIGHT
-    corners = [] if boxed.relative else [box.xyxy for box in boxed.boxes]
-    corners += [(x, y, x, y) for mark in boxed.marks for x, y in mark.points]
+    corners = list_corners(boxed)
     in_upright, in_turned = (all(fits(c, size) for c in corners) for size in (upright, turned))
     is_stored_turned = record.orientation in TURNED
     if in_turned and not in_upright and is_stored_turned:
         return Frame.STORED
     if has_turned_size(boxed, record):
         return Frame.UPRIGHT if in_upright and not in_turned else Frame.EITHER
+    if is_stored_turned and in_upright and in_turned and boxed.width is None and not boxed.relative:
+        return Frame.UNSIZED
     # A box that is completely outside gives no information, because it may simply be wrong.
     begun = [c for c in corners if c[0] < upright[0] and c[1] < upright[1]]
     reach = max((max(c[2] / upright[0], c[3] / upright[1]) for c in begun), default=0)
     moved = in_turned and reach > 1 + MOVED_FRACTION
     return Frame.OTHER_FILE if moved else Frame.UPRIGHT
+
+
+def list_corners(boxed: ImageAnnotations) -> list[Corners]:
+    """Boxes and points in pixels; a point is a box without area."""
+    corners = [] if boxed.relative else [box.xyxy for box in boxed.boxes]
+    return corners + [(x, y, x, y) for mark in boxed.marks for x, y in mark.points]
+
+
+def is_proof(boxed: ImageAnnotations, record: ImageRecord) -> bool:
+    """Whether the boxes of an image fit it one way up only."""
+    sizes = ((record.width, record.height), (record.height, record.width))
+    in_upright, in_turned = (all(fits(c, size) for c in list_corners(boxed)) for size in sizes)
+    return in_upright != in_turned
 
 
 def fits(corners: Corners, size: tuple[int, int]) -> bool:

@@ -136,13 +136,15 @@ def read_label_studio(path: Path) -> Reading:
     if any("annotations" not in task for task in tasks):
         raise ValueError(_describe_dialect(path, next(task for task in tasks if "annotations" not in task)))
     images: list[ImageAnnotations] = []
-    broken, several, remarks = [], 0, Counter[str]()
+    broken, several, proposed, turned, remarks = [], 0, 0, 0, Counter[str]()
     for position, content in enumerate(tasks):
         where = f"{path}: task {content.get('id') or position}"
         try:
             task = fit_record(TypeAdapter(Task), content, where)
             done = [a for a in task["annotations"] if not a.get("was_cancelled", False)]
             several += len(done) > 1
+            proposed += not done and bool(content.get("predictions"))
+            turned += any(result.get("image_rotation") for a in done for result in a["result"])
             name = find_image_name(task, where)
             images.append(
                 read_task(name, choose_annotation(done), where, remarks)
@@ -154,6 +156,16 @@ def read_label_studio(path: Path) -> Reading:
     warnings = [f"{path}: {count} results of type {kind!r} say nothing of classes" for kind, count in remarks.items()]
     if several:
         warnings.append(f"{path}: {several} tasks have several annotations; the latest counts, or the ground truth")
+    if proposed:
+        warnings.append(
+            f"{path}: {proposed} tasks have predictions that nobody accepted, and count as unlabelled; accept them in "
+            "Label Studio to use them"
+        )
+    if turned:
+        warnings.append(
+            f"{path}: {turned} images were turned in Label Studio's view (image_rotation) while they were annotated; "
+            "check where their marks lie in the pictures of the report"
+        )
     tags = frozenset(label for image in images for label in image.tags)
     return Reading(images, list_labels(images), tags, warnings=warnings, broken=broken)
 

@@ -19,15 +19,25 @@ from pydantic import TypeAdapter
 
 from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, ImageAnnotations, Reading, Source
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
-from pseudogt.files.parsing import EXTRA, parse_csv, parse_flag, parse_header, parse_json, parse_name, parse_number
+from pseudogt.files.parsing import (
+    DECIMAL_COMMA,
+    EXTRA,
+    parse_csv,
+    parse_flag,
+    parse_header,
+    parse_json,
+    parse_name,
+    parse_number,
+)
 
 PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")
-SYNONYMS = {"filename": "image", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
-"""Names that Roboflow and TensorFlow's tools give the columns."""
-
 POINT = ("x", "y")
 MARK_COLUMNS = (*POINT, "points", "radius", "instance")
+SYNONYMS = {name: name for name in ("image", "class", *CORNERS, *MARK_COLUMNS)}
+SYNONYMS |= {"filename": "image", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
+"""Names of columns in lower case, with those that Roboflow and TensorFlow's tools give them."""
+
 NUMBERS = (*CORNERS, *POINT, "radius")
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
 """Words for the state of a tag, beside truth values."""
@@ -42,8 +52,12 @@ class _Row(NamedTuple):
 
 def recognise(content: Any) -> bool:
     """Whether the first line of a CSV names the columns of boxes, points or scribbles."""
-    names = {SYNONYMS.get(name, name) for name in content} if isinstance(content, tuple) else set()
+    names = set(map(_name_column, content)) if isinstance(content, tuple) else set()
     return {"image", "class"} <= names and any(set(shape) <= names for shape in (CORNERS, POINT, ("points",)))
+
+
+def _name_column(name: str) -> str:
+    return SYNONYMS.get(name.lower(), name)
 
 
 def recognise_tags(content: Any) -> bool:
@@ -79,11 +93,14 @@ def read_box_table(path: Path) -> Reading:
     ValueError
         If the file is not CSV with these columns.
     """
-    names = {SYNONYMS.get(name, name) for name in parse_header(path)}
+    found_names = parse_header(path)
+    names = set(map(_name_column, found_names))
     has_marks = set(POINT) <= names or "points" in names
     has_boxes = not has_marks or bool(names & set(CORNERS)) or "class" not in names
     columns = ("image", "class", *CORNERS) if has_boxes else ("image",)
-    header, rows = parse_csv(path, columns, numbers=NUMBERS, synonyms=SYNONYMS)
+    header, rows = parse_csv(
+        path, columns, numbers=NUMBERS, synonyms={name: _name_column(name) for name in found_names}
+    )
     boxes: dict[str, list[_Row]] = {}
     broken = []
     for line, row in rows:
@@ -112,10 +129,17 @@ def _find_label(row: _Row) -> str | None:
 def _read_box(row: _Row) -> AnnotatedBox:
     label, where = _find_label(row), row.where
     if EXTRA in row.values:
-        raise ValueError(f"{where} has more values than the first line has names; quote commas")
+        raise ValueError(f"{where} has more values than the first line has names; put values with separators in quotes")
     if label is None:
         raise ValueError(f"{where} names no class")
-    if not any(row.values.get(name) for name in CORNERS) and any(row.values.get(name) for name in (*POINT, "points")):
+    shapes = [
+        shape
+        for shape, columns in (("box", CORNERS), ("point", POINT), ("scribble", ("points",)))
+        if any(row.values.get(name) for name in columns)
+    ]
+    if len(shapes) > 1:
+        raise ValueError(f"{where} holds a {' and a '.join(shapes)}; give each a row, and the same instance")
+    if shapes != ["box"] and (shapes or "x0" not in row.values):
         mark = _read_mark(row, label)
         raise UnsupportedKindError("point" if len(mark.points) == 1 else "scribble", [mark])
     x0, y0, x1, y1 = (parse_number(row.values.get(name), f"{where}, {name}") for name in CORNERS)
@@ -124,13 +148,21 @@ def _read_box(row: _Row) -> AnnotatedBox:
 
 def _read_mark(row: _Row, label: str) -> AnnotatedMark:
     values, where = row.values, row.where
-    pairs = [pair.split() for pair in values["points"].split(";")] if values.get("points") else []
+    scribble = values.get("points", "").rstrip("; ")
+    pairs = [_replace_decimal_commas(pair).split() for pair in scribble.split(";")] if scribble else []
     pairs = pairs or [[values.get(name, "") for name in POINT]]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"{where}: its points {values['points']!r:.80} are not 'x y;x y'")
     points = tuple((parse_number(x, f"{where}, x"), parse_number(y, f"{where}, y")) for x, y in pairs)
     radius = parse_number(values["radius"], f"{where}, radius") if values.get("radius") else None
     return AnnotatedMark(label, points, radius, group=values.get("instance") or None)
+
+
+def _replace_decimal_commas(pair: str) -> str:
+    """Numbers with decimal points, in a pair that a blank separates."""
+    words = pair.split()
+    is_pair = len(words) == 2
+    return " ".join(word.replace(",", ".") if is_pair and DECIMAL_COMMA.fullmatch(word) else word for word in words)
 
 
 def read_tags(path: Path) -> Reading:
@@ -186,7 +218,9 @@ def _read_csv_tags(path: Path) -> tuple[States, list[str]]:
             continue
         found = states.setdefault(row["image"], {})
         if EXTRA in row:
-            broken.append(f"{where} has more values than the first line has names; quote commas")
+            broken.append(
+                f"{where} has more values than the first line has names; put values with separators in quotes"
+            )
             found[ANY] = None
             continue
         named = (

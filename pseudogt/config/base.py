@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from pseudogt.config.registry import list_entries
 from pseudogt.files.parsing import QUOTE
@@ -19,9 +20,19 @@ Plan = TypeVar("Plan", bound="DataclassInstance")
 
 
 class Section(BaseModel):
-    """A frozen config section in which an unknown key is an error."""
+    """A frozen config section in which an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts truth values among the numbers: without this, `true` would be 1."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+        if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+            raise ValueError("Input should be a number, not a truth value")
+        return value
 
     def fill(self, plan: type[Plan], **others: Any) -> Plan:
         """Build a dataclass of plain values from the settings that its fields are named after, and ``others``."""
@@ -80,7 +91,10 @@ def describe_validation_error(
             message = f"{message}; {QUOTE}, or write null for none"
         if problem["type"] == "extra_forbidden":
             message = explain(place) or _name_nearest(problem["loc"], model)
-        lines.append(f"{place}: {message} (got {problem['input']!r})" if place else message)
+        # A section that does not fit together names the settings itself; all its values would hide that.
+        whole = isinstance(problem["input"], dict) and problem["type"] == "value_error"
+        found = "" if whole or not place else f" (got {problem['input']!r})"
+        lines.append(f"{place}: {message}{found}" if place else message)
     return "\n".join(lines)
 
 

@@ -75,7 +75,12 @@ class CamsSettings(ComputingSettings):
 
     @model_validator(mode="after")
     def check_concepts(self) -> Self:
-        """No model of concepts comes with the workflow."""
+        """No model of concepts comes with the workflow, and one that is named is meant to be used."""
         if self.method == "concepts" and self.concept_model is None:
             raise ValueError("method: concepts needs concept_model, the folder or name of a downloaded model")
+        if self.method != "concepts" and self.concept_model is not None:
+            raise ValueError(
+                f"method: {self.method} does not use concept_model: {self.concept_model}; set method to concepts, or "
+                "concept_model to null"
+            )
         return self

@@ -206,6 +206,7 @@ class RunConfig(Section):
             raise ValueError("weak labels come from annotations or from provided.weak_labels; set one of them to null")
         if self.full_labels.polygons and self.annotations.path is None:
             raise ValueError("full_labels.polygons takes the polygons of section annotations; set annotations.path")
+        self._check_marks()
         given = self.annotations.given or self.provided.weak_labels
         if not (given or self.dataset.has_ground_truth or self.images):
             raise ValueError(
@@ -213,6 +214,22 @@ class RunConfig(Section):
                 "annotations.path or annotations.tags to files with boxes or tags (docs/your-data.md)"
             )
         return self
+
+    def _check_marks(self) -> None:
+        """Marks are read from annotations or derived from ground truth: each has settings of its own."""
+        annotated, derived = self.annotations, self.weak_labels
+        for key, remedy in (("points", "annotations.points to weak"), ("scribbles", "annotations.masks to scribbles")):
+            value = getattr(derived, key)
+            if value and (annotated.given or self.provided.weak_labels):
+                raise ValueError(
+                    f"weak_labels.{key}: {value} derives {key} from ground truth, but weak labels are given; set it to "
+                    f"null{f', and {remedy}' if annotated.path else ''}"
+                )
+        if annotated.path is None and (annotated.points, annotated.masks) != ("unknown", "boxes"):
+            raise ValueError(
+                "annotations.points and annotations.masks are for the marks in annotations.path, which is not set; to "
+                "derive marks from ground truth, set weak_labels.points or weak_labels.scribbles"
+            )
 
 
 def parse_run_config(config: dict[str, Any]) -> RunConfig:

@@ -128,9 +128,11 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         for networks, names in READ_BY.items():
             changed = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
             if self.network not in networks and changed:
+                defaults = ", ".join(f"{name}: {type(self).model_fields[name].default}" for name in changed)
                 raise ValueError(
-                    f"{', '.join(changed)}: only network {' and '.join(networks)} reads this; leave it out with "
-                    f"network {self.network}"
+                    f"network: {self.network} does not read {', '.join(changed)}, which "
+                    f"{'is' if len(changed) == 1 else 'are'} for {' and '.join(networks)}; leave out what you set, or "
+                    f"set {defaults}"
                 )
         return self
 

@@ -6,6 +6,7 @@ The workflow looks at them while it is parsed, so this imports nothing heavy.
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,13 @@ PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 """Files that may say how text becomes numbers; the first, or the two that are no settings, suffice."""
+
+
+MODEL_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+"""An owner and a name, as Hugging Face knows models."""
+
+LFS_POINTER = b"version https://git-lfs"
+"""How a file starts that Git LFS has not replaced by the one that it names."""
 
 
 class ModelUse(NamedTuple):
@@ -95,6 +103,9 @@ def find_model(name: str, kinds: Collection[str], use: ModelUse) -> ModelFolder:
     weights = _list_weights(folder)
     if not weights:
         raise ValueError(f"{folder}: holds no weights (*.safetensors or pytorch_model*.bin); download the whole model")
+    pointer = next((path for path in weights if _is_pointer(path)), None)
+    if pointer is not None:
+        raise ValueError(f"{pointer}: names weights that Git LFS has not fetched; run `git lfs pull` in {folder}")
     if not any((folder / name).is_file() for name in PREPROCESSING):
         raise ValueError(f"{folder}: holds no {' or '.join(PREPROCESSING)}; download the whole model")
     if use.reads_text and not _has_tokenizer(folder):
@@ -134,16 +145,21 @@ def _locate(name: str) -> Path:
     except (ImportError, ValueError):  # the library is missing, or the name cannot be one of a model
         found = None
     if not isinstance(found, str):
-        raise ValueError(
-            f"{name}: no such folder, nor a model in the cache of Hugging Face; give a folder, or run "
-            f"`hf download {name}` once where there is a connection"
-        )
+        download = f"run `hf download {name}` once where there is a connection"
+        remedy = f"give a folder, or {download}" if MODEL_NAME.fullmatch(name) else "give the folder of a model"
+        raise ValueError(f"{name}: no such folder, nor a model in the cache of Hugging Face; {remedy}")
     return Path(found).parent
 
 
 def _list_weights(folder: Path) -> list[Path]:
     """Those of a model's weights that are loaded: safetensors go before the older format."""
     return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether a file stands for a large one in a clone without Git LFS."""
+    with path.open("rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def _has_tokenizer(folder: Path) -> bool:

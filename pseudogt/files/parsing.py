@@ -42,6 +42,9 @@ DELIMITERS = (",", ";", "\t")
 
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
 
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""First bytes of the files of spreadsheet programs: a zip archive, and a compound file of old ones."""
+
 QUOTE = "YAML reads an unquoted yes, no, on or off as a truth value; put the word in quotes"
 """Why a word arrives as a truth value, and the remedy."""
 
@@ -65,6 +68,8 @@ def read_bytes(path: Path) -> bytes:
 def read_text(path: Path) -> str:
     """Text in UTF-8, or in another encoding of Unicode if it starts with its mark."""
     data = read_bytes(path)
+    if data.startswith(SPREADSHEETS):
+        raise ValueError(f"{path}: is a spreadsheet or an archive, whatever its name says; save it as text (CSV UTF-8)")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)

@@ -215,10 +215,7 @@ def draw_grid(
     panel_px = next(panel.shape[1] for row in rows for panel in row if panel is not None)
     gap_px, text_px = 4, 24
     width = len(columns) * (panel_px + gap_px) + gap_px
-    title = np.full((text_px + 6, width, 3), 255, np.uint8)
-    for i, text in enumerate(columns):
-        _write_text(title, text, gap_px + i * (panel_px + gap_px), text_px - 4, scale=0.55)
-    bands = [title]
+    bands = [_draw_titles(columns, panel_px, gap_px)]
     for row, caption in zip(rows, captions, strict=True):
         height = max(panel.shape[0] for panel in row if panel is not None)
         band = np.full((height + text_px, width, 3), 255, np.uint8)
@@ -234,6 +231,30 @@ def draw_grid(
         below[8:, :shown] = legend[:, :shown]
         bands.append(below)
     return np.concatenate(bands)
+
+
+def _draw_titles(columns: Sequence[str], panel_px: int, gap_px: int) -> NDArray[np.uint8]:
+    """Band ``(H, W, 3) uint8`` of titles above panels, each in as many lines as its panel's width needs."""
+    line_px, scale = 18, 0.55
+    titles = [_wrap_text(text, panel_px, scale) for text in columns]
+    height = 12 + line_px * max(map(len, titles))
+    band = np.full((height, len(columns) * (panel_px + gap_px) + gap_px, 3), 255, np.uint8)
+    for i, lines in enumerate(titles):
+        for number, line in enumerate(lines):
+            _write_text(band, line, gap_px + i * (panel_px + gap_px), 20 + number * line_px, scale=scale)
+    return band
+
+
+def _wrap_text(text: str, width_px: int, scale: float) -> list[str]:
+    """Lines of whole words, no wider than a width unless a single word is."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and _measure_text(longer, scale) <= width_px:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _write_text(

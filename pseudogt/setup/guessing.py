@@ -39,6 +39,8 @@ def guess_kind(name: str, count: ClassCount) -> Guess:
     known = list_known_names().get(normalise_name(name))
     if known is not None:
         return known
+    if count.marks and not count.boxes:
+        return Guess(True, "has points or scribbles, and its name is not known")
     if not count.boxes:
         return Guess(False, "is tagged, and nobody drew it")
     per_image = count.boxes / count.images

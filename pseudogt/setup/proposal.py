@@ -74,7 +74,7 @@ def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
     tags = choose_tags(root, survey.tags, images)
     readings = [r for r in (source.reading if source else None, tags[1] if tags else None) if r is not None]
     counts = count_classes(readings)
-    drawn = {label: count for label, count in counts.items() if count.boxes or count.tags}
+    drawn = {label: count for label, count in counts.items() if count.boxes or count.tags or count.marks}
     guesses = guess_kinds(drawn)
     annotations, reasons = _describe_annotations(source, tags, counts, len(images), survey)
     classes = {label: "thing" if guess.isthing else "stuff" for label, guess in guesses.items()}

@@ -15,6 +15,7 @@ from pathlib import Path
 from pseudogt.box_masks.sam_folder import find_sam_problem
 from pseudogt.config.run import RunConfig
 from pseudogt.config.segmenter import OPTIONAL_NETWORKS
+from pseudogt.config.unread import find_unread
 from pseudogt.files.io import write_json
 from pseudogt.files.model_folders import find_transformers_problem
 from pseudogt.workflow.checking import check_dataset, format_findings
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         findings.add_problems([f"segmenter.network: {problem}"])
     if config.uses_sam and (problem := find_sam_problem(config.box_masks.sam_model or "")):
         findings.add_problems([f"box_masks.sam_model: {problem}"])
+    findings.warnings += find_unread(config)
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
     print(format_findings(findings))
     if findings.problems:

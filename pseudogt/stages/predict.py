@@ -14,6 +14,7 @@ from pseudogt.files.images import read_image, write_png
 from pseudogt.files.io import replace_atomically
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.listing import find_images
+from pseudogt.files.parsing import read_each, shorten_list
 from pseudogt.prediction.card import LoadedModel
 from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.exported import ExportedModel
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = open_onnx_model(arguments.onnx, settings) if arguments.onnx else load_torch_model(arguments.model, settings)
     classes, decoding = model.card.classes, settings.fill(Decoding)
     image_ids, paths = list(images), list(images.values())
-    sizes = [read_image(path).shape[:2] for path in paths]
+    sizes = measure_images(paths)
     free_pixels = None if model.free_bytes is None else count_pixels_in_memory(model.card, model.free_bytes)
     passes = settings.fill(
         Passes,
@@ -58,6 +59,21 @@ def main(argv: Sequence[str] | None = None) -> None:
                 decoded = model.card.kind.decode(maps, sizes[i], classes, decoding)
                 labels.add(image_ids[i], decoded.panoptic_id, scores=decoded.scores)
         draw_overlays(images, classes, folder)
+
+
+def measure_images(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Height and width of each image.
+
+    Raises
+    ------
+    ValueError
+        If some can't be read; the message names several of them, so that all are mended at once.
+    """
+    found = list(read_each(paths, lambda path: read_image(path).shape[:2]))
+    problems = [str(error) for _, _, error in found if error is not None]
+    if problems:
+        raise ValueError("\n".join(shorten_list(problems)))
+    return [(size[0], size[1]) for _, size, _ in found if size is not None]
 
 
 def load_torch_model(path: Path, settings: PredictionsSettings) -> LoadedModel:

@@ -103,7 +103,8 @@ def _parse_mark(number: int, entry: Any, context: MarkContext, instances: dict[t
             owner = NO_OBJECT
         return _parse_shape(entry, context.size, train_id, owner, where)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"{where} is not a mark ({error!r}); see docs/your-data.md") from error
+        what = f"it lacks {error}" if isinstance(error, KeyError) else repr(error)
+        raise ValueError(f"{where} is not a mark ({what}); see docs/your-data.md") from error
 
 
 def _find_box(key: str, train_id: int, context: MarkContext, where: str) -> int:

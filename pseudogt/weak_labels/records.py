@@ -212,7 +212,8 @@ def read_weak_label_file(path: Path) -> WeakLabelFile:
         parser = _Parser(document, path)
         images = parser.parse()
     except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
-        raise ValueError(f"{path}: not a file of weak labels ({error!r}); see docs/your-data.md") from error
+        what = f"an entry lacks {error}" if isinstance(error, KeyError) else repr(error)
+        raise ValueError(f"{path}: not a file of weak labels ({what}); see docs/your-data.md") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return WeakLabelFile(images, parser.classes, parser.broken)

@@ -58,12 +58,18 @@ class GivenFiles:
         ValueError
             If a file or folder is missing, or a list names an image that is not in training.
         """
+        if config.model is not None:
+            check_model(Path(config.model))
         train_ids = {i for shard, image_ids in shards.items() if shard.startswith("train-") for i in image_ids}
         settings = config.full_labels
         listed = list_full_label_ids(settings, config.dataset, data_root)
         unknown = sorted(listed - train_ids)
         if unknown and shards:
-            raise ValueError(f"full_labels: {unknown[0]!r} is no training image of this dataset")
+            example = min(train_ids, default="")
+            raise ValueError(
+                f"full_labels: {unknown[0]!r} is not among the training images, such as {example!r}; "
+                f"{settings.images or 'the split'} must list ids of these, without suffix"
+            )
         provided = config.provided
         needed = {"proposals": config.proposals} | ({} if provided.box_masks else {"box_masks": config.box_masks})
         weights = {section: digest_weights(section, list_weights(values)) for section, values in needed.items()}
@@ -195,10 +201,15 @@ def digest_predict_inputs(folder: Path, model: Path) -> str:
     """
     if not folder.is_dir():
         raise ValueError(f"images={folder}: no such folder")
-    if not model.is_file():
-        raise ValueError(f"model={model}: no such file; name one with --config model=FILE")
+    check_model(model)
     images = sorted((image_id, path.stat().st_size) for image_id, path in find_images(folder)[0].items())
     return compute_input_digest([images, model.stat().st_size, model.stat().st_mtime_ns], [])
+
+
+def check_model(path: Path) -> None:
+    """Raise ``ValueError`` if there is no model file of that name."""
+    if not path.is_file():
+        raise ValueError(f"model={path}: no such file; name one with --config model=FILE")
 
 
 def digest_times(files: Iterable[Path]) -> str:

@@ -75,7 +75,7 @@ def test_explicit_states_win_over_what_is_unlisted():
 def test_box_and_tag_contradict():
     tagged = Reading([ImageAnnotations("a", boxed=False, tags={"car": False})], tag_labels=frozenset({"car"}))
     result = convert(boxes(ImageAnnotations("a", [CAR])), tagged)
-    assert result.problems == ["image 'a' has a box of 'car' and a tag that says it is absent"]
+    assert result.problems == ["image 'a' has a box or a mark of 'car', and a tag that says it is absent; remove one"]
 
 
 def test_tags_in_the_file_of_boxes():

@@ -53,6 +53,12 @@ def test_files_that_are_missing_are_named(folder, missing, message):
         find_sam(str(folder))
 
 
+def test_weights_that_git_lfs_has_not_fetched_are_named(folder):
+    (folder / "model-00001.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(ValueError, match=r"model-00001\.safetensors: names weights .* run `git lfs pull` in "):
+        find_sam(str(folder))
+
+
 def test_a_name_is_looked_up_in_the_cache(folder, monkeypatch):
     cache = {"facebook/sam2.1-hiera-tiny": str(folder / "config.json")}
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda name, file: cache.get(name))
@@ -62,7 +68,7 @@ def test_a_name_is_looked_up_in_the_cache(folder, monkeypatch):
 
 
 def test_names_that_none_can_have_are_no_folders():
-    with pytest.raises(ValueError, match="no/such/folder/here: no such folder"):
+    with pytest.raises(ValueError, match=r"no/such/folder/here: no such folder, .*; give the folder of a model$"):
         find_sam("no/such/folder/here")
 
 

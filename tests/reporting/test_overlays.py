@@ -73,6 +73,13 @@ def test_grid_holds_panels_of_different_height_gaps_and_text_beyond_ascii():
     assert grid.shape[1] == 3 * 84 + 4
 
 
+def test_titles_stay_above_their_panels():
+    panel = np.zeros((30, 64, 3), np.uint8)
+    grid = draw_grid([[panel] * 3], ["labels of round 0", "box masks", "labels of round 12"], ["x"])
+    above = grid[: -30 - 24]
+    assert (above[:, [0, 1, 2, 68, 69, 70, 136, 137, 138]] == 255).all() and (above < 255).any()
+
+
 def test_legend_breaks_lines_where_it_is_narrow():
     assert draw_legend(CLASSES, [0, 1], 150).shape[0] > draw_legend(CLASSES, [0, 1], 600).shape[0]
 

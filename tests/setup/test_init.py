@@ -112,6 +112,15 @@ def test_labels_in_a_folder_beside_that_of_the_images(names, init, tmp_path):
     assert config["dataset"]["train_split"] == "train/images"
 
 
+def test_clicks_alone_give_classes(init, tmp_path):
+    write_photos(tmp_path / "data")
+    (tmp_path / "data" / "clicks.csv").write_text("image,class,x,y\na.jpg,sky,5,5\nb.jpg,widget,9,9\nb.jpg,sky,1,1\n")
+    config, _, findings = init()
+    assert not findings.problems
+    assert config["dataset"]["classes"] == {"sky": "stuff", "widget": "thing"}
+    assert config["annotations"]["points"] == "weak" and "background" not in config["annotations"]
+
+
 def test_polygons_are_offered_as_masks(init, tmp_path):
     write_photos(tmp_path / "data")
     points = [[10, 10], [30, 10], [20, 30]]

@@ -178,6 +178,12 @@ def test_marks_are_counted_by_kind(run, photos):
     assert "boxes     points  scribbles" in printed
 
 
+def test_a_changed_setting_that_nothing_reads_is_a_warning(run, photos):
+    _, error, printed = run(photos, IMAGES, annotations=YOLO, segmenter={"full_share": 0.5})
+    assert error is None
+    assert "warning: nothing reads segmenter.full_share: no image has a full label" in printed
+
+
 def test_problems_of_annotations_and_of_images_stand_together(run, photos):
     (photos / "images" / "b b.png").write_bytes(b"no image")
     (photos / "labels" / "a.txt").write_text("0 0.5 0.5 0 0.2\n3 0.2 0.2 0.1 0.1\n0 0.5 0.5\n0 1.5 0.5 0.2 0.2\n")

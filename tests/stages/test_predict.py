@@ -50,3 +50,11 @@ def test_truncated_image_is_named_and_nothing_is_written(images, panoptic_model,
     with pytest.raises(ValueError, match=r"b\.png: truncated image"):
         run(images, panoptic_model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_all_images_that_cannot_be_read_are_named_before_any_is_labelled(images):
+    for name in ("c", "d"):
+        (images / f"{name}.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"(?s)c\.png: can't be read .*d\.png: can't be read"):
+        predict.measure_images(sorted(images.glob("*.png")))
+    assert predict.measure_images([images / "a.png", images / "b.png"]) == [(64, 96), (50, 70)]

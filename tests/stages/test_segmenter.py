@@ -157,11 +157,11 @@ def test_label_of_another_size_is_named(tmp_path):
         ({"stepps": 3}, "stepps"),
         ({"network": "unet"}, "network: known are bottom_up, eomt, mask_transformer"),
         ({"network": "eomt", "decoder_channels": 48}, "network eomt needs a plain vision transformer of timm"),
-        (MASKS, "decoder_channels: only network bottom_up reads this; leave it out"),
+        (MASKS, "mask_transformer does not read decoder_channels, which is for bottom_up; leave out"),
         ({"decoder_channels": 48, "query_channels": 40}, "query_channels"),
         (
             {"queries": 20, "mask_points": 9},
-            "queries, mask_points: only network mask_transformer and eomt",
+            "bottom_up does not read queries, mask_points, which are for mask_transformer and eomt",
         ),
     ],
 )

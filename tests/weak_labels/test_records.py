@@ -54,6 +54,8 @@ def change(file, edit):
         (lambda d: d["annotations"][0].update(category_id=9), "category_id 9, not one of"),
         (lambda d: d["annotations"][0].update(image_id="z"), "names image 'z'"),
         (lambda d: d["image_tags"].update(a=[1, 8]), r"image 'a': tags \[8\]"),
+        (lambda d: d["categories"][0].pop("isthing"), "an entry lacks 'isthing'"),
+        (lambda d: d.update(marks={"a": [{"category_id": 1, "points": [[5, 5]]}]}), "it lacks 'radius'"),
     ],
 )
 def test_bad_weak_labels_name_file_and_value(file, edit, message):
@@ -73,6 +75,11 @@ def test_numbers_ids_and_truth_values_as_text(file, weak):
     images, _ = read_weak_labels([file])
     for field in vars(weak):
         assert np.array_equal(getattr(images["a"], field), getattr(weak, field)), field
+
+
+def test_categories_of_other_tools_need_no_colour(file):
+    change(file, lambda document: [category.pop("color") for category in document["categories"]])
+    assert read_weak_labels([file])[1].names == CLASSES.names
 
 
 def test_image_listed_twice(file):

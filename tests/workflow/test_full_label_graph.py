@@ -48,7 +48,7 @@ def test_without_full_labels_there_is_no_such_job(fresh):
 def test_lists_and_folders_are_checked_before_the_graph(fresh, listed):
     (fresh.folder / "full.txt").write_text(f"{listed[0]}\nnobody\n")
     for config, message in (
-        ("full_labels={images: full.txt}", "'nobody' is no training image of this dataset"),
+        ("full_labels={images: full.txt}", "'nobody' is not among the training images"),
         ("full_labels={images: nowhere.txt}", "nowhere.txt: no such list"),
         ("full_labels={folder: nowhere}", "full_labels.folder: nowhere: no such folder"),
     ):

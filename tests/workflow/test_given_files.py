@@ -40,8 +40,16 @@ def test_listed_images_must_be_in_training(tmp_path):
     (tmp_path / "full.txt").write_text("b\nc\n")
     assert read(full_labels={"images": str(tmp_path / "full.txt")}).full_label_ids == {"b", "c"}
     (tmp_path / "full.txt").write_text("b\nv\n")
-    with pytest.raises(ValueError, match="full_labels: 'v' is no training image"):
+    with pytest.raises(ValueError, match=r"full_labels: 'v' is not among .*, such as 'a'; .*full\.txt must list"):
         read(full_labels={"images": str(tmp_path / "full.txt")})
+
+
+def test_a_model_that_is_named_must_be_there(tmp_path):
+    """Before anything runs: `export_model` has it as a parameter."""
+    with pytest.raises(ValueError, match=r"model=nowhere\.pt: no such file; name one with --config model=FILE"):
+        read(model="nowhere.pt")
+    (tmp_path / "model.pt").write_bytes(b"model")
+    read(model=str(tmp_path / "model.pt"))
 
 
 def test_corrected_full_label_touches_its_own_shard(tmp_path):

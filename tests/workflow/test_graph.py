@@ -50,6 +50,13 @@ def test_proposals_are_made_when_asked_for_only(fresh):
     assert not {"weak_labels_shard", "ground_truth_shard", "cams_shard"} & set(jobs)
 
 
+def test_run_without_a_model_trains_the_one_that_it_exports(fresh):
+    jobs = fresh.planned_jobs("--", "export_model")
+    assert jobs["export_model"] == 1 and jobs["segmenter_round"] == 3 and "reference" not in jobs
+    (fresh.folder / "any.pt").write_bytes(b"")
+    assert set(fresh.planned_jobs("--config", "model=any.pt", "--", "export_model")) == {"export_model"}
+
+
 def test_networks_of_a_library_are_looked_up_before_they_are_trained(fresh):
     assert "backbone_of_section" not in fresh.planned_jobs()
     network = ("--config", "segmenter={backbone: timm/test_resnet}")

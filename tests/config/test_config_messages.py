@@ -1,0 +1,100 @@
+"""What the configuration refuses, and how short it says so."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from pseudogt.config.run import RunConfig, parse_run_config
+from pseudogt.config.unread import find_unread
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+JTSM = {"method": "jtsm", "weak_labels": {"boxes": False, "tags": "image"}}
+GIVEN = {"annotations": {"format": "csv", "path": "marks.csv"}}
+
+
+@cache
+def read_defaults():
+    return yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+
+
+def configure(changes) -> RunConfig:
+    """The embedded default with changes, as Snakemake merges them."""
+    config = deepcopy(read_defaults())
+    update_config(config, changes)
+    return parse_run_config(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cams": {"width_exponent": True}}, "cams.width_exponent: Input should be a number, not a truth value"),
+        ({"rounds": {"max": True}}, "rounds.max: Input should be a number, not a truth value"),
+        ({"classifier": {"learning_rate": float("inf")}}, "classifier.learning_rate: Input should be a finite number"),
+        ({"cams": {"concept_model": "facebook/sam3"}}, "set method to concepts, or concept_model to null"),
+        ({"annotations": {"points": "weak"}}, "annotations.path, which is not set"),
+        (GIVEN | {"weak_labels": {"points": "stuff"}}, "set it to null, and annotations.points to weak"),
+        ({"provided": {"weak_labels": "w.json"}, "weak_labels": {"scribbles": "all"}}, "set it to null"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(ValueError, match=r"(?s)problems") as caught:
+        configure(changes)
+    assert message in str(caught.value)
+
+
+def test_section_that_does_not_fit_together_is_not_printed_as_a_whole():
+    with pytest.raises(ValueError, match="overlap_power") as caught:
+        configure(JTSM | {"mining": {"overlap_power": 2}})
+    assert str(caught.value).splitlines()[1:] == [
+        "mining: overlap_power: 2 with decoder: false; set decoder to true, or overlap_power to 0"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"mining": {"overlap_power": 2, "decoder": True}}, "mining.decoder, mining.overlap_power: only method: jtsm"),
+        ({"cams": {"width_exponent": 1}}, "cams.width_exponent: no image has points"),
+        (
+            {"cams": {"width_exponent": 1, "method": "concepts", "concept_model": "m"}},
+            "cams.width_exponent: cams.method",
+        ),
+        ({"segmenter": {"full_share": 0.5}}, "segmenter.full_share: no image has a full label"),
+        ({"predictions": {"min_query_score": 1}}, "predictions.min_query_score: segmenter.network: bottom_up"),
+        (
+            {"dataset": {"format": "voc2012"}, "data_root": "d", "streets": {"seed": 3}},
+            "streets.seed: dataset.format is voc2012",
+        ),
+    ],
+)
+def test_changed_settings_that_nothing_reads_are_named(changes, setting):
+    (line,) = find_unread(configure(changes))
+    assert line.startswith(f"nothing reads {setting}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        JTSM | {"mining": {"overlap_power": 2, "decoder": True}},
+        {"cams": {"width_exponent": 1}, "weak_labels": {"points": "stuff"}},
+        {"cams": {"width_exponent": 1}, "annotations": {**GIVEN["annotations"], "points": "weak"}},
+        {"cams": {"width_exponent": 1}, "provided": {"weak_labels": "w.json"}},
+        {"segmenter": {"full_share": 0.5}, "full_labels": {"images": "full.txt"}},
+        {"images": "photos", "segmenter": {"full_share": 0.5}},
+    ],
+)
+def test_settings_that_are_read_are_not_named(changes):
+    assert find_unread(configure(changes)) == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configurations_of_the_repository_change_only_what_is_read(path):
+    assert find_unread(configure(yaml.safe_load(path.read_text()) | {"data_root": "d"})) == []
