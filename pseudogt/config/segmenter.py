@@ -90,9 +90,10 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
     )
     query_channels: int = Field(
         128,
-        ge=32,
+        ge=64,  # features are normalised in 32 groups, and one channel alone of an image of 32x32 is one value
         multiple_of=32,
-        description="mask_transformer: width of queries and features; 256 in Mask2Former.",
+        description="mask_transformer: width of queries and features, a multiple of 32; 256 in Mask2Former. Lower it "
+        "if memory runs out.",
     )
     encoder_layers: int = Field(
         1, ge=1, description="mask_transformer: layers of attention between features; 6 in Mask2Former."
