@@ -124,8 +124,8 @@ class TrainingPlan:
     loader_workers: int | str = 0
     cores: int | None = None
 
-    def count_passes(self, processes: int) -> int:
-        """Parts of a batch that each of several processes takes one after the other.
+    def count_passes_per_step(self, processes: int) -> int:
+        """Passes of a process in an optimiser step: parts of its share of the batch, one after the other.
 
         Raises
         ------
@@ -200,7 +200,7 @@ def train(
         raise ValueError("there is no image to train on")
     torch.set_num_threads(plan.torch_threads)
     with _join_processes(plan.device) as (rank, processes, device):
-        passes = plan.count_passes(processes)
+        passes = plan.count_passes_per_step(processes)
         workers = count_workers(plan.loader_workers, device, plan.cores)
         with _catch_stop_signals() as stopped, explain_lost_workers():
             if preparation is not None:
@@ -325,7 +325,7 @@ class _Run:
     ) -> None:
         self.plan, self.rank, self.processes, self.device = plan, rank, processes, device
         self.compute_losses, self.count = compute_losses, count
-        self.passes = plan.count_passes(processes)
+        self.passes = plan.count_passes_per_step(processes)
         self.dtype = choose_precision(plan.precision, device)
         self.network = network.train().to(device).to(memory_format=torch.channels_last)
         self.parallel: nn.Module = self.network
@@ -534,7 +534,7 @@ class _Pieces:
 
     def load(self, number: int) -> Batch:
         """Load a piece."""
-        passes = self.plan.count_passes(self.processes)
+        passes = self.plan.count_passes_per_step(self.processes)
         step, part = divmod(number, passes)
         piece = part * self.processes + self.rank
         indices = select_samples(step, self.plan.batch_size, self.sample_count, self.plan.seed)

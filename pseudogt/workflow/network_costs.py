@@ -212,7 +212,7 @@ def estimate_step_mb(settings: TrainingSettings, classes: int = 20) -> float:
 
     The step of mining is taken to have about 20 classes.
     """
-    parts = settings.batch_size / settings.count_pass_images()
+    parts = settings.batch_size / settings.find_pass_size()
     if not isinstance(settings, MiningSettings):
         values = estimate_activation_mb(settings, classes, precision="fp32")
         return estimate_weights_mb(settings) + values * measure_batch_megapixels(settings) / parts
@@ -465,9 +465,9 @@ def estimate_gpu_mb(settings: TrainingSettings, classes: int, gpus: int) -> floa
         At least 1.
     """
     if isinstance(settings, MiningSettings):
-        images = settings.count_pass_images() / settings.count_pass_images(gpus)
+        images = settings.find_pass_size() / settings.find_pass_size(gpus)
         step = estimate_step_mb(settings) / images
         return GPU_BASE_MB + estimate_weights_mb(settings) + GPU_MARGIN * step
     values = estimate_activation_mb(settings, classes, precision="fp32" if settings.precision == "fp32" else "bf16")
-    megapixels = measure_batch_megapixels(settings) * settings.count_pass_images(gpus) / settings.batch_size
+    megapixels = measure_batch_megapixels(settings) * settings.find_pass_size(gpus) / settings.batch_size
     return GPU_BASE_MB + estimate_weights_mb(settings) + GPU_MARGIN * values * megapixels

@@ -222,7 +222,7 @@ def test_batch_that_cannot_be_split():
     ("size", "processes", "passes"), [(0, 1, 1), (0, 4, 1), (1, 1, 8), (1, 4, 2), (4, 1, 2), (4, 4, 1), (16, 2, 1)]
 )
 def test_passes_follow_from_batch_and_processes(size, processes, passes):
-    assert replace(PLAN, batch_size=8, images_per_pass=size).count_passes(processes) == passes
+    assert replace(PLAN, batch_size=8, images_per_pass=size).count_passes_per_step(processes) == passes
 
 
 def test_momentum_is_plain_or_nesterovs():

@@ -73,7 +73,7 @@ def test_crops_suit_the_network_and_batches_the_gpus(name):
     config = read_recipe(name)
     for settings in (config.classifier, config.segmenter):
         assert settings.crop_height_px % 32 == settings.crop_width_px % 32 == 0
-        assert settings.batch_size % 8 == 0 == settings.batch_size % settings.count_pass_images(8)
+        assert settings.batch_size % 8 == 0 == settings.batch_size % settings.find_pass_size(8)
         assert settings.weights is not None
 
 
