@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pseudogt.weak_labels.candidates import candidates_at, cover_span
 from pseudogt.weak_labels.labelled import LabelledPixels, find_labelled_pixels, paint_classes
 from pseudogt.weak_labels.marks import NO_MARKS, find_inside
 from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.weak_labels.surroundings import find_surroundings
 
 LARGE_REGION = 0.02
 """Share of an image from which on a region of even colour is large."""
@@ -48,37 +50,56 @@ class TagSample:
         In coordinates of the original image. Without marks: those are in ``labelled``.
     labelled : (P, 3) int32
         Row and column in the original image, and train id, of each pixel that a mark labels or that lies in the
-        region around one.
+        region or in the disc around one.
+    rings : (Q, 3) int32
+        The same for pixels few of which have this class, see :class:`pseudogt.weak_labels.surroundings.Surroundings`.
     """
 
     image: NDArray[np.uint8]
     weak: ImageWeakLabels
     labelled: NDArray[np.int32] = field(default_factory=_label_nothing)
+    rings: NDArray[np.int32] = field(default_factory=_label_nothing)
 
     @classmethod
-    def make(cls, image: NDArray[np.uint8], weak: ImageWeakLabels, *, region_scale: float = 0) -> TagSample:
-        """Sample of a resized image, with its marks drawn, and spread over regions of even colour of this scale."""
+    def make(
+        cls,
+        image: NDArray[np.uint8],
+        weak: ImageWeakLabels,
+        *,
+        region_scale: float = 0,
+        median_widths: NDArray[np.float64] | None = None,
+    ) -> TagSample:
+        """Sample of a resized image, with its marks drawn.
+
+        They spread over regions of even colour of this scale, if it is above 0, and have surroundings, if the widths
+        ``(C,)`` are given.
+        """
         if not len(weak.marks):
             return cls(image, weak)
         found = find_labelled_pixels(weak)
         labelled = np.column_stack([found.rows, found.columns, found.classes]).astype(np.int32)
         if region_scale:
             labelled = np.concatenate([labelled, label_large_regions(image, weak, found, region_scale)])
-        return cls(image, replace(weak, marks=NO_MARKS), labelled)
+        rings = _label_nothing()
+        if median_widths is not None:
+            discs, rings = find_surroundings(image, weak, median_widths)
+            labelled = np.concatenate([labelled, discs])
+        return cls(image, replace(weak, marks=NO_MARKS), labelled, rings)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Image and weak labels by name, for :class:`models.training_set.TrainingSet`."""
         weak = {name: np.array(value) for name, value in vars(self.weak).items() if name != "marks"}
-        return {**weak, "image": self.image, "labelled": self.labelled}
+        return {**weak, "image": self.image, "labelled": self.labelled, "rings": self.rings}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> TagSample:
         """Inverse of :meth:`to_arrays`."""
-        weak: dict[str, Any] = {name: values for name, values in arrays.items() if name not in ("image", "labelled")}
+        own = {name: arrays[name] for name in ("image", "labelled", "rings")}
+        weak: dict[str, Any] = {name: values for name, values in arrays.items() if name not in own}
         # What is no array in weak labels: a name, two numbers and two tuples.
         weak |= {name: weak[name].tolist() for name in ("image_id", "height", "width")}
         weak |= {name: tuple(weak[name].astype(int).tolist()) for name in ("unknown_ids", "partly_boxed_ids")}
-        return cls(arrays["image"], ImageWeakLabels(**weak), arrays["labelled"])
+        return cls(weak=ImageWeakLabels(**weak), **own)
 
 
 @dataclass(frozen=True)
@@ -143,8 +164,10 @@ def cut_out_crop(sample: TagSample, crop: int) -> TagSample:
     # Boxes in coordinates of the crop, clipped to it; those left without a pixel are dropped.
     clipped = np.clip(weak.boxes_xyxy - [x0, y0, x0, y0], 0, [x1 - x0, y1 - y0] * 2).astype(np.int32)
     kept = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
-    row, column, _ = sample.labelled.T
-    inside = (row >= y0) & (row < y1) & (column >= x0) & (column < x1)
+    labelled, rings = (
+        rows[find_inside(weak.crops_xyxy[crop : crop + 1], rows[:, 0], rows[:, 1])[0]] - np.array([y0, x0, 0], np.int32)
+        for rows in (sample.labelled, sample.rings)
+    )
     # The crop in pixels of the sample's image, whose resolution may differ from that of the weak labels.
     height, width = sample.image.shape[:2]
     rows = slice(round(y0 * height / weak.height), round(y1 * height / weak.height))
@@ -164,7 +187,8 @@ def cut_out_crop(sample: TagSample, crop: int) -> TagSample:
             unknown_ids=weak.unknown_ids,
             partly_boxed_ids=weak.partly_boxed_ids,
         ),
-        labelled=(sample.labelled - np.array([y0, x0, 0], np.int32))[inside],
+        labelled=labelled,
+        rings=rings,
     )
 
 
@@ -184,10 +208,10 @@ def make_tag_batch(
     dict
         ``images (B, 3, H, W) uint8``, ``colour_factors (B, 3)``, ``candidates (B, C, h, w) bool`` at
         the network's stride, and the regions padded to G per window: ``rows (B, G, h)``,
-        ``columns (B, G, w)``, ``tags`` and ``known (B, G, C)``, all bool; ``with_marks`` also ``marked (B, h, w)
-        uint8``, see :func:`label_cells`.
+        ``columns (B, G, w)``, ``tags`` and ``known (B, G, C)``, all bool; ``with_marks`` also ``marked`` and ``rings``
+        ``(B, h, w) uint8``, see :func:`label_cells`.
     """
-    images, candidates, regions, marked = [], [], [], []
+    images, candidates, regions, marked, rings = [], [], [], [], []
     for sample in samples:
         affine = draw_affine(sample.image.shape[:2], augmentation, generator)
         images.append(warp_image(sample.image, affine, augmentation.crop_size))
@@ -195,7 +219,9 @@ def make_tag_batch(
         candidates.append(candidates_at(sample.weak, classes, rows, columns))
         regions.append(list_tag_regions(sample.weak, rows, columns))
         if with_marks:
-            marked.append(label_cells(sample, affine, augmentation.crop_size, stride))
+            place = partial(label_cells, sample, affine=affine, size=augmentation.crop_size, stride=stride)
+            marked.append(place(sample.labelled))
+            rings.append(place(sample.rings))
     most = max(1, *(len(r.tags) for r in regions))
     batch = {
         "images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
@@ -206,23 +232,25 @@ def make_tag_batch(
         "tags": torch.from_numpy(np.stack([_pad(r.tags, most) for r in regions])),
         "known": torch.from_numpy(np.stack([_pad(r.known, most) for r in regions])),
     }
-    return batch | {"marked": torch.from_numpy(np.stack(marked))} if with_marks else batch
+    if with_marks:
+        batch |= {"marked": torch.from_numpy(np.stack(marked)), "rings": torch.from_numpy(np.stack(rings))}
+    return batch
 
 
 def label_cells(
-    sample: TagSample, affine: NDArray[np.float64], size: tuple[int, int], stride: int
+    sample: TagSample, pixels: NDArray[np.int32], affine: NDArray[np.float64], size: tuple[int, int], stride: int
 ) -> NDArray[np.uint8]:
-    """Class ``(h, w)`` of the cells of a window in which pixels are labelled, with one class alone.
+    """Class ``(h, w)`` of the cells of a window that hold pixels ``(P, 3)`` of the sample, of one class alone.
 
-    Parameters as of :func:`locate_cells`; other cells have ``IGNORE_LABEL``.
+    ``pixels`` as :attr:`TagSample.labelled`, the others as of :func:`locate_cells`; other cells have ``IGNORE_LABEL``.
     """
     cells = (-(-size[0] // stride), -(-size[1] // stride))
     # Middles of the labelled pixels in the sample's image, then in the window; half a pixel from there to its border.
     scale = np.array(sample.image.shape[:2]) / (sample.weak.height, sample.weak.width)
-    in_sample = (sample.labelled[:, :2] + 0.5) * scale - 0.5
+    in_sample = (pixels[:, :2] + 0.5) * scale - 0.5
     row, column = np.floor((warp_points(in_sample.astype(np.float32), affine) + 0.5) / stride).astype(int).T
     inside = (row >= 0) & (row < cells[0]) & (column >= 0) & (column < cells[1])
-    return paint_classes(row[inside], column[inside], sample.labelled[inside, 2].astype(np.uint8), cells)
+    return paint_classes(row[inside], column[inside], pixels[inside, 2].astype(np.uint8), cells)
 
 
 def locate_cells(

@@ -26,6 +26,12 @@ MODEL_KIND = "tag classifier"
 PRESENCE_SHARPNESS = 4.0
 """Exponent of the generalised mean over a region that measures whether a class wins pixels there."""
 
+RING_SHARE = 0.1
+"""Share of a ring that may have the class of the mark inside."""
+
+MIN_RING_CELLS = 20
+"""Cells of a ring that a window must show, so that their mean says something."""
+
 SMALLEST_MEAN = 1e-30
 """Keeps the logarithm of a class that has vanished from a region finite."""
 
@@ -177,6 +183,37 @@ def marked_cell_loss(log_probabilities: Tensor, marked: Tensor) -> Tensor:
     count = one_hot.sum((0, 1, 2))
     mean = torch.einsum("bhw,bhwc->c", loss, one_hot.to(loss.dtype)) / count.clamp(min=1)
     return mean.sum() / (count > 0).sum().clamp(min=1)
+
+
+def ring_loss(log_probabilities: Tensor, rings: Tensor, weights: Tensor) -> Tensor:
+    """Relative entropy by which the mean probability of a class in its rings exceeds ``RING_SHARE``; else 0.
+
+    Parameters
+    ----------
+    log_probabilities : (B, C, h, w)
+    rings : (B, h, w) uint8
+        Train id of the class whose ring a cell lies in, ``IGNORE_LABEL`` elsewhere.
+    weights : (C,)
+        In [0, 1]; 0 for a class that rings say nothing of.
+
+    Returns
+    -------
+    scalar
+        Weighted sum over the rings of each image and class that have ``MIN_RING_CELLS``, divided by their number.
+    """
+    inside = rings != IGNORE_LABEL
+    targets = torch.where(inside, rings, 0).long()
+    probability = log_probabilities.gather(1, targets[:, None])[:, 0].exp() * inside
+    # Sum of the probabilities and number of cells of each class in each image: (B, C).
+    flat = targets.flatten(1)
+    empty = log_probabilities.new_zeros(log_probabilities.shape[:2])
+    total = empty.scatter_add(1, flat, probability.flatten(1))
+    count = empty.scatter_add(1, flat, inside.flatten(1).to(empty.dtype))
+    share = (total / count.clamp(min=1)).clamp(RING_SHARE, 1 - 1e-4)
+    # Kullback-Leibler divergence of a coin with the mean probability from one with the allowed share.
+    excess = RING_SHARE * (RING_SHARE / share).log() + (1 - RING_SHARE) * ((1 - RING_SHARE) / (1 - share)).log()
+    counted = (count >= MIN_RING_CELLS) & (weights > 0)
+    return (excess * counted * weights).sum() / counted.sum().clamp(min=1)
 
 
 def resize_for_classifier(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

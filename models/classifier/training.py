@@ -23,6 +23,7 @@ from models.classifier.network import (
     pool_regions,
     presence_loss,
     region_tag_loss,
+    ring_loss,
 )
 from models.training_set import Samples
 from pseudogt.classes import ClassTable
@@ -38,14 +39,18 @@ class ClassifierLoss:
     ----------
     sharpness : float
         See :func:`models.classifier.network.pool_regions`.
-    candidate_weight, presence_weight, point_weight : float
+    candidate_weight, presence_weight, point_weight, ring_weight : float
         Weights relative to the loss of the tags.
+    narrowness : tuple of float
+        Of each class, see :func:`pseudogt.weak_labels.widths.find_narrowness`; empty without marks.
     """
 
     sharpness: float
     candidate_weight: float
     presence_weight: float
     point_weight: float
+    ring_weight: float
+    narrowness: tuple[float, ...] = ()
 
     def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name of a batch of :func:`models.classifier.batches.make_tag_batch`."""
@@ -63,6 +68,8 @@ class ClassifierLoss:
         }
         if "marked" in batch:
             losses["points"] = self.point_weight * marked_cell_loss(log_probabilities, batch["marked"])
+            narrowness = logits.new_tensor(self.narrowness, dtype=torch.float32)
+            losses["rings"] = self.ring_weight * ring_loss(log_probabilities, batch["rings"], narrowness)
         return losses
 
 

@@ -54,6 +54,13 @@ class ClassifierSettings(FreezingSettings, AugmentationSettings):
         description="Points, scribbles and masks also label the rest of large regions of even colour of this scale; 0 "
         "only what they mark. It teaches where classes end.",
     )
+    ring_weight: float = Field(
+        2.0,
+        ge=0,
+        description="Weight of the loss that keeps narrow classes out of a ring around their points, scribbles and "
+        "masks, where their segments should have ended; with it, a disc around each point and scribble is labelled, "
+        "too. It teaches how narrow poles and signs are; 0 if narrow segments of a class lie side by side.",
+    )
     scale: float = Field(
         1.0,
         gt=0,

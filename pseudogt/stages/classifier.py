@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.augmentation import Augmentation
 from models.backbones import Freeze
@@ -18,7 +19,7 @@ from models.training_set import Preparation, TrainingSet
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.weak_labels.gaps import check_supervision
-from pseudogt.weak_labels.widths import measure_class_widths
+from pseudogt.weak_labels.widths import ClassWidths, find_narrowness, measure_class_widths
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
@@ -53,9 +54,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = settings.fill(TrainingPlan, cores=arguments.cores)
     weak_labels = [image.weak for image in shard]
     check_supervision(weak_labels)
+    widths = measure_widths(shard)
+    medians = widths.median if settings.ring_weight else None
+    source = TagSource(shard, settings.scale, settings.point_region_scale, medians)
     samples = list_tag_samples(weak_labels, settings.samples)
     drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
-    sample_facts = [settings.scale, settings.point_region_scale, drawn.tolist()]
+    sample_facts = [
+        settings.scale,
+        settings.point_region_scale,
+        None if medians is None else medians.tolist(),
+        drawn.tolist(),
+    ]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
     images = TrainingSet(files.samples, drawn, TagSample)
     batches = TagBatches(
@@ -73,9 +82,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         model.network,
         sample_count=len(samples),
         load_batch=batches.load,
-        compute_losses=settings.fill(ClassifierLoss),
+        compute_losses=settings.fill(ClassifierLoss, narrowness=tuple(find_narrowness(widths.median))),
         plan=plan,
-        preparation=Preparation(TagSource(shard, settings.scale, settings.point_region_scale), images),
+        preparation=Preparation(source, images),
         checkpoint=files.checkpoint,
         description="classifier",
     )
@@ -83,19 +92,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         if val is not None:
             shard.check_classes(val.classes, val.path)
         measured = measure_tag_precision(model, TagSource(val, settings.scale)) if val else None
-        model = replace(model, widths=measure_widths(shard))
+        if widths.mean.any():
+            model = replace(model, widths=tuple(widths.mean.tolist()))
         facts = {**record, "images": len(shard), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, images)
 
 
-def measure_widths(shard: Shard) -> tuple[float, ...]:
-    """Half width of the marked segments of each class in at most ``WIDTH_IMAGES`` images; empty without marks."""
+def measure_widths(shard: Shard) -> ClassWidths:
+    """Half widths of the marked segments of each class in at most ``WIDTH_IMAGES`` images."""
     marked = [number for number, image in enumerate(shard) if len(image.weak.marks)]
-    if not marked:
-        return ()
     places = np.linspace(0, len(marked) - 1, min(WIDTH_IMAGES, len(marked))).astype(int)
     images = (shard[marked[place]] for place in np.unique(places))
-    return tuple(measure_class_widths(((image.read(), image.weak) for image in images), len(shard.classes)).tolist())
+    return measure_class_widths(((image.read(), image.weak) for image in images), len(shard.classes))
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,7 @@ class TagSource:
     shard: Shard
     scale: float
     point_region_scale: float = 0
+    median_widths: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -112,7 +121,9 @@ class TagSource:
     def __getitem__(self, number: int) -> TagSample:
         image = self.shard[number]
         resized = resize_for_classifier(image.read(), self.scale)
-        return TagSample.make(resized, image.weak, region_scale=self.point_region_scale)
+        return TagSample.make(
+            resized, image.weak, region_scale=self.point_region_scale, median_widths=self.median_widths
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ buildings takes every doubtful pixel for either with equal odds, although there 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,11 +21,50 @@ LONG_SIDE_PX = 512
 
 MeasuredImage = tuple[NDArray[np.uint8], ImageWeakLabels]
 
+Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 
-def measure_mark_widths(
-    image: NDArray[np.uint8], weak: ImageWeakLabels
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Half the width of the segment around each mark of an image.
+
+class MeasuredMarks(NamedTuple):
+    """The marks of an image that have pixels in it; none if all have one class, which would take the whole image.
+
+    Attributes
+    ----------
+    size : (h, w)
+        The size at which they were measured.
+    numbers : (M,) int64
+        Positions in the image's marks.
+    classes : (M,) uint8
+        Train ids.
+    places : list of (P,) and (P,) int64
+        Rows and columns of the pixels of each mark at this size; pixels of the image may share one.
+    widths : (M,) float64
+        Half the width of the segment around each mark, relative to the square root of the image's area.
+    """
+
+    size: tuple[int, int]
+    numbers: NDArray[np.int64]
+    classes: NDArray[np.uint8]
+    places: list[Places]
+    widths: NDArray[np.float64]
+
+
+class ClassWidths(NamedTuple):
+    """Half the width of the marked segments of each class, as in :class:`MeasuredMarks`; 0 without marks.
+
+    Attributes
+    ----------
+    mean : (C,) float64
+        Grows with the area that a class covers.
+    median : (C,) float64
+        What is usual, even if the borders of some segments were not found.
+    """
+
+    mean: NDArray[np.float64]
+    median: NDArray[np.float64]
+
+
+def measure_marks(image: NDArray[np.uint8], weak: ImageWeakLabels) -> MeasuredMarks:
+    """Measure half the width of the segment around each mark of an image.
 
     Marks are the seeds of a watershed on the strength of colour edges; the width at a pixel is its distance to the
     nearest pixel of another class or to the image's border.
@@ -32,26 +72,23 @@ def measure_mark_widths(
     Parameters
     ----------
     image : (H, W, 3) uint8
-        RGB.
+        RGB; may be smaller than that of the weak labels.
     weak : ImageWeakLabels
-
-    Returns
-    -------
-    (M,) uint8
-        Train ids of the marks in the image; none if all have one class, which would take the whole image.
-    (M,) float64
-        Half widths, relative to the square root of the image's area.
     """
     pixels = [mark.find_pixels(weak.height, weak.width) for mark in weak.marks]
-    inside = np.array([len(found) > 0 for found in pixels], bool)
-    classes = weak.marks.classes[inside]
-    if len(np.unique(classes)) < 2:
-        return np.zeros(0, np.uint8), np.zeros(0)
     factor = min(1.0, LONG_SIDE_PX / max(image.shape[:2]))
-    size = tuple(max(1, round(extent * factor)) for extent in image.shape[:2])
-    small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
-    places = [tuple(((p + 0.5) * size / (weak.height, weak.width)).astype(int).T) for p in pixels if len(p)]
-    seeds = np.zeros(size, np.int32)
+    height, width = (max(1, round(extent * factor)) for extent in image.shape[:2])
+    numbers = np.flatnonzero([len(found) > 0 for found in pixels])
+    classes = weak.marks.classes[numbers]
+    if len(np.unique(classes)) < 2:
+        return MeasuredMarks((height, width), numbers[:0], classes[:0], [], np.zeros(0))
+    scale = np.array([height, width]) / (weak.height, weak.width)
+    places: list[Places] = []
+    for number in numbers:
+        rows, columns = ((pixels[number] + 0.5) * scale).astype(np.int64).T
+        places.append((rows, columns))
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    seeds = np.zeros((height, width), np.int32)
     for train_id, place in zip(classes.tolist(), places, strict=True):
         seeds[place] = train_id + 1
     flooded = watershed(_find_edges(np.asarray(small, np.uint8)), seeds) - 1
@@ -59,17 +96,31 @@ def measure_mark_widths(
     areas = {k: np.pad(flooded == k, 1).astype(np.uint8) for k in np.unique(classes).tolist()}
     distance = {k: cv2.distanceTransform(area, cv2.DIST_L2, 5)[1:-1, 1:-1] for k, area in areas.items()}
     widths = [distance[k][place].mean() for k, place in zip(classes.tolist(), places, strict=True)]
-    return classes, np.array(widths, np.float64) / np.sqrt(size[0] * size[1])
+    return MeasuredMarks((height, width), numbers, classes, places, np.array(widths) / np.sqrt(height * width))
 
 
-def measure_class_widths(images: Iterable[MeasuredImage], class_count: int) -> NDArray[np.float64]:
-    """Mean of the half widths of :func:`measure_mark_widths` for each class, ``(C,)``; 0 without marks."""
-    total, count = np.zeros(class_count), np.zeros(class_count)
-    for image, weak in images:
-        classes, widths = measure_mark_widths(image, weak)
-        np.add.at(total, classes, widths)
-        np.add.at(count, classes, 1)
-    return np.divide(total, count, out=np.zeros(class_count), where=count > 0)
+def measure_class_widths(images: Iterable[MeasuredImage], class_count: int) -> ClassWidths:
+    """Mean and median of the half widths of :func:`measure_marks` for each class."""
+    measured = [measure_marks(image, weak) for image, weak in images]
+    classes = np.concatenate([np.zeros(0, np.uint8), *(marks.classes for marks in measured)])
+    widths = np.concatenate([np.zeros(0), *(marks.widths for marks in measured)])
+    each = [widths[classes == train_id] for train_id in range(class_count)]
+    mean, median = ([float(take(found)) if len(found) else 0.0 for found in each] for take in (np.mean, np.median))
+    return ClassWidths(np.array(mean), np.array(median))
+
+
+def find_narrowness(median: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much narrower the segments of each class ``(C,)`` are than those of all classes in the geometric mean.
+
+    0 for as wide or wider and without a width, near 1 for far narrower.
+    """
+    width = np.asarray(median, np.float64)
+    measured = width > 0
+    if not measured.any():
+        return np.zeros(len(width))
+    usual = np.exp(np.log(width[measured]).mean())
+    # A class alone is as wide as usual, whatever rounding says.
+    return np.where(measured & (width < (1 - 1e-9) * usual), 1 - width / usual, 0)
 
 
 def find_log_prior(widths: Sequence[float], exponent: float) -> NDArray[np.float32]:

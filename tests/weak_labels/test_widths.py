@@ -6,7 +6,7 @@ from mark_testing import make_point
 
 from pseudogt.weak_labels.marks import Marks, make_mask
 from pseudogt.weak_labels.records import ImageWeakLabels
-from pseudogt.weak_labels.widths import find_log_prior, measure_class_widths, measure_mark_widths
+from pseudogt.weak_labels.widths import find_log_prior, find_narrowness, measure_class_widths, measure_marks
 
 GREYS = (40, 120, 220)
 
@@ -37,28 +37,46 @@ def weak_labels(height, width, marks):
 @pytest.mark.parametrize("factor", [1, 4])  # the larger image is measured at half its size
 def test_width_is_half_that_of_the_segment_whatever_the_size_of_the_image(factor):
     image, weak = make_image(100 * factor, 200 * factor, 10 * factor)
-    classes, widths = measure_mark_widths(image, weak)
-    assert classes.tolist() == [0, 1, 2]
+    measured = measure_marks(image, weak)
+    assert measured.classes.tolist() == [0, 1, 2]
     # The outer segments are 95 wide and 100 high, the stripe is 10 wide.
     expected = np.array([47.5, 5, 47.5]) / np.sqrt(100 * 200)
-    np.testing.assert_allclose(widths, expected, atol=1.5 / np.sqrt(100 * 200))
+    np.testing.assert_allclose(measured.widths, expected, atol=1.5 / np.sqrt(100 * 200))
 
 
 def test_a_mark_without_pixels_counts_for_nothing():
     image, weak = make_image()
     empty = make_mask(1, -1, [100 * 200])
-    classes, widths = measure_mark_widths(image, weak_labels(100, 200, [*weak.marks, empty]))
-    assert classes.tolist() == [0, 1, 2]
-    assert np.isfinite(widths).all()
+    measured = measure_marks(image, weak_labels(100, 200, [empty, *weak.marks]))
+    assert measured.classes.tolist() == [0, 1, 2]
+    assert measured.numbers.tolist() == [1, 2, 3]
+    assert np.isfinite(measured.widths).all()
 
 
 def test_marks_of_a_single_class_have_no_width():
     image, weak = make_image()
     alone = weak_labels(100, 200, [make_point(1, -1, 100, 50, 1), make_point(1, -1, 100, 80, 1)])
-    assert len(measure_mark_widths(image, alone)[0]) == 0
+    assert len(measure_marks(image, alone).widths) == 0
     widths = measure_class_widths([(image, weak), (image, alone)], 4)
-    assert widths[3] == 0
-    assert 4 * widths[1] < widths[0]
+    for each in widths:
+        assert each[3] == 0
+        assert 4 * each[1] < each[0]
+    assert not np.any(measure_class_widths([], 4))
+
+
+def test_one_segment_that_is_far_too_wide_changes_the_mean_alone():
+    images = [make_image(stripe=stripe) for stripe in (10, 10, 60)]
+    mean, median = measure_class_widths(images, 3)
+    usual = measure_marks(*images[0]).widths
+    np.testing.assert_allclose(median[1], usual[1])
+    assert mean[1] > 2 * median[1]
+
+
+def test_narrowness_compares_with_the_usual_width():
+    # The geometric mean of 0.02, 0.08 and 0.16 is 0.0635.
+    np.testing.assert_allclose(find_narrowness([0.02, 0.08, 0.16, 0]), [1 - 0.02 / 0.063496, 0, 0, 0], rtol=1e-4)
+    assert not find_narrowness([0.0, 0.0]).any()
+    assert not find_narrowness([0.05]).any()
 
 
 def test_the_prior_is_a_power_of_the_width_and_even_on_average():

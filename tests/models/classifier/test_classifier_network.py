@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.classifier.network import (
+    RING_SHARE,
     ClassifierModel,
     build_tag_classifier,
     candidate_map_loss,
@@ -16,6 +17,7 @@ from models.classifier.network import (
     presence_loss,
     region_tag_loss,
     resize_for_classifier,
+    ring_loss,
 )
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 
@@ -68,6 +70,42 @@ def test_marked_cells_weigh_by_class_and_others_not_at_all() -> None:
     assert logits.grad is not None
     assert ((logits.grad != 0).any(1) == (marked != IGNORE_LABEL)).all()
     assert marked_cell_loss(logits.log_softmax(1), torch.full_like(marked, IGNORE_LABEL)) == 0
+
+
+def make_rings(class_in_ring: int) -> torch.Tensor:
+    rings = torch.full((1, 8, 8), IGNORE_LABEL, dtype=torch.uint8)
+    rings[0, :3] = class_in_ring
+    return rings
+
+
+def test_ring_loss_is_the_divergence_from_the_allowed_share() -> None:
+    probability = torch.tensor([0.3, 0.5, 0.2])[None, :, None, None].expand(1, 3, 8, 8)
+    weights = torch.tensor([0.0, 0.25, 1.0])
+    expected = 0.25 * torch.distributions.kl_divergence(
+        torch.distributions.Bernoulli(torch.tensor(RING_SHARE)), torch.distributions.Bernoulli(torch.tensor(0.5))
+    )
+    torch.testing.assert_close(ring_loss(probability.log(), make_rings(1), weights), expected)
+    assert ring_loss(probability.log(), make_rings(0), weights) == 0
+    # Mean over the rings of both classes.
+    both = make_rings(1)
+    both[0, 3:6] = 2
+    assert 0 < ring_loss(probability.log(), both, weights) < expected
+
+
+def test_ring_loss_is_zero_within_the_allowed_share_and_pushes_only_the_class_of_the_ring() -> None:
+    logits = torch.zeros(1, 3, 8, 8, requires_grad=True)
+    ring_loss(logits.log_softmax(1), make_rings(1), torch.ones(3)).backward()
+    assert logits.grad is not None
+    assert (logits.grad[0, 1, :3] > 0).all() and (logits.grad[0, [0, 2], :3] < 0).all()
+    assert not logits.grad[0, :, 3:].any()
+    rare = torch.tensor([4.0, 0.0, 4.0])[None, :, None, None].expand(1, 3, 8, 8).log_softmax(1)
+    assert ring_loss(rare, make_rings(1), torch.ones(3)) == 0
+
+
+def test_a_ring_of_few_cells_says_nothing() -> None:
+    rings = torch.full((1, 8, 8), IGNORE_LABEL, dtype=torch.uint8)
+    rings[0, :2] = 1
+    assert ring_loss(torch.zeros(1, 3, 8, 8).log_softmax(1), rings, torch.ones(3)) == 0
 
 
 def test_tag_loss_weighs_presence_and_absence_alike() -> None:

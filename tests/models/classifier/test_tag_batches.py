@@ -100,11 +100,17 @@ def test_tags_that_leave_out_things_say_nothing_about_them() -> None:
 
 
 def mark_sample(
-    sample: TagSample, marks: list[tuple[int, float, float, float]], *, region_scale: float = 0
+    sample: TagSample,
+    marks: list[tuple[int, float, float, float]],
+    *,
+    region_scale: float = 0,
+    median_widths: np.ndarray | None = None,
 ) -> TagSample:
     collected = Marks.collect(make_point(train_id, UNSETTLED, x, y, radius) for train_id, x, y, radius in marks)
     weak = ImageWeakLabels(**(vars(sample.weak) | {"marks": collected}))
-    return TagSample.make(sample.image, complete_marks(weak, CLASSES), region_scale=region_scale)
+    return TagSample.make(
+        sample.image, complete_marks(weak, CLASSES), region_scale=region_scale, median_widths=median_widths
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -131,7 +137,7 @@ def test_marks_of_a_crop_are_those_inside_it() -> None:
 
 def test_a_cell_with_marks_of_two_classes_teaches_neither() -> None:
     sample = mark_sample(make_sample(scale=0.5), [(0, 2.5, 2.5, 0), (1, 5.5, 5.5, 0), (2, 20.5, 50.5, 0)])
-    label = label_cells(sample, np.eye(2, 3), (32, 48), 4)
+    label = label_cells(sample, sample.labelled, np.eye(2, 3), (32, 48), 4)
     assert label[0, 0] == 255 and label[6, 2] == 2 and (label != 255).sum() == 1
 
 
@@ -162,3 +168,24 @@ def test_regions_with_marks_of_two_classes_are_not_spread() -> None:
     marks = [(0, 20, 30, 0), (1, 90, 10, 0)]
     spread = mark_sample(sample, marks, region_scale=20)
     assert set(map(tuple, spread.labelled)) == set(map(tuple, mark_sample(sample, marks).labelled))
+
+
+def test_surroundings_follow_the_image_and_are_stored() -> None:
+    sample = make_sample(scale=1)
+    sample.image[:], sample.image[:, 46:50] = 30, 250
+    marks = [(0, 20, 20, 0), (1, 48, 20, 0), (0, 80, 20, 0)]
+    widths = np.array([20, 2, 0]) / np.sqrt(64 * 96)
+    marked = mark_sample(sample, marks, median_widths=widths)
+    assert len(marked.labelled) > len(mark_sample(sample, marks).labelled)
+    # The ring of the stripe, 4 to 8 px from its click at (48, 20).
+    distance = np.hypot(marked.rings[:, 1] + 0.5 - 48, marked.rings[:, 0] + 0.5 - 20)
+    assert set(marked.rings[:, 2]) == {1} and distance.min() > 2.5 and distance.max() < 10
+    again = TagSample.from_arrays(marked.to_arrays())
+    np.testing.assert_array_equal(again.rings, marked.rings)
+    crop = cut_out_crop(marked, 1)
+    assert (crop.rings[:, 1] >= 0).all() and 0 < len(crop.rings) < len(marked.rings)
+    whole = Augmentation(crop_size=(64, 96), zoom=(1, 1), flip=0, colour=0)
+    batch = make_tag_batch([marked], CLASSES, whole, 4, np.random.default_rng(0), with_marks=True)
+    rows, columns = np.nonzero(batch["rings"][0].numpy() == 1)
+    shown = {(row // 4, column // 4) for row, column, _ in marked.rings}
+    assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == shown
