@@ -36,6 +36,7 @@ LAYERS = (
     ("pseudogt.__main__",),
     ("models.backbones",),
     ("models",),
+    ("models.training",),
     ("models.pretrained",),
     ("models.classifier", "models.segmenter", "models.jtsm"),
     ("models.pretraining",),

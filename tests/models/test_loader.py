@@ -22,7 +22,8 @@ from test_training_set import make_panoptic, prepare
 from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_points
 from models.loader import count_cores, count_workers, explain_lost_workers, load_batches, load_in_order
 from models.segmenter.training import PanopticBatches
-from models.training import _Pieces, select_samples
+from models.training import select_samples
+from models.training.loop import _Pieces
 from pseudogt.files.ahead import load_in_threads
 
 REPOSITORY = Path(__file__).resolve().parents[2]
