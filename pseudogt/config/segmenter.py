@@ -48,8 +48,16 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         description="Factor by which images are resized for the network; small objects need 1, large images 0.5 or "
         "less to be affordable.",
     )
-    zoom_min: float = Field(0.75, gt=0, description="Augmentation: minimum random enlargement.")
-    zoom_max: float = Field(1.5, gt=0, description="Augmentation: maximum random enlargement.")
+    zoom_min: float = Field(
+        0.75,
+        gt=0,
+        description="Augmentation: minimum random enlargement; below 1, objects are also seen smaller than they are.",
+    )
+    zoom_max: float = Field(
+        1.5,
+        gt=0,
+        description="Augmentation: maximum random enlargement; raise it if objects of a class differ much in size.",
+    )
     class_balance: float = Field(
         0.5,
         ge=0,
