@@ -31,6 +31,7 @@ LAYERS = (
     ("pseudogt.pseudo_labels", "pseudogt.prediction"),
     ("pseudogt.box_masks",),
     ("pseudogt.annotations", "pseudogt.datasets", "pseudogt.export", "pseudogt.reporting"),
+    ("pseudogt.costs",),
     ("pseudogt.workflow",),
     ("pseudogt.wsps", "pseudogt.setup", "pseudogt.terminal"),
     ("pseudogt.__main__",),

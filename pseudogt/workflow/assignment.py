@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
+from pseudogt.costs.estimate import ASSUMED_PIXELS
+from pseudogt.costs.requirements import measure_pixels
 from pseudogt.datasets import class_table, list_images
 from pseudogt.files.io import write_json
-from pseudogt.workflow.estimate import ASSUMED_PIXELS
-from pseudogt.workflow.requirements import measure_pixels
 from pseudogt.workflow.shards import plan_shards, split_of_shard
 
 

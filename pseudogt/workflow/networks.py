@@ -14,8 +14,8 @@ from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
 from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 from pseudogt.config.training import BACKBONES
+from pseudogt.costs.estimate import list_trainings
 from pseudogt.pseudo_labels.concept_folder import KINDS, find_concept_model
-from pseudogt.workflow.estimate import list_trainings
 from pseudogt.workflow.weights import BOX_MASKS, CONTOURS, RANKER, list_weights
 
 HAS_SEEN = {

@@ -14,9 +14,9 @@ from official_trees import make_cityscapes, make_coco2017, make_voc2012
 from recipe_step import read_recipe
 
 from pseudogt.config.dataset import REPOSITORY
-from pseudogt.workflow.estimate import estimate_gpu_gb, estimate_seconds_of_trainings, list_trainings
-from pseudogt.workflow.network_costs import estimate_gpu_mb, estimate_step_mb
-from pseudogt.workflow.requirements import request_training_memory_mb
+from pseudogt.costs.estimate import estimate_gpu_gb, estimate_seconds_of_trainings, list_trainings
+from pseudogt.costs.networks import estimate_gpu_mb, estimate_step_mb
+from pseudogt.costs.requirements import request_training_memory_mb
 
 CITYSCAPES, VOC, COCO = (1024 * 2048, make_cityscapes), (500 * 375, make_voc2012), (640 * 480, make_coco2017)
 RECIPES = {
