@@ -1,6 +1,6 @@
 # What `make` prints: a target on each line.
 #> install  the environment .venv, from constraints.txt
-#> demo     the whole chain on generated street scenes: about ten minutes on a laptop
+#> demo     the whole chain on generated street scenes: about 16 minutes on two cores
 #> resume   continue a crashed or interrupted run (ARGS="..." for other Snakemake arguments)
 #> test     everything that is checked before a change lands
 #> lint     format, types, workflow lint, the rules of the house

@@ -1,4 +1,4 @@
-"""Measure what backbones cost per million pixels, for the table of pseudogt/workflow/backbone_costs.py.
+"""Measure what backbones cost per million pixels, for the table of pseudogt/costs/backbones.py.
 
     python benchmarks/backbone_costs.py [--json OUT] [NAME ...]
 
@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(REPOSITORY))
 
 from models.backbones import build_backbone
-from pseudogt.workflow.backbone_costs import COSTS, MEASURED_SIDE_PX, BackboneCosts
+from pseudogt.costs.backbones import COSTS, MEASURED_SIDE_PX, BackboneCosts
 
 
 def main() -> None:

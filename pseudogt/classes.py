@@ -154,6 +154,7 @@ def combine_semantic_and_instances(
     instances : (H, W) int32
         Instance number of thing pixels, 0 = no instance. Numbers on stuff or ignored pixels are
         dropped. Numbers need not be consecutive and may repeat between classes.
+    classes : ClassTable
 
     Returns
     -------

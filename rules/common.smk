@@ -15,28 +15,9 @@ sys.path.insert(0, workflow.basedir)
 from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
 from pseudogt.config.unread import find_unread
-from pseudogt.export import FORMATS
-from pseudogt.terminal.display import RunDisplay
-from pseudogt.workflow.estimate import describe_estimate, estimate_seconds_of_jobs
-from pseudogt.workflow.given import GivenFiles, digest_predict_inputs, digest_times
-from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
-from pseudogt.workflow.network_costs import count_boxes_ahead, count_evidence_boxes
-from pseudogt.workflow.networks import describe_networks
-from pseudogt.workflow.plan import (
-    EXPORT_PATTERN,
-    JOB_ENVIRONMENT,
-    MEASURES,
-    SUBJECT_PATTERN,
-    RunPlan,
-    assign_shards,
-    find_data_root,
-    find_odd_shards,
-    find_subject,
-    record_shards,
-    select_entries,
-)
-from pseudogt.workflow.provenance import compute_code_digest
-from pseudogt.workflow.requirements import (
+from pseudogt.costs.estimate import describe_estimate, estimate_seconds_of_jobs
+from pseudogt.costs.networks import count_boxes_ahead, count_evidence_boxes
+from pseudogt.costs.requirements import (
     find_costs,
     request_memory_mb,
     request_minutes,
@@ -44,8 +25,18 @@ from pseudogt.workflow.requirements import (
     request_training_minutes,
     request_training_threads,
 )
+from pseudogt.export import FORMATS
+from pseudogt.terminal.display import RunDisplay
+from pseudogt.workflow.assignment import assign_shards, find_data_root, find_odd_shards, record_shards
+from pseudogt.workflow.entries import select_entries
+from pseudogt.workflow.given import GivenFiles, digest_predict_inputs, digest_times
+from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
+from pseudogt.workflow.networks import describe_networks, list_initial_networks
+from pseudogt.workflow.plan import JOB_ENVIRONMENT, RunPlan
+from pseudogt.workflow.provenance import compute_code_digest
 from pseudogt.workflow.resume import join_live_runs, record_run
 from pseudogt.workflow.shards import pass_files, pass_files_if_any, split_of_shard
+from pseudogt.workflow.subjects import EXPORT_PATTERN, MEASURES, SUBJECT_PATTERN, find_subject
 
 # SLURM and other schedulers may send a whole job SIGUSR1 as a warning, and SIGTERM before they kill it. Both are meant
 # for the training, which then writes a checkpoint; Snakemake and the shell around it wait until it has.

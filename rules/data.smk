@@ -46,7 +46,7 @@ rule backbone_of_section:
         mem_mb=limit_memory("cams"),
         runtime=limit_time("cams", 1),
     params:
-        settings=lambda wildcards: PLAN.list_networks()[wildcards.section].model_dump_json(),
+        settings=lambda wildcards: list_initial_networks(CONFIG)[wildcards.section].model_dump_json(),
         code=digest_code("backbones"),
     message:
         "backbones: look up the network of {wildcards.section}"
@@ -57,7 +57,7 @@ rule backbone_of_section:
 
 rule backbones:
     input:
-        [path for section in PLAN.list_networks() for path in PLAN.find_network_check(section)],
+        [path for section in list_initial_networks(CONFIG) for path in PLAN.find_network_check(section)],
 
 
 # The list of images is a parameter, so a shard is reread if its own list has changed.

@@ -218,7 +218,8 @@ def _look(
     with autocast(plan.dtype, plan.device):
         proposed: Proposed = network(batch)
         logits = network.semantic(proposed.features) if network.semantic is not None else None
-        told = network.classify_superpixels(proposed.features, batch, max(image.superpixel_count for image in seen))
+        count = max(image.superpixel_count for image in seen)
+        tag_logits = network.classify_superpixels(proposed.features, batch, count)
     counts, views = count_proposals(batch), len(placements)
     scores, boxes = _score_proposals(network, proposed, batch["boxes"], counts)
     of_views = zip(
@@ -232,8 +233,8 @@ def _look(
         image, placement = seen[view // views], placements[view % views]
         moved = move_to_image(of_boxes, placement)
         image.add({"scores": of_scores, "boxes": moved, "proposal_classes": of_classes, "presence": presence})
-        if told is not None:
-            image.add({"superpixel_classes": told[view, : image.superpixel_count].softmax(1)})
+        if tag_logits is not None:
+            image.add({"superpixel_classes": tag_logits[view, : image.superpixel_count].softmax(1)})
         if logits is not None:
             _add_semantic(image, logits[view : view + 1], placement, plan.semantic_mean)
         image.views += 1

@@ -62,17 +62,17 @@ class MiningHead(nn.Module):
             nn.init.zeros_(self.detect.weight)
 
     def forward(
-        self, feature: Tensor, counts: list[int], classified: Tensor | None = None, overlaps: Tensor | None = None
+        self, feature: Tensor, counts: list[int], tag_logits: Tensor | None = None, overlaps: Tensor | None = None
     ) -> Mined:
         """Of features ``(R, channels)`` of the proposals of B images, which have ``counts`` of them.
 
         ``x = softmax over classes * softmax over the image's proposals``; ``phi = sum of x``, clamped.
-        Logits ``classified (R, C)`` of the tag classifier, if given, are added before the softmax over
+        Logits ``tag_logits (R, C)`` of the tag classifier, if given, are added before the softmax over
         classes, and logarithms of ``overlaps (R, C)``, see :func:`measure_overlaps`, before that over proposals;
         the paper has neither.
         """
         of_classes = self.classify(feature).float()
-        of_classes = (of_classes if classified is None else of_classes + classified).softmax(1)
+        of_classes = (of_classes if tag_logits is None else of_classes + tag_logits).softmax(1)
         located = self.detect(feature).float()
         if overlaps is not None:
             located = located + self.overlap_power * overlaps.clamp(min=MIN_OVERLAP).log()

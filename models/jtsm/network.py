@@ -131,8 +131,8 @@ class JtsmNetwork(nn.Module):
             spatial_scale=1 / self.backbone.stride,
         )
         feature = self.neck(scale_pooled(pooled.features, pooled.filled, batch["scores"]))
-        classified, overlaps = self._describe_segments(self._classify_pixels(features), batch)
-        mined = self.mining(feature, count_proposals(batch), classified, overlaps)
+        tag_logits, overlaps = self._describe_segments(self._classify_pixels(features), batch)
+        mined = self.mining(feature, count_proposals(batch), tag_logits, overlaps)
         # As a proposal is of a thing if it overlaps it by half, the odds of an overlap start the odds of the thing.
         odds = None if overlaps is None else self.mining.overlap_power * overlaps.logit(eps=MIN_OVERLAP)
         refined = [head(feature, None if odds is None else odds[:, self.order.of_things]) for head in self.refinements]
@@ -145,13 +145,13 @@ class JtsmNetwork(nn.Module):
 
     def classify_superpixels(self, features: Tensor, batch: Batch, count: int) -> Tensor | None:
         """Logits ``(B, count, C)`` of the tag classifier for the superpixels of each image of a batch."""
-        images, told = len(features), self._classify_pixels(features)
-        if told is None:
+        images, tag_logits = len(features), self._classify_pixels(features)
+        if tag_logits is None:
             return None
         # Each superpixel is a segment of its own.
         numbers = torch.arange(images * count + 1, device=features.device)
         members: MemberTensors = (numbers[:-1] % count).int(), numbers
-        of_each = average_over_segments(told, batch["superpixels"], members, numbers[:-1] // count)
+        of_each = average_over_segments(tag_logits, batch["superpixels"], members, numbers[:-1] // count)
         return of_each.unflatten(0, (images, count))
 
     def _classify_pixels(self, features: Tensor) -> Tensor | None:
@@ -161,13 +161,13 @@ class JtsmNetwork(nn.Module):
         logits = self.backbone.classify(features).float()
         return F.interpolate(logits, scale_factor=self.backbone.stride, mode="bilinear", align_corners=False)
 
-    def _describe_segments(self, told: Tensor | None, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+    def _describe_segments(self, tag_logits: Tensor | None, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         """Mean logits of the tag classifier in each proposal and overlaps with its maps, ``(R, C)``, as far as used."""
-        if told is None:
+        if tag_logits is None:
             return None, None
         segments = batch["superpixels"], get_members(batch), batch["batch_index"]
-        overlaps = measure_overlaps(told.softmax(1), *segments) if self.mining.overlap_power else None
-        return average_over_segments(told, *segments), overlaps
+        overlaps = measure_overlaps(tag_logits.softmax(1), *segments) if self.mining.overlap_power else None
+        return average_over_segments(tag_logits, *segments), overlaps
 
 
 def build_jtsm_network(

@@ -36,14 +36,14 @@ class RefinementHead(nn.Module):
             nn.init.normal_(layer.weight, std=deviation)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, feature: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, feature: Tensor, odds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits ``(R, K + 1)``, background last, and deltas ``(R, K, 4)`` of features ``(R, channels)``.
 
-        Logits ``told (R, K)`` of things against background, if given, are added; the paper has none.
+        Logits ``odds (R, K)`` of things against background, if given, are added; the paper has none.
         """
         logits = self.classify(feature).float()
-        if told is not None:
-            logits = logits + F.pad(told, (0, 1))
+        if odds is not None:
+            logits = logits + F.pad(odds, (0, 1))
         return logits, self.move(feature).float().unflatten(1, (-1, 4))
 
 

@@ -61,7 +61,7 @@ class MiningImage:
         return cls(members=Members(arrays["indices"], arrays["starts"]), **others)
 
     def check(self, class_count: int) -> None:
-        """Whether the parts fit together.
+        """Check that the parts fit together.
 
         Raises
         ------

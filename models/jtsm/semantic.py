@@ -69,7 +69,7 @@ def label_superpixels(
     areas: NDArray[np.integer],
     tags: NDArray[np.bool_],
     labels: NDArray[np.uint8],
-    classified: NDArray[np.float32] | None = None,
+    tag_probabilities: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
     """Semantic label of each superpixel: that of the tagged class with the highest score there.
 
@@ -83,8 +83,8 @@ def label_superpixels(
     tags : (C,) bool
     labels : (C,) uint8
         Semantic label of each class.
-    classified : (S, C) float32, optional
-        Scores of the tag classifier for each superpixel, by which the others are multiplied.
+    tag_probabilities : (S, C) float32, optional
+        Probability of each class for each superpixel by the tag classifier, by which the others are multiplied.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def label_superpixels(
     present = np.flatnonzero(tags)
     if len(present):
         scores = score_superpixels(probabilities[:, present], members, areas)
-        best = (scores if classified is None else scores * classified[:, present].T).argmax(0)
+        best = (scores if tag_probabilities is None else scores * tag_probabilities[:, present].T).argmax(0)
         # Superpixels that no proposal holds keep IGNORE_LABEL.
         held = np.unique(members.indices[members.indices < len(areas)])
         found[held] = labels[present[best[held]]]

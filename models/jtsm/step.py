@@ -125,8 +125,9 @@ class MiningStep(nn.Module):
             )
         if network.semantic is not None:
             logits = network.semantic(proposed.features)
-            classified = classify_superpixels(network, proposed, batch)
-            labels = label_stuff(proposed.mined, batch, network.order, self.evidence.find_stuff, classified)
+            tag_probabilities = find_tag_probabilities(network, proposed, batch)
+            find_stuff = self.evidence.find_stuff
+            labels = label_stuff(proposed.mined, batch, network.order, find_stuff, tag_probabilities)
             losses["semantic"] = compute_semantic_loss(logits, labels.to(logits.device))
         return losses
 
@@ -198,7 +199,7 @@ def teach(scores: Tensor, boxes_xyxy: Tensor, mined: Mined, batch: Batch, order:
     return [Lesson(p, assign_proposals(own, p, order.things)) for own, p in zip(own_boxes, pseudo, strict=True)]
 
 
-def classify_superpixels(network: JtsmNetwork, proposed: Proposed, batch: Batch) -> NDArray[np.float32] | None:
+def find_tag_probabilities(network: JtsmNetwork, proposed: Proposed, batch: Batch) -> NDArray[np.float32] | None:
     """Probabilities ``(B, S, C)`` by the tag classifier for the superpixels of a batch, if the network holds it."""
     with torch.no_grad():
         logits = network.classify_superpixels(proposed.features, batch, int(batch["superpixels"].max()) + 1)
@@ -210,7 +211,7 @@ def label_stuff(
     batch: Batch,
     order: ClassOrder,
     find_stuff: FindMasks | None,
-    classified: NDArray[np.float32] | None = None,
+    tag_probabilities: NDArray[np.float32] | None = None,
 ) -> Tensor:
     """Semantic labels ``(B, H, W) uint8`` that the semantic branch learns from a batch; the padding is ignored.
 
@@ -222,8 +223,8 @@ def label_stuff(
     order : ClassOrder
     find_stuff : callable or None
         See :class:`Evidence`.
-    classified : (B, S, C) float32, optional
-        See :func:`classify_superpixels`; it counts where labels come from the classes of proposals.
+    tag_probabilities : (B, S, C) float32, optional
+        See :func:`find_tag_probabilities`; they count where labels come from the classes of proposals.
     """
     superpixels, tags = batch["superpixels"].cpu().numpy(), batch["tags"].cpu().numpy() > 0
     shares, classes = mined.shares.detach().cpu().numpy(), mined.classes.detach().cpu().numpy()
@@ -238,7 +239,7 @@ def label_stuff(
             seen = superpixels[b, :height, :width]
             held = members.take(np.arange(own.start, own.stop))
             areas = np.bincount(seen.ravel())
-            known = None if classified is None else classified[b, : len(areas)]
+            known = None if tag_probabilities is None else tag_probabilities[b, : len(areas)]
             found = label_superpixels(classes[own], held, areas, tags[b], order.labels, known)[seen]
         else:
             number, rows = int(batch["numbers"][b]), batch["rows"][own].tolist()

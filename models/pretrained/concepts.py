@@ -1,8 +1,8 @@
 """Models that find what words name: SAM 3 and CLIPSeg, as Hugging Face transformers has them.
 
-Carion et al., 2025 (SAM 3); Lüddecke and Ecker, CVPR 2022 (CLIPSeg). They need the extra ``sam``. The model is a
-folder, or a name in the local cache; nothing is downloaded. Prompts are encoded once for all images, and an image once
-for all prompts; the encoder of images, which takes nearly all the time, may compute in bfloat16.
+Carion et al., 2025 (SAM 3); Lüddecke and Ecker, CVPR 2022 (CLIPSeg). They need the extra ``transformers``. The model
+is a folder, or a name in the local cache; nothing is downloaded. Prompts are encoded once for all images, and an image
+once for all prompts; the encoder of images, which takes nearly all the time, may compute in bfloat16.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Segment Anything as a box segmenter: the models of all kinds that Hugging Face transformers has.
 
 Kirillov et al., ICCV 2023 (SAM); Ke et al., NeurIPS 2023 (SAM-HQ); Ravi et al., 2024 (SAM 2); Carion et al., 2025
-(SAM 3, of which the tracker takes boxes and points). Needs the extra ``sam``. The model is a folder, or a name in the
-local cache; nothing is downloaded.
+(SAM 3, of which the tracker takes boxes and points). Needs the extra ``transformers``. The model is a folder, or a
+name in the local cache; nothing is downloaded.
 
 An image is encoded once, at the size that the model was trained with, then all boxes are decoded in batches. The
 encoder, which takes nearly all the time, may compute in bfloat16. Prompts and masks stay in float32: in bfloat16 the

@@ -14,23 +14,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
-from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 
-from models.backbones.fixed_padding import fix_padding
+from models.segmenter.tracing import trace_network
 from pseudogt.config.predictions import EXPORTED_SUFFIXES
 from pseudogt.files.io import replace_atomically
 from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.exported import CARD_ENTRY, import_runtime
 from pseudogt.prediction.maps import SIZE_MULTIPLE
-
-TRACED_SIZE = (2, 96, 160)
-"""Images, height and width of the batch with which a network is traced; no two are equal, and none is 1."""
 
 CHECKED_SIZES = ((1, 64, 64), (2, 96, 160), (3, 160, 64))
 """Images, height and width of the batches on which a file for any size is compared with its network."""
@@ -137,37 +133,6 @@ def explain_failure(card: ModelCard) -> Iterator[None]:
         raise ValueError(
             f"torch {torch.__version__} can't export this network ({card.network}, {card.architecture}): {reason}"
         ) from error
-
-
-class PlainOutputs(nn.Module):
-    """A network whose outputs are a plain tuple: archives know no named ones."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The outputs for images ``(B, 3, H, W) uint8``."""
-        return tuple(self.network(images))
-
-
-def trace_network(network: nn.Module, only_px: int | None) -> ExportedProgram:
-    """Trace a network for any number of images, of any size or of the given side."""
-    count, height, width = (TRACED_SIZE[0], only_px, only_px) if only_px else TRACED_SIZE
-    batch = torch.zeros(count, 3, height, width, dtype=torch.uint8)
-    axes = {0: Dim("batch")}
-    if not only_px:
-        axes |= {2: SIZE_MULTIPLE * Dim("rows"), 3: SIZE_MULTIPLE * Dim("columns")}
-    with fix_padding(network), patch.object(torch, "as_tensor", _keep_symbols):
-        return torch.export.export(PlainOutputs(network), (batch,), dynamic_shapes=(axes,))
-
-
-def _keep_symbols(
-    data: Any, dtype: torch.dtype | None = None, device: torch.device | None = None, *, convert: Any = torch.as_tensor
-) -> Tensor:
-    """Do as ``torch.as_tensor`` does, which alone would make constants of the symbolic sizes in a list."""
-    made = convert if isinstance(data, Tensor) else torch.tensor
-    return made(data, dtype=dtype, device=device)
 
 
 def write_onnx(program: ExportedProgram, card: str, path: Path) -> None:

@@ -42,7 +42,7 @@ class NetworkShape:
     queries : int
         Segments that can be found in an image.
     query_channels : int
-        Width of queries and of the features they look at, a multiple of 32.
+        Width of queries and of the features they look at, a multiple of 32. From 64 on, images may be of 32x32.
     encoder_layers : int
         Layers of deformable attention over the features.
     query_layers : int

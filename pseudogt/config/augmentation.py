@@ -12,7 +12,11 @@ class AppearanceSettings(Section):
 
     flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring an image; 0 if left and right matter.")
     colour: float = Field(
-        0.3, ge=0, lt=1, description="Maximum change of brightness, contrast (not in mining) and saturation."
+        0.3,
+        ge=0,
+        lt=1,
+        description="Maximum change of brightness, contrast (not in mining) and saturation; lower it if classes "
+        "differ in little else.",
     )
 
 
@@ -24,7 +28,11 @@ class AugmentationSettings(AppearanceSettings):
     """
 
     crop_height_px: int = Field(
-        128, ge=32, multiple_of=32, description="Height of the training crops in pixels, after scaling."
+        128,
+        ge=32,
+        multiple_of=32,
+        description="Height of the training crops in pixels, after scaling; larger ones show more context and take "
+        "more memory.",
     )
     crop_width_px: int = Field(
         256, ge=32, multiple_of=32, description="Width of the training crops in pixels, after scaling."

@@ -38,7 +38,7 @@ class BoxMasksSettings(ComputingSettings):
         1,
         ge=1,
         description="Number of GrabCut runs from different starting points, of which the majority counts; an odd "
-        "number.",
+        "number. More give steadier masks and take proportionally longer.",
     )
     cam_prior: bool = Field(
         False,

@@ -19,7 +19,10 @@ class ComputingSettings(Section):
         "auto", description="Where networks compute; auto uses a GPU if there is one."
     )
     torch_threads: int = Field(
-        2, ge=1, description="Threads of torch on the CPU; results are only reproducible with the same number."
+        2,
+        ge=1,
+        description="Threads of torch on the CPU, at most the cores of a job; results are only reproducible with the "
+        "same number.",
     )
 
 
@@ -41,5 +44,8 @@ class MachineSettings(ComputingSettings):
         "CPU, where a thread loads. Results do not depend on it.",
     )
     checkpoint_every_s: float = Field(
-        120, ge=0, description="Seconds between checkpoints, from which an interrupted training resumes."
+        120,
+        ge=0,
+        description="Seconds between checkpoints, from which an interrupted training resumes; raise it if the disk is "
+        "slow.",
     )

@@ -30,13 +30,20 @@ class MinedSettings(ComputingSettings):
         1e-5, ge=0, le=1, description="Boxes with a lower score are dropped before non-maximum suppression."
     )
     nms_overlap: float = Field(
-        0.3, ge=0, le=1, description="Of two boxes of a class with a higher overlap (IoU), only the better one is kept."
+        0.3,
+        ge=0,
+        le=1,
+        description="Of two boxes of a class with a higher overlap (IoU), only the better one is kept. Lower it if "
+        "one object is found twice, raise it if neighbours are lost.",
     )
     max_detections: int = Field(
         100, ge=1, description="Maximum number of boxes per image, best first; AP and CorLoc are computed from them."
     )
     min_instance_score: float = Field(
-        0.5, ge=0, le=1, description="Instances with a lower score do not enter the panoptic label."
+        0.5,
+        ge=0,
+        le=1,
+        description="Instances with a lower score do not enter the panoptic label; raise it if false instances appear.",
     )
     masks: Literal["branch", "segments"] = Field(
         "branch",
@@ -62,7 +69,10 @@ class MinedSettings(ComputingSettings):
         0.5, ge=0, le=1, description="Drop an instance if better ones cover more than this share of it."
     )
     min_stuff_area_px: int = Field(
-        4096, ge=0, description="Stuff with fewer free pixels becomes void; 4096 in the paper suits images of 640x480."
+        4096,
+        ge=0,
+        description="Stuff with fewer free pixels becomes void; 4096 in the paper suits images of 640x480, smaller "
+        "ones need less.",
     )
 
     @model_validator(mode="after")

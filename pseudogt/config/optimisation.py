@@ -16,7 +16,12 @@ class OptimisationSettings(Section):
     training's own section. To inherit it, leave it out there; null is an error.
     """
 
-    batch_size: int = Field(4, ge=1, description="Images (or crops) per optimiser step, over all devices.")
+    batch_size: int = Field(
+        4,
+        ge=1,
+        description="Images (or crops) per optimiser step, over all devices; raise it, and the learning rate with it, "
+        "to fill a large GPU.",
+    )
     images_per_pass: int = Field(
         0,
         ge=0,
@@ -33,8 +38,21 @@ class OptimisationSettings(Section):
     schedule: Literal["one_cycle", "poly"] = Field(
         "one_cycle", description="How the learning rate falls to zero: along a cosine, or by (1 - t) ** 0.9."
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps during which the learning rate rises.")
-    clip_norm: float = Field(
-        5.0, gt=0, description="Maximum norm of a step's gradient; longer gradients are scaled down to it."
+    warmup: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the steps during which the learning rate rises; raise it if the loss jumps in the first "
+        "steps.",
     )
-    seed: int = Field(0, ge=0, description="Seed of initial weights, sample order and augmentation.")
+    clip_norm: float = Field(
+        5.0,
+        gt=0,
+        description="Maximum norm of a step's gradient; longer gradients are scaled down to it. Lower it if the loss "
+        "jumps later.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        description="Seed of initial weights, sample order and augmentation; change it to see how far scores vary.",
+    )

@@ -58,7 +58,9 @@ class PredictionsSettings(ComputingSettings):
         description="A stuff class that covers a smaller share of an image becomes void there; raises PQ and lowers "
         "mIoU a little.",
     )
-    min_instance_px: int = Field(16, ge=0, description="Instances with fewer pixels become void.")
+    min_instance_px: int = Field(
+        16, ge=0, description="Instances with fewer pixels become void; lower it if objects are that small."
+    )
 
     @property
     def fixed_tile_px(self) -> int | None:

@@ -48,8 +48,16 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         description="Factor by which images are resized for the network; small objects need 1, large images 0.5 or "
         "less to be affordable.",
     )
-    zoom_min: float = Field(0.75, gt=0, description="Augmentation: minimum random enlargement.")
-    zoom_max: float = Field(1.5, gt=0, description="Augmentation: maximum random enlargement.")
+    zoom_min: float = Field(
+        0.75,
+        gt=0,
+        description="Augmentation: minimum random enlargement; below 1, objects are also seen smaller than they are.",
+    )
+    zoom_max: float = Field(
+        1.5,
+        gt=0,
+        description="Augmentation: maximum random enlargement; raise it if objects of a class differ much in size.",
+    )
     class_balance: float = Field(
         0.5,
         ge=0,
@@ -90,9 +98,10 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
     )
     query_channels: int = Field(
         128,
-        ge=32,
+        ge=64,  # features are normalised in 32 groups, and one channel alone of an image of 32x32 is one value
         multiple_of=32,
-        description="mask_transformer: width of queries and features; 256 in Mask2Former.",
+        description="mask_transformer: width of queries and features, a multiple of 32; 256 in Mask2Former. Lower it "
+        "if memory runs out.",
     )
     encoder_layers: int = Field(
         1, ge=1, description="mask_transformer: layers of attention between features; 6 in Mask2Former."

@@ -35,14 +35,14 @@ class TrainingSettings(MachineSettings, OptimisationSettings):
     )
     steps: int = Field(1200, ge=1, description="Optimiser steps; training time is proportional to it.")
 
-    def count_pass_images(self, devices: int = 1) -> int:
+    def find_pass_size(self, devices: int = 1) -> int:
         """Images that each of several devices computes at once."""
         share = max(self.batch_size // devices, 1)
         return min(self.images_per_pass or share, share)
 
     @model_validator(mode="after")
     def _check_images_per_pass(self) -> TrainingSettings:
-        if self.batch_size % self.count_pass_images():
+        if self.batch_size % self.find_pass_size():
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of images_per_pass {self.images_per_pass}"
             )

@@ -15,7 +15,7 @@ from pseudogt.config.segmenter import OPTIONAL_NETWORKS
 from pseudogt.files.io import write_json
 from pseudogt.files.model_folders import require_transformers
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
-from pseudogt.workflow.plan import InitialNetwork
+from pseudogt.workflow.networks import InitialNetwork
 from pseudogt.workflow.provenance import compute_input_digest
 
 

@@ -20,7 +20,7 @@ from pseudogt.files.io import write_json
 from pseudogt.files.model_folders import find_transformers_problem
 from pseudogt.workflow.checking import check_dataset, format_findings
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
-from pseudogt.workflow.plan import RunPlan
+from pseudogt.workflow.networks import list_initial_networks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     config = parse_settings(RunConfig, arguments.settings)
     findings = check_dataset(config, arguments.data_root, threads=arguments.threads)
-    for section, network in RunPlan(config, {}).list_networks().items():
+    for section, network in list_initial_networks(config).items():
         # Imports torch, which takes longer than to check a thousand images.
         from models.backbones import find_problem
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from models.classifier.network import ClassifierModel, resize_for_classifier
 from models.classifier.training import ClassifierLoss, TagBatches, list_tag_samples, measure_tag_precision
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
+from pseudogt.classes import ClassTable
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.weak_labels.gaps import check_supervision
@@ -38,18 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
     val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels) if arguments.val_shards else None
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
-    model = ClassifierModel.build(
-        shard.classes,
-        backbone=settings.backbone,
-        weights=settings.weights,
-        levels=settings.levels,
-        channels=settings.decoder_channels,
-        scale=settings.scale,
-        sharpness=settings.sharpness,
-        seed=settings.seed,
-        settings=resolved,
-        freeze=settings.fill(Freeze),
-    )
+    model = build_model(settings, shard.classes, resolved)
     inputs = [*arguments.shards, *arguments.weak_labels]
     plan = settings.fill(TrainingPlan, cores=arguments.cores)
     weak_labels = [image.weak for image in shard]
@@ -59,12 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     source = TagSource(shard, settings.scale, settings.point_region_scale, medians)
     samples = list_tag_samples(weak_labels, settings.samples)
     drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
-    sample_facts = [
-        settings.scale,
-        settings.point_region_scale,
-        None if medians is None else medians.tolist(),
-        drawn.tolist(),
-    ]
+    surroundings = None if medians is None else medians.tolist()
+    sample_facts = [settings.scale, settings.point_region_scale, surroundings, drawn.tolist()]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
     images = TrainingSet(files.samples, drawn, TagSample)
     batches = TagBatches(
@@ -96,6 +83,22 @@ def main(argv: Sequence[str] | None = None) -> None:
             model = replace(model, widths=tuple(widths.mean.tolist()))
         facts = {**record, "images": len(shard), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, images)
+
+
+def build_model(settings: ClassifierSettings, classes: ClassTable, resolved: dict[str, Any]) -> ClassifierModel:
+    """The untrained classifier; ``resolved`` are the settings that its file records."""
+    return ClassifierModel.build(
+        classes,
+        backbone=settings.backbone,
+        weights=settings.weights,
+        levels=settings.levels,
+        channels=settings.decoder_channels,
+        scale=settings.scale,
+        sharpness=settings.sharpness,
+        seed=settings.seed,
+        settings=resolved,
+        freeze=settings.fill(Freeze),
+    )
 
 
 def measure_widths(shard: Shard) -> ClassWidths:

@@ -1,6 +1,6 @@
 """Decode every image of a shard once: its path, size and checksum.
 
-Images are assigned to shards before the first job, by :func:`pseudogt.workflow.plan.assign_shards`.
+Images are assigned to shards before the first job, by :func:`pseudogt.workflow.assignment.assign_shards`.
 """
 
 from __future__ import annotations

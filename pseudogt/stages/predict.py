@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from pseudogt.classes import ClassTable
 from pseudogt.config.predictions import PredictionsSettings
+from pseudogt.costs.memory import count_pixels_in_memory, find_free_bytes
 from pseudogt.files.images import read_image, write_png
 from pseudogt.files.io import replace_atomically
 from pseudogt.files.labels import LabelFolder, write_labels
@@ -21,7 +22,6 @@ from pseudogt.prediction.exported import ExportedModel
 from pseudogt.prediction.passes import Passes, find_tiled, predict_images
 from pseudogt.reporting.overlays import draw_panoptic
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
-from pseudogt.workflow.memory import count_pixels_in_memory, find_free_bytes
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,13 +14,13 @@ from models.segmenter.inference import measure_gpu_bytes, prepare_network
 from models.segmenter.network import PanopticModel
 from models.training import choose_device, choose_precision
 from pseudogt.config.predictions import PredictionsSettings
+from pseudogt.costs.memory import find_free_bytes
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
 from pseudogt.prediction.card import LoadedModel
 from pseudogt.prediction.decoding import Decoding, compute_probabilities
 from pseudogt.prediction.passes import Passes, predict_images
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
-from pseudogt.workflow.memory import find_free_bytes
 from pseudogt.workflow.stage import Shard, link_if_stopped
 
 

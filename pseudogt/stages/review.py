@@ -2,8 +2,7 @@
 
 python -m pseudogt.stages.review shard --shard S.json --weak-labels F.json --labels DIR [--scores X.h5]
     [--box-masks DIR] [--full-labels DIR] --out R.json
-python -m pseudogt.stages.review merge --shards S.json.. --reviewed R.json.. --weak-labels F.json.. --labels DIR..
-    --out DIR --settings JSON
+python -m pseudogt.stages.review merge --shards S.json.. --reviewed R.json.. --labels DIR.. --out DIR --settings JSON
 
 ``merge`` writes ``images.csv`` and ``segments.csv`` (the queue, all images), ``images.txt`` (ids of its head) and
 ``index.html`` with ``pictures/``. Images with full labels are not in the queue. No ground truth is read. Without

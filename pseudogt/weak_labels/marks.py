@@ -68,11 +68,6 @@ class Mark(NamedTuple):
         return np.unique(np.concatenate(parts), axis=0) if len(parts) > 1 else parts[0]
 
 
-def make_point(train_id: int, owner: int, x: float, y: float, radius: float) -> Mark:
-    """Make a mark of a disc."""
-    return Mark(train_id, owner, radius, np.array([[x, y]], np.float64))
-
-
 def make_mask(train_id: int, owner: int, counts: Sequence[int]) -> Mark:
     """Make a mark of COCO's uncompressed run lengths: column by column, zeros first."""
     edges = np.cumsum(counts)

@@ -18,6 +18,7 @@ from pseudogt.annotations.masks import read_masks
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
+from pseudogt.costs.estimate import describe_estimate
 from pseudogt.datasets import DatasetImages, class_table, list_images
 from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.datasets.source import SourceFiles
@@ -28,9 +29,8 @@ from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file
-from pseudogt.workflow.estimate import describe_estimate
+from pseudogt.workflow.assignment import find_odd_shards
 from pseudogt.workflow.labelling import describe_labelling
-from pseudogt.workflow.plan import find_odd_shards
 from pseudogt.workflow.shards import plan_shards
 
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")

@@ -1,13 +1,20 @@
-"""Networks that make masks and come with weights, and which labels of other images these have seen.
+"""Networks of a run: those that have to be looked up before they are trained, and those that come with weights.
 
-Whoever calls labels weakly supervised must say so; the manifest of an export and the report list them.
+Whoever calls labels weakly supervised must say which labels of other images such weights have seen; the manifest of an
+export and the report list them.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from pseudogt.config.base import Section
+from pseudogt.config.mining import DENSE_LEVELS
+from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
+from pseudogt.config.segmenter import OPTIONAL_NETWORKS
+from pseudogt.config.training import BACKBONES
+from pseudogt.costs.estimate import list_trainings
 from pseudogt.pseudo_labels.concept_folder import KINDS, find_concept_model
 from pseudogt.workflow.weights import BOX_MASKS, CONTOURS, RANKER, list_weights
 
@@ -19,6 +26,50 @@ HAS_SEEN = {
 """By weight file."""
 
 SAM_HAS_SEEN = "masks that people drew or checked"
+
+
+class InitialNetwork(Section):
+    """A backbone as a training starts with it.
+
+    Attributes
+    ----------
+    backbone : str
+    weights : str or None
+    levels : int
+    dense : bool
+        Whether dilation replaces its later strides.
+    network : str
+        Network of the segmenter that has it; empty if it is not the segmenter's.
+    """
+
+    backbone: str
+    weights: str | None
+    levels: int = 4
+    dense: bool = False
+    network: str = ""
+
+
+def list_initial_networks(config: RunConfig) -> dict[str, InitialNetwork]:
+    """Backbones that have to be looked up before they can be trained, by section.
+
+    So have networks that need a library which may be missing.
+    """
+    segmenter, classifier, mining = config.segmenter, config.classifier, config.mining
+    networks = {"segmenter": InitialNetwork(**segmenter.model_dump(include={"backbone", "weights", "network"}))}
+    if "classifier" in list_trainings(config):
+        networks["classifier"] = InitialNetwork(**classifier.model_dump(include=set(InitialNetwork.model_fields)))
+    if config.method == "jtsm" and not mining.decoder:
+        levels = (classifier if mining.init == "classifier" else mining).levels
+        networks["mining"] = InitialNetwork(
+            backbone=mining.backbone, weights=mining.weights, levels=levels, dense=levels > DENSE_LEVELS
+        )
+    return {
+        section: network
+        for section, network in networks.items()
+        if "/" in network.backbone
+        or (network.weights and network.backbone in list_entries(BACKBONES))
+        or network.network in OPTIONAL_NETWORKS
+    }
 
 
 def describe_networks(config: RunConfig) -> list[dict[str, str]]:

@@ -6,29 +6,20 @@ so it imports nothing heavy, and it knows nothing of Snakemake.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pseudogt import __version__
-from pseudogt.config.base import Section
-from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.inheritance import SHARED
-from pseudogt.config.mining import DENSE_LEVELS
-from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
-from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SEGMENTER_NETWORKS
-from pseudogt.config.training import BACKBONES, FAMILIES
-from pseudogt.datasets import class_table, list_images
-from pseudogt.files.io import write_json
-from pseudogt.workflow.estimate import ASSUMED_PIXELS, list_trainings
-from pseudogt.workflow.networks import describe_networks
+from pseudogt.workflow.assignment import find_data_root
+from pseudogt.workflow.networks import describe_networks, list_initial_networks
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
-from pseudogt.workflow.requirements import measure_pixels
-from pseudogt.workflow.shards import plan_shards, split_of_shard
+from pseudogt.workflow.shards import split_of_shard
+from pseudogt.workflow.subjects import MEASURES, find_subject
 
 JOB_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """What every job finds in its environment unless the user has set it. By default the threads of torch spin while they
@@ -54,88 +45,6 @@ WITHOUT_INFLUENCE = {
 }
 """Settings that no label depends on, and sections that stages have inherited from; the digest in an export's manifest
 leaves them out."""
-
-
-BACKBONE_SECTIONS = {
-    "classifier": "classifier",
-    "cams": "classifier",
-    "mining": "mining",
-    "mined": "mining",
-    "segmenter": "segmenter",
-    "reference": "segmenter",
-    "predictions": "segmenter",
-}
-"""Section that names the backbone of the network that a stage trains or applies."""
-
-
-class InitialNetwork(Section):
-    """A backbone as a training starts with it.
-
-    Attributes
-    ----------
-    backbone : str
-    weights : str or None
-    levels : int
-    dense : bool
-        Whether dilation replaces its later strides.
-    network : str
-        Network of the segmenter that has it; empty if it is not the segmenter's.
-    """
-
-    backbone: str
-    weights: str | None
-    levels: int = 4
-    dense: bool = False
-    network: str = ""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Subject that the evaluation scores under one name.
-
-    Attributes
-    ----------
-    split : {"train", "val"}
-    files : str
-        Path of a shard below the results.
-    option : str
-        Option of the stage that takes the files.
-    flag : str
-        Option of the stage for these files.
-    """
-
-    split: str
-    files: str
-    option: str = "labels"
-    flag: str = ""
-
-
-SUBJECTS = {
-    "cams": Subject("train", "cams/{shard}.h5", option="first-scores"),
-    "box_masks": Subject("train", "box_masks/{shard}", flag="--things-only"),
-    "mined": Subject("train", "mined/{shard}"),
-    "mining": Subject("val", "mined/{shard}", flag="--scored"),
-    "labels": Subject("train", "labels/{round}/{shard}"),
-    "model": Subject("val", "predictions/{round}/{shard}", flag="--scored"),
-    "reference": Subject("val", "reference_predictions/{shard}", flag="--scored"),
-}
-"""All that can be scored. Of what there is in every round, the name in full ends in ``-<round>``."""
-
-SUBJECT_PATTERN = "|".join(rf"{name}-\d+" if "{round}" in subject.files else name for name, subject in SUBJECTS.items())
-"""Regular expression of the names of subjects."""
-
-MEASURES = {"ap": "val", "corloc": "train"}
-"""Scores of detections, and the split on which each is taken."""
-
-EXPORT_PATTERN = r"labels-\d+|predictions-\d+-(train|val)|box_masks"
-"""Regular expression of the names of what can be exported."""
-
-
-def find_subject(name: str) -> Subject:
-    """Return the subject of a name such as ``cams`` or ``model-1``."""
-    kind, _, number = name.partition("-")
-    subject = SUBJECTS[kind]
-    return replace(subject, files=subject.files.replace("{round}", number))
 
 
 @dataclass(frozen=True)
@@ -360,35 +269,13 @@ class RunPlan:
         """The tag classifier that ranks proposals before GrabCut segments them, if mining looks where it says."""
         return self.find_mining_weights() if self.config.mining.overlap_power else []
 
-    def list_networks(self) -> dict[str, InitialNetwork]:
-        """Backbones that have to be looked up before they can be trained, by section.
-
-        So have networks that need a library which may be missing.
-        """
-        segmenter, classifier, mining = self.config.segmenter, self.config.classifier, self.config.mining
-        networks = {"segmenter": InitialNetwork(**segmenter.model_dump(include={"backbone", "weights", "network"}))}
-        if "classifier" in list_trainings(self.config):
-            networks["classifier"] = InitialNetwork(**classifier.model_dump(include=set(InitialNetwork.model_fields)))
-        if not self.uses_boxes and not mining.decoder:
-            levels = (classifier if mining.init == "classifier" else mining).levels
-            networks["mining"] = InitialNetwork(
-                backbone=mining.backbone, weights=mining.weights, levels=levels, dense=levels > DENSE_LEVELS
-            )
-        return {
-            section: network
-            for section, network in networks.items()
-            if "/" in network.backbone
-            or (network.weights and network.backbone in list_entries(BACKBONES))
-            or network.network in OPTIONAL_NETWORKS
-        }
-
     def find_network_check(self, section: str) -> list[str]:
         """The file that confirms that a section's backbone can be built, if that must be looked up."""
-        return [f"{self.results}/backbones/{section}.json"] if section in self.list_networks() else []
+        return [f"{self.results}/backbones/{section}.json"] if section in list_initial_networks(self.config) else []
 
     def find_initial_weights(self, section: str) -> list[str]:
         """The user's file of initial weights for the backbone of a section, if there is one."""
-        network = self.list_networks().get(section)
+        network = list_initial_networks(self.config).get(section)
         return [network.weights] if network and network.weights and Path(network.weights).is_file() else []
 
     def find_box_proposals(self, shard: str) -> list[str]:
@@ -512,91 +399,3 @@ class RunPlan:
             },
             "mask_networks": describe_networks(self.config),
         }
-
-
-def find_data_root(config: RunConfig) -> str:
-    """Folder of the dataset: the user's, or that of the street scenes; empty if only new images are predicted."""
-    return f"results/{config.name}/streets" if config.dataset.format == "streets" else config.data_root or ""
-
-
-def select_entries(config: RunConfig, stage: str, *, export_format: str | None = None) -> dict[str, list[str]]:
-    """Entries of tables that a stage looks up with these settings; tables that are not named are used as a whole.
-
-    Parameters
-    ----------
-    config : RunConfig
-    stage : str
-        Its word.
-    export_format : str, optional
-        Format of an export, which is not a setting of one job alone.
-    """
-    selection = {
-        "pseudogt.annotations.formats": [config.annotations.format] if config.annotations.format else [],
-        "pseudogt.datasets.layouts": [config.dataset.format],
-        "models.pretrained.box_segmenters": list(config.box_masks.segmenters),
-    }
-    if export_format is not None:
-        selection["pseudogt.export.formats"] = [export_format]
-    if stage in BACKBONE_SECTIONS:
-        backbone = getattr(config, BACKBONE_SECTIONS[stage]).backbone
-        family = backbone.partition("/")[0]
-        # The ResNet-WS of mining are no entries: they are code of JTSM's own.
-        for table in (BACKBONES, FAMILIES):
-            selection[table] = [family] if family in list_entries(table) else []
-    if BACKBONE_SECTIONS.get(stage) == "segmenter":
-        selection[SEGMENTER_NETWORKS] = [config.segmenter.network]
-    return selection
-
-
-def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]], int, Sequence[str]]:
-    """The shard of each image, the pixels of an image, and the ignored files.
-
-    Parameters
-    ----------
-    config : RunConfig
-    record : Path
-        ``index.json``, the assignment of an earlier run, to which new images are appended.
-
-    Raises
-    ------
-    ValueError
-        If the dataset's lists can't be read.
-    """
-    if config.images is not None:
-        return {}, ASSUMED_PIXELS, ()
-    previous = json.loads(record.read_text())["shards"] if record.is_file() else None
-    data_root = find_data_root(config)
-    images = list_images(config.dataset, data_root, config.streets)
-    return plan_shards(previous, images.ids, config.shard_size), measure_pixels(config, images), images.passed_over
-
-
-def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings) -> None:
-    """Write ``index.json``, which keeps images in their shards.
-
-    Parameters
-    ----------
-    path : Path
-        Of ``index.json``; files of shards that no longer exist are removed from the folder ``index`` beside it.
-    shards : mapping
-        Shard -> image ids.
-    settings : DatasetSettings
-    """
-    for shard in path.with_name("index").glob("*.json"):
-        if shard.stem not in shards:
-            shard.unlink()
-    images = sum(map(len, shards.values()))
-    write_json(path, {"shards": shards, "categories": class_table(settings).to_categories(), "images": images})
-
-
-def find_odd_shards(shards: Mapping[str, Sequence[str]], shard_size: int) -> list[str]:
-    """Warnings about shards that are valid but probably unintended."""
-    warnings = []
-    sizes = {name: sum(len(i) for s, i in shards.items() if split_of_shard(s) == name) for name in ("train", "val")}
-    if not sizes["val"]:
-        warnings.append("no image in val: the model will not be scored; set dataset.val_split or dataset.val_fraction")
-    if sizes["train"] == 1:
-        warnings.append("only one image in train: the model will know this image and nothing else")
-    images = sum(sizes.values())
-    if shard_size > images:
-        warnings.append(f"shard_size {shard_size} exceeds the {images} images: one shard per split, no parallel work")
-    return warnings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pseudogt.workflow.backbone_costs import COSTS, BackboneCosts
+from pseudogt.costs.backbones import COSTS, BackboneCosts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

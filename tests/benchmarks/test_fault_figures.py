@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,7 @@ ZERO = (
 
 @pytest.fixture(scope="module")
 def faults():
-    """The script as a module; benchmarks are no package."""
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        import faults
-
-        yield faults
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
+    return import_module("faults")
 
 
 def write(folder, **files):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,14 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def jtsm():
-    """The benchmark; benchmarks are scripts, not a package."""
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        import jtsm
-
-        yield jtsm
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
+    return import_module("jtsm")
 
 
 @pytest.mark.parametrize("name", ["msrc-jtsm", "streets-jtsm"])

@@ -17,13 +17,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((9, 9, 9), (255, 0, 0)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks_are_importable():
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    yield
-    sys.path.remove(str(REPOSITORY / "benchmarks"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["exports", "mixed"])
 def test_quick_run_writes_the_figures(script: str, tmp_path: Path) -> None:

@@ -14,13 +14,6 @@ from pseudogt.workflow.labelling import Cell, read_cells
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks_are_importable():
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    yield
-    sys.path.remove(str(REPOSITORY / "benchmarks"))
-
-
 def open_bench(name, tmp_path, *options):
     import labelling
 

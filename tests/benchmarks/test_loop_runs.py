@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -21,14 +21,7 @@ TRAININGS = [n for n, section in list_sections(RunConfig).items() if issubclass(
 
 @pytest.fixture(scope="module")
 def loop():
-    """The benchmark; benchmarks are scripts, not a package."""
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        import loop
-
-        yield loop
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
+    return import_module("loop")
 
 
 def plan(loop, *options):

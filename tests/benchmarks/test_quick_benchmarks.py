@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,14 +25,7 @@ WSPS_FIGURES = {"clean_over_io", "parallel_scaling", "reference_speedup"}
 
 @pytest.fixture(scope="module")
 def wsps_images():
-    """The module that makes images; benchmarks are scripts, not a package."""
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        import wsps_images
-
-        yield wsps_images
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
+    return import_module("wsps_images")
 
 
 @pytest.mark.slow

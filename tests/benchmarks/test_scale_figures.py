@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,7 @@ HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load
 
 @pytest.fixture(scope="module")
 def scale():
-    """The benchmark; benchmarks are scripts, not a package."""
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        import scale
-
-        yield scale
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
+    return import_module("scale")
 
 
 def write_benchmark(path: Path, seconds: str, mb: str, cpu_seconds: str) -> None:

@@ -57,7 +57,8 @@ from models.jtsm.network import JtsmNetwork
 from models.jtsm.refinement import decode_boxes, encode_boxes
 from models.jtsm.samples import MiningImage, Placement, View, collate, make_view
 from models.jtsm.semantic import compute_semantic_loss, paint_stuff
-from models.training import TrainingPlan, _build_optimiser, learning_rate_at
+from models.training import TrainingPlan, learning_rate_at
+from models.training.optimiser import build_optimiser
 from pseudogt.box_masks.evidence import BoxMask
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID
 from pseudogt.config.dataset import DatasetSettings, number_classes
@@ -437,7 +438,7 @@ def test_trajectory(inclusive_boxes):
     """Eight steps with one image each, in turn."""
     arrays, network = read("trajectory"), build_case("trajectory").train()
     batches = [make_batch([make_sample(arrays, end)]) for end in ("_a", "_b", "_c")]
-    step, optimiser = make_step(network, arrays, []), _build_optimiser(network, make_plan(steps=8))
+    step, optimiser = make_step(network, arrays, []), build_optimiser(network, make_plan(steps=8))
     for group in optimiser.param_groups:
         group["lr"] = 0.01 * group["rate"]
     for number, (named, total) in enumerate(zip(arrays["losses"], arrays["total"], strict=True)):
@@ -463,7 +464,7 @@ def test_rates_and_decay(layout):
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     found = {
         names[id(parameter)]: (group["rate"], group["weight_decay"])
-        for group in _build_optimiser(network, make_plan()).param_groups
+        for group in build_optimiser(network, make_plan()).param_groups
         for parameter in group["params"]
     }
     expected = zip(arrays[f"{layout}_keys"], arrays[f"{layout}_rate"], arrays[f"{layout}_decay"], strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter, defaultdict
 from importlib import import_module
@@ -59,6 +60,21 @@ def describe(found):
 def test_dependencies_run_downwards(dependencies):
     upward = [describe(found) for found in structure.find_upward(dependencies)]
     assert not upward, "imports of a higher layer (benchmarks/structure.py lists the layers):\n" + "\n".join(upward)
+
+
+def test_architecture_page_has_the_layers():
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \| (.*?) \|", page, re.MULTILINE)
+    written = [set(re.findall(r"`([\w/]+)`", row)) for row in rows]
+    # Those of `models` are written with their folder; `python -m pseudogt` has no row.
+    layers = [{name.removeprefix("pseudogt.").replace(".", "/") for name in layer} for layer in structure.LAYERS]
+    assert written == [layer for layer in layers if layer != {"__main__"}]
+
+
+def test_page_of_stages_has_every_stage(modules):
+    page = (REPOSITORY / "docs" / "stages.md").read_text(encoding="utf-8")
+    stages = {module.removeprefix("pseudogt.stages.") for module in modules if module.startswith("pseudogt.stages.")}
+    assert stages <= set(re.findall(r"`(\w+)`", page))
 
 
 def test_no_packages_depend_on_each_other(dependencies):

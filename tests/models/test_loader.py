@@ -22,7 +22,8 @@ from test_training_set import make_panoptic, prepare
 from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_points
 from models.loader import count_cores, count_workers, explain_lost_workers, load_batches, load_in_order
 from models.segmenter.training import PanopticBatches
-from models.training import _Pieces, select_samples
+from models.training import select_samples
+from models.training.loop import _Pieces
 from pseudogt.files.ahead import load_in_threads
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,9 +33,9 @@ COUNT, FIRST = 20, 3
 
 def load_as_before(samples, number):
     """The batches of the loader before this one: three maps in one array of int16, warped together."""
-    step, part = divmod(number, PLAN.count_passes(1))
+    step, part = divmod(number, PLAN.count_passes_per_step(1))
     generator = np.random.default_rng([PLAN.seed, step, part, 0])
-    indices = select_samples(step, PLAN.batch_size, COUNT, PLAN.seed).reshape(PLAN.count_passes(1), -1)[part]
+    indices = select_samples(step, PLAN.batch_size, COUNT, PLAN.seed).reshape(PLAN.count_passes_per_step(1), -1)[part]
     images, maps, centres = [], [], []
     for sample in (samples[i] for i in indices):
         affine = draw_affine(sample.image.shape[:2], STRONG, generator)

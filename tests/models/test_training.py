@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import TrainingPlan, _build_optimiser, learning_rate_at, list_drawn, select_samples, train
+from models.training import TrainingPlan, learning_rate_at, list_drawn, select_samples, train
+from models.training.optimiser import build_optimiser
 
 PLAN = TrainingPlan(
     steps=12,
@@ -222,14 +223,14 @@ def test_batch_that_cannot_be_split():
     ("size", "processes", "passes"), [(0, 1, 1), (0, 4, 1), (1, 1, 8), (1, 4, 2), (4, 1, 2), (4, 4, 1), (16, 2, 1)]
 )
 def test_passes_follow_from_batch_and_processes(size, processes, passes):
-    assert replace(PLAN, batch_size=8, images_per_pass=size).count_passes(processes) == passes
+    assert replace(PLAN, batch_size=8, images_per_pass=size).count_passes_per_step(processes) == passes
 
 
 def test_momentum_is_plain_or_nesterovs():
     """Two steps by hand with a gradient of 1: shifts of 1 and 1.9, or of 1.9 and 2.71, of the learning rate."""
     for nesterov, shift in ((False, 2.9), (True, 4.61)):
         network = nn.Linear(1, 1, bias=False)
-        optimiser = _build_optimiser(network, replace(PLAN, optimiser="sgd", weight_decay=0.0, nesterov=nesterov))
+        optimiser = build_optimiser(network, replace(PLAN, optimiser="sgd", weight_decay=0.0, nesterov=nesterov))
         start = network.weight.item()
         for _ in range(2):
             network.weight.grad = torch.ones(1, 1)
@@ -239,7 +240,7 @@ def test_momentum_is_plain_or_nesterovs():
 
 def test_biases_of_normalisation_have_a_rate_of_their_own():
     network = build_network()
-    groups = _build_optimiser(network, replace(PLAN, bias_rate=2.0, norm_bias_rate=3.0)).param_groups
+    groups = build_optimiser(network, replace(PLAN, bias_rate=2.0, norm_bias_rate=3.0)).param_groups
     rates = {id(parameter): group["rate"] for group in groups for parameter in group["params"]}
     names = {name: rates[id(parameter)] for name, parameter in network.named_parameters()}
     assert names == {"0.weight": 1, "0.bias": 2, "1.weight": 1, "1.bias": 3, "5.weight": 1, "5.bias": 2}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mark_testing import make_point
 
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.pseudo_labels.concepts import (
@@ -18,7 +19,7 @@ from pseudogt.pseudo_labels.concepts import (
     separate_things,
     share_probabilities,
 )
-from pseudogt.weak_labels.marks import UNSETTLED, Marks, make_point
+from pseudogt.weak_labels.marks import UNSETTLED, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)

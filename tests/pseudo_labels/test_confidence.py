@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mark_testing import make_point
 
 from pseudogt.box_masks.consensus import find_agreement, trust_agreement
 from pseudogt.classes import ClassTable
@@ -17,7 +18,7 @@ from pseudogt.pseudo_labels.confidence import (
 )
 from pseudogt.pseudo_labels.refinement import CleaningSteps
 from pseudogt.pseudo_labels.round import RoundInputs, RoundPlan, label_image
-from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_point
+from pseudogt.weak_labels.marks import NO_OBJECT, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 SKY, CAR = 0, 2

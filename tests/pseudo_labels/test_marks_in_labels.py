@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from mark_testing import make_point
 
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable
 from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label, make_panoptic
 from pseudogt.pseudo_labels.spreading import blend, resize_spread, spread_marks
 from pseudogt.weak_labels.labelled import LabelledPixels, find_labelled_pixels
-from pseudogt.weak_labels.marks import UNSETTLED, Marks, make_point
+from pseudogt.weak_labels.marks import UNSETTLED, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
 SKY, ROAD, CAR = 0, 1, 2

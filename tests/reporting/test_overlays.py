@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mark_testing import make_point
 
 from pseudogt.classes import ClassTable
 from pseudogt.reporting.overlays import (
@@ -16,7 +17,7 @@ from pseudogt.reporting.overlays import (
     find_borders,
     resize_to_width,
 )
-from pseudogt.weak_labels.marks import NO_OBJECT, Mark, Marks, make_point
+from pseudogt.weak_labels.marks import NO_OBJECT, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("road", "car"), (7, 26), (False, True), ((128, 64, 128), (0, 0, 142)))

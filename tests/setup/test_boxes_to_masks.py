@@ -15,7 +15,7 @@ from PIL import Image
 from pseudogt.annotations import FORMATS
 from pseudogt.config.run import parse_run_config
 from pseudogt.setup.boxes import configure_boxes
-from pseudogt.workflow.plan import assign_shards
+from pseudogt.workflow.assignment import assign_shards
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "annotations"))
 rules = import_module("test_reader_rules")  # which writes a set in every format

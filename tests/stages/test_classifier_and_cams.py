@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mark_testing import make_point
 
 from models.classifier import training
 from models.classifier.network import ClassifierModel
@@ -16,7 +17,7 @@ from pseudogt.files.io import read_json
 from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import cams, classifier
 from pseudogt.weak_labels.crops import crop_grid
-from pseudogt.weak_labels.marks import UNSETTLED, Marks, make_point
+from pseudogt.weak_labels.marks import UNSETTLED, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 CLASSES = ClassTable(("red", "green", "ball"), (1, 2, 3), (False, False, True), ((200, 0, 0), (0, 200, 0), (0, 0, 200)))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from cityscapesscripts.evaluation.instances2dict import instances2dict
+from mark_testing import make_point
 from PIL import Image
 from pycocotools.coco import COCO
 from torchvision.datasets import Cityscapes, CocoDetection, VOCSegmentation
@@ -28,7 +29,7 @@ from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import write_labels
 from pseudogt.stages.export import main
-from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_point
+from pseudogt.weak_labels.marks import NO_OBJECT, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
 
 CLASSES = ClassTable(

@@ -82,7 +82,7 @@ def test_exported_model_labels_images_without_torch_as_the_model_file_does(image
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "shape", [{"network": "mask_transformer", "query_channels": 32}, {"network": "eomt", "backbone": "timm/test_vit"}]
+    "shape", [{"network": "mask_transformer", "query_channels": 64}, {"network": "eomt", "backbone": "timm/test_vit"}]
 )
 def test_trained_mask_transformers_leave_and_label_images_as_their_model_files_do(shape, panoptic_dataset, tmp_path):
     train_segmenter(

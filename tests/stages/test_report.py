@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mark_testing import make_point
 
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.files.images import read_image, write_png
@@ -19,7 +20,7 @@ from pseudogt.files.scores import write_scores
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS
 from pseudogt.reporting.report import choose_evenly, find_worst
 from pseudogt.stages.report import main
-from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_mask, make_point
+from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_mask
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
 
 CLASSES = ClassTable(

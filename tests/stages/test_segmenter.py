@@ -5,9 +5,9 @@ import pytest
 import torch
 from panoptic_dataset import CLASSES, segmenter_arguments, train_segmenter, write_dataset
 
-from models import training
 from models.segmenter.network import PanopticModel
 from models.segmenter.training import PanopticBatches
+from models.training import loop
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder, write_labels
@@ -15,7 +15,7 @@ from pseudogt.files.scores import ScoreFile
 from pseudogt.pseudo_labels.rounds import count_steps
 from pseudogt.stages import predictions, reference, segmenter
 
-MASKS = {"network": "mask_transformer", "queries": 8, "query_channels": 32, "query_layers": 2, "mask_points": 64}
+MASKS = {"network": "mask_transformer", "queries": 8, "query_channels": 64, "query_layers": 2, "mask_points": 64}
 """A small mask transformer."""
 
 
@@ -202,17 +202,17 @@ def test_a_diverging_mask_transformer_is_reported_like_any_network(panoptic_data
 def test_resumed_training_of_a_mask_transformer_equals_an_uninterrupted_one(panoptic_dataset, tmp_path, monkeypatch):
     options = {"decoder_channels": 48, "checkpoint_every_s": 0.0} | MASKS
     whole = train_segmenter(panoptic_dataset, tmp_path / "whole" / "0", **options)
-    advance = training._Run.advance
+    advance = loop._Run.advance
 
     def fail_later(run, batches):
         if run.step == 2:
             raise KeyboardInterrupt
         advance(run, batches)
 
-    monkeypatch.setattr(training._Run, "advance", fail_later)
+    monkeypatch.setattr(loop._Run, "advance", fail_later)
     with pytest.raises(KeyboardInterrupt):
         train_segmenter(panoptic_dataset, tmp_path / "resumed" / "0", **options)
-    monkeypatch.setattr(training._Run, "advance", advance)
+    monkeypatch.setattr(loop._Run, "advance", advance)
     resumed = train_segmenter(panoptic_dataset, tmp_path / "resumed" / "0", **options)
     models = [tmp_path / name / "0" / "model.pt" for name in ("whole", "resumed")]
     assert models[0].read_bytes() == models[1].read_bytes()

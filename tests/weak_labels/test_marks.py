@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from mark_testing import make_point
 
 from pseudogt.annotations.geometry import encode_mask
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.labelled import find_labelled_pixels
-from pseudogt.weak_labels.marks import NO_OBJECT, UNSETTLED, Mark, Marks, make_mask, make_point
+from pseudogt.weak_labels.marks import NO_OBJECT, UNSETTLED, Mark, Marks, make_mask
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks, read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.supervision import describe_image
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from mark_testing import make_point
 
-from pseudogt.weak_labels.marks import Marks, make_mask, make_point
+from pseudogt.weak_labels.marks import Marks, make_mask
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.widths import find_log_prior, find_narrowness, measure_class_widths, measure_marks
 

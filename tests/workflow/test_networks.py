@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.config.run import RunConfig
+from pseudogt.costs.requirements import find_costs
 from pseudogt.files.io import write_json
 from pseudogt.workflow.given import GivenFiles
 from pseudogt.workflow.networks import describe_networks
 from pseudogt.workflow.plan import RunPlan
-from pseudogt.workflow.requirements import find_costs
 
 CLASSES = [
     {"name": "nucleus", "id": 1, "isthing": True, "color": "#ff0000", "prompt": "cell nucleus"},

@@ -8,17 +8,12 @@ import re
 import pytest
 
 from pseudogt.config.run import RunConfig
-from pseudogt.workflow.plan import (
-    EXPORT_PATTERN,
-    SUBJECT_PATTERN,
-    RunPlan,
-    assign_shards,
-    find_data_root,
-    find_odd_shards,
-    find_subject,
-    select_entries,
-)
+from pseudogt.workflow.assignment import assign_shards, find_data_root, find_odd_shards
+from pseudogt.workflow.entries import select_entries
+from pseudogt.workflow.networks import list_initial_networks
+from pseudogt.workflow.plan import RunPlan
 from pseudogt.workflow.provenance import find_first_party_modules
+from pseudogt.workflow.subjects import EXPORT_PATTERN, SUBJECT_PATTERN, find_subject
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 SHARDS = {"train-0000": ["a", "b"], "train-0001": ["c"], "val-0000": ["v"]}
@@ -331,16 +326,17 @@ TIMM = {"backbone": "timm/resnet50", "weights": "a1_in1k"}
 )
 def test_backbones_that_are_looked_up_first(sections, expected):
     run = plan(**sections)
-    assert {name: (network.levels, network.dense) for name, network in run.list_networks().items()} == expected
+    networks = list_initial_networks(run.config)
+    assert {name: (network.levels, network.dense) for name, network in networks.items()} == expected
     for section in ("classifier", "mining", "segmenter"):
         path = [f"results/x/backbones/{section}.json"] if section in expected else []
         assert run.find_network_check(section) == path
 
 
 def test_a_network_whose_library_may_be_missing_is_looked_up_first():
-    networks = plan(segmenter={"backbone": "small", "network": "mask_transformer"}).list_networks()
+    networks = list_initial_networks(configure(segmenter={"backbone": "small", "network": "mask_transformer"}))
     assert networks["segmenter"].network == "mask_transformer"
-    assert "segmenter" not in plan(segmenter={"backbone": "small", "network": "bottom_up"}).list_networks()
+    assert "segmenter" not in list_initial_networks(configure(segmenter={"backbone": "small", "network": "bottom_up"}))
 
 
 def test_code_of_a_stage_is_that_of_its_network():

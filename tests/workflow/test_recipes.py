@@ -14,9 +14,9 @@ from official_trees import make_cityscapes, make_coco2017, make_voc2012
 from recipe_step import read_recipe
 
 from pseudogt.config.dataset import REPOSITORY
-from pseudogt.workflow.estimate import estimate_gpu_gb, estimate_seconds_of_trainings, list_trainings
-from pseudogt.workflow.network_costs import estimate_gpu_mb, estimate_step_mb
-from pseudogt.workflow.requirements import request_training_memory_mb
+from pseudogt.costs.estimate import estimate_gpu_gb, estimate_seconds_of_trainings, list_trainings
+from pseudogt.costs.networks import estimate_gpu_mb, estimate_step_mb
+from pseudogt.costs.requirements import request_training_memory_mb
 
 CITYSCAPES, VOC, COCO = (1024 * 2048, make_cityscapes), (500 * 375, make_voc2012), (640 * 480, make_coco2017)
 RECIPES = {
@@ -73,7 +73,7 @@ def test_crops_suit_the_network_and_batches_the_gpus(name):
     config = read_recipe(name)
     for settings in (config.classifier, config.segmenter):
         assert settings.crop_height_px % 32 == settings.crop_width_px % 32 == 0
-        assert settings.batch_size % 8 == 0 == settings.batch_size % settings.count_pass_images(8)
+        assert settings.batch_size % 8 == 0 == settings.batch_size % settings.find_pass_size(8)
         assert settings.weights is not None
 
 

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from mark_testing import make_point
 
 from models.augmentation import Augmentation, draw_affine, warp_image
 from models.classifier.batches import (
@@ -15,7 +16,7 @@ from models.classifier.batches import (
 )
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
-from pseudogt.weak_labels.marks import UNSETTLED, Marks, make_point
+from pseudogt.weak_labels.marks import UNSETTLED, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)

@@ -258,9 +258,9 @@ def test_stuff_is_labelled_by_the_segments_that_hold_it():
     assert labels.tolist() == [THINGS, 1, 1, 1, IGNORE_LABEL]
     assert (label_superpixels(probabilities, members, areas, tags & False, of_class) == IGNORE_LABEL).all()
     # The tag classifier is sure that the third superpixel is a thing, and knows nothing of the others.
-    told = np.ones((5, len(tags)), np.float32)
-    told[2] = of_class == THINGS
-    labels = label_superpixels(probabilities, members, areas, tags, of_class, told)
+    tag_probabilities = np.ones((5, len(tags)), np.float32)
+    tag_probabilities[2] = of_class == THINGS
+    labels = label_superpixels(probabilities, members, areas, tags, of_class, tag_probabilities)
     assert labels.tolist() == [THINGS, THINGS, THINGS, 1, IGNORE_LABEL]
 
 
@@ -675,17 +675,17 @@ def test_overlaps_are_highest_for_all_of_an_object_and_no_more():
 
 def test_a_head_that_is_told_where_classes_are_starts_there():
     head = MiningHead(channels=4, classes=3, corrects=True, overlap_power=2)
-    told, overlaps = torch.randn(5, 3), torch.rand(5, 3)
-    mined = head(torch.randn(5, 4), [2, 3], told, overlaps)
+    tag_logits, overlaps = torch.randn(5, 3), torch.rand(5, 3)
+    mined = head(torch.randn(5, 4), [2, 3], tag_logits, overlaps)
     weights = torch.cat([part / part.sum(0) for part in overlaps.square().split([2, 3])])
-    torch.testing.assert_close(mined.shares, told.softmax(1) * weights)
+    torch.testing.assert_close(mined.shares, tag_logits.softmax(1) * weights)
 
 
 def test_a_refinement_head_adds_what_it_is_told_to_things_and_not_to_the_background():
     head = RefinementHead(channels=4, things=2)
-    feature, told = torch.randn(3, 4), torch.randn(3, 2)
-    (logits, deltas), (alone, same) = head(feature, told), head(feature)
-    torch.testing.assert_close(logits - alone, torch.cat([told, torch.zeros(3, 1)], dim=1))
+    feature, odds = torch.randn(3, 4), torch.randn(3, 2)
+    (logits, deltas), (alone, same) = head(feature, odds), head(feature)
+    torch.testing.assert_close(logits - alone, torch.cat([odds, torch.zeros(3, 1)], dim=1))
     assert torch.equal(deltas, same)
 
 
@@ -698,6 +698,6 @@ def test_only_the_maps_of_a_tag_classifier_tell_where_classes_are():
 
 def test_a_head_that_corrects_starts_at_what_it_is_told():
     head = MiningHead(channels=4, classes=3, corrects=True)
-    told = torch.randn(5, 3)
-    mined = head(torch.randn(5, 4), [2, 3], told)
-    torch.testing.assert_close(mined.classes, told.softmax(1))
+    tag_logits = torch.randn(5, 3)
+    mined = head(torch.randn(5, 4), [2, 3], tag_logits)
+    torch.testing.assert_close(mined.classes, tag_logits.softmax(1))

@@ -13,7 +13,7 @@ from pseudogt.prediction.maps import MaskMaps
 from pseudogt.prediction.passes import Passes, predict_images
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (255, 0, 0)))
-SHAPE = {"queries": 5, "query_channels": 32, "encoder_layers": 1, "query_layers": 2}
+SHAPE = {"queries": 5, "query_channels": 64, "encoder_layers": 1, "query_layers": 2}
 ARCHITECTURE = {"network": "mask_transformer", "backbone": "small", "class_count": 2, **SHAPE}
 
 
@@ -35,6 +35,11 @@ def test_training_predicts_after_each_layer_and_evaluation_after_the_last(backbo
         assert output.semantic.shape == (2, 2, 32, 48)
         assert output.classes.shape == (2, layers, 5, 3)
         assert output.masks.shape == (2, layers, 5, 32, 48)
+
+
+def test_the_smallest_image_has_masks(network):
+    """Its feature at stride 32 is one pixel, of which a normalisation needs several channels."""
+    assert network(make_images(height=32, width=32)).masks.shape == (1, 1, 5, 16, 16)
 
 
 def test_every_weight_has_a_gradient(network):

@@ -168,7 +168,7 @@ def test_segmenters_with_backbones_of_all_families(backbone, suffix, tmp_path):
 @pytest.mark.parametrize(
     "architecture",
     [
-        {"network": "mask_transformer", "backbone": "small", "query_channels": 32, "encoder_layers": 2},
+        {"network": "mask_transformer", "backbone": "small", "query_channels": 64, "encoder_layers": 2},
         {"network": "eomt", "backbone": "timm/test_vit"},
     ],
 )

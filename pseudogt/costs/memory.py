@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from pseudogt.costs.networks import estimate_pass_mb
 from pseudogt.prediction.card import ModelCard
-from pseudogt.workflow.network_costs import estimate_pass_mb
 
 MEMORY_SHARE = 0.5
 """Of the free memory, what a pass of the network may take: the maps of the whole image need room, too."""

@@ -7,7 +7,7 @@ import pytest
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
 from pseudogt.config.segmenter import SegmenterSettings
-from pseudogt.workflow.network_costs import (
+from pseudogt.costs.networks import (
     count_evidence_boxes,
     count_neck_weights,
     count_views,

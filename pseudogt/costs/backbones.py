@@ -1,4 +1,4 @@
-"""Costs of timm's networks per million pixels; ``benchmarks/backbone_costs.py`` prints the table."""
+"""Costs of backbones per million pixels; ``benchmarks/backbone_costs.py`` prints the table of timm's."""
 
 from __future__ import annotations
 
@@ -75,7 +75,26 @@ COSTS: dict[str, BackboneCosts] = {
 UNKNOWN = BackboneCosts(120.0, 3000, 60.0, (256, 512, 1024, 2048))
 """Assumed costs of a network that is not in the table: medium size. Estimates for larger ones are too low."""
 
+CHANNELS = {
+    "small": (32, 64, 128, 192),
+    "resnet18": (64, 128, 256, 512),
+    "resnet50": (256, 512, 1024, 2048),
+    "resnet101": (256, 512, 1024, 2048),
+    "resnet_ws18": (512, 512, 512, 512),
+    "resnet_ws50": (2048, 2048, 2048, 2048),
+    "resnet_ws101": (2048, 2048, 2048, 2048),
+}
+"""Width of a backbone's features by ``levels``."""
+
+SMALL = BackboneCosts(14.0, 170, 1.9, CHANNELS["small"])
+"""Costs of ``small``, in the units of the table for timm's networks."""
+
 
 def find_backbone_costs(backbone: str) -> BackboneCosts | None:
     """Costs of a member of a family; None for other backbones."""
     return COSTS.get(backbone, UNKNOWN) if "/" in backbone else None
+
+
+def find_network_size(backbone: str) -> BackboneCosts:
+    """Weights of any backbone and the values that it keeps; torchvision's ResNets are those of timm."""
+    return SMALL if backbone == "small" else COSTS.get(f"timm/{backbone.removeprefix('timm/')}", UNKNOWN)

@@ -1,7 +1,7 @@
 """Memory and time that the jobs of a stage request, from the size of images and shards.
 
 The table holds figures from benchmark files of runs on images of 0.008 to 2.1 million pixels (columns `max_rss` and
-`s`), rounded up. :mod:`pseudogt.workflow.network_costs` computes the needs of networks from their settings. Requests
+`s`), rounded up. :mod:`pseudogt.costs.networks` computes the needs of networks from their settings. Requests
 are a multiple of both, and double when a job is retried.
 """
 
@@ -13,10 +13,8 @@ from dataclasses import dataclass, replace
 from pseudogt.box_masks.sam_folder import find_sam
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
-from pseudogt.datasets import DatasetImages
-from pseudogt.pseudo_labels.concept_folder import find_concept_model
-from pseudogt.workflow.estimate import ASSUMED_PIXELS
-from pseudogt.workflow.network_costs import (
+from pseudogt.costs.estimate import ASSUMED_PIXELS
+from pseudogt.costs.networks import (
     BASE_MB,
     GRABCUT_S,
     count_boxes_ahead,
@@ -28,6 +26,8 @@ from pseudogt.workflow.network_costs import (
     estimate_training_seconds,
     estimate_weights_mb,
 )
+from pseudogt.datasets import DatasetImages
+from pseudogt.pseudo_labels.concept_folder import find_concept_model
 
 MEMORY_MARGIN = 2.0
 """Other allocators, other versions: a job that is killed for memory costs more than memory that is not used."""

@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from pseudogt.config.run import RunConfig
-from pseudogt.datasets import list_images
-from pseudogt.workflow.estimate import ASSUMED_PIXELS
-from pseudogt.workflow.requirements import (
+from pseudogt.costs.estimate import ASSUMED_PIXELS
+from pseudogt.costs.requirements import (
     COSTS,
     WORKER_MB,
     count_loader_workers,
@@ -21,6 +20,7 @@ from pseudogt.workflow.requirements import (
     request_training_minutes,
     request_training_threads,
 )
+from pseudogt.datasets import list_images
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MEASURED_MB = {

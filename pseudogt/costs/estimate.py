@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
-from pseudogt.workflow.network_costs import (
+from pseudogt.costs.networks import (
     GRABCUT_S,
     count_boxes_ahead,
     count_masks,

@@ -1,4 +1,4 @@
-"""The training loop of every network: schedule, precision, passes, resume, several devices.
+"""The training loop of every network: passes, losses, checkpoints, several processes.
 
 Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is a function of
 the step, so a run resumed from its checkpoint equals an uninterrupted one bit for bit on the
@@ -8,15 +8,12 @@ processes train like a single one that processes the pieces in turn.
 
 from __future__ import annotations
 
-import math
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,15 +22,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 import pseudogt
-from models.backbones.base import PretrainedModule
 from models.backbones.layers import synchronise_norms
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.loader import STOP_SIGNALS, count_workers, explain_lost_workers, load_batches, load_in_order
+from models.training.devices import autocast, choose_precision, join_processes
+from models.training.optimiser import build_optimiser
+from models.training.plan import TrainingPlan, learning_rate_at, select_samples
 from models.training_set import Preparation, TrainingSet
 from pseudogt.files.io import write_json
 
@@ -47,99 +45,8 @@ KEPT_NUMBERS = ("step", "seconds", "waiting_seconds", "curve", "sums", "summed",
 COUNT_PARTS = 20
 """Parts of a training whose counts are recorded one by one."""
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
-"""Normalisation layers."""
-
 CURVE_POINTS = 100
 """Points of the recorded loss curve; each is the mean over the steps since the point before."""
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How to train.
-
-    Attributes
-    ----------
-    steps : int
-        Optimiser steps.
-    batch_size : int
-        Samples of an optimiser step, over all devices.
-    images_per_pass : int
-        Maximum number of samples that a process computes at once; gradients of several passes are summed. 0 for its
-        whole share of the batch.
-    optimiser : {"adamw", "sgd"}
-    learning_rate, weight_decay, momentum : float
-        ``learning_rate`` is the highest; ``momentum`` is used by SGD only. Biases and
-        normalisation weights are not decayed.
-    schedule : {"one_cycle", "poly", "step"}
-        Cosine fall to zero, ``(1 - step / steps) ** 0.9``, or a tenth after each of ``drops``; all after
-        a linear rise.
-    warmup : float
-        Share of the steps in which the learning rate rises.
-    clip_norm : float
-        Largest norm of the gradient of a step.
-    precision : {"auto", "fp32", "bf16"}
-        ``auto`` is bf16 where the processor computes in it.
-    device : {"auto", "cpu", "cuda"}
-    torch_threads : int
-    seed : int
-    checkpoint_every_s : float
-        Seconds between checkpoints.
-    drops : tuple of float
-        Shares of the steps after which the schedule ``step`` divides the learning rate by ten.
-    bias_rate : float
-        Learning rate of biases over that of all other weights.
-    norm_bias_rate : float
-        The same of the biases of normalisation layers.
-    nesterov : bool
-        Whether the momentum of SGD is Nesterov's.
-    backbone_rate : float
-        Learning rate of pretrained parts over that of the rest.
-    loader_workers : int or "auto"
-        Processes that load batches, see :func:`models.loader.count_workers`; they change no bit of the result.
-    cores : int, optional
-        Cores of the job, for ``auto``.
-    """
-
-    steps: int
-    batch_size: int
-    images_per_pass: int
-    optimiser: str
-    learning_rate: float
-    weight_decay: float
-    momentum: float
-    schedule: str
-    warmup: float
-    clip_norm: float
-    precision: str
-    device: str
-    torch_threads: int
-    seed: int
-    checkpoint_every_s: float
-    drops: tuple[float, ...] = ()
-    bias_rate: float = 1.0
-    norm_bias_rate: float = 1.0
-    nesterov: bool = False
-    backbone_rate: float = 1.0
-    loader_workers: int | str = 0
-    cores: int | None = None
-
-    def count_passes(self, processes: int) -> int:
-        """Parts of a batch that each of several processes takes one after the other.
-
-        Raises
-        ------
-        ValueError
-            If they can't be of equal size.
-        """
-        share = self.batch_size // processes
-        size = min(self.images_per_pass or share, share)
-        if self.batch_size % processes or share % size:
-            raise ValueError(
-                f"batch_size {self.batch_size} can't be split into {processes} processes with images_per_pass "
-                f"{self.images_per_pass}; choose a multiple of both"
-            )
-        return share // size
 
 
 def train(
@@ -199,8 +106,8 @@ def train(
     if sample_count < 1:
         raise ValueError("there is no image to train on")
     torch.set_num_threads(plan.torch_threads)
-    with _join_processes(plan.device) as (rank, processes, device):
-        passes = plan.count_passes(processes)
+    with join_processes(plan.device) as (rank, processes, device):
+        passes = plan.count_passes_per_step(processes)
         workers = count_workers(plan.loader_workers, device, plan.cores)
         with _catch_stop_signals() as stopped, explain_lost_workers():
             if preparation is not None:
@@ -248,68 +155,6 @@ def write_training(
     samples.remove()
 
 
-def learning_rate_at(step: int, plan: TrainingPlan) -> float:
-    """Learning rate of a step in 0..steps-1."""
-    warmup_steps = plan.warmup * plan.steps
-    if step < warmup_steps:
-        return plan.learning_rate * (step + 1) / (warmup_steps + 1)
-    if plan.schedule == "step":
-        return plan.learning_rate * 0.1 ** sum(step >= drop * plan.steps for drop in plan.drops)
-    # Share of the steps after the warm-up that are done.
-    share = (step - warmup_steps) / (plan.steps - warmup_steps)
-    factor = (1 - share) ** 0.9 if plan.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * share))
-    return plan.learning_rate * factor
-
-
-def select_samples(step: int, batch_size: int, sample_count: int, seed: int) -> NDArray[np.int64]:
-    """Draw the samples ``(batch_size,)`` of a step; epochs are shuffled one by one and follow without a gap."""
-    # Samples are counted through all epochs; the number in its epoch is a position in the epoch's permutation.
-    positions = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs = positions // sample_count
-    orders = {epoch: _shuffle(seed, epoch, sample_count) for epoch in np.unique(epochs).tolist()}
-    return np.array([orders[e][p % sample_count] for e, p in zip(epochs.tolist(), positions, strict=True)])
-
-
-def list_drawn(plan: TrainingPlan, sample_count: int) -> NDArray[np.int64]:
-    """Numbers of the samples that a training draws at all, ascending: few of many, if it is short."""
-    drawn = min(plan.steps * plan.batch_size, sample_count)
-    return np.sort(_shuffle(plan.seed, 0, sample_count)[:drawn])
-
-
-@lru_cache(2)
-def _shuffle(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Order of the samples ``(count,)`` in an epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the device that ``auto``, ``cpu`` or ``cuda`` means here."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: cuda, but torch finds no GPU; choose auto or cpu")
-    return torch.device(device, int(os.environ.get("LOCAL_RANK", 0))) if device == "cuda" else torch.device(device)
-
-
-def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Return the number type of the forward pass; ``auto`` is bfloat16 where the hardware multiplies in it."""
-    if precision == "auto":
-        on_cpu = device.type == "cpu"
-        native = torch.cpu._is_avx512_bf16_supported() if on_cpu else torch.cuda.is_bf16_supported()
-        precision = "bf16" if native else "fp32"
-    return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-def autocast(dtype: torch.dtype, device: torch.device) -> torch.autocast:
-    """Autocast to ``dtype``; with float32 it does nothing."""
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
-
-def is_main_process() -> bool:
-    """Whether this process writes the results; always, unless torchrun started several."""
-    return int(os.environ.get("RANK", 0)) == 0
-
-
 class _Run:
     """The state of one training in one process."""
 
@@ -325,7 +170,7 @@ class _Run:
     ) -> None:
         self.plan, self.rank, self.processes, self.device = plan, rank, processes, device
         self.compute_losses, self.count = compute_losses, count
-        self.passes = plan.count_passes(processes)
+        self.passes = plan.count_passes_per_step(processes)
         self.dtype = choose_precision(plan.precision, device)
         self.network = network.train().to(device).to(memory_format=torch.channels_last)
         self.parallel: nn.Module = self.network
@@ -334,7 +179,7 @@ class _Run:
                 # Layers that are replaced take over whether they train, and frozen ones do not.
                 self.network = synchronise_norms(self.network)
             self.parallel = DistributedDataParallel(self.network)
-        self.optimiser = _build_optimiser(self.network, plan)
+        self.optimiser = build_optimiser(self.network, plan)
         self.step = 0
         self.seconds = 0.0
         self.waiting_seconds = 0.0
@@ -477,47 +322,6 @@ class _Run:
         } | ({"counts": {**totals, "curve": parts}} if self.count is not None else {})
 
 
-def _build_optimiser(network: nn.Module, plan: TrainingPlan) -> torch.optim.Optimizer:
-    pretrained = [m for m in network.modules() if isinstance(m, PretrainedModule)]
-    # At the rate of the rest they stay in its groups: the order of parameters decides the bits of a sum.
-    slow = {id(p) for m in pretrained for p in m.pretrained_parameters()} if plan.backbone_rate != 1 else set()
-    rates = _find_rates(network, plan)
-    trained = [p for p in network.parameters() if p.requires_grad]
-    groups = _group_parameters([p for p in trained if id(p) not in slow], rates, plan, rate=1.0)
-    if slow:
-        groups += _group_parameters([p for p in trained if id(p) in slow], rates, plan, rate=plan.backbone_rate)
-    if plan.optimiser == "sgd":
-        nesterov = plan.nesterov and plan.momentum > 0
-        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=nesterov)
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, fused=True)
-
-
-def _find_rates(network: nn.Module, plan: TrainingPlan) -> dict[int, float]:
-    """Learning rate over that of the plan by id, of the biases; those of normalisation layers have one of their own."""
-    return {
-        id(p): plan.norm_bias_rate if isinstance(module, NORMS) else plan.bias_rate
-        for module in network.modules()
-        for name, p in module.named_parameters(recurse=False)
-        if name.endswith("bias")
-    }
-
-
-def _group_parameters(
-    parameters: list[nn.Parameter], rates: Mapping[int, float], plan: TrainingPlan, *, rate: float
-) -> list[dict[str, Any]]:
-    """Groups of the optimiser for parameters whose learning rate is ``rate`` times that of the plan."""
-    # Vectors, the biases and the weights of normalisation, do not decay; biases have learning rates of their own.
-    vectors = [p for p in parameters if p.ndim <= 1]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay, "rate": rate},
-        {"params": [p for p in vectors if id(p) not in rates], "weight_decay": 0.0, "rate": rate},
-    ]
-    for own in dict.fromkeys((plan.bias_rate, plan.norm_bias_rate)):
-        biases = [p for p in vectors if rates.get(id(p)) == own]
-        groups.append({"params": biases, "weight_decay": 0.0, "rate": rate * own})
-    return groups
-
-
 @dataclass(frozen=True)
 class _Pieces:
     """The pieces of all batches that one process trains on, counted from that of the first step on.
@@ -534,7 +338,7 @@ class _Pieces:
 
     def load(self, number: int) -> Batch:
         """Load a piece."""
-        passes = self.plan.count_passes(self.processes)
+        passes = self.plan.count_passes_per_step(self.processes)
         step, part = divmod(number, passes)
         piece = part * self.processes + self.rank
         indices = select_samples(step, self.plan.batch_size, self.sample_count, self.plan.seed)
@@ -561,22 +365,6 @@ def _prepare_samples(
                 raise SystemExit(128 + signal.SIGTERM)
     if processes > 1:
         torch.distributed.barrier()
-
-
-@contextmanager
-def _join_processes(device_name: str) -> Iterator[tuple[int, int, torch.device]]:
-    """Give rank, number of processes and device; join the group if torchrun started one."""
-    device = choose_device(device_name)
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield 0, 1, device
-        return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield torch.distributed.get_rank(), torch.distributed.get_world_size(), device
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 @contextmanager

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.config.run import RunConfig
-from pseudogt.workflow.estimate import (
+from pseudogt.costs.estimate import (
     BYTES_PER_MASK,
     describe_estimate,
     estimate_bytes,
@@ -12,7 +12,7 @@ from pseudogt.workflow.estimate import (
     estimate_seconds,
     estimate_seconds_of_jobs,
 )
-from pseudogt.workflow.network_costs import count_boxes_ahead
+from pseudogt.costs.networks import count_boxes_ahead
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 

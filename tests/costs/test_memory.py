@@ -2,9 +2,9 @@ import psutil
 import pytest
 
 from pseudogt.classes import ClassTable
+from pseudogt.costs.memory import count_pixels_in_memory, find_free_bytes
 from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.kinds import BOTTOM_UP
-from pseudogt.workflow.memory import count_pixels_in_memory, find_free_bytes
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)
 

@@ -8,14 +8,13 @@ three; requests to a scheduler add a margin.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeGuard
 
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import DENSE_LEVELS, MiningSettings
-from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SegmenterSettings
 from pseudogt.config.training import TrainingSettings
-from pseudogt.workflow.backbone_costs import COSTS, UNKNOWN, BackboneCosts, find_backbone_costs
+from pseudogt.costs.backbones import CHANNELS, find_backbone_costs, find_network_size
+from pseudogt.costs.mask_transformers import count_mask_gigaproducts, estimate_mask_mb, has_queries
 
 SECONDS_PER_MEGAPIXEL = {
     "small": 0.55,
@@ -38,9 +37,6 @@ DECODER_SECONDS_PER_MEGAPIXEL = 0.25
 MASK_FACTOR = 2.5
 """Seconds of a mask transformer over those of its products alone: layers of small tensors, sampling, matching."""
 
-MASK_MB_PER_CHANNEL, MASK_MB_PER_LAYER_CHANNEL, MASK_MB_PER_MASK = 4.0, 5.0, 5.0
-"""Memory that a mask transformer keeps, in MB per million pixels: for each of its channels, for each of these again in
-each layer between features, and for each mask that is predicted: four bytes of a quarter of the pixels, five times."""
 
 GIGAPRODUCTS_PER_SECOND = 115.0
 """Of two cores in convolutions; the seconds of ResNets follow from it."""
@@ -63,16 +59,6 @@ PRODUCTS_PER_SECOND = 1.5e11
 GRADIENT_FACTOR = 3
 """Products of a training step per product of its forward pass."""
 
-CHANNELS = {
-    "small": (32, 64, 128, 192),
-    "resnet18": (64, 128, 256, 512),
-    "resnet50": (256, 512, 1024, 2048),
-    "resnet101": (256, 512, 1024, 2048),
-    "resnet_ws18": (512, 512, 512, 512),
-    "resnet_ws50": (2048, 2048, 2048, 2048),
-    "resnet_ws101": (2048, 2048, 2048, 2048),
-}
-"""Width of a backbone's features by ``levels``."""
 
 BINS = 49
 """Cells of a pooled proposal."""
@@ -117,8 +103,6 @@ MB_PER_ACTIVATION_MB = 1.4
 FROZEN_SHARE = 0.1
 """Of that memory, what a pass without gradients takes: few layers at a time."""
 
-SMALL = BackboneCosts(14.0, 170, 1.9, CHANNELS["small"])
-"""Costs of ``small``, in the units of the table for timm's networks."""
 
 PEAK_PER_ACTIVATION = 1.2
 """Peak memory of a backbone in a step, relative to what it keeps for the backward pass (docs/results/recipes.md)."""
@@ -212,7 +196,7 @@ def estimate_step_mb(settings: TrainingSettings, classes: int = 20) -> float:
 
     The step of mining is taken to have about 20 classes.
     """
-    parts = settings.batch_size / settings.count_pass_images()
+    parts = settings.batch_size / settings.find_pass_size()
     if not isinstance(settings, MiningSettings):
         values = estimate_activation_mb(settings, classes, precision="fp32")
         return estimate_weights_mb(settings) + values * measure_batch_megapixels(settings) / parts
@@ -243,47 +227,6 @@ def find_seconds_per_megapixel(settings: TrainingSettings) -> float:
     products = GRADIENT_FACTOR * costs.gigaproducts / GIGAPRODUCTS_PER_SECOND
     backbone = products + costs.activation_mb / ACTIVATION_MB_PER_SECOND
     return DECODER_SECONDS_PER_MEGAPIXEL + backbone * (DENSE_FACTOR if is_dilated(settings) else 1)
-
-
-def has_queries(settings: TrainingSettings) -> TypeGuard[SegmenterSettings]:
-    """Whether the network is a mask transformer of the segmenter."""
-    return isinstance(settings, SegmenterSettings) and settings.network in OPTIONAL_NETWORKS
-
-
-def count_mask_gigaproducts(settings: SegmenterSettings) -> float:
-    """Billions of products of a mask transformer per million pixels, without its backbone."""
-    if settings.network == "eomt":
-        # Before each of the last blocks and after them, patches of 16 are doubled twice, four products of both widths
-        # for each, and masks are made at stride 4. The queries themselves are few beside the patches.
-        width = guess_transformer_width(settings.backbone)
-        each = 4 * width**2 * (1 / 16**2 + 1 / 8**2) + settings.queries * width / 4**2
-        return (settings.query_layers + 1) * each / 1e3
-    width, tokens = settings.query_channels, 1 / 8**2 + 1 / 16**2 + 1 / 32**2
-    # Convolutions at stride 4, then at stride 2, of half and a quarter of the width.
-    pixels = 10 * width**2 / 4**2 + 9 * width**2 / 8 / 4**2 + 9 * width**2 / 8 / 2**2
-    # A layer between features: projections, 8 heads x 12 places with their weights, and two layers four times as wide.
-    between = settings.encoder_layers * tokens * (10 * width**2 + 8 * 12 * 3 * width)
-    # Keys and values of one stride in three, and a mask at stride 2 from half of the channels.
-    queries = settings.query_layers * tokens / 3 * (2 * width**2 + 2 * settings.queries * width)
-    masks = (settings.query_layers + 1) * settings.queries * width / 2 / 2**2
-    return (pixels + between + queries + masks) / 1e3
-
-
-def guess_transformer_width(backbone: str) -> float:
-    """Width of a vision transformer from its weights: those of twelve blocks, each twelve times the squared width."""
-    return (find_network_size(backbone).million_weights * 1e6 / 144) ** 0.5
-
-
-def estimate_mask_mb(settings: SegmenterSettings) -> float:
-    """Memory that a mask transformer keeps for the backward pass, in MB per million pixels, without its backbone."""
-    if settings.network == "eomt":
-        # Features at strides 8 and 4, four copies of each, in every prediction.
-        width = guess_transformer_width(settings.backbone)
-        each = 4 * 4 * width * (1 / 8**2 + 1 / 4**2) + MASK_MB_PER_MASK / 4 * settings.queries
-        return (settings.query_layers + 1) * each
-    layers = MASK_MB_PER_CHANNEL + MASK_MB_PER_LAYER_CHANNEL * settings.encoder_layers
-    masks = MASK_MB_PER_MASK * settings.queries * (settings.query_layers + 1)
-    return layers * settings.query_channels + masks
 
 
 def find_mb_per_megapixel(settings: MiningSettings) -> float:
@@ -420,11 +363,6 @@ def estimate_mined_mb(mining: MiningSettings, mined: MinedSettings, stuff: int) 
     return pixels + features + maps + weights + proposals
 
 
-def find_network_size(backbone: str) -> BackboneCosts:
-    """Weights of any backbone and the values that it keeps; torchvision's ResNets are those of timm."""
-    return SMALL if backbone == "small" else COSTS.get(f"timm/{backbone.removeprefix('timm/')}", UNKNOWN)
-
-
 def estimate_activation_mb(settings: TrainingSettings, classes: int, *, precision: str) -> float:
     """Memory that a step of classifier or segmenter keeps for its backward pass, in MB per million pixels of the batch.
 
@@ -465,9 +403,9 @@ def estimate_gpu_mb(settings: TrainingSettings, classes: int, gpus: int) -> floa
         At least 1.
     """
     if isinstance(settings, MiningSettings):
-        images = settings.count_pass_images() / settings.count_pass_images(gpus)
+        images = settings.find_pass_size() / settings.find_pass_size(gpus)
         step = estimate_step_mb(settings) / images
         return GPU_BASE_MB + estimate_weights_mb(settings) + GPU_MARGIN * step
     values = estimate_activation_mb(settings, classes, precision="fp32" if settings.precision == "fp32" else "bf16")
-    megapixels = measure_batch_megapixels(settings) * settings.count_pass_images(gpus) / settings.batch_size
+    megapixels = measure_batch_megapixels(settings) * settings.find_pass_size(gpus) / settings.batch_size
     return GPU_BASE_MB + estimate_weights_mb(settings) + GPU_MARGIN * values * megapixels

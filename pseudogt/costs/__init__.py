@@ -1,0 +1,1 @@
+"""What a job needs: seconds and memory, from its settings and the size of its images."""

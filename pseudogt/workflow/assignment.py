@@ -1,0 +1,74 @@
+"""The images of a run in their shards, before the first job: listed, recorded, and warned about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.run import RunConfig
+from pseudogt.costs.estimate import ASSUMED_PIXELS
+from pseudogt.costs.requirements import measure_pixels
+from pseudogt.datasets import class_table, list_images
+from pseudogt.files.io import write_json
+from pseudogt.workflow.shards import plan_shards, split_of_shard
+
+
+def find_data_root(config: RunConfig) -> str:
+    """Folder of the dataset: the user's, or that of the street scenes; empty if only new images are predicted."""
+    return f"results/{config.name}/streets" if config.dataset.format == "streets" else config.data_root or ""
+
+
+def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]], int, Sequence[str]]:
+    """The shard of each image, the pixels of an image, and the ignored files.
+
+    Parameters
+    ----------
+    config : RunConfig
+    record : Path
+        ``index.json``, the assignment of an earlier run, to which new images are appended.
+
+    Raises
+    ------
+    ValueError
+        If the dataset's lists can't be read.
+    """
+    if config.images is not None:
+        return {}, ASSUMED_PIXELS, ()
+    previous = json.loads(record.read_text())["shards"] if record.is_file() else None
+    data_root = find_data_root(config)
+    images = list_images(config.dataset, data_root, config.streets)
+    return plan_shards(previous, images.ids, config.shard_size), measure_pixels(config, images), images.passed_over
+
+
+def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings) -> None:
+    """Write ``index.json``, which keeps images in their shards.
+
+    Parameters
+    ----------
+    path : Path
+        Of ``index.json``; files of shards that no longer exist are removed from the folder ``index`` beside it.
+    shards : mapping
+        Shard -> image ids.
+    settings : DatasetSettings
+    """
+    for shard in path.with_name("index").glob("*.json"):
+        if shard.stem not in shards:
+            shard.unlink()
+    images = sum(map(len, shards.values()))
+    write_json(path, {"shards": shards, "categories": class_table(settings).to_categories(), "images": images})
+
+
+def find_odd_shards(shards: Mapping[str, Sequence[str]], shard_size: int) -> list[str]:
+    """Warnings about shards that are valid but probably unintended."""
+    warnings = []
+    sizes = {name: sum(len(i) for s, i in shards.items() if split_of_shard(s) == name) for name in ("train", "val")}
+    if not sizes["val"]:
+        warnings.append("no image in val: the model will not be scored; set dataset.val_split or dataset.val_fraction")
+    if sizes["train"] == 1:
+        warnings.append("only one image in train: the model will know this image and nothing else")
+    images = sum(sizes.values())
+    if shard_size > images:
+        warnings.append(f"shard_size {shard_size} exceeds the {images} images: one shard per split, no parallel work")
+    return warnings
