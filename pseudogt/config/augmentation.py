@@ -37,3 +37,8 @@ class AugmentationSettings(AppearanceSettings):
     crop_width_px: int = Field(
         256, ge=32, multiple_of=32, description="Width of the training crops in pixels, after scaling."
     )
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of the training crops."""
+        return self.crop_height_px, self.crop_width_px

@@ -35,8 +35,8 @@ class Section(BaseModel):
         return value
 
     def fill(self, plan: type[Plan], **others: Any) -> Plan:
-        """Build a dataclass of plain values from the settings that its fields are named after, and ``others``."""
-        names = {f.name for f in dataclasses.fields(plan)} & type(self).model_fields.keys() - others.keys()
+        """Build a dataclass of plain values from ``others`` and the settings and properties that its fields name."""
+        names = {f.name for f in dataclasses.fields(plan) if hasattr(self, f.name)} - others.keys()
         return plan(**{name: getattr(self, name) for name in names}, **others)
 
 

@@ -73,6 +73,11 @@ class ClassifierSettings(FreezingSettings, AugmentationSettings):
         0.2, ge=0, lt=1, description="Augmentation: maximum change of brightness, contrast and saturation."
     )
 
+    @property
+    def zoom(self) -> tuple[float, float]:
+        """Range of random enlargement."""
+        return self.zoom_min, self.zoom_max
+
     @model_validator(mode="after")
     def _check_zoom(self) -> ClassifierSettings:
         if self.zoom_min > self.zoom_max:

@@ -127,6 +127,11 @@ class SegmenterSettings(FreezingSettings, AugmentationSettings):
         description="mask_transformer, eomt: pixels at which masks and segments are compared; 12544 in Mask2Former.",
     )
 
+    @property
+    def zoom(self) -> tuple[float, float]:
+        """Range of random enlargement."""
+        return self.zoom_min, self.zoom_max
+
     @model_validator(mode="after")
     def _check_network(self) -> SegmenterSettings:
         if self.network == "eomt" and "/" not in self.backbone:

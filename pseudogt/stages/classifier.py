@@ -17,7 +17,6 @@ from models.classifier.network import ClassifierModel, resize_for_classifier
 from models.classifier.training import ClassifierLoss, TagBatches, list_tag_samples, measure_tag_precision
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet
-from pseudogt.classes import ClassTable
 from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.weak_labels.gaps import check_supervision
@@ -38,31 +37,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = parse_settings(ClassifierSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
-    val = Shard.open(arguments.val_shards, weak_labels=arguments.val_weak_labels) if arguments.val_shards else None
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
-    model = build_model(settings, shard.classes, resolved)
+    model = ClassifierModel.build(
+        shard.classes,
+        backbone=settings.backbone,
+        weights=settings.weights,
+        levels=settings.levels,
+        channels=settings.decoder_channels,
+        scale=settings.scale,
+        sharpness=settings.sharpness,
+        seed=settings.seed,
+        settings=resolved,
+        freeze=settings.fill(Freeze),
+    )
     inputs = [*arguments.shards, *arguments.weak_labels]
     plan = settings.fill(TrainingPlan, cores=arguments.cores)
     weak_labels = [image.weak for image in shard]
     check_supervision(weak_labels)
     widths = measure_widths(shard)
+    # Marks have surroundings, if these are learned from.
     medians = widths.median if settings.ring_weight else None
     source = TagSource(shard, settings.scale, settings.point_region_scale, medians)
     samples = list_tag_samples(weak_labels, settings.samples)
     drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
-    surroundings = None if medians is None else medians.tolist()
-    sample_facts = [settings.scale, settings.point_region_scale, surroundings, drawn.tolist()]
-    files = name_training_files(arguments.scratch, __spec__.name, resolved, sample_facts, inputs)
+    sample_facts = [settings.scale, settings.point_region_scale, [] if medians is None else medians.tolist()]
+    files = name_training_files(arguments.scratch, __spec__.name, resolved, [*sample_facts, drawn.tolist()], inputs)
     images = TrainingSet(files.samples, drawn, TagSample)
     batches = TagBatches(
         images=images,
         samples=samples,
         classes=shard.classes,
-        augmentation=settings.fill(
-            Augmentation,
-            crop_size=(settings.crop_height_px, settings.crop_width_px),
-            zoom=(settings.zoom_min, settings.zoom_max),
-        ),
+        augmentation=settings.fill(Augmentation),
         with_marks=any(len(weak.marks) for weak in weak_labels),
     )
     record = train(
@@ -76,29 +81,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         description="classifier",
     )
     if is_main_process():
-        if val is not None:
-            shard.check_classes(val.classes, val.path)
-        measured = measure_tag_precision(model, TagSource(val, settings.scale)) if val else None
-        if widths.mean.any():
-            model = replace(model, widths=tuple(widths.mean.tolist()))
+        measured = measure_on_val(model, shard, arguments.val_shards, arguments.val_weak_labels)
         facts = {**record, "images": len(shard), "val": measured}
+        model = replace(model, widths=tuple(widths.mean.tolist() if widths.mean.any() else ()))
         write_training(arguments.out, model, facts, files.checkpoint, images)
 
 
-def build_model(settings: ClassifierSettings, classes: ClassTable, resolved: dict[str, Any]) -> ClassifierModel:
-    """The untrained classifier; ``resolved`` are the settings that its file records."""
-    return ClassifierModel.build(
-        classes,
-        backbone=settings.backbone,
-        weights=settings.weights,
-        levels=settings.levels,
-        channels=settings.decoder_channels,
-        scale=settings.scale,
-        sharpness=settings.sharpness,
-        seed=settings.seed,
-        settings=resolved,
-        freeze=settings.fill(Freeze),
-    )
+def measure_on_val(
+    model: ClassifierModel, train_shard: Shard, shards: Sequence[Path], weak_labels: Sequence[Path]
+) -> dict[str, Any] | None:
+    """Read other images and measure the average precision of their tags; None without images."""
+    if not shards:
+        return None
+    val = Shard.open(shards, weak_labels=weak_labels)
+    train_shard.check_classes(val.classes, val.path)
+    return measure_tag_precision(model, TagSource(val, model.scale))
 
 
 def measure_widths(shard: Shard) -> ClassWidths:

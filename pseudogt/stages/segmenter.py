@@ -116,11 +116,7 @@ def train_segmenter(
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
     model = build_model(shard.classes, settings, resolved, init)
-    augmentation = settings.fill(
-        Augmentation,
-        crop_size=(settings.crop_height_px, settings.crop_width_px),
-        zoom=(settings.zoom_min, settings.zoom_max),
-    )
+    augmentation = settings.fill(Augmentation)
     class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
     compute_losses = settings.fill(NETWORKS.load(settings.network).Loss, class_weights=class_weights)
     inputs = [*shards, *weak_labels, *label_folders, *full_labels, *([init] if init else [])]
