@@ -72,6 +72,7 @@ def _list_uses(config: RunConfig) -> list[SettingsUse]:
             has_classifier_maps,
             "cams.method: concepts trains no classifier",
         ),
+        SettingsUse("classifier", ("point_weight", "point_region_scale", "ring_weight"), has_marks(config), no_marks),
         SettingsUse("cams", ("width_exponent",), has_marks(config) or not has_classifier_maps, no_marks),
         SettingsUse(
             "segmenter",

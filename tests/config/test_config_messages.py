@@ -62,6 +62,7 @@ def test_section_that_does_not_fit_together_is_not_printed_as_a_whole():
     [
         ({"mining": {"overlap_power": 2, "decoder": True}}, "mining.decoder, mining.overlap_power: only method: jtsm"),
         ({"cams": {"width_exponent": 1}}, "cams.width_exponent: no image has points"),
+        ({"classifier": {"ring_weight": 1}}, "classifier.ring_weight: no image has points"),
         (
             {"cams": {"width_exponent": 1, "method": "concepts", "concept_model": "m"}},
             "cams.width_exponent: cams.method",
