@@ -21,6 +21,7 @@ from pseudogt.weak_labels.labelled import LabelledPixels, find_labelled_pixels, 
 from pseudogt.weak_labels.marks import NO_MARKS, find_inside
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.surroundings import find_surroundings
+from pseudogt.weak_labels.widths import ClassWidths
 
 LARGE_REGION = 0.02
 """Share of an image from which on a region of even colour is large."""
@@ -67,12 +68,12 @@ class TagSample:
         weak: ImageWeakLabels,
         *,
         region_scale: float = 0,
-        median_widths: NDArray[np.float64] | None = None,
+        widths: ClassWidths | None = None,
     ) -> TagSample:
         """Sample of a resized image, with its marks drawn.
 
         They spread over regions of even colour of this scale, if it is above 0, and have surroundings, if the widths
-        ``(C,)`` are given.
+        of their classes are given.
         """
         if not len(weak.marks):
             return cls(image, weak)
@@ -81,8 +82,8 @@ class TagSample:
         if region_scale:
             labelled = np.concatenate([labelled, label_large_regions(image, weak, found, region_scale)])
         rings = _label_nothing()
-        if median_widths is not None:
-            discs, rings = find_surroundings(image, weak, median_widths)
+        if widths is not None:
+            discs, rings = find_surroundings(image, weak, widths)
             labelled = np.concatenate([labelled, discs])
         return cls(image, replace(weak, marks=NO_MARKS), labelled, rings)
 

@@ -55,7 +55,7 @@ class ClassifierSettings(FreezingSettings, AugmentationSettings):
         "only what they mark. It teaches where classes end.",
     )
     ring_weight: float = Field(
-        2.0,
+        3.0,
         ge=0,
         description="Weight of the loss that keeps narrow classes out of a ring around their points, scribbles and "
         "masks, where their segments should have ended; with it, a disc around each point and scribble is labelled, "

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.augmentation import Augmentation
 from models.backbones import Freeze
@@ -56,11 +55,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_supervision(weak_labels)
     widths = measure_widths(shard)
     # Marks have surroundings, if these are learned from.
-    medians = widths.median if settings.ring_weight else None
-    source = TagSource(shard, settings.scale, settings.point_region_scale, medians)
+    surroundings = widths if settings.ring_weight else None
+    source = TagSource(shard, settings.scale, settings.point_region_scale, surroundings)
     samples = list_tag_samples(weak_labels, settings.samples)
     drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
-    sample_facts = [settings.scale, settings.point_region_scale, [] if medians is None else medians.tolist()]
+    sample_facts = [settings.scale, settings.point_region_scale, [w.tolist() for w in surroundings or ()]]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, [*sample_facts, drawn.tolist()], inputs)
     images = TrainingSet(files.samples, drawn, TagSample)
     batches = TagBatches(
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model.network,
         sample_count=len(samples),
         load_batch=batches.load,
-        compute_losses=settings.fill(ClassifierLoss, narrowness=tuple(find_narrowness(widths.median))),
+        compute_losses=settings.fill(ClassifierLoss, narrowness=tuple(find_narrowness(widths.mean))),
         plan=plan,
         preparation=Preparation(source, images),
         checkpoint=files.checkpoint,
@@ -113,7 +112,7 @@ class TagSource:
     shard: Shard
     scale: float
     point_region_scale: float = 0
-    median_widths: NDArray[np.float64] | None = None
+    widths: ClassWidths | None = None
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -121,9 +120,7 @@ class TagSource:
     def __getitem__(self, number: int) -> TagSample:
         image = self.shard[number]
         resized = resize_for_classifier(image.read(), self.scale)
-        return TagSample.make(
-            resized, image.weak, region_scale=self.point_region_scale, median_widths=self.median_widths
-        )
+        return TagSample.make(resized, image.weak, region_scale=self.point_region_scale, widths=self.widths)
 
 
 if __name__ == "__main__":

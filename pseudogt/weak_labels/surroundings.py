@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pseudogt.classes import IGNORE_LABEL
 from pseudogt.weak_labels.marks import find_inside
 from pseudogt.weak_labels.records import ImageWeakLabels
-from pseudogt.weak_labels.widths import Places, find_narrowness, measure_marks
+from pseudogt.weak_labels.widths import ClassWidths, Places, find_narrowness, measure_marks
 
 DISC_RADIUS = 0.75
 """Radius of the disc that has the class of a point, in half widths of its segment."""
@@ -44,9 +44,7 @@ class Surroundings(NamedTuple):
     rings: NDArray[np.int32]
 
 
-def find_surroundings(
-    image: NDArray[np.uint8], weak: ImageWeakLabels, median_widths: NDArray[np.float64]
-) -> Surroundings:
+def find_surroundings(image: NDArray[np.uint8], weak: ImageWeakLabels, widths: ClassWidths) -> Surroundings:
     """Find a disc and a ring around each mark.
 
     A click lies inside of its segment, so that no click shows where a segment ends. Half the width of the segment is
@@ -58,20 +56,20 @@ def find_surroundings(
     image : (h, w, 3) uint8
         RGB; may be smaller than that of the weak labels.
     weak : ImageWeakLabels
-    median_widths : (C,) float64
-        See :class:`pseudogt.weak_labels.widths.ClassWidths`. No disc is wider, as a border that was not found makes a
-        segment too wide, and no ring is narrower. The discs of masks are empty, as those end with their segment.
+    widths : ClassWidths
+        No disc is wider than the median, as a border that was not found makes a segment too wide, and no ring is
+        narrower. The discs of masks are empty, as those end with their segment.
     """
     measured = measure_marks(image, weak)
-    median = median_widths[measured.classes]
+    median = widths.median[measured.classes]
     root_area = np.sqrt(measured.size[0] * measured.size[1])
     is_mask = np.array([mark.kind == "mask" for mark in weak.marks], bool)[measured.numbers]
     disc_px = np.where(is_mask, 0, np.minimum(DISC_RADIUS * measured.widths, median)) * root_area
     width_px = np.maximum(measured.widths, median) * root_area
-    is_narrow = find_narrowness(median_widths) > 0
+    is_narrow = find_narrowness(widths.mean) > 0
     discs, ring_map = [_NOTHING], np.full(measured.size, IGNORE_LABEL, np.uint8)
     # From wide to narrow: where rings overlap, that of the narrowest class remains.
-    for train_id in sorted(set(measured.classes.tolist()), key=lambda k: -median_widths[k]):
+    for train_id in sorted(set(measured.classes.tolist()), key=lambda k: -widths.mean[k]):
         in_disc, too_near, around = (np.zeros(measured.size, bool) for _ in range(3))
         for number in np.flatnonzero(measured.classes == train_id):
             distance = _measure_distance(measured.places[number], measured.size)

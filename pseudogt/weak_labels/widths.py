@@ -19,6 +19,9 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 LONG_SIDE_PX = 512
 """Larger images are measured at this size."""
 
+NARROW = 0.75
+"""Share of the usual width below which the segments of a class are narrow."""
+
 MeasuredImage = tuple[NDArray[np.uint8], ImageWeakLabels]
 
 Places = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -109,18 +112,18 @@ def measure_class_widths(images: Iterable[MeasuredImage], class_count: int) -> C
     return ClassWidths(np.array(mean), np.array(median))
 
 
-def find_narrowness(median: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much narrower the segments of each class ``(C,)`` are than those of all classes in the geometric mean.
+def find_narrowness(mean: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much narrower than usual the segments of each class ``(C,)`` are, from their mean widths.
 
-    0 for as wide or wider and without a width, near 1 for far narrower.
+    Usual is the geometric mean over the classes. 0 from ``NARROW`` of it on and without a width, near 1 for far less.
+    The mean, as the median of trees is that of their branches.
     """
-    width = np.asarray(median, np.float64)
+    width = np.asarray(mean, np.float64)
     measured = width > 0
     if not measured.any():
         return np.zeros(len(width))
-    usual = np.exp(np.log(width[measured]).mean())
-    # A class alone is as wide as usual, whatever rounding says.
-    return np.where(measured & (width < (1 - 1e-9) * usual), 1 - width / usual, 0)
+    limit = NARROW * np.exp(np.log(width[measured]).mean())
+    return np.where(measured, np.clip(1 - width / limit, 0, 1), 0)
 
 
 def find_log_prior(widths: Sequence[float], exponent: float) -> NDArray[np.float32]:

@@ -108,7 +108,7 @@ def test_settings_are_those_of_before(name):
     assert {now.pop(key) for key in ADDED} == {"auto", 1}
     assert not any(now.pop(key) for key in ADDED_UNSET)
     assert now.pop("classifier.point_region_scale") == 50
-    assert now.pop("classifier.ring_weight") == 2  # changes nothing without marks
+    assert now.pop("classifier.ring_weight") == 3  # changes nothing without marks
     assert now.pop("cams.width_exponent") == 1.5  # changes nothing without marks
     assert now.pop("segmenter.full_share") == 0.33  # changes nothing without full labels
     assert {key: now.pop(key) for key in ADDED_NETWORK} == ADDED_NETWORK

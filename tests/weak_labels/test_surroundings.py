@@ -7,6 +7,7 @@ from mark_testing import make_point
 from pseudogt.weak_labels.marks import Marks, make_mask
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.surroundings import find_surroundings
+from pseudogt.weak_labels.widths import ClassWidths
 
 HEIGHT, WIDTH = 120, 240
 STRIPE = slice(110, 130)
@@ -32,7 +33,7 @@ def make_weak(marks, boxes=(), box_classes=(), scale=1) -> ImageWeakLabels:
 
 def find(weak: ImageWeakLabels, widths_px=(55.0, 10.0, 55.0)):
     """Pixels (y, x) by class in discs and in rings; widths are those of an image of 120x240."""
-    surroundings = find_surroundings(make_image(), weak, np.array(widths_px) / ROOT_AREA)
+    surroundings = find_surroundings(make_image(), weak, ClassWidths(*[np.array(widths_px) / ROOT_AREA] * 2))
     return [{k: rows[rows[:, 2] == k, :2] for k in range(3)} for rows in surroundings]
 
 
@@ -96,5 +97,5 @@ def test_coordinates_are_those_of_the_original_image():
 
 @pytest.mark.parametrize("marks", [[], CLICKS[:1]])
 def test_marks_of_a_single_class_have_no_surroundings(marks):
-    surroundings = find_surroundings(make_image(), make_weak(marks), np.array([55.0, 10, 55]) / ROOT_AREA)
+    surroundings = find_surroundings(make_image(), make_weak(marks), ClassWidths(np.ones(3), np.ones(3)))
     assert [rows.shape for rows in surroundings] == [(0, 3), (0, 3)]

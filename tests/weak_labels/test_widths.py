@@ -74,7 +74,10 @@ def test_one_segment_that_is_far_too_wide_changes_the_mean_alone():
 
 def test_narrowness_compares_with_the_usual_width():
     # The geometric mean of 0.02, 0.08 and 0.16 is 0.0635.
-    np.testing.assert_allclose(find_narrowness([0.02, 0.08, 0.16, 0]), [1 - 0.02 / 0.063496, 0, 0, 0], rtol=1e-4)
+    expected = [1 - 0.02 / (0.75 * 0.063496), 0, 0, 0]
+    np.testing.assert_allclose(find_narrowness([0.02, 0.08, 0.16, 0]), expected, rtol=1e-4)
+    # A little narrower than usual is not narrow.
+    assert not find_narrowness([0.05, 0.06]).any()
     assert not find_narrowness([0.0, 0.0]).any()
     assert not find_narrowness([0.05]).any()
 

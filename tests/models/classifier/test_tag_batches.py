@@ -18,6 +18,7 @@ from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.marks import UNSETTLED, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
+from pseudogt.weak_labels.widths import ClassWidths
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 
@@ -104,13 +105,11 @@ def mark_sample(
     marks: list[tuple[int, float, float, float]],
     *,
     region_scale: float = 0,
-    median_widths: np.ndarray | None = None,
+    widths: ClassWidths | None = None,
 ) -> TagSample:
     collected = Marks.collect(make_point(train_id, UNSETTLED, x, y, radius) for train_id, x, y, radius in marks)
     weak = ImageWeakLabels(**(vars(sample.weak) | {"marks": collected}))
-    return TagSample.make(
-        sample.image, complete_marks(weak, CLASSES), region_scale=region_scale, median_widths=median_widths
-    )
+    return TagSample.make(sample.image, complete_marks(weak, CLASSES), region_scale=region_scale, widths=widths)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -175,7 +174,7 @@ def test_surroundings_follow_the_image_and_are_stored() -> None:
     sample.image[:], sample.image[:, 46:50] = 30, 250
     marks = [(0, 20, 20, 0), (1, 48, 20, 0), (0, 80, 20, 0)]
     widths = np.array([20, 2, 0]) / np.sqrt(64 * 96)
-    marked = mark_sample(sample, marks, median_widths=widths)
+    marked = mark_sample(sample, marks, widths=ClassWidths(widths, widths))
     assert len(marked.labelled) > len(mark_sample(sample, marks).labelled)
     # The ring of the stripe, 4 to 8 px from its click at (48, 20).
     distance = np.hypot(marked.rings[:, 1] + 0.5 - 48, marked.rings[:, 0] + 0.5 - 20)
