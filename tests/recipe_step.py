@@ -82,7 +82,7 @@ def prepare(settings: ClassifierSettings | SegmenterSettings, classes: ClassTabl
     if isinstance(settings, ClassifierSettings):
         network = build_tag_classifier(**shape, levels=settings.levels, channels=settings.decoder_channels)
         batch = make_tag_batch([TagSample(i, w) for i, _, w in made], classes, augmentation, STRIDE, generator)
-        return network, settings.fill(ClassifierLoss), batch
+        return network, settings.fill(ClassifierLoss, narrowness=(0.0,) * len(classes)), batch
     network = build_panoptic_network(**shape, decoder_channels=settings.decoder_channels)
     batch = make_batch([prepare_sample(i, p, w, classes, 1.0) for i, p, w in made], augmentation, generator)
     return network, settings.fill(SegmenterLoss, class_weights=torch.ones(len(classes))), batch

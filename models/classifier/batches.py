@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.augmentation import Augmentation, draw_affine, draw_colour_factors, warp_image, warp_points
-from pseudogt.classes import ClassTable
+from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.maps import find_colour_regions
 from pseudogt.pseudo_labels.spreading import spread_marks
 from pseudogt.weak_labels.candidates import candidates_at, cover_span
@@ -222,7 +222,9 @@ def make_tag_batch(
         if with_marks:
             place = partial(label_cells, sample, affine=affine, size=augmentation.crop_size, stride=stride)
             marked.append(place(sample.labelled))
-            rings.append(place(sample.rings))
+            ring = place(sample.rings)
+            # Where a large region of even colour has the class, the ring does not matter.
+            rings.append(np.where(ring == marked[-1], np.uint8(IGNORE_LABEL), ring))
     most = max(1, *(len(r.tags) for r in regions))
     batch = {
         "images": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),

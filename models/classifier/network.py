@@ -209,7 +209,7 @@ def ring_loss(log_probabilities: Tensor, rings: Tensor, weights: Tensor) -> Tens
     empty = log_probabilities.new_zeros(log_probabilities.shape[:2])
     total = empty.scatter_add(1, flat, probability.flatten(1))
     count = empty.scatter_add(1, flat, inside.flatten(1).to(empty.dtype))
-    share = (total / count.clamp(min=1)).clamp(RING_SHARE, 1 - 1e-4)
+    share = (total / count.clamp(min=1)).clamp(RING_SHARE, 1 - 1e-6)
     # Kullback-Leibler divergence of a coin with the mean probability from one with the allowed share.
     excess = RING_SHARE * (RING_SHARE / share).log() + (1 - RING_SHARE) * ((1 - RING_SHARE) / (1 - share)).log()
     counted = (count >= MIN_RING_CELLS) & (weights > 0)

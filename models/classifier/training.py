@@ -42,7 +42,7 @@ class ClassifierLoss:
     candidate_weight, presence_weight, point_weight, ring_weight : float
         Weights relative to the loss of the tags.
     narrowness : tuple of float
-        Of each class, see :func:`pseudogt.weak_labels.widths.find_narrowness`; empty without marks.
+        Of each class, see :func:`pseudogt.weak_labels.widths.find_narrowness`.
     """
 
     sharpness: float
@@ -50,7 +50,7 @@ class ClassifierLoss:
     presence_weight: float
     point_weight: float
     ring_weight: float
-    narrowness: tuple[float, ...] = ()
+    narrowness: tuple[float, ...]
 
     def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name of a batch of :func:`models.classifier.batches.make_tag_batch`."""

@@ -19,10 +19,13 @@ DISC_RADIUS = 0.75
 RING_RADII = (2.0, 4.0)
 """Inner and outer radius of the ring where a narrow segment should have ended, in half widths."""
 
-DISC_STEP = 2
-"""Rows and columns of which one is taken in discs."""
+SMALLEST_DISC_PX = 2.0
+"""Smaller discs are left out: a segment as thin as this was hardly seen when it was measured."""
 
-RING_STEP = 4
+DISC_STEP_PX = 2
+"""Rows and columns of the image of which one is taken in discs."""
+
+RING_STEP_PX = 4
 """The same in rings, which are larger."""
 
 
@@ -58,10 +61,11 @@ def find_surroundings(image: NDArray[np.uint8], weak: ImageWeakLabels, widths: C
     weak : ImageWeakLabels
     widths : ClassWidths
         No disc is wider than the median, as a border that was not found makes a segment too wide, and no ring is
-        narrower. The discs of masks are empty, as those end with their segment.
+        narrower. Masks have no disc, as they end with their segment.
     """
     measured = measure_marks(image, weak)
     median = widths.median[measured.classes]
+    factor = measured.size[0] / image.shape[0]
     root_area = np.sqrt(measured.size[0] * measured.size[1])
     is_mask = np.array([mark.kind == "mask" for mark in weak.marks], bool)[measured.numbers]
     disc_px = np.where(is_mask, 0, np.minimum(DISC_RADIUS * measured.widths, median)) * root_area
@@ -73,14 +77,15 @@ def find_surroundings(image: NDArray[np.uint8], weak: ImageWeakLabels, widths: C
         in_disc, too_near, around = (np.zeros(measured.size, bool) for _ in range(3))
         for number in np.flatnonzero(measured.classes == train_id):
             distance = _measure_distance(measured.places[number], measured.size)
-            in_disc |= distance <= disc_px[number]
+            in_disc |= (distance <= disc_px[number]) & (disc_px[number] >= SMALLEST_DISC_PX)
             too_near |= distance <= RING_RADII[0] * width_px[number]
             around |= distance <= RING_RADII[1] * width_px[number]
-        discs.append(_list_pixels(np.where(in_disc, np.uint8(train_id), np.uint8(IGNORE_LABEL)), DISC_STEP, weak))
+        disc_map = np.where(in_disc, np.uint8(train_id), np.uint8(IGNORE_LABEL))
+        discs.append(_list_pixels(disc_map, max(1, int(DISC_STEP_PX * factor)), weak))
         if is_narrow[train_id]:
             ring_map[around & ~too_near] = train_id
     # Things may lie in boxes, whatever was clicked beside them; a box of its own class allows the class.
-    disc, ring = np.concatenate(discs), _list_pixels(ring_map, RING_STEP, weak)
+    disc, ring = np.concatenate(discs), _list_pixels(ring_map, max(1, int(RING_STEP_PX * factor)), weak)
     in_box = find_inside(weak.boxes_xyxy, disc[:, 0], disc[:, 1])
     in_own_box = find_inside(weak.boxes_xyxy, ring[:, 0], ring[:, 1]) & (weak.box_classes[:, None] == ring[:, 2])
     return Surroundings(disc[~in_box.any(0)], ring[~in_own_box.any(0)])

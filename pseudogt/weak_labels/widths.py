@@ -104,9 +104,11 @@ def measure_marks(image: NDArray[np.uint8], weak: ImageWeakLabels) -> MeasuredMa
 
 def measure_class_widths(images: Iterable[MeasuredImage], class_count: int) -> ClassWidths:
     """Mean and median of the half widths of :func:`measure_marks` for each class."""
-    measured = [measure_marks(image, weak) for image, weak in images]
-    classes = np.concatenate([np.zeros(0, np.uint8), *(marks.classes for marks in measured)])
-    widths = np.concatenate([np.zeros(0), *(marks.widths for marks in measured)])
+    classes, widths = np.zeros(0, np.uint8), np.zeros(0)
+    for image, weak in images:
+        measured = measure_marks(image, weak)
+        classes = np.append(classes, measured.classes)
+        widths = np.append(widths, measured.widths)
     each = [widths[classes == train_id] for train_id in range(class_count)]
     mean, median = ([float(take(found)) if len(found) else 0.0 for found in each] for take in (np.mean, np.median))
     return ClassWidths(np.array(mean), np.array(median))

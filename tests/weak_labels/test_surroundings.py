@@ -83,9 +83,24 @@ def test_boxes_hold_discs_and_rings_back():
 def test_a_mask_ends_with_its_segment():
     mask = make_mask(1, -1, [HEIGHT * STRIPE.start, HEIGHT * 20, HEIGHT * (WIDTH - STRIPE.stop)])
     discs, rings = find(make_weak([CLICKS[0], mask, CLICKS[2]]))
-    # The mask's own pixels are labelled elsewhere; nothing is added to them.
-    assert set(discs[1][:, 1]) <= set(range(STRIPE.start, STRIPE.stop))
+    assert not len(discs[1])
     assert len(rings[1])
+
+
+def test_a_segment_too_thin_to_be_measured_has_no_disc():
+    discs, rings = find(make_weak(CLICKS), widths_px=(55, 1.5, 55))
+    assert not len(discs[1])
+    assert len(discs[0]) and len(rings[1])
+
+
+def test_pixels_are_as_close_in_images_larger_than_measured():
+    """A ring must hold many cells of the network, whatever the size of the image."""
+    image = np.kron(make_image(), np.ones((8, 8, 1), np.uint8))
+    marks = [make_point(mark.train_id, -1, *(mark.values[0] * 8), 8) for mark in CLICKS]
+    widths = ClassWidths(*[np.array([55.0, 10, 55]) / ROOT_AREA] * 2)
+    large = find_surroundings(image, make_weak(marks, scale=8), widths).rings
+    small = find_surroundings(make_image(), make_weak(CLICKS), widths).rings
+    assert len(large) > 10 * len(small)
 
 
 def test_coordinates_are_those_of_the_original_image():
