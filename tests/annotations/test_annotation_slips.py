@@ -87,11 +87,19 @@ def test_a_pixel_that_is_clicked_for_two_classes_is_named(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("others", "expected"), [("", [10, 50]), ("c.jpg,sky,50,110\n", [50, 70])])
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ("", [50, 70]),
+        ("c.jpg,sky,110,60\n", [10, 50]),
+        ("c.jpg,sky,110,60\nd.jpg,sky,50,110\n", [50, 70]),
+    ],
+    ids=["one", "two", "contrary"],
+)
 def test_clicks_that_fit_a_photo_both_ways_follow_those_that_fit_one_way_only(tmp_path, others, expected):
-    """A table gives no sizes: one photo shows that the clicks were made on photos as they are stored."""
+    """A table gives no sizes: two photos show that the clicks were made on photos as they are stored."""
     content = POINTS + "a.jpg,sky,110,70\nb.jpg,sky,50,70\n" + others
-    result = convert(tmp_path, content, "a", "b", "c", width=80, height=120, orientation=6)
+    result = convert(tmp_path, content, *"abcd", width=80, height=120, orientation=6)
     (mark,) = result.images[1].marks
     assert mark.values.tolist() == [expected] and not result.problems
 
