@@ -29,7 +29,7 @@ from pseudogt.export import FORMATS
 from pseudogt.terminal.display import RunDisplay
 from pseudogt.workflow.assignment import assign_shards, find_data_root, find_odd_shards, record_shards
 from pseudogt.workflow.entries import select_entries
-from pseudogt.workflow.given import GivenFiles, digest_predict_inputs, digest_times
+from pseudogt.workflow.given import GivenFiles, check_model, digest_predict_inputs, digest_times
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
 from pseudogt.workflow.networks import describe_networks, list_initial_networks
 from pseudogt.workflow.plan import JOB_ENVIRONMENT, RunPlan
@@ -171,7 +171,11 @@ onstart:
         for note in [*PASSED_OVER, *odd, *find_unread(CONFIG)]:
             print(f"warning: {note}", file=sys.stderr)
     if workflow.is_main_process:
+        jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
         try:
+            # A model that is named is no input of `export_model`; other targets may be about to write it.
+            if CONFIG.model and jobs["export_model"]:
+                check_model(Path(CONFIG.model))
             claim_name(Path.cwd(), LOCK_NAME)
         except ValueError as error:
             raise WorkflowError(str(error)) from None
@@ -186,7 +190,6 @@ onstart:
         # Arguments are relative to where Snakemake was started, which --directory left.
         origin = Path(os.environ.get("PWD", ".")) if workflow.overwrite_workdir else Path.cwd()
         record_run(Path.cwd(), origin, sys.argv[1:], workflow.executor_plugin.name)
-        jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
         train, val = (
             sum(len(SHARDS[s]) for s in shards) for shards in (PLAN.train_shards, PLAN.val_shards)
         )

@@ -23,6 +23,10 @@ MOVED_FRACTION = 0.1
 """Boxes that reach out of an upright photo by more of its side, but fit it turned, belong to another photo."""
 
 
+MIN_PROOFS = 2
+"""Photos that must fit as stored only before others follow them: in a single one, a box or click may be wrong."""
+
+
 class Frame(Enum):
     """Coordinate frame of an image's boxes, as far as it follows from the sizes."""
 
@@ -46,24 +50,25 @@ def turn_upright(found: Mapping[str, ImageAnnotations], records: Sequence[ImageR
     """Bring boxes and sizes into the upright photo where it is certain which way up it was when they were drawn.
 
     A photo whose boxes fit both ways follows the others of the source if these agree; without a size in the
-    annotations, it is taken to be upright if they do not.
+    annotations, it is taken to be upright if they do not, or are fewer than ``MIN_PROOFS``.
     """
     result = Frames(dict(found), [], [])
     frames = {r.image_id: find_frame(found[r.image_id], r) for r in records if r.image_id in found}
     with_stored_size = {r.image_id for r in records if r.image_id in found and has_turned_size(found[r.image_id], r)}
     agreed = {frames[i] for i in with_stored_size} & {Frame.UPRIGHT, Frame.STORED}
-    proved = {
+    proofs = [
         frames[r.image_id]
         for r in records
         if r.image_id in found and r.orientation in TURNED and is_proof(found[r.image_id], r)
-    }
-    counts: Counter[Frame] = Counter()
+    ]
+    unsized = Frame.STORED if set(proofs) == {Frame.STORED} and len(proofs) >= MIN_PROOFS else Frame.UPRIGHT
+    counts: Counter[tuple[Frame, bool]] = Counter()
     for record in (record for record in records if record.image_id in found):
         boxed, frame = found[record.image_id], frames[record.image_id]
         if frame is Frame.EITHER and record.orientation in TURNED and len(agreed) == 1:
             (frame,) = agreed
         if frame is Frame.UNSIZED:
-            frame = Frame.STORED if proved == {Frame.STORED} else Frame.UPRIGHT
+            frame = unsized
         if frame in (Frame.EITHER, Frame.OTHER_FILE):
             result.problems.append(describe_doubt(boxed, record, frame))
             empty = replace(boxed, boxes=[], marks=[], boxed=False, width=record.width, height=record.height)
@@ -74,18 +79,25 @@ def turn_upright(found: Mapping[str, ImageAnnotations], records: Sequence[ImageR
             marks = [turn_mark(mark, boxed, record) for mark in boxed.marks]
             boxed = replace(boxed, boxes=boxes, marks=marks)
         if frame is Frame.STORED or record.image_id in with_stored_size:
-            counts[frame] += 1
+            counts[frame, boxed.width is not None] += 1
             boxed = replace(boxed, width=record.width, height=record.height)
         result.annotations[record.image_id] = boxed
-    result.warnings += [
-        f"{counts[frame]} images are turned against the size in their annotations; {meaning}"
-        for frame, meaning in (
-            (Frame.UPRIGHT, "their boxes fit the upright image and stay as they are"),
-            (Frame.STORED, "their boxes fit the image as it is stored and are turned with it"),
-        )
-        if counts[frame]
-    ]
+    result.warnings += describe_frames(counts)
     return result
+
+
+def describe_frames(counts: Mapping[tuple[Frame, bool], int]) -> list[str]:
+    """A line for each frame, and whether the annotations give a size, that differs from what they seem to say."""
+    against_size = "images are turned against the size in their annotations; their boxes fit"
+    meanings = {
+        (Frame.UPRIGHT, True): f"{against_size} the upright image and stay as they are",
+        (Frame.STORED, True): f"{against_size} the image as it is stored and are turned with it",
+        (Frame.STORED, False): (
+            "images are stored turned, and their annotations give no size; their boxes, or those of the other such "
+            "images, fit the image as it is stored and are turned with it"
+        ),
+    }
+    return [f"{counts[key]} {meaning}" for key, meaning in meanings.items() if counts.get(key)]
 
 
 def has_turned_size(boxed: ImageAnnotations, record: ImageRecord) -> bool:

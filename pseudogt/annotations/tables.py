@@ -38,6 +38,9 @@ SYNONYMS = {name: name for name in ("image", "class", *CORNERS, *MARK_COLUMNS)}
 SYNONYMS |= {"filename": "image", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
 """Names of columns in lower case, with those that Roboflow and TensorFlow's tools give them."""
 
+CENTRE_SLACK_PX = 1.0
+"""How far a point may be from the centre of the box in its row and still be taken for it: a tool may round it."""
+
 NUMBERS = (*CORNERS, *POINT, "radius")
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
 """Words for the state of a tag, beside truth values."""
@@ -52,18 +55,31 @@ class _Row(NamedTuple):
 
 def recognise(content: Any) -> bool:
     """Whether the first line of a CSV names the columns of boxes, points or scribbles."""
-    names = set(map(_name_column, content)) if isinstance(content, tuple) else set()
+    names = set(_name_columns(content).values()) if isinstance(content, tuple) else set()
     return {"image", "class"} <= names and any(set(shape) <= names for shape in (CORNERS, POINT, ("points",)))
 
 
-def _name_column(name: str) -> str:
-    return SYNONYMS.get(name.lower(), name)
+def _name_columns(header: tuple[str, ...]) -> dict[str, str]:
+    """Name each column as this module does; a name in capitals keeps its case if one in lower case means the same."""
+    taken = {SYNONYMS[name] for name in header if name in SYNONYMS}
+    columns = {}
+    for name in header:
+        known = SYNONYMS.get(name.lower(), name)
+        columns[name] = name if name not in SYNONYMS and known in taken else known
+    return columns
+
+
+def _name_tag_columns(header: tuple[str, ...]) -> dict[str, str]:
+    """As :func:`_name_columns`, for tags: without a column of classes, every other column is named after a class."""
+    found = {name.lower(): name for name in header[::-1]} | {name: name for name in header}
+    expected = ("image", "class", "state") if "class" in found else ("image",)
+    return {found[name]: name for name in expected if name in found}
 
 
 def recognise_tags(content: Any) -> bool:
     """Whether a CSV or a JSON holds tags of images and nothing else."""
     if isinstance(content, tuple):
-        return "image" in content and len(content) > 1 and not recognise(content)
+        return "image" in _name_tag_columns(content).values() and len(content) > 1 and not recognise(content)
     if not isinstance(content, dict) or not content:
         return False
     return all(
@@ -93,14 +109,12 @@ def read_box_table(path: Path) -> Reading:
     ValueError
         If the file is not CSV with these columns.
     """
-    found_names = parse_header(path)
-    names = set(map(_name_column, found_names))
+    synonyms = _name_columns(parse_header(path))
+    names = set(synonyms.values())
     has_marks = set(POINT) <= names or "points" in names
     has_boxes = not has_marks or bool(names & set(CORNERS)) or "class" not in names
     columns = ("image", "class", *CORNERS) if has_boxes else ("image",)
-    header, rows = parse_csv(
-        path, columns, numbers=NUMBERS, synonyms={name: _name_column(name) for name in found_names}
-    )
+    header, rows = parse_csv(path, columns, numbers=NUMBERS, synonyms=synonyms)
     boxes: dict[str, list[_Row]] = {}
     broken = []
     for line, row in rows:
@@ -137,6 +151,8 @@ def _read_box(row: _Row) -> AnnotatedBox:
         for shape, columns in (("box", CORNERS), ("point", POINT), ("scribble", ("points",)))
         if any(row.values.get(name) for name in columns)
     ]
+    if shapes == ["box", "point"] and _is_centre(row):
+        shapes = ["box"]
     if len(shapes) > 1:
         raise ValueError(f"{where} holds a {' and a '.join(shapes)}; give each a row, and the same instance")
     if shapes != ["box"] and (shapes or "x0" not in row.values):
@@ -144,6 +160,14 @@ def _read_box(row: _Row) -> AnnotatedBox:
         raise UnsupportedKindError("point" if len(mark.points) == 1 else "scribble", [mark])
     x0, y0, x1, y1 = (parse_number(row.values.get(name), f"{where}, {name}") for name in CORNERS)
     return AnnotatedBox(label, (x0, y0, x1, y1), group=row.values.get("instance") or None)
+
+
+def _is_centre(row: _Row) -> bool:
+    """Whether the point in a row is the centre of its box, which some tools write beside the corners."""
+    if not all(row.values.get(name) for name in (*CORNERS, *POINT)):
+        return False
+    x0, y0, x1, y1, x, y = (parse_number(row.values[name], f"{row.where}, {name}") for name in (*CORNERS, *POINT))
+    return max(abs(x - (x0 + x1) / 2), abs(y - (y0 + y1) / 2)) <= CENTRE_SLACK_PX
 
 
 def _read_mark(row: _Row, label: str) -> AnnotatedMark:
@@ -207,7 +231,7 @@ def _read_json_tags(path: Path) -> tuple[States, list[str]]:
 
 
 def _read_csv_tags(path: Path) -> tuple[States, list[str]]:
-    header, rows = parse_csv(path, ("image",))
+    header, rows = parse_csv(path, ("image",), synonyms=_name_tag_columns(parse_header(path)))
     is_long = "class" in header
     states: States = {}
     broken: list[str] = []

@@ -101,6 +101,11 @@ class RunConfig(Section):
     review: ReviewSettings = ReviewSettings()
 
     @property
+    def has_given_weak_labels(self) -> bool:
+        """Whether weak labels are not derived from ground truth."""
+        return bool(self.annotations.given or self.provided.weak_labels)
+
+    @property
     def uses_sam(self) -> bool:
         """Whether a Segment Anything model of the user's makes the box masks."""
         makes_box_masks = self.method == "wsps" and self.images is None and self.provided.box_masks is None
@@ -170,7 +175,8 @@ class RunConfig(Section):
         """Refuse settings that a method can't use, so that a tags-only result is never mistaken for one from boxes."""
         if self.method == "wsps":
             marked = {self.weak_labels.points, self.weak_labels.scribbles}
-            if not (self.weak_labels.boxes or marked & {"things", "all"} or self.uses_concepts):
+            has_things = self.weak_labels.boxes or bool(marked & {"things", "all"})
+            if not (self.has_given_weak_labels or has_things or self.uses_concepts):
                 raise ValueError(
                     "method: wsps needs boxes, or points or scribbles of things; set weak_labels.boxes to true, "
                     "weak_labels.points or weak_labels.scribbles to things or all, cams.method to concepts, or method "
@@ -193,7 +199,7 @@ class RunConfig(Section):
             if is_wrong
         ]
         if self.cams.method == "concepts":
-            wrong.append("cams.method to probability")
+            wrong.append("cams.method to probability and cams.concept_model to null")
         if wrong:
             raise ValueError(f"method: jtsm learns from tags alone; set {', '.join(wrong)}")
         if self.mining.samples == "crop" and self.weak_labels.tags == "image" and not self.provided.weak_labels:
@@ -207,8 +213,7 @@ class RunConfig(Section):
         if self.full_labels.polygons and self.annotations.path is None:
             raise ValueError("full_labels.polygons takes the polygons of section annotations; set annotations.path")
         self._check_marks()
-        given = self.annotations.given or self.provided.weak_labels
-        if not (given or self.dataset.has_ground_truth or self.images):
+        if not (self.has_given_weak_labels or self.dataset.has_ground_truth or self.images):
             raise ValueError(
                 f"dataset.format {self.dataset.format} has no full labels to derive weak labels from; set "
                 "annotations.path or annotations.tags to files with boxes or tags (docs/your-data.md)"
@@ -220,7 +225,7 @@ class RunConfig(Section):
         annotated, derived = self.annotations, self.weak_labels
         for key, remedy in (("points", "annotations.points to weak"), ("scribbles", "annotations.masks to scribbles")):
             value = getattr(derived, key)
-            if value and (annotated.given or self.provided.weak_labels):
+            if value and self.has_given_weak_labels:
                 raise ValueError(
                     f"weak_labels.{key}: {value} derives {key} from ground truth, but weak labels are given; set it to "
                     f"null{f', and {remedy}' if annotated.path else ''}"

@@ -59,9 +59,11 @@ def _list_uses(config: RunConfig) -> list[SettingsUse]:
     is_jtsm, full = config.method == "jtsm", config.full_labels
     has_classifier_maps = is_jtsm or not config.uses_concepts
     has_queries = config.segmenter.network in OPTIONAL_NETWORKS
-    no_marks = (
-        "no image has points, scribbles or masks as weak labels; set annotations.points to weak, or weak_labels.points"
-    )
+    no_marks = "no image has points, scribbles or masks as weak labels"
+    if not is_jtsm:
+        no_marks += "; set annotations.points to weak, or weak_labels.points"
+    no_classifier = "cams.method: concepts trains no classifier"
+    reads_marks = has_marks(config) or not has_classifier_maps
     return [
         SettingsUse("streets", (), config.dataset.format == "streets", f"dataset.format is {config.dataset.format}"),
         SettingsUse("mining", (), is_jtsm, "only method: jtsm reads this section"),
@@ -70,10 +72,11 @@ def _list_uses(config: RunConfig) -> list[SettingsUse]:
             "cams",
             ("layer", "view", "scales", "width_exponent"),
             has_classifier_maps,
-            "cams.method: concepts trains no classifier",
+            no_classifier,
         ),
-        SettingsUse("classifier", ("point_weight", "point_region_scale", "ring_weight"), has_marks(config), no_marks),
-        SettingsUse("cams", ("width_exponent",), has_marks(config) or not has_classifier_maps, no_marks),
+        SettingsUse("classifier", (), has_classifier_maps, no_classifier),
+        SettingsUse("classifier", ("point_weight", "point_region_scale", "ring_weight"), reads_marks, no_marks),
+        SettingsUse("cams", ("width_exponent",), reads_marks, no_marks),
         SettingsUse(
             "segmenter",
             ("full_share",),

@@ -81,8 +81,10 @@ def configure_boxes(folder: Path, config: Mapping[str, Any], given: Mapping[str,
     others = [f"{s.path} ({s.format})" for s in survey.sources if s != source.source]
     if others:
         summary += f"; not used: {', '.join(others[:SHOWN])}"
-    replaced = {**config, "dataset": {}, "annotations": {}}
-    return BoxesConfig(_overlay(_overlay(replaced, found), given), summary)
+    replaced = {**config, "dataset": {}, "annotations": {}, "weak_labels": {}}
+    # Settings for weak labels derived from ground truth contradict annotations, whoever gave them.
+    kept = {section: values for section, values in given.items() if section != "weak_labels"}
+    return BoxesConfig(_overlay(_overlay(replaced, found), kept), summary)
 
 
 def _choose_boxes(

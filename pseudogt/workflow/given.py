@@ -56,20 +56,24 @@ class GivenFiles:
         Raises
         ------
         ValueError
-            If a file or folder is missing, or a list names an image that is not in training.
+            If a file or folder is missing, or a full label is asked for of an image that is not in training.
         """
-        if config.model is not None:
-            check_model(Path(config.model))
         train_ids = {i for shard, image_ids in shards.items() if shard.startswith("train-") for i in image_ids}
         settings = config.full_labels
         listed = list_full_label_ids(settings, config.dataset, data_root)
-        unknown = sorted(listed - train_ids)
-        if unknown and shards:
-            example = min(train_ids, default="")
-            raise ValueError(
-                f"full_labels: {unknown[0]!r} is not among the training images, such as {example!r}; "
-                f"{settings.images or 'the split'} must list ids of these, without suffix"
-            )
+        for setting, image_ids in listed.items():
+            unknown = sorted(image_ids - train_ids)
+            if unknown and shards:
+                remedy = (
+                    f"{settings.images} must list ids of these, without suffix"
+                    if setting == "images"
+                    else f"{settings.split} must be a part of dataset.train_split: {config.dataset.train_split}, and "
+                    "dataset.val_fraction null"
+                )
+                raise ValueError(
+                    f"full_labels.{setting}: {unknown[0]!r} is not among the training images, such as "
+                    f"{min(train_ids, default='')!r}; {remedy}"
+                )
         provided = config.provided
         needed = {"proposals": config.proposals} | ({} if provided.box_masks else {"box_masks": config.box_masks})
         weights = {section: digest_weights(section, list_weights(values)) for section, values in needed.items()}
@@ -78,7 +82,7 @@ class GivenFiles:
         if config.uses_concepts:
             weights["cams"] = digest_model("cams.concept_model", find_concept_model, config.cams.concept_model)
         return cls(
-            full_label_ids=frozenset(listed),
+            full_label_ids=frozenset().union(*listed.values()),
             full_label_files=tuple(list_full_label_files(settings)),
             weak_labels=digest_weak_labels(Path(provided.weak_labels)) if provided.weak_labels else {},
             annotations=digest_annotations(config.annotations, data_root) if config.annotations.given else "",
@@ -100,8 +104,8 @@ class GivenFiles:
         return compute_input_digest([self.weak_labels.get(image_id) for image_id in image_ids], [])
 
 
-def list_full_label_ids(settings: FullLabelsSettings, dataset: DatasetSettings, data_root: str) -> set[str]:
-    """Images of the list and of the split whose labels of the dataset are used.
+def list_full_label_ids(settings: FullLabelsSettings, dataset: DatasetSettings, data_root: str) -> dict[str, set[str]]:
+    """Images whose labels of the dataset are used, by the setting that asks for them: `images` and `split`.
 
     Raises
     ------
@@ -110,14 +114,15 @@ def list_full_label_ids(settings: FullLabelsSettings, dataset: DatasetSettings, 
     """
     try:
         listed = read_id_list(Path(settings.images)) if settings.images else []
+        of_split: list[str] = []
         if settings.split:
             images = list_images(dataset, data_root)
             for part in settings.split.split(SPLIT_SEPARATOR):
                 others = LAYOUTS.load(dataset.format).list_split(Path(data_root), part).images
-                listed += images.list_part(part) or [image.name for image in others]
+                of_split += images.list_part(part) or [image.name for image in others]
     except ValueError as error:
         raise ValueError(f"full_labels: {error}") from error
-    return set(listed)
+    return {"images": set(listed), "split": set(of_split)}
 
 
 def list_full_label_files(settings: FullLabelsSettings) -> list[Path]:

@@ -15,6 +15,7 @@ from typing import Any
 from pseudogt import __version__
 from pseudogt.config.inheritance import SHARED
 from pseudogt.config.run import RunConfig
+from pseudogt.config.unread import has_marks
 from pseudogt.workflow.assignment import find_data_root
 from pseudogt.workflow.networks import describe_networks, list_initial_networks
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
@@ -111,7 +112,7 @@ class RunPlan:
     @property
     def has_given_weak_labels(self) -> bool:
         """Whether weak labels are not derived from ground truth."""
-        return bool(self.config.annotations.given or self.config.provided.weak_labels)
+        return self.config.has_given_weak_labels
 
     @property
     def has_full_labels(self) -> bool:
@@ -353,12 +354,7 @@ class RunPlan:
 
     def list_marked(self) -> list[str]:
         """Weak labels of all training shards, if points, scribbles or masks may be in them."""
-        annotations = self.config.annotations
-        reads_marks = annotations.given and (annotations.points == "weak" or annotations.masks == "scribbles")
-        weak_labels = self.config.weak_labels
-        derives_marks = not self.has_given_weak_labels and (weak_labels.points or weak_labels.scribbles)
-        may_hold = reads_marks or derives_marks or self.config.provided.weak_labels
-        return self.list_train("weak_labels/{shard}.json") if may_hold else []
+        return self.list_train("weak_labels/{shard}.json") if has_marks(self.config) else []
 
     def describe_rounds(self, number: int) -> dict[str, Any]:
         """Section `rounds` for the training of one round, to which it does not matter how many may follow."""

@@ -497,7 +497,9 @@ class TestTags:
         [
             ("t.csv", "image,class\na,sky\na,road\nb,sky\n"),
             ("t.csv", "image,class,state\na,sky,present\na,road,yes\nb,sky,1\nb,road,unknown\n"),
+            ("t.csv", "Image,Class,State\na,sky,present\na,road,yes\nb,sky,1\nb,road,unknown\n"),
             ("t.csv", "image,sky,road\na,1,true\nb,1,\n"),
+            ("t.csv", "IMAGE,sky,road\na,1,true\nb,1,\n"),
             ("t.json", '{"a": ["sky", "road"], "b": {"sky": true, "road": null}}'),
         ],
     )
@@ -511,6 +513,10 @@ class TestTags:
     def test_absent_and_unknown(self, tmp_path):
         reading = read_tags(write(tmp_path / "t.csv", "image,sky,road,car\na,0,absent,\n"))
         assert reading.images[0].tags == {"sky": False, "road": False, "car": None}
+
+    def test_classes_called_like_a_column(self, tmp_path):
+        reading = read_tags(write(tmp_path / "t.csv", "image,Image,State\na,0,1\n"))
+        assert reading.images[0].tags == {"Image": False, "State": True}
 
     @pytest.mark.parametrize(
         ("name", "text", "message"),

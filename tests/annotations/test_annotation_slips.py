@@ -50,7 +50,7 @@ def test_what_can_only_mean_one_thing_is_read(tmp_path, content, vertices):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("image,class,x0,y0,x1,y1,x,y\na.jpg,car,1,1,9,9,5,5\n", "line 2 holds a box and a point; give each a row"),
+        ("image,class,x0,y0,x1,y1,x,y\na.jpg,car,1,1,9,9,7,5\n", "line 2 holds a box and a point; give each a row"),
         ("image,class,x,y,points\na.jpg,sky,5,5,1 1;2 2\n", "line 2 holds a point and a scribble; give each a row"),
         (SCRIBBLES + 'a.jpg,sky,"10,10;20,20"\n', "line 2: its points '10,10;20,20' are not 'x y;x y'"),
         (POINTS + "a.jpg,sky\n", "line 2, x: '' is not a number"),
@@ -60,6 +60,20 @@ def test_what_can_only_mean_one_thing_is_read(tmp_path, content, vertices):
 )
 def test_what_would_be_read_wrongly_is_a_problem(tmp_path, content, message):
     assert any(message in problem for problem in convert(tmp_path, content).problems)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image,class,x0,y0,x1,y1,x,y\na.jpg,car,1,1,9,10,5,5\n",
+        "image,class,Class,x0,y0,x1,y1\na.jpg,car,7,1,1,9,10\n",
+        "Image,filename,class,x0,y0,x1,y1\n7,a.jpg,car,1,1,9,10\n",
+    ],
+    ids=["centre", "class twice", "image twice"],
+)
+def test_columns_beside_those_of_a_box_change_nothing(tmp_path, content):
+    result = convert(tmp_path, content)
+    assert result.images[0].boxes_xyxy.tolist() == [[1, 1, 9, 10]] and not result.problems
 
 
 def test_the_first_pixel_is_no_fraction(tmp_path):
@@ -73,11 +87,19 @@ def test_a_pixel_that_is_clicked_for_two_classes_is_named(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("others", "expected"), [("", [10, 50]), ("c.jpg,sky,50,110\n", [50, 70])])
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ("", [50, 70]),
+        ("c.jpg,sky,110,60\n", [10, 50]),
+        ("c.jpg,sky,110,60\nd.jpg,sky,50,110\n", [50, 70]),
+    ],
+    ids=["one", "two", "contrary"],
+)
 def test_clicks_that_fit_a_photo_both_ways_follow_those_that_fit_one_way_only(tmp_path, others, expected):
-    """A table gives no sizes: one photo shows that the clicks were made on photos as they are stored."""
+    """A table gives no sizes: two photos show that the clicks were made on photos as they are stored."""
     content = POINTS + "a.jpg,sky,110,70\nb.jpg,sky,50,70\n" + others
-    result = convert(tmp_path, content, "a", "b", "c", width=80, height=120, orientation=6)
+    result = convert(tmp_path, content, *"abcd", width=80, height=120, orientation=6)
     (mark,) = result.images[1].marks
     assert mark.values.tolist() == [expected] and not result.problems
 

@@ -101,6 +101,18 @@ def test_photos_that_decide_nothing_follow_the_others_of_the_source():
     assert "/images/b.jpg" in problem
 
 
+def test_without_sizes_one_wrong_box_turns_no_other_photo():
+    records = [make_record(name=name) for name in "abc"]
+    outside, small = annotate((70, 10, 110, 50)), annotate(SMALL, name="c")
+    result = convert(outside, annotate(LOW, name="b"), small, records=records)
+    assert find_boxes(result)[1:] == [[list(LOW)], [list(SMALL)]]
+    result = convert(outside, annotate(SMALL, name="b"), small, records=records)
+    assert find_boxes(result)[1:] == [[list(SMALL)], [list(SMALL)]]
+    assert result.warnings[0].startswith("1 images are stored turned, and their annotations give no size; ")
+    both = convert(outside, annotate((70, 10, 110, 50), name="b"), small, records=records)
+    assert find_boxes(both)[2] == [[40, 20, 60, 40]] and both.warnings[0].startswith("3 images are stored turned")
+
+
 def test_a_tag_that_was_removed_does_not_move_boxes_in_silence():
     """The boxes reach far out of the photo as it is now, and fit it turned."""
     record = make_record(1, width=120, height=80)

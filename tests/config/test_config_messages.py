@@ -67,6 +67,10 @@ def test_section_that_does_not_fit_together_is_not_printed_as_a_whole():
             {"cams": {"width_exponent": 1, "method": "concepts", "concept_model": "m"}},
             "cams.width_exponent: cams.method",
         ),
+        (
+            {"classifier": {"steps": 7, "ring_weight": 1}, "cams": {"method": "concepts", "concept_model": "m"}},
+            "classifier.steps, classifier.ring_weight: cams.method: concepts trains no classifier",
+        ),
         ({"segmenter": {"full_share": 0.5}}, "segmenter.full_share: no image has a full label"),
         ({"predictions": {"min_query_score": 1}}, "predictions.min_query_score: segmenter.network: bottom_up"),
         (
@@ -78,6 +82,22 @@ def test_section_that_does_not_fit_together_is_not_printed_as_a_whole():
 def test_changed_settings_that_nothing_reads_are_named(changes, setting):
     (line,) = find_unread(configure(changes))
     assert line.startswith(f"nothing reads {setting}")
+
+
+def test_the_remedy_is_none_that_the_method_refuses():
+    (line,) = find_unread(configure(JTSM | {"classifier": {"ring_weight": 1}}))
+    assert line.endswith("no image has points, scribbles or masks as weak labels")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"provided": {"weak_labels": "w.json"}, "weak_labels": {"boxes": False}},
+        {"annotations": {**GIVEN["annotations"], "points": "weak"}, "weak_labels": {"boxes": False}},
+    ],
+)
+def test_given_weak_labels_need_no_derived_boxes(changes):
+    assert configure(changes).has_given_weak_labels
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,13 @@ def test_what_the_user_gives_counts_more(tmp_path):
     assert "not used: " in summary and "(coco)" in summary
 
 
+def test_a_run_with_derived_points_lends_its_configuration(tmp_path):
+    write_photos(tmp_path / "data")
+    rules.WRITERS["coco"](tmp_path / "data", rules.GOOD)
+    config, _ = configure(tmp_path / "data", weak_labels={"points": "stuff", "scribbles": "all"}, shard_size=9)
+    assert (config.weak_labels.points, config.weak_labels.scribbles, config.shard_size) == (None, None, 9)
+
+
 def test_folders_without_boxes_are_errors(tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
         configure(tmp_path / "data")

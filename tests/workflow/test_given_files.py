@@ -40,16 +40,27 @@ def test_listed_images_must_be_in_training(tmp_path):
     (tmp_path / "full.txt").write_text("b\nc\n")
     assert read(full_labels={"images": str(tmp_path / "full.txt")}).full_label_ids == {"b", "c"}
     (tmp_path / "full.txt").write_text("b\nv\n")
-    with pytest.raises(ValueError, match=r"full_labels: 'v' is not among .*, such as 'a'; .*full\.txt must list"):
+    with pytest.raises(ValueError, match=r"full_labels\.images: 'v' is not .*, such as 'a'; .*full\.txt must list"):
         read(full_labels={"images": str(tmp_path / "full.txt")})
 
 
-def test_a_model_that_is_named_must_be_there(tmp_path):
-    """Before anything runs: `export_model` has it as a parameter."""
-    with pytest.raises(ValueError, match=r"model=nowhere\.pt: no such file; name one with --config model=FILE"):
-        read(model="nowhere.pt")
-    (tmp_path / "model.pt").write_bytes(b"model")
-    read(model=str(tmp_path / "model.pt"))
+def test_a_split_of_full_labels_must_be_in_training(tmp_path):
+    for split, name in (("train", "a"), ("val", "v")):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / f"{name}.png").write_bytes(b"image")
+    (tmp_path / "full.txt").write_text("b\n")
+    dataset = DATASET | {"format": "images", "train_split": "train", "val_split": "val"}
+    given = {"data_root": str(tmp_path), "annotations": {"format": "coco", "path": "boxes.json"}, "name": "x"}
+    labels = {"images": str(tmp_path / "full.txt"), "split": "val"}
+    config = RunConfig.model_validate(given | {"dataset": dataset, "full_labels": labels})
+    message = r"full_labels\.split: 'v' is not among .*; val must be a part of dataset\.train_split: train, "
+    with pytest.raises(ValueError, match=message):
+        GivenFiles.read(config, str(tmp_path), SHARDS)
+
+
+def test_a_model_that_is_named_need_not_be_there_yet():
+    """A config file may name the model that its own run trains."""
+    assert read(model="results/x/segmenter/1/model.pt") == read()
 
 
 def test_corrected_full_label_touches_its_own_shard(tmp_path):

@@ -43,7 +43,7 @@ def test_no_classifier_without_need(fresh):
     [
         ({"weak_labels": {"boxes": True}}, "method: jtsm learns from tags alone; set weak_labels.boxes to false"),
         ({"provided": {"cams": "x.h5"}}, "set provided.cams to null"),
-        ({"cams": {"method": "concepts", "concept_model": "x"}}, "set cams.method to probability"),
+        ({"cams": {"method": "concepts", "concept_model": "x"}}, "set cams.method to probability and cams.con"),
         ({"cams": {"method": "concepts"}}, "method: concepts needs concept_model"),
         ({"weak_labels": {"points": "stuff"}}, "set weak_labels.points to null"),
         ({"weak_labels": {"scribbles": "things"}}, "set weak_labels.scribbles to null"),
