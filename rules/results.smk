@@ -234,7 +234,7 @@ rule export_model:
         mem_mb=limit_memory("predictions"),
         runtime=limit_time("predictions", 1),
     params:
-        model=PLAN.predict_model,
+        model=lambda wildcards, input: CONFIG.model or input[0],
         content=digest_times(path for path in [Path(CONFIG.model or "")] if path.is_file()),
         settings=dump_settings("predictions"),
         code=digest_code("export_model"),
