@@ -131,10 +131,10 @@ def convert_readings(
 def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conversion) -> dict[str, ImageAnnotations]:
     """Which entry of a source belongs to each image."""
     matches = match_names((i.file_name for i in reading.images), {r.image_id: r.image for r in records})
-    if matches.strangers:
+    if matches.unmatched:
         text = (
-            f"{len(matches.strangers)} annotated images are not among those to train on: {_shorten(matches.strangers)}"
-            f"{_describe_capitals(matches.strangers, records)}"
+            f"{len(matches.unmatched)} annotated images are not among those to train on: {_shorten(matches.unmatched)}"
+            f"{_explain_case_difference(matches.unmatched, records)}"
         )
         (result.warnings if matches.by_image else result.problems).append(text)
     if matches.ambiguous:
@@ -168,13 +168,13 @@ def describe_fractions(found: Iterable[ImageAnnotations]) -> list[str]:
     return [text] if has_fraction else []
 
 
-def _describe_capitals(strangers: Sequence[str], records: Sequence[ImageRecord]) -> str:
-    """Say of the first name that differs from an image's in capitals only that it does."""
+def _explain_case_difference(unmatched: Sequence[str], records: Sequence[ImageRecord]) -> str:
+    """Sentence on the first unmatched name that differs from an image's only in case; empty if there is none."""
     known = {normalise(PurePath(record.image).stem).casefold(): record.image for record in records}
-    for name in strangers:
+    for name in unmatched:
         image = known.get(find_path(name).stem.casefold())
         if image is not None:
-            return f"; {name!r} differs from {PurePath(image).name!r} in capitals only: give both one name"
+            return f"; {name!r} differs from {PurePath(image).name!r} only in case: give both the same name"
     return ""
 
 

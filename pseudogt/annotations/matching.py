@@ -25,7 +25,7 @@ class Matches:
     """Positions of the named files by image id, names that mean no image, and those that may mean several."""
 
     by_image: Mapping[str, list[int]]
-    strangers: list[str]
+    unmatched: list[str]
     ambiguous: list[str]
 
 
@@ -48,14 +48,14 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
     by_name = index_names(images)
     by_upload = {make_upload_name(name): image_ids for name, image_ids in by_name.items()}
     found: dict[str, list[tuple[int, int]]] = {}
-    strangers, ambiguous = [], []
+    unmatched, ambiguous = [], []
     for position, name in enumerate(names):
         path = find_path(name)
         stem = SUFFIX.sub("", path.name)
         bare = UPLOAD_PREFIX.sub("", stem)
         candidates = by_name.get(path.name) or by_name.get(stem) or by_name.get(bare) or by_upload.get(bare)
         if candidates is None:
-            strangers.append(name)
+            unmatched.append(name)
             continue
         if len(candidates) == 1:
             common = count_common_folders(path, images[candidates[0]])
@@ -71,7 +71,7 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
         image_id: [position for common, position in places if common == max(places)[0]]
         for image_id, places in found.items()
     }
-    return Matches(by_image, strangers, ambiguous)
+    return Matches(by_image, unmatched, ambiguous)
 
 
 def index_names(images: Mapping[str, str]) -> dict[str, list[str]]:
@@ -146,7 +146,7 @@ def match_label_names(names: Sequence[str], files: Mapping[str, str], folder: Pa
     by_stem = {Path(path).stem: image_id for image_id, path in files.items()}
     image_ids = by_stem | {image_id: image_id for image_id in files}
     matches = match_names(names, {key: files[image_id] for key, image_id in image_ids.items()})
-    unclear = [*matches.strangers, *matches.ambiguous]
+    unclear = [*matches.unmatched, *matches.ambiguous]
     if unclear:
         raise ValueError(
             f"{folder}: {unclear[0]!r} (and {len(unclear) - 1} more) is no image of the dataset, or may be several; "

@@ -60,7 +60,7 @@ def recognise(content: Any) -> bool:
 
 
 def _name_columns(header: tuple[str, ...]) -> dict[str, str]:
-    """Name each column as this module does; a name in capitals keeps its case if one in lower case means the same."""
+    """Name each column as this module does; a name in another case stays as it is beside the exact one."""
     taken = {SYNONYMS[name] for name in header if name in SYNONYMS}
     columns = {}
     for name in header:

@@ -134,9 +134,9 @@ def _check_instances(
             f"masks {masks.shape}, {len(scores)} scores, {len(train_ids)} classes and the semantic map "
             f"{semantic.shape} do not fit together"
         )
-    strangers = train_ids[~np.isin(train_ids, classes.thing_ids)]
-    if strangers.size:
-        raise ValueError(f"an instance has train id {strangers[0]}, which is no thing of the class table")
+    unknown = train_ids[~np.isin(train_ids, classes.thing_ids)]
+    if unknown.size:
+        raise ValueError(f"an instance has train id {unknown[0]}, which is no thing of the class table")
     if not np.isfinite(scores).all():
         raise ValueError(f"instance {np.flatnonzero(~np.isfinite(scores))[0]} has a score that is not finite")
 

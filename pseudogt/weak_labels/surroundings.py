@@ -29,9 +29,6 @@ RING_STEP_PX = 4
 """The same in rings, which are larger."""
 
 
-_NOTHING = np.zeros((0, 3), np.int32)
-
-
 class Surroundings(NamedTuple):
     """Pixels around the marks of an image: row and column in the original image, and train id.
 
@@ -68,27 +65,28 @@ def find_surroundings(image: NDArray[np.uint8], weak: ImageWeakLabels, widths: C
     factor = measured.size[0] / image.shape[0]
     root_area = np.sqrt(measured.size[0] * measured.size[1])
     is_mask = np.array([mark.kind == "mask" for mark in weak.marks], bool)[measured.numbers]
-    disc_px = np.where(is_mask, 0, np.minimum(DISC_RADIUS * measured.widths, median)) * root_area
+    disc_px = np.minimum(DISC_RADIUS * measured.widths, median) * root_area
+    has_disc = ~is_mask & (disc_px >= SMALLEST_DISC_PX)
     width_px = np.maximum(measured.widths, median) * root_area
     is_narrow = find_narrowness(widths.mean) > 0
-    discs, ring_map = [_NOTHING], np.full(measured.size, IGNORE_LABEL, np.uint8)
-    # From wide to narrow: where rings overlap, that of the narrowest class remains.
+    disc_map, ring_map = (np.full(measured.size, IGNORE_LABEL, np.uint8) for _ in range(2))
+    # From wide to narrow: where rings overlap, that of the narrowest class remains. Discs lie in their segments.
     for train_id in sorted(set(measured.classes.tolist()), key=lambda k: -widths.mean[k]):
-        in_disc, too_near, around = (np.zeros(measured.size, bool) for _ in range(3))
+        too_near, around = np.zeros(measured.size, bool), np.zeros(measured.size, bool)
         for number in np.flatnonzero(measured.classes == train_id):
             distance = _measure_distance(measured.places[number], measured.size)
-            in_disc |= (distance <= disc_px[number]) & (disc_px[number] >= SMALLEST_DISC_PX)
+            if has_disc[number]:
+                disc_map[distance <= disc_px[number]] = train_id
             too_near |= distance <= RING_RADII[0] * width_px[number]
             around |= distance <= RING_RADII[1] * width_px[number]
-        disc_map = np.where(in_disc, np.uint8(train_id), np.uint8(IGNORE_LABEL))
-        discs.append(_list_pixels(disc_map, max(1, int(DISC_STEP_PX * factor)), weak))
         if is_narrow[train_id]:
             ring_map[around & ~too_near] = train_id
+    discs = _list_pixels(disc_map, max(1, int(DISC_STEP_PX * factor)), weak)
+    rings = _list_pixels(ring_map, max(1, int(RING_STEP_PX * factor)), weak)
     # Things may lie in boxes, whatever was clicked beside them; a box of its own class allows the class.
-    disc, ring = np.concatenate(discs), _list_pixels(ring_map, max(1, int(RING_STEP_PX * factor)), weak)
-    in_box = find_inside(weak.boxes_xyxy, disc[:, 0], disc[:, 1])
-    in_own_box = find_inside(weak.boxes_xyxy, ring[:, 0], ring[:, 1]) & (weak.box_classes[:, None] == ring[:, 2])
-    return Surroundings(disc[~in_box.any(0)], ring[~in_own_box.any(0)])
+    in_box = find_inside(weak.boxes_xyxy, discs[:, 0], discs[:, 1])
+    in_own_box = find_inside(weak.boxes_xyxy, rings[:, 0], rings[:, 1]) & (weak.box_classes[:, None] == rings[:, 2])
+    return Surroundings(discs[~in_box.any(0)], rings[~in_own_box.any(0)])
 
 
 def _measure_distance(place: Places, size: tuple[int, int]) -> NDArray[np.float32]:

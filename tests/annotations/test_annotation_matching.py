@@ -42,7 +42,7 @@ IMAGES = {
 def test_names_of_other_machines(name, image_id):
     matches = match_names([name], IMAGES)
     assert matches.by_image == ({image_id: [0]} if image_id else {})
-    assert matches.strangers == ([] if image_id else [name])
+    assert matches.unmatched == ([] if image_id else [name])
 
 
 def test_the_folder_decides_between_equal_names():
@@ -69,5 +69,5 @@ def test_images_of_several_folders_with_one_name():
     matches = match_names(names, images)
     assert matches.by_image == {"cam2__0001": [0], "cam1__0001": [1], "b": [2]}
     assert matches.ambiguous == ["0001.jpg", "cam3/0001.jpg", "1f2e3d4c-0001.jpg"]
-    assert matches.strangers == ["cam1/c.jpg"]
+    assert matches.unmatched == ["cam1/c.jpg"]
     assert match_names(["cam2__0001.jpg"], images).by_image == {"cam2__0001": [0]}

@@ -142,8 +142,8 @@ def test_tasks_whose_marks_may_be_missed_are_counted(tmp_path, task, warning):
     assert any(warning in line for line in read_label_studio(tmp_path / "tasks.json").warnings)
 
 
-def test_a_name_that_differs_in_capitals_only_is_said_to(tmp_path):
+def test_a_name_that_differs_only_in_case_is_explained(tmp_path):
     (problem,) = convert(tmp_path, POINTS + "A.JPG,sky,50,5\n").problems
-    assert problem.endswith("'A.JPG'; 'A.JPG' differs from 'a.jpg' in capitals only: give both one name")
+    assert problem.endswith("'A.JPG'; 'A.JPG' differs from 'a.jpg' only in case: give both the same name")
     (problem,) = convert(tmp_path, POINTS + "b.jpg,sky,50,5\n").problems
-    assert "capitals" not in problem
+    assert "case" not in problem
