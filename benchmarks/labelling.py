@@ -1,15 +1,15 @@
 """Which labels a person's time buys: quality of the model against seconds of labelling per image, by form of label.
 
-    python benchmarks/labelling.py --dataset camvid --data DIR --screen
-    python benchmarks/labelling.py --dataset msrc-imagenet --data DIR --config 'segmenter={weights: lite0.pth}'
+    python benchmarks/labelling.py --dataset dsb2018 --data DIR --screen
+    python benchmarks/labelling.py --dataset camvid-imagenet --data DIR --splits fold_a --forms "points" "all full"
     python benchmarks/labelling.py --page
 
 ``--screen`` measures every form that makes sense once, with seed 0; without it those on the frontier (no other form is
-both cheaper and better) are measured with seeds 0, 1 and 2, and what was not screened is screened first. The full
-labels of 5 and 20% of the images are mixed with the two weak forms that have the best PQ. Every form trains the same
-network for as many steps: weak forms train all rounds, full labels as many steps as these have together. CamVid is
-measured on its three folds by sequence. From tags alone the labels of round 0 are mined (`method: jtsm`), as no box and
-no point says what is an object.
+both cheaper and better) are measured with seeds 0, 1 and 2, and what was not screened is screened first. ``--forms``,
+``--splits`` and ``--seeds`` measure some points only. The full labels of 5 and 20% of the images are mixed with the two
+weak forms that have the best PQ. Every form trains the same network for as many steps: weak forms train all rounds,
+full labels as many steps as these have together. CamVid is measured on its three folds by sequence. From tags alone the
+labels of round 0 are mined (`method: jtsm`), as no box and no point says what is an object.
 
 Each point is a JSON in docs/results/labelling/<dataset>/, to be committed; a point whose JSON was made with the same
 settings is not measured again. Runs lie in results/labelling-*, in the current folder; an interrupted one is resumed.
@@ -57,6 +57,9 @@ SHARES = (5, 20)
 BEST_WEAK = 2
 """How many weak forms are mixed with full labels."""
 
+OF_THE_MACHINE = {"name", "data_root", "keep_scores", "threads", "machine"}
+"""Settings that say where and how a point is measured, not what."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -77,7 +80,7 @@ class Dataset:
 
 
 DATASETS = {
-    "camvid": Dataset(REPOSITORY / "configs" / "camvid.yaml", ("fold_a", "fold_b", "fold_c")),
+    "camvid-imagenet": Dataset(REPOSITORY / "configs" / "camvid-imagenet.yaml", ("fold_a", "fold_b", "fold_c")),
     "msrc-imagenet": Dataset(REPOSITORY / "configs" / "msrc-imagenet.yaml"),
     "dsb2018": Dataset(REPOSITORY / "configs" / "dsb2018.yaml", outline="compact_outline"),
 }
@@ -163,6 +166,9 @@ def main() -> None:
 
 def measure_curve(bench: Bench, *, screen: bool) -> None:
     """Screen all forms, then the mixtures with the best; then, if wanted, repeat what lies on the frontier."""
+    if bench.arguments.forms:
+        bench.measure(find_forms(bench.arguments.forms), bench.arguments.seeds)
+        return
     forms = [form for form in FIRST_FORMS if find_reason(form, bench.classes) is None]
     bench.measure(forms)
     mixtures = list_mixtures(choose_best(bench.read_cells()))
@@ -179,6 +185,8 @@ def parse_arguments(command: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="the dataset's folder")
     parser.add_argument("--screen", action="store_true", help="one seed of every form, and no more")
     parser.add_argument("--splits", nargs="+", help="only these of the dataset's folds")
+    parser.add_argument("--forms", nargs="+", metavar="FORM", help="only these, as docs/what-to-label.md names them")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS[:1], help="seeds of all trainings of --forms")
     parser.add_argument("--configfile", type=Path, action="append", default=[], help="another config file")
     parser.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="more settings")
     parser.add_argument("--results", type=Path, default=MEASURED, help="folder of the points")
@@ -231,6 +239,21 @@ def list_mixtures(weak_forms: Iterable[str]) -> list[Form]:
 def list_forms(weak_forms: Iterable[str]) -> list[Form]:
     """All forms if these weak ones are the best."""
     return [*FIRST_FORMS, *list_mixtures(weak_forms)]
+
+
+def find_forms(names: Sequence[str]) -> list[Form]:
+    """The forms of these names.
+
+    Raises
+    ------
+    SystemExit
+        If a name is unknown.
+    """
+    known = {form.name: form for form in list_forms(WEAK_FORMS)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f"--forms: {unknown[0]!r} is not a form; choose from: {', '.join(known)}")
+    return [known[name] for name in names]
 
 
 def choose_best(cells: Iterable[Cell]) -> list[str]:
@@ -356,7 +379,7 @@ class Bench:
 
     def describe_settings(self, point: Point) -> dict[str, Any]:
         """Settings of a point that do not depend on where it is measured."""
-        return {k: v for k, v in self.build_settings(point).items() if k not in ("name", "data_root", "keep_scores")}
+        return {k: v for k, v in self.build_settings(point).items() if k not in OF_THE_MACHINE}
 
     def digest(self, point: Point) -> str:
         """Digest of all that is set for a point: the config files, and what differs from them."""

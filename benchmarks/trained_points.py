@@ -18,7 +18,7 @@ from pseudogt.files.labels import LabelFolder, read_label_folders, write_labels
 from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 from pseudogt.workflow.stage import Shard
 
-SCORES = ("pq", "pq_th", "pq_st", "miou")
+SCORES = ("pq", "pq_th", "pq_st", "miou", "ap")
 
 
 class Run:

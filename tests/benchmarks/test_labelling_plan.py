@@ -21,12 +21,12 @@ def open_bench(name, tmp_path, *options):
     return labelling.Bench(name, labelling.DATASETS[name], labelling.parse_arguments(command))
 
 
-def make_cell(form, pq, dataset="camvid", kinds=("boxes",), full_percent=0, **acts):
+def make_cell(form, pq, dataset="camvid-imagenet", kinds=("boxes",), full_percent=0, **acts):
     scores = {"pq": [pq], "pq_th": [pq], "miou": [pq]}
     return Cell(dataset, form, frozenset(kinds), full_percent, 100, acts, scores, {})
 
 
-@pytest.mark.parametrize("name", ["camvid", "msrc-imagenet", "dsb2018"])
+@pytest.mark.parametrize("name", ["camvid-imagenet", "msrc-imagenet", "dsb2018"])
 def test_every_form_has_settings_that_the_workflow_takes(name, tmp_path):
     from labelling import FIRST_FORMS, WEAK_FORMS, Form, Point, find_reason
 
@@ -47,11 +47,11 @@ def test_every_form_has_settings_that_the_workflow_takes(name, tmp_path):
 def test_camvid_is_measured_on_its_folds(tmp_path):
     from labelling import Form, Point
 
-    bench = open_bench("camvid", tmp_path)
+    bench = open_bench("camvid-imagenet", tmp_path)
     assert bench.splits == ("fold_a", "fold_b", "fold_c")
-    dataset = bench.resolve(Point("camvid", "fold_b", Form("points"), 0)).dataset
+    dataset = bench.resolve(Point("camvid-imagenet", "fold_b", Form("points"), 0)).dataset
     assert (dataset.train_split, dataset.val_split) == ("fold_b_train", "fold_b_val")
-    assert list(open_bench("camvid", tmp_path, "--splits", "fold_c").splits) == ["fold_c"]
+    assert list(open_bench("camvid-imagenet", tmp_path, "--splits", "fold_c").splits) == ["fold_c"]
 
 
 def test_cells_that_make_no_sense_have_a_reason():
@@ -62,13 +62,15 @@ def test_cells_that_make_no_sense_have_a_reason():
         for name, dataset in DATASETS.items()
     }
     without_stuff = {"image tags", "crop tags + boxes", "stuff points + boxes", "stuff scribbles + boxes"}
-    assert senseless == {"camvid": set(), "msrc-imagenet": set(), "dsb2018": without_stuff}
+    assert senseless == {"camvid-imagenet": set(), "msrc-imagenet": set(), "dsb2018": without_stuff}
 
 
 def test_names_of_points_differ(tmp_path):
     from labelling import WEAK_FORMS, Point, list_forms
 
-    points = [Point("camvid", split, f, s) for f in list_forms(WEAK_FORMS) for split in ("", "a") for s in (0, 1)]
+    points = [
+        Point("camvid-imagenet", split, f, s) for f in list_forms(WEAK_FORMS) for split in ("", "a") for s in (0, 1)
+    ]
     assert len({point.locate(tmp_path) for point in points}) == len(points) == (6 + 3 + 12) * 4
     assert all(" " not in point.run_name and "%" not in point.run_name for point in points)
 
@@ -110,6 +112,22 @@ def test_a_point_is_measured_once_for_its_settings(tmp_path, monkeypatch):
     bench.measure([point.form])
     assert len(runs) == 2
     assert bench.digest(point) != open_bench("dsb2018", tmp_path, "--config", "segmenter={steps: 5}").digest(point)
+    assert bench.digest(point) == open_bench("dsb2018", tmp_path, "--config", "machine={torch_threads: 1}").digest(
+        point
+    )
+
+
+def test_some_points_can_be_measured_alone(tmp_path, monkeypatch):
+    from labelling import Point, find_forms, measure_curve
+
+    bench = open_bench("dsb2018", tmp_path, "--forms", "20% full + points", "all full", "--seeds", "1", "2")
+    measured = []
+    monkeypatch.setattr(bench, "measure_point", measured.append)
+    measure_curve(bench, screen=False)
+    forms = find_forms(["20% full + points", "all full"])
+    assert measured == [Point("dsb2018", "", form, seed) for form in forms for seed in (1, 2)]
+    with pytest.raises(SystemExit, match=r"'clicks' is not a form; choose from: image tags,"):
+        find_forms(["clicks"])
 
 
 def test_a_run_that_fails_stops_no_other(tmp_path, monkeypatch):
@@ -138,7 +156,7 @@ def test_page_says_what_is_not_measured_and_recommends_what_is_best():
     found = render_sections(cells, {})
     rows = dict(line.strip("| ").split(" | ", 1) for line in found["answer"].splitlines()[2:-2])
     assert "**points**, PQ 0.300 (one seed)" in rows["1"] and "**all full**" in rows["30"]
-    assert "not measured" in rows["1"] and "2 on camvid, 0 on msrc-imagenet" in found["answer"]
+    assert "not measured" in rows["1"] and "2 on camvid-imagenet, 0 on msrc-imagenet" in found["answer"]
     assert "| **points** | 24 | 0.7 | 0.300 (one seed) | 0.60 |" in found["curves"]
 
 
