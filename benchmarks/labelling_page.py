@@ -94,8 +94,14 @@ def render_answer(by_dataset: Mapping[str, Sequence[Cell]]) -> str:
     lines = ["| hours in all | " + " | ".join(by_dataset) + " |", "|---" * (len(by_dataset) + 1) + "|"]
     for hours in HOURS:
         lines.append(f"| {hours} | " + " | ".join(find_answer(cells, hours) for cells in by_dataset.values()) + " |")
-    counts = [f"{len(cells)} on {name}" for name, cells in by_dataset.items()]
+    counts = [f"{len(cells)} on {name}{describe_splits(cells)}" for name, cells in by_dataset.items()]
     return "\n".join(lines) + f"\n\nEach answer is the best of the forms that are measured: {', '.join(counts)}."
+
+
+def describe_splits(cells: Sequence[Cell]) -> str:
+    """The splits of a dataset that were measured, in brackets; nothing where it has only one."""
+    names = sorted(set().union(*(cell.splits for cell in cells)) - {""})
+    return f" ({', '.join(names)})" if names else ""
 
 
 def find_answer(cells: Sequence[Cell], hours: float) -> str:

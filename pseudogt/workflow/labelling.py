@@ -43,6 +43,8 @@ class Cell:
         Weak labels of the images without a full label.
     full_percent : int
         Per cent of the images that have a full label.
+    splits : frozenset of str
+        Splits that it was measured on; one without a name where the dataset has only one.
     images : float
         Training images, mean over splits.
     acts : dict
@@ -57,6 +59,7 @@ class Cell:
     form: str
     kinds: frozenset[str]
     full_percent: int
+    splits: frozenset[str]
     images: float
     acts: Mapping[str, float]
     scores: Mapping[str, Sequence[float]]
@@ -115,13 +118,18 @@ class Purchase:
 def read_cells(folder: Path = MEASURED) -> list[Cell]:
     """All forms that were measured, by dataset and cost.
 
-    A seed counts only if it was run on all splits of its dataset on which this form was run with any seed.
+    Scores of different splits can't be compared. Where all forms of a dataset share splits, only these count. A seed
+    counts only if it was run on all splits of its form that count.
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    splits: dict[str, list[set[str]]] = {}
     for path in sorted(folder.glob("*/*.json")):
         entry = read_json(path)
         groups.setdefault((entry["dataset"], entry["form"]), []).append(entry)
-    cells = [build_cell(entries) for entries in groups.values()]
+    for (dataset, _), entries in groups.items():
+        splits.setdefault(dataset, []).append({entry["split"] for entry in entries})
+    shared = {dataset: set.intersection(*each) or set.union(*each) for dataset, each in splits.items()}
+    cells = [build_cell([e for e in entries if e["split"] in shared[d]]) for (d, _), entries in groups.items()]
     return sorted(cells, key=lambda cell: (cell.dataset, cell.seconds))
 
 
@@ -141,6 +149,7 @@ def build_cell(entries: Sequence[Mapping[str, Any]]) -> Cell:
         form=first["form"],
         kinds=frozenset(first["kinds"]),
         full_percent=first["full_percent"],
+        splits=frozenset(splits),
         images=statistics.mean(entry["images"] for entry in used),
         acts=average_counts([entry["acts"] for entry in used]),
         scores=average_splits([[entry["model"]["val"] for entry in seed] for seed in seeds]),

@@ -23,7 +23,7 @@ def open_bench(name, tmp_path, *options):
 
 def make_cell(form, pq, dataset="camvid-imagenet", kinds=("boxes",), full_percent=0, **acts):
     scores = {"pq": [pq], "pq_th": [pq], "miou": [pq]}
-    return Cell(dataset, form, frozenset(kinds), full_percent, 100, acts, scores, {})
+    return Cell(dataset, form, frozenset(kinds), full_percent, frozenset({"fold_a"}), 100, acts, scores, {})
 
 
 @pytest.mark.parametrize("name", ["camvid-imagenet", "msrc-imagenet", "dsb2018"])
@@ -156,7 +156,7 @@ def test_page_says_what_is_not_measured_and_recommends_what_is_best():
     found = render_sections(cells, {})
     rows = dict(line.strip("| ").split(" | ", 1) for line in found["answer"].splitlines()[2:-2])
     assert "**points**, PQ 0.300 (one seed)" in rows["1"] and "**all full**" in rows["30"]
-    assert "not measured" in rows["1"] and "2 on camvid-imagenet, 0 on msrc-imagenet" in found["answer"]
+    assert "not measured" in rows["1"] and "2 on camvid-imagenet (fold_a), 0 on msrc-imagenet" in found["answer"]
     assert "| **points** | 24 | 0.7 | 0.300 (one seed) | 0.60 |" in found["curves"]
 
 

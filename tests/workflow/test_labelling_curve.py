@@ -40,6 +40,14 @@ def test_a_seed_counts_once_it_has_all_splits(tmp_path):
     assert cell.seconds == 14 and set(cell.scores) == {"pq", "pq_th", "miou"}
 
 
+def test_forms_are_compared_on_the_splits_that_all_have(tmp_path):
+    for split, pq in (("a", 0.4), ("b", 0.6)):
+        write_point(tmp_path, "boxes", pq, split=split)
+    write_point(tmp_path, "points", 0.5, split="a")
+    assert {cell.form: cell.mean("pq") for cell in read_cells(tmp_path)} == {"boxes": 0.4, "points": 0.5}
+    assert all(cell.splits == {"a"} for cell in read_cells(tmp_path))
+
+
 def test_an_hour_goes_a_part_of_the_way_to_a_form_that_adds_to_the_labels(tmp_path):
     for seed, noise in enumerate((-0.01, 0.01)):
         write_point(tmp_path, "boxes", 0.4 + noise, seed=seed)
