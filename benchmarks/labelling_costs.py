@@ -1,6 +1,6 @@
 """What each form of label costs on a dataset, counted from its ground truth; nothing is trained.
 
-    python benchmarks/labelling_costs.py --dataset camvid --data DIR
+    python benchmarks/labelling_costs.py --dataset camvid-imagenet --data DIR
 
 writes docs/results/labelling/<dataset>.json, to be committed: how often each act is done for an average training image
 of the config's own split, for every form that makes sense but the mixtures. ``labelling.py --page`` takes from it the
