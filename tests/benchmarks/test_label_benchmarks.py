@@ -106,3 +106,38 @@ def test_gains_are_correlated_by_rank_if_there_are_three() -> None:
     rounds = [{"loss_drop": drop, **dict.fromkeys(GAINS, gain)} for drop, gain in ((0.1, 1), (0.2, 9), (0.4, 3))]
     assert correlate_gains(rounds)["correlation_model_pq_gain"] == pytest.approx(0.5)
     assert correlate_gains(rounds[:2]) == {}
+
+
+def test_failures_are_counted_by_cause() -> None:
+    from failures import OUTCOMES, compute_shares, count_outcomes
+
+    classes = ClassTable(("road", "car", "bus"), (7, 3, 4), (False, True, True), ((0, 0, 0), (1, 0, 0), (2, 0, 0)))
+    truth = np.full((8, 60), 7000, np.int32)
+    labelled = truth.copy()
+    for number, first in enumerate(range(0, 60, 10), 1):
+        truth[:, first : first + 8] = 3000 + number
+    labelled[:, 0:8] = 3001  # found
+    labelled[:, 10:18] = 4001  # of another class
+    labelled[:, 20:28] = labelled[:, 30:38] = 3002  # two in one
+    labelled[:, 40:43], labelled[:, 43:46] = 3003, 3004  # one in two
+    labelled[:, 50:52] = 3005  # a quarter
+    counts = count_outcomes(truth, labelled, classes)
+    shares = compute_shares(counts)
+    assert dict(zip(OUTCOMES, counts.tolist(), strict=False)) == {
+        "found": 1, "wrong_class": 1, "merged": 2, "split": 1, "poor_mask": 1, "missed": 0
+    }  # fmt: skip
+    assert shares["surplus"] == 5 / 6 and shares["mask_iou"] == 1 and shares["things"] == 6
+
+
+def test_failures_leave_out_void_and_crowds() -> None:
+    from failures import count_outcomes
+
+    classes = ClassTable(("road", "car"), (7, 3), (False, True), ((0, 0, 0), (1, 0, 0)))
+    truth = np.full((8, 40), 7000, np.int32)
+    truth[:, :10], truth[:, 10:20], truth[:, 20:30] = 0, 3000, 3001
+    labelled = np.full((8, 40), 7000, np.int32)
+    labelled[:, :9], labelled[:, 12:18], labelled[:, 22:24] = 3001, 3002, 3003
+    # One thing, which is missed by a mask of a fifth; neither what lies on void nor on a crowd is surplus.
+    assert count_outcomes(truth, labelled, classes).tolist() == [0, 0, 0, 0, 1, 0, 1, 0]
+    found, surplus = count_outcomes(truth, truth, classes)[[0, 6]]
+    assert (found, surplus) == (1, 0)
