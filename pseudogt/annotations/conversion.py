@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.annotations.fitting import (
+    FittedBox,
+    check_size,
+    clip_to_image,
+    find_group_owners,
+    fit_mark,
+    round_outwards,
+    scale_corners,
+)
 from pseudogt.annotations.form import (
     BROKEN,
     REGION_CHOICE,
@@ -22,7 +30,6 @@ from pseudogt.annotations.form import (
     UnusableObject,
 )
 from pseudogt.annotations.frames import turn_upright
-from pseudogt.annotations.marking import find_group_owners, fit_mark
 from pseudogt.annotations.matching import find_path, match_names, normalise
 from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
@@ -33,24 +40,10 @@ from pseudogt.weak_labels.gaps import describe_nothing
 from pseudogt.weak_labels.marks import NO_MARKS, UNSETTLED, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
-ROUNDING_PX = 0.05
-"""A corner this far inside a pixel does not count it: tools write fractions of the image with few digits."""
-
 UNKNOWN, ABSENT, PRESENT = -1, 0, 1
 
 OTHERS = "*"
 """Key of ``annotations.rename`` for all names that neither it nor the class table lists."""
-
-WholeCorners = tuple[int, int, int, int]
-
-
-class FittedBox(NamedTuple):
-    """A box in whole pixels of its image, half-open."""
-
-    corners: WholeCorners
-    train_id: int
-    iscrowd: bool
-    group: str | None = None
 
 
 @dataclass
@@ -501,45 +494,6 @@ def assemble(
         crop_tags=np.zeros((0, len(state)), bool),
         unknown_ids=tuple(np.flatnonzero(state == UNKNOWN).tolist()),
         marks=Marks.collect(marks) if marks else NO_MARKS,
-    )
-
-
-def clip_to_image(whole: WholeCorners, pixels: Corners, record: ImageRecord) -> WholeCorners | None:
-    """Whole pixels of a box inside its image; None if it, or what is to be seen of it, has no area."""
-    x0, y0, x1, y1 = whole
-    if x0 < 0 or y0 < 0 or x1 > record.width or y1 > record.height:
-        x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, record.width), min(y1, record.height)
-    has_area = pixels[2] > pixels[0] and pixels[3] > pixels[1] and x1 > x0 and y1 > y0
-    return (x0, y0, x1, y1) if has_area else None
-
-
-def scale_corners(corners: Corners, width: int, height: int) -> Corners:
-    """Corners in pixels from fractions of the image."""
-    x0, y0, x1, y1 = corners
-    return x0 * width, y0 * height, x1 * width, y1 * height
-
-
-def round_outwards(corners: Corners) -> WholeCorners:
-    """Smallest half-open box of whole pixels that holds the corners, of each axis at least one pixel.
-
-    Examples
-    --------
-    >>> round_outwards((10.02, 4.5, 19.96, 8.04))
-    (10, 4, 20, 8)
-    """
-    x0, y0 = math.floor(corners[0] + ROUNDING_PX), math.floor(corners[1] + ROUNDING_PX)
-    x1, y1 = math.ceil(corners[2] - ROUNDING_PX), math.ceil(corners[3] - ROUNDING_PX)
-    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
-
-
-def check_size(annotations: ImageAnnotations, record: ImageRecord) -> None:
-    """Raise ``ValueError`` if a source and the file disagree about the size of an image."""
-    size, expected = (annotations.width, annotations.height), (record.width, record.height)
-    if None in size or size == expected:
-        return
-    raise ValueError(
-        f"{record.image}: is {expected[0]}x{expected[1]}, its annotations are for {size[0]}x{size[1]}; annotate the "
-        "file that is used, or put back the one that was annotated"
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pseudogt.annotations.conversion import convert_readings, round_outwards
+from pseudogt.annotations.conversion import convert_readings
+from pseudogt.annotations.fitting import round_outwards
 from pseudogt.annotations.form import REGION_CHOICE, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
 from pseudogt.annotations.records import merge_readings
 from pseudogt.classes import ClassTable
