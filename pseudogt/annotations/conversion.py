@@ -1,4 +1,4 @@
-"""From the common form to weak labels: class names to train ids, coordinates to whole pixels, tags to three states."""
+"""From the common form to weak labels of each image: boxes, marks, and for each class present, absent or unknown."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.annotations.class_names import ClassNames
 from pseudogt.annotations.fitting import (
     FittedBox,
     check_size,
@@ -22,7 +22,6 @@ from pseudogt.annotations.fitting import (
 )
 from pseudogt.annotations.form import (
     BROKEN,
-    REGION_CHOICE,
     AnnotatedMark,
     Corners,
     ImageAnnotations,
@@ -31,7 +30,6 @@ from pseudogt.annotations.form import (
 )
 from pseudogt.annotations.frames import turn_upright
 from pseudogt.annotations.matching import find_path, match_names, normalise
-from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
@@ -41,9 +39,6 @@ from pseudogt.weak_labels.marks import NO_MARKS, UNSETTLED, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 
 UNKNOWN, ABSENT, PRESENT = -1, 0, 1
-
-OTHERS = "*"
-"""Key of ``annotations.rename`` for all names that neither it nor the class table lists."""
 
 
 @dataclass
@@ -85,7 +80,7 @@ def convert_readings(
         Every image is there; one that no source has, has no box and unknown tags only.
     """
     converter = _Converter(boxes, tags, classes, settings)
-    result = Conversion(problems=converter.describe_classes())
+    result = Conversion(problems=converter.names.describe_problems())
     pairs = []
     for reading in (boxes, tags):
         found: Mapping[str, ImageAnnotations] = {}
@@ -117,7 +112,7 @@ def convert_readings(
             f"{len(unlabelled)} images have no annotations and train nothing: {_shorten(unlabelled)}"
         )
     if not result.problems:
-        result.problems += describe_nothing(result.images, converter.background, reason)
+        result.problems += describe_nothing(result.images, converter.names.background, reason)
     return result
 
 
@@ -171,31 +166,6 @@ def _explain_case_difference(unmatched: Sequence[str], records: Sequence[ImageRe
     return ""
 
 
-class ClassNames(NamedTuple):
-    """Meaning of the class names of a source.
-
-    Attributes
-    ----------
-    train_ids : mapping
-        Name in the source -> train id.
-    left_out : frozenset of str
-        Names, and kinds of objects, that are passed over.
-    background : int or None
-        Train id of what no object covers.
-    """
-
-    train_ids: Mapping[str, int]
-    left_out: frozenset[str]
-    background: int | None
-
-
-def map_class_names(reading: Reading, classes: ClassTable, settings: AnnotationsSettings) -> ClassNames:
-    """Find what the names of a source mean, by the same settings as its boxes."""
-    converter = _Converter(reading, None, classes, settings)
-    unnamed = {name for name, target in converter.targets.items() if target is None}
-    return ClassNames(converter.train_ids, frozenset(unnamed | converter.left_out), converter.background)
-
-
 class _Converter:
     """Values shared by all images."""
 
@@ -203,73 +173,13 @@ class _Converter:
         self, boxes: Reading | None, tags: Reading | None, classes: ClassTable, settings: AnnotationsSettings
     ) -> None:
         self.classes, self.settings = classes, settings
+        self.names = ClassNames(boxes, tags, classes, settings)
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
         self.unusable: defaultdict[tuple[str, bool], Counter[str]] = defaultdict(Counter)
         self.with_marks: set[str] = set()
         self.examples: list[str] = []
         self.clashes: list[str] = []
-        self.readings = [reading for reading in (boxes, tags) if reading is not None]
-        self.box_names = set(boxes.box_labels) if boxes else set()
-        self.tag_names = {name for reading in self.readings for name in reading.tag_labels}
-        self.tag_names_of_boxes = set(boxes.tag_labels) if boxes else set()
-        names = {name: train_id for train_id, name in enumerate(classes.names)}
-        self.rename, self.left_out = settings.rename, set(settings.leave_out)
-        self.targets = {name: self._rename(name, names) for name in self.box_names | self.tag_names}
-        self.train_ids = {
-            name: names[target] for name, target in self.targets.items() if target is not None and target in names
-        }
-        self.background = int(classes.stuff_ids[0]) if settings.background and len(classes.stuff_ids) == 1 else None
-
-    def _rename(self, name: str, names: Mapping[str, int]) -> str | None:
-        """Class of the table that a name means; None if it is left out."""
-        if name in self.left_out:
-            return None
-        return self.rename.get(name, name if name in names else self.rename.get(OTHERS, name))
-
-    def describe_classes(self) -> list[str]:
-        """Problems with the names of classes. What is declared need not be used; what is used must be known."""
-        known, declared = ", ".join(self.classes.names), self.box_names | self.tag_names
-        unclear = [name for name in declared if name not in self.train_ids and self.targets[name] is not None]
-        used = self._list_used() if unclear else frozenset()
-        problems = [
-            f"class {name!r} of the annotations is not in dataset.classes ({known}); add it, or set "
-            f"annotations.rename: {{{name}: a class, or null to leave it out}} ('*' stands for all names that are not "
-            "listed)"
-            for name in sorted(used.intersection(unclear))
-        ]
-        if len(problems) > SHOWN:
-            names = ", ".join(sorted(used.intersection(unclear)))
-            problems = [
-                f"{len(problems)} classes of the annotations are not in dataset.classes ({known}): {names}; add them, "
-                "or name them in annotations.rename, where {'*': null} leaves out whatever is not named"
-            ]
-        kinds = {seen.kind for reading in self.readings for image in reading.images for seen in image.unusable}
-        listed = ", ".join(sorted(declared)) or "none"
-        problems += [
-            f"annotations.rename: {name!r} is no class of the annotations; they have {listed}"
-            for name in sorted(set(self.rename) - declared - {OTHERS})
-        ]
-        problems += [
-            f"annotations.leave_out: {name!r} is neither a class of the annotations ({listed}) nor a kind of object "
-            f"that has no box ({', '.join(sorted(kinds)) or 'none'})"
-            for name in sorted(self.left_out - declared - kinds - self._list_remarks())
-        ]
-        if self.settings.background and self.background is None:
-            problems.append(
-                f"annotations.background needs exactly one stuff class in dataset.classes, there are "
-                f"{len(self.classes.stuff_ids)}; add one named background, or set it to null"
-            )
-        return problems
-
-    def _list_used(self) -> frozenset[str]:
-        """Class names of objects and tags."""
-        tags = frozenset(name for reading in self.readings for image in reading.images for name in image.tags)
-        return tags.union(*(list_labels(reading.images) for reading in self.readings))
-
-    def _list_remarks(self) -> set[str]:
-        seen = (seen for reading in self.readings for image in reading.images for seen in image.unusable)
-        return {s.label for s in seen if s.kind == REGION_CHOICE and s.label is not None}
 
     def report_broken(self, records: Sequence[str]) -> None:
         """Records that belong to no image: problems, or counted."""
@@ -318,8 +228,8 @@ class _Converter:
         marks = list(self._fit_marks(boxed.marks, record, things, state)) if boxed is not None else []
         self._note_clashes(marks, record.image_id)
         state[[box.train_id for box in kept] + [mark.train_id for mark in marks]] = PRESENT
-        if self.background is not None and boxed is not None and boxed.boxed:
-            state[self.background] = PRESENT
+        if self.names.background is not None and boxed is not None and boxed.boxed:
+            state[self.names.background] = PRESENT
         return complete_marks(assemble(record, things, marks, state), self.classes)
 
     def _start_state(self, boxed: ImageAnnotations | None, tagged: ImageAnnotations | None) -> NDArray[np.int8]:
@@ -327,19 +237,19 @@ class _Converter:
         state = np.full(len(self.classes), UNKNOWN, np.int8)
         looked_for: set[str] = set()
         if boxed is not None and boxed.boxed:
-            looked_for |= self.box_names if boxed.vocabulary is None else boxed.vocabulary
-            looked_for |= self.tag_names_of_boxes
+            looked_for |= self.names.box_names if boxed.vocabulary is None else boxed.vocabulary
+            looked_for |= self.names.tag_names_of_boxes
         if tagged is not None:
-            looked_for |= self.tag_names
+            looked_for |= self.names.tag_names
         if self.settings.unlisted == "absent":
-            state[[self.train_ids[name] for name in looked_for if name in self.train_ids]] = ABSENT
+            state[self.names.find_train_ids(looked_for)] = ABSENT
         return state
 
     def use_marks(self, annotations: ImageAnnotations) -> ImageAnnotations:
         """Take what the settings want as marks out of the objects without box, and out of the boxes."""
         marks, unusable, boxes = list(annotations.marks), [], []
         for seen in annotations.unusable:
-            if seen.marks and self.settings.points == "weak" and not self._is_left_out(seen):
+            if seen.marks and self.settings.points == "weak" and not self.names.leaves_out(seen):
                 marks += seen.marks
             else:
                 unusable.append(seen)
@@ -358,7 +268,7 @@ class _Converter:
         next_object = len(things)  # objects without box are numbered after the boxes
         next_group = UNSETTLED - 1
         for number, mark in enumerate(marks, 1):
-            train_id = self.train_ids.get(mark.label)
+            train_id = self.names.train_ids.get(mark.label)
             if train_id is None:
                 continue
             try:
@@ -392,14 +302,10 @@ class _Converter:
             return
         self.problems.append(f"{problem}; correct it, or set annotations.bad_boxes: skip")
 
-    def _is_left_out(self, seen: UnusableObject) -> bool:
-        label = seen.label or "no class"
-        return seen.kind in self.left_out or seen.label in self.left_out or self.targets.get(label, label) is None
-
     def _apply_unusable(self, seen: UnusableObject, state: NDArray[np.int8]) -> None:
         """Make the class of something that was seen, but has no box, unknown in ``state``."""
         label = seen.label or "no class"
-        if self._is_left_out(seen):
+        if self.names.leaves_out(seen):
             self.unusable[seen.kind, True][label] += 1
             return
         if seen.problem and self.settings.bad_boxes == "error":
@@ -410,15 +316,15 @@ class _Converter:
         if seen.problem and len(self.examples) < SHOWN:
             self.examples.append(seen.problem)
         if seen.label is None:
-            state[[self.train_ids[name] for name in self.box_names if name in self.train_ids]] = UNKNOWN
-        elif label in self.train_ids:
-            state[self.train_ids[label]] = UNKNOWN
+            state[self.names.find_train_ids(self.names.box_names)] = UNKNOWN
+        elif label in self.names.train_ids:
+            state[self.names.train_ids[label]] = UNKNOWN
 
     def _apply_tags(
         self, state: NDArray[np.int8], tags: Mapping[str, bool | None], drawn: Collection[str], image_id: str
     ) -> None:
         for name, value in tags.items():
-            train_id = self.train_ids.get(name)
+            train_id = self.names.train_ids.get(name)
             if train_id is None or state[train_id] == PRESENT:
                 continue
             if value is False and name in drawn:
@@ -431,7 +337,7 @@ class _Converter:
         """Boxes inside the image, each once; a class with bad or skipped ones becomes unknown in ``state``."""
         seen = set()
         for number, box in enumerate(boxed.boxes, 1):
-            train_id = self.train_ids.get(box.label)
+            train_id = self.names.train_ids.get(box.label)
             if train_id is None:
                 continue
             is_thing = self.classes.isthing[train_id]

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pseudogt.annotations import read_annotations
-from pseudogt.annotations.conversion import ClassNames, Conversion, map_class_names, pick_images
+from pseudogt.annotations.class_names import ClassNames
+from pseudogt.annotations.conversion import Conversion, pick_images
 from pseudogt.annotations.form import BROKEN, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
 from pseudogt.annotations.frames import turn_upright
 from pseudogt.classes import ClassTable
@@ -53,7 +54,7 @@ def read_masks(
     reading = read_annotations(settings, data_root, images, masks=True)
     if reading is None:
         raise ValueError("full_labels.polygons takes the polygons of section annotations; set annotations.path")
-    names = map_class_names(reading, classes, settings)
+    names = ClassNames(reading, None, classes, settings)
     full, things = [], []
     for image, record in _list_usable(reading, records):
         drawn = _name_objects(image, record, names, classes)
@@ -89,10 +90,10 @@ def _name_objects(
         if box.label in names.train_ids:
             label = classes.names[names.train_ids[box.label]]
             boxes.append(box._replace(label=label, segmentation=_find_pixels(box, image, record)))
-        elif box.label not in names.left_out:
+        elif not names.is_left_out(box.label):
             unclear.append(UnusableObject(None, BROKEN))
     for seen in image.unusable:
-        if seen.kind not in names.left_out and seen.label not in names.left_out:
+        if not names.leaves_out(seen):
             train_id = names.train_ids.get(seen.label or "")
             unclear.append(seen._replace(label=None if train_id is None else classes.names[train_id]))
     # Marks label single pixels, so their objects have no outline.

@@ -186,6 +186,17 @@ def test_lines_of_a_thing_leave_its_image_to_weak_labels(tmp_path):
     assert not drawn.full.images and [image.file_name for image in drawn.things.images] == ["b"]
 
 
+def test_a_class_that_is_left_out_is_not_a_kind_of_object(tmp_path):
+    write_labelme(tmp_path, {"a": mask(SKY, *CARS, ("line", CARS[0][1]))})
+    path = tmp_path / "labelme" / "a.json"
+    document = json.loads(path.read_text())
+    document["shapes"].append({"label": "car", "shape_type": "line", "points": [[1, 1], [5, 5]]})
+    path.write_text(json.dumps(document))
+    settings = AnnotationsSettings(format="labelme", path="labelme", rename={"line": None})
+    drawn = read_masks(settings, tmp_path, [ImageRecord("a", "/photos/a.jpg", HEIGHT, WIDTH, "")], CLASSES)
+    assert not drawn.full.images, "a car without a mask was taken for a line"
+
+
 def test_photos_that_were_turned_are_left_to_weak_labels(tmp_path):
     path = write_labelme(tmp_path, {"a": mask(SKY, *CARS)})
     turned = [ImageRecord("a", "/photos/a.jpg", WIDTH, HEIGHT, "", 6)]
