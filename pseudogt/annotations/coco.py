@@ -11,6 +11,16 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
+from pseudogt.annotations.coco_annotations import (
+    CocoBox,
+    CocoObject,
+    Key,
+    describe_unknown_category,
+    find_rotation,
+    make_coco_box,
+    name_annotation,
+    read_coco_annotation,
+)
 from pseudogt.annotations.form import (
     BROKEN,
     AnnotatedBox,
@@ -20,36 +30,10 @@ from pseudogt.annotations.form import (
     Source,
     UnusableObject,
 )
-from pseudogt.annotations.geometry import bound_segmentation, bound_turned
 from pseudogt.annotations.records import read_exports, read_objects
-from pseudogt.files.parsing import (
-    Coordinate,
-    Extent,
-    MisfitError,
-    Name,
-    fit_record,
-    parse_flag,
-    parse_json,
-    parse_number,
-    unify_id,
-)
+from pseudogt.files.parsing import Extent, MisfitError, Name, fit_record, parse_json, unify_id
 
 PER_IMAGE = False
-Key = int | str
-VISIBLE = 2
-"""Visibility of a key point that can be seen; other values mean hidden or missing."""
-
-Size = tuple[int | None, int | None]
-"""Height and width of an image, None where the file does not give them."""
-
-Polygons = list[Annotated[list[Coordinate], Field(min_length=6)]]
-
-
-class RunLengths(TypedDict):
-    """``counts`` are numbers, or COCO's text."""
-
-    size: tuple[Extent, Extent]
-    counts: list[Annotated[int, Field(ge=0)]] | str
 
 
 class CocoImage(TypedDict):
@@ -66,23 +50,6 @@ class CocoCategory(TypedDict):
 
     id: Key
     name: Name
-
-
-class CocoBox(TypedDict):
-    """An entry of ``annotations`` less its mask, which is large."""
-
-    image_id: Key
-    category_id: Key
-    bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-    id: NotRequired[Key | None]
-    iscrowd: NotRequired[bool | None]
-    attributes: NotRequired[Any]
-
-
-class CocoObject(CocoBox):
-    """An entry of ``annotations`` with its mask."""
-
-    segmentation: NotRequired[Polygons | RunLengths | None]
 
 
 class CocoDocument(TypedDict):
@@ -202,17 +169,17 @@ def _read_whole(path: Path, *, masks: bool) -> _Content | None:
     content = _Content(document["images"], document["categories"], document["annotations"])
     boxes, names = content.boxes, content.names
     for position, annotation in enumerate(document["annotations"]):
-        if "attributes" in annotation and _find_rotation(annotation) is not None:
+        if "attributes" in annotation and find_rotation(annotation) is not None:
             return None
         found = boxes.get(annotation["image_id"])
         label = names.get(annotation["category_id"])
         if found is None:
             content.broken.append(_describe_stray(path, position, annotation))
         elif label is None:
-            problem = _describe_category(path, position, annotation)
+            problem = describe_unknown_category(path, position, annotation)
             content.unusable[annotation["image_id"]].append(UnusableObject(None, BROKEN, problem))
         else:
-            found.append(_make_box(annotation, label))
+            found.append(make_coco_box(annotation, label))
     return content
 
 
@@ -244,7 +211,7 @@ def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
         found, seen = read_objects(
             [annotation],
             lambda _, label=label: label,  # type: ignore[misc]
-            lambda record, label=label, position=position, marks=marks, size=sizes[key]: _read_marked(  # type: ignore[misc]
+            lambda record, label=label, position=position, marks=marks, size=sizes[key]: read_coco_annotation(  # type: ignore[misc]
                 path, position, record, label, size, masks=masks, marks=marks
             ),
         )
@@ -267,109 +234,6 @@ def _fit_image(entry: Any, where: str, broken: list[str]) -> list[Any]:
         return [fit_record(adapter, without_size, where)]
     except ValueError:
         return []
-
-
-def _read_marked(
-    path: Path,
-    position: int,
-    record: Any,
-    label: str | None,
-    size: Size,
-    *,
-    masks: bool,
-    marks: list[AnnotatedMark] | None,
-) -> list[AnnotatedBox]:
-    """Box of an annotation; its points are added to ``marks``, and an annotation with points needs no box."""
-    if marks is None or label is None:
-        return [_read_object(path, position, record, label, size, masks=masks)]
-    found = read_coco_marks(record, label, _name(path, position, record))
-    marks += found
-    if found and not record.get("bbox") and not record.get("segmentation"):
-        return []
-    box = _read_object(path, position, record, label, size, masks=masks)
-    return [box._replace(group=found[0].group) if found else box]
-
-
-def _read_object(path: Path, position: int, record: Any, label: str | None, size: Size, *, masks: bool) -> AnnotatedBox:
-    """Box of an annotation that need not be of the form, in an image of a size."""
-    where = _name(path, position, record)
-    if label is None:
-        raise ValueError(_describe_category(path, position, record))
-    record = record | {"iscrowd": parse_flag(record.get("iscrowd"), f"{where}, iscrowd")}
-    mask = _find_mask(record)
-    try:
-        annotation: Any = fit_record(TypeAdapter(CocoObject if masks else CocoBox), record, where)
-    except ValueError as error:
-        if mask is None:
-            raise ValueError(f"{error}, and it has no mask to take a box from") from error
-        annotation = {**record, "bbox": None, "segmentation": mask}
-    box = _make_box(annotation | {"bbox": annotation["bbox"] or (0, 0, 0, 0)}, label)
-    rotation = parse_number(_find_rotation(record) or 0, f"{where}, rotation")
-    # A mask shows where the object is, whether or not its box was turned.
-    if mask is not None and (rotation or annotation["bbox"] is None):
-        _check_mask_size(mask, size, where)
-        corners = bound_segmentation(mask)
-    else:
-        corners = bound_turned(box.xyxy, rotation)
-    return box._replace(xyxy=corners, segmentation=box.segmentation if masks else None)
-
-
-def _check_mask_size(mask: Any, size: Size, where: str) -> None:
-    """Refuse run lengths of another size than the image: their pixels would lie elsewhere."""
-    if isinstance(mask, dict) and None not in size and tuple(mask["size"]) != size:
-        raise ValueError(f"{where}: its mask is for [height, width] {list(mask['size'])}, its image has {list(size)}")
-
-
-def _find_mask(record: Mapping[str, Any]) -> Any:
-    """Mask of an annotation, None if it has none that can be read."""
-    try:
-        mask = fit_record(TypeAdapter(Polygons | RunLengths), record.get("segmentation"), "")
-        bound_segmentation(mask)
-    except ValueError:
-        return None
-    return mask
-
-
-def _find_rotation(annotation: Mapping[str, Any]) -> Any:
-    """Degrees by which CVAT turned the box of an annotation about its centre, as written; None if it did not.
-
-    Attributes are a mapping, or a list as in CVAT's XML: each entry has a name and a value, or is a mapping of its own.
-    """
-    attributes = annotation.get("attributes")
-    named: dict[str, Any] = {}
-    for entry in attributes if isinstance(attributes, list) else [attributes]:
-        if isinstance(entry, dict):
-            named |= {str(entry["name"]): entry.get("value")} if "name" in entry else entry
-    rotation = named.get("rotation")
-    return None if rotation in (None, 0, "", "0", "0.0") else rotation
-
-
-def _make_box(annotation: Any, label: str) -> AnnotatedBox:
-    x, y, width, height = annotation["bbox"]
-    corners = (x, y, x + width, y + height)
-    # By position, which is faster: a set may have millions.
-    return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), False, annotation.get("segmentation"))
-
-
-def read_coco_marks(annotation: Mapping[str, Any], label: str, where: str) -> list[AnnotatedMark]:
-    """Points and scribble of an annotation."""
-    instance = annotation.get("instance")
-    named = instance is not None
-    group = str(instance) if named else where
-    flat, pairs = (annotation.get(key) or [] for key in ("keypoints", "points"))
-    radius = annotation.get("radius")
-    if not isinstance(flat, list) or len(flat) % 3 or not isinstance(pairs, list):
-        raise ValueError(f"{where}: keypoints are [x, y, visibility, ...], points are [[x, y], ...]")
-    numbers = [parse_number(value, f"{where}, keypoints") for value in flat]
-    visible = [(x, y) for x, y, seen in zip(*[iter(numbers)] * 3, strict=True) if seen == VISIBLE]
-    marks = [AnnotatedMark(label, (point,), group=group, is_named=named) for point in visible]
-    if any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
-        raise ValueError(f"{where}: points are [[x, y], ...]")
-    if pairs:
-        vertices = tuple((parse_number(x, f"{where}, points"), parse_number(y, f"{where}, points")) for x, y in pairs)
-        own = parse_number(radius, f"{where}, radius") if radius is not None else None
-        marks.append(AnnotatedMark(label, vertices, own, group=group, is_named=named))
-    return marks
 
 
 def _index(pairs: Iterable[tuple[Key, Any]]) -> dict[Hashable, Any]:
@@ -424,14 +288,6 @@ def _find_corner_boxes(path: Path, images: Iterable[ImageAnnotations]) -> list[s
     return [text] if outside else []
 
 
-def _name(path: Path, position: int, annotation: Any) -> str:
-    return f"{path}: annotation {annotation.get('id', f'number {position}')}"
-
-
 def _describe_stray(path: Path, position: int, annotation: Any) -> str:
-    return f"{_name(path, position, annotation)} is of image {annotation.get('image_id')!r}, which is not in 'images'"
-
-
-def _describe_category(path: Path, position: int, annotation: Any) -> str:
-    category = annotation.get("category_id")
-    return f"{_name(path, position, annotation)} has category_id {category!r}, which is not in 'categories'"
+    where = name_annotation(path, position, annotation)
+    return f"{where} is of image {annotation.get('image_id')!r}, which is not in 'images'"
