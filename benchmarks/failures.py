@@ -70,9 +70,13 @@ def count_run(run: Run) -> dict[str, NDArray[np.float64]]:
 
 def find_subjects(folder: Path, shard: str) -> Iterator[tuple[str, LabelFolder]]:
     """Labels of a training shard, or predictions for one of val, that a run has."""
-    places = {"box_masks": folder / "box_masks" / shard, "reference": folder / "reference_predictions" / shard}
-    for kind, stage in (("labels", "labels"), ("model", "predictions")):
-        places |= {f"{kind}_{path.name}": path / shard for path in sorted((folder / stage).glob("*"))}
+    if shard.startswith("train"):
+        places = {"box_masks": folder / "box_masks" / shard}
+        kind, stage = "labels", "labels"
+    else:
+        places = {"reference": folder / "reference_predictions" / shard}
+        kind, stage = "model", "predictions"
+    places |= {f"{kind}_{path.name}": path / shard for path in sorted((folder / stage).glob("*"))}
     for subject, path in places.items():
         if path.is_dir():
             yield subject, LabelFolder(path)
