@@ -91,6 +91,8 @@ SEGMENTING_CORES = (LOCAL_CORES or 0) if count_evidence_boxes(CONFIG.mining) els
 GIVEN_WEAK_LABELS = PLAN.find_given_weak_labels()
 # `torchrun` gives every GPU of the node its own process.
 LAUNCHER = f"torchrun --standalone --nproc-per-node {CONFIG.gpus}" if CONFIG.gpus > 1 else "python"
+# Jobs that apply a network use one GPU, so that several of them run side by side.
+CORES_PER_GPU = max(1, CONFIG.threads // max(CONFIG.gpus, 1))
 
 
 wildcard_constraints:

@@ -104,7 +104,7 @@ rule mined_shard:
         shard=r"train-\d+",
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: CORES_PER_GPU
     resources:
         mem_mb=limit_memory("mined"),
         runtime=limit_time("mined"),
@@ -137,7 +137,7 @@ rule mined_val_shard:
         shard=r"val-\d+",
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: CORES_PER_GPU
     resources:
         mem_mb=limit_memory("mined"),
         runtime=limit_time("mined"),

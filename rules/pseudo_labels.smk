@@ -23,6 +23,7 @@ rule classifier:
     params:
         shards=lambda wildcards, input: pass_files("shards", input.shards),
         weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
+        launcher=LAUNCHER,
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/classifier",
         val=lambda wildcards, input: pass_files_if_any("val-shards", input.val_shards)
@@ -33,7 +34,7 @@ rule classifier:
     message:
         "classifier: learn from tags where each class is"
     shell:
-        "python -m pseudogt.stages.classifier {params.shards} {params.weak_labels} "
+        "{params.launcher} -m pseudogt.stages.classifier {params.shards} {params.weak_labels} "
         "{params.val} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
         "--settings {params.settings:q} 2> {log:q}"
 
@@ -53,7 +54,7 @@ if CONFIG.uses_concepts:
             f"{BENCHMARKS}/cams/{{shard}}.tsv"
         conda:
             "../envs/pseudogt.yaml"
-        threads: CONFIG.threads
+        threads: CORES_PER_GPU
         resources:
             mem_mb=limit_memory("cams"),
             runtime=limit_time("cams"),
@@ -85,7 +86,7 @@ elif not CONFIG.provided.cams:
             f"{BENCHMARKS}/cams/{{shard}}.tsv"
         conda:
             "../envs/pseudogt.yaml"
-        threads: CONFIG.threads
+        threads: CORES_PER_GPU
         resources:
             mem_mb=limit_memory("cams"),
             runtime=limit_time("cams"),

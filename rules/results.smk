@@ -203,7 +203,7 @@ rule predict:
         "logs/predict.log",
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: CORES_PER_GPU
     resources:
         gpu=min(CONFIG.gpus, 1),
     params:

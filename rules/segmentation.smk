@@ -71,7 +71,7 @@ rule predictions_shard:
         shard=r"train-\d+",
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: CORES_PER_GPU
     resources:
         mem_mb=limit_memory("predictions"),
         runtime=limit_time("predictions"),
@@ -109,7 +109,7 @@ rule predictions_val_shard:
         shard=r"val-\d+",
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: CORES_PER_GPU
     resources:
         mem_mb=limit_memory("predictions"),
         runtime=limit_time("predictions"),
@@ -184,7 +184,7 @@ rule reference_predictions_shard:
         f"{BENCHMARKS}/reference_predictions/{{shard}}.tsv"
     conda:
         "../envs/pseudogt.yaml"
-    threads: CONFIG.threads
+    threads: CORES_PER_GPU
     resources:
         mem_mb=limit_memory("predictions"),
         runtime=limit_time("predictions"),

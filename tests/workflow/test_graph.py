@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -64,6 +65,25 @@ def test_networks_of_a_library_are_looked_up_before_they_are_trained(fresh):
     network = ("--config", "segmenter={backbone: timm/test_resnet}")
     assert fresh.planned_jobs(*network)["backbone_of_section"] == 1
     assert set(fresh.planned_jobs(*network, "--", "backbones")) == {"backbones", "backbone_of_section"}
+
+
+def test_each_training_starts_a_process_per_gpu(fresh):
+    done = fresh.snakemake("--dry-run", "--printshellcmds", "--config", "gpus=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    commands = re.findall(r"command: (.*) -m pseudogt\.stages\.(classifier|segmenter|reference) ", done.stdout)
+    assert {stage for _, stage in commands} == {"classifier", "segmenter", "reference"}
+    assert {launcher for launcher, _ in commands} == {"torchrun --standalone --nproc-per-node 2"}
+
+
+def test_jobs_on_one_gpu_leave_the_cores_of_the_others_to_other_jobs():
+    rules = [
+        rule
+        for path in sorted((REPOSITORY / "rules").glob("*.smk"))
+        for rule in re.split(r"^ *rule ", path.read_text(), flags=re.MULTILINE)
+        if "gpu=min(CONFIG.gpus, 1),\n" in rule
+    ]
+    assert {rule.split(":")[0] for rule in rules} >= {"cams_shard", "predictions_shard", "mined_shard", "predict"}
+    assert all("threads: CORES_PER_GPU\n" in rule for rule in rules)
 
 
 def test_missing_weights_stop_before_the_graph(fresh):
