@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.classifier.batches import MIN_REGION_PX
 from models.classifier.gradcam import compute_gradcams
 from models.classifier.network import STRIDE, ClassifierModel, pool_regions, resize_for_classifier
-from models.training import autocast, choose_precision
+from models.training import autocast, choose_precision, explain_lack_of_memory
 from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
 from pseudogt.pseudo_labels.cams import choose_label, normalise_cams, normalise_logits, stitch_crops
 from pseudogt.pseudo_labels.confidence import temper_levels
@@ -146,7 +146,8 @@ def run_network(images: NDArray[np.uint8], tags: Tensor, model: ClassifierModel,
     device = next(model.network.parameters()).device
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(device).float()
     batch = torch.cat([batch, batch.flip(-1)])
-    with autocast(choose_precision(plan.precision, device), device):
+    remedy = "set cams.precision to auto, or lower cams.scales or classifier.scale"
+    with explain_lack_of_memory(remedy), autocast(choose_precision(plan.precision, device), device):
         if plan.method == "gradcam":
             layer = find_layer(model.network, plan.layer)
             both = torch.cat([tags, tags]).to(device)

@@ -1,6 +1,12 @@
 """The training of every network: its plan, its optimiser, its loop, and the devices it runs on."""
 
-from models.training.devices import autocast, choose_device, choose_precision, is_main_process
+from models.training.devices import (
+    autocast,
+    choose_device,
+    choose_precision,
+    explain_lack_of_memory,
+    is_main_process,
+)
 from models.training.loop import Batch, train, write_training
 from models.training.plan import TrainingPlan, learning_rate_at, list_drawn, select_samples
 
@@ -10,6 +16,7 @@ __all__ = [
     "autocast",
     "choose_device",
     "choose_precision",
+    "explain_lack_of_memory",
     "is_main_process",
     "learning_rate_at",
     "list_drawn",

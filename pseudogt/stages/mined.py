@@ -21,7 +21,7 @@ from models.jtsm.model import JtsmModel
 from models.jtsm.network import JtsmNetwork
 from models.jtsm.samples import MiningImage, prepare_image
 from models.jtsm.views import group_by_size
-from models.training import choose_device, choose_precision
+from models.training import choose_device, choose_precision, explain_lack_of_memory
 from pseudogt.classes import panoptic_to_semantic
 from pseudogt.config.mined import MinedSettings
 from pseudogt.files.ahead import load_in_threads
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = settings.fill(MinedPlan)
     write_maps = write_scores(arguments.scores) if arguments.scores else nullcontext()
     with (
+        explain_lack_of_memory("lower mined.images_per_pass, or leave out the largest of mined.short_sides_px"),
         write_labels(arguments.out, shard.classes) as labels,
         write_detections(arguments.detections) as detections,
         write_maps as scores,
