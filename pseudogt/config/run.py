@@ -36,6 +36,7 @@ from pseudogt.config.review import ReviewSettings
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.config.streets import StreetsSettings
+from pseudogt.config.training import TrainingSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
 
 
@@ -127,6 +128,25 @@ class RunConfig(Section):
     def _check_data_root(self) -> RunConfig:
         if self.images is None and self.dataset.format != "streets" and not self.data_root:
             raise ValueError("data_root is not set; add --config data_root=FOLDER or write it into the config file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_gpus(self) -> RunConfig:
+        """Refuse what a training refuses when it starts, which for the last one may be after days."""
+        is_trained = {
+            "classifier": self.mining.init == "classifier" if self.method == "jtsm" else not self.uses_concepts,
+            "mining": self.method == "jtsm",
+            "segmenter": True,
+        }
+        for section in (name for name, trained in is_trained.items() if trained and self.gpus > 1):
+            settings: TrainingSettings = getattr(self, section)
+            size = settings.find_pass_size(self.gpus) * self.gpus
+            if settings.batch_size % size:
+                raise ValueError(
+                    f"{section}.batch_size {settings.batch_size} can't be divided among {self.gpus} GPUs, of which "
+                    f"each computes {size // self.gpus} at once; set it to a multiple of {size}, or change gpus or "
+                    "images_per_pass"
+                )
         return self
 
     @model_validator(mode="after")

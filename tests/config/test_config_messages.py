@@ -41,6 +41,15 @@ def configure(changes) -> RunConfig:
         ({"annotations": {"points": "weak"}}, "annotations.path, which is not set"),
         (GIVEN | {"weak_labels": {"points": "stuff"}}, "set it to null, and annotations.points to weak"),
         ({"provided": {"weak_labels": "w.json"}, "weak_labels": {"scribbles": "all"}}, "set it to null"),
+        (
+            {"gpus": 8},
+            "segmenter.batch_size 4 can't be divided among 8 GPUs, of which each computes 1 at once; set it to",
+        ),
+        (
+            {"gpus": 2, "segmenter": {"batch_size": 24, "images_per_pass": 8}},
+            "each computes 8 at once; set it to a multiple of 16",
+        ),
+        (JTSM | {"gpus": 3, "segmenter": {"batch_size": 6}, "mining": {"init": "scratch"}}, "mining.batch_size 4"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):
@@ -55,6 +64,11 @@ def test_section_that_does_not_fit_together_is_not_printed_as_a_whole():
     assert str(caught.value).splitlines()[1:] == [
         "mining: overlap_power: 2 with decoder: false; set decoder to true, or overlap_power to 0"
     ]
+
+
+def test_only_trainings_of_the_run_have_to_suit_its_gpus():
+    configure({"gpus": 3, "classifier": {"batch_size": 6}, "segmenter": {"batch_size": 6}})
+    configure(JTSM | {"gpus": 4, "mining": {"init": "scratch"}, "classifier": {"batch_size": 3}})
 
 
 @pytest.mark.parametrize(
