@@ -9,9 +9,9 @@ that the backbone does not have. A family of backbones, whose members another li
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from models.backbones.base import IMAGE_MEAN, IMAGE_STD, NOTHING_FROZEN, Backbone, Freeze, normalise_images
@@ -36,6 +36,9 @@ BACKBONES = Registry("models.backbones.names", "backbone")
 BACKBONE_NAMES = BACKBONES.names
 
 FAMILIES = Registry("models.backbones.families", "family of backbones")
+
+LONGEST_LINE = 200
+"""Characters of each kind of keys that do not fit, in a message."""
 
 
 def is_member(name: str) -> bool:
@@ -102,13 +105,17 @@ def _load_weights(backbone: Backbone, name: str, weights: str) -> None:
     try:
         backbone.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"weights {weights!r} do not fit backbone {name!r}: {error}") from error
+        problems = " ".join(shorten(line, LONGEST_LINE) for line in str(error).splitlines()[1:])
+        raise ValueError(f"weights {weights!r} do not fit backbone {name!r}: {problems}") from error
 
 
 def _read_weights(backbone: Backbone, name: str, weights: str) -> dict[str, Tensor]:
     if Path(weights).is_file():
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        # Other networks do not wait for the import of timm, whose reader of files this is.
+        from models.backbones.weight_files import read_state_dict
+
+        state = read_state_dict(weights)
+        if not all(isinstance(value, Tensor) for value in state.values()):
             raise ValueError(f"{weights}: not a state dict; save one with torch.save(network.state_dict(), path)")
         return state
     return _find_named_weights(backbone, name, weights).get_state_dict(progress=False, check_hash=True)

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import torch
-from timm.models import load_state_dict
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
+
+from models.backbones.weight_files import read_state_dict
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 """Suffixes of weight files; any other name is a tag."""
@@ -67,7 +67,7 @@ def create_network(name: str, weights: str | None, **arguments: Any) -> nn.Modul
         return timm.create_model(name, pretrained=False, **arguments)
     source: dict[str, Any] = {"pretrained_cfg": weights}
     if Path(weights).is_file():
-        source = {"pretrained_cfg_overlay": {"state_dict": _read_file(weights), "custom_load": False}}
+        source = {"pretrained_cfg_overlay": {"state_dict": read_state_dict(weights), "custom_load": False}}
     with _watch_loading() as report:
         try:
             network: nn.Module = timm.create_model(name, pretrained=True, **source, **arguments)
@@ -93,16 +93,6 @@ def drop_weights(network: nn.Module) -> nn.Module:
         if isinstance(description, dict):
             description.pop("state_dict", None)
     return network
-
-
-def _read_file(path: str) -> dict[str, Any]:
-    try:
-        state = load_state_dict(path, weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, UnpicklingError, AttributeError) as error:
-        raise ValueError(f"{path}: not readable weights ({str(error).splitlines()[0]}); give a state dict") from error
-    if not isinstance(state, dict) or not state:
-        raise ValueError(f"{path}: not a state dict; save one with torch.save(network.state_dict(), path)")
-    return state
 
 
 @dataclass

@@ -1,0 +1,86 @@
+"""Read the files that users have weights in: state dicts, alone or inside the checkpoint of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+from safetensors import SafetensorError
+from timm.models import load_state_dict
+
+WRAPPERS = ("teacher",)
+"""Entries of checkpoints that hold the weights, beside those that timm looks into (``state_dict``, ``model``, ...)."""
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
+"""What trainings put in front of all keys of a network."""
+
+PRETEXT_HEADS = (
+    "decoder_blocks.",
+    "decoder_embed.",
+    "decoder_norm.",
+    "decoder_pos_embed",
+    "decoder_pred.",
+    "dino_head.",
+    "head.last_layer.",
+    "head.mlp.",
+    "ibot_head.",
+)
+"""Starts of the keys of what only a self-supervised training needs (MAE, DINO, iBOT)."""
+
+
+def read_state_dict(path: str) -> dict[str, Any]:
+    """Read a state dict from a ``.pth`` or ``.safetensors`` file, without pretext heads and shared prefixes.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or holds something else or Python objects, which are never unpickled.
+    """
+    try:
+        state: Any = load_state_dict(path, weights_only=True)
+    except (
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        UnpicklingError,
+        AttributeError,
+        SafetensorError,
+    ) as error:
+        raise ValueError(f"{path}: not readable weights ({_find_reason(path, error)}); give a state dict") from error
+    for wrapper in WRAPPERS:
+        state = state[wrapper] if isinstance(state.get(wrapper), dict) else state
+    state = _strip_prefixes(_drop_pretext_heads(_strip_prefixes(state)))
+    if not state:
+        raise ValueError(f"{path}: not a state dict; save one with torch.save(network.state_dict(), path)")
+    return state
+
+
+def _strip_prefixes(state: dict[str, Any]) -> dict[str, Any]:
+    """Keys without the prefixes that all of them have."""
+    while prefix := next((p for p in PREFIXES if state and all(key.startswith(p) for key in state)), ""):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _drop_pretext_heads(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if not key.startswith(PRETEXT_HEADS)}
+
+
+def _find_reason(path: str, error: Exception) -> str:
+    """What is wrong with a file that can't be read."""
+    with Path(path).open("rb") as file:
+        start = file.read(64).lstrip()
+    if not start:
+        return "it is empty"
+    if start.startswith(b"<"):
+        return "it is a web page; download the file itself"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; fetch the file with git lfs pull"
+    if isinstance(error, UnpicklingError) or "weights_only" in str(error):
+        return (
+            "it holds Python objects, which are not run; save the tensors alone, torch.save(network.state_dict(), path)"
+        )
+    return f"damaged or of another kind: {str(error).partition(chr(10))[0] or type(error).__name__}"
