@@ -8,6 +8,7 @@ processes train like a single one that processes the pieces in turn.
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -218,15 +219,19 @@ class _Run:
         rate = learning_rate_at(self.step, self.plan)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
+        found = []
         try:
             for part, batch in enumerate(batches):
                 # Dropout depends on seed, step and piece alone, however many processes share the pieces.
                 piece = [self.plan.seed, self.step, part * self.processes + self.rank]
                 torch.manual_seed(int(np.random.SeedSequence(piece).generate_state(1)[0]))
-                self._accumulate(batch, last=part == len(batches) - 1)
+                found.append(self._accumulate(batch, last=part == len(batches) - 1))
             nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip_norm)
             self.optimiser.step()
             self.optimiser.zero_grad(set_to_none=True)
+            # Last, for to read a value is to wait for the GPU, which would then pause between the passes.
+            for losses in found:
+                self._add_up(losses)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ValueError(
                 f"out of memory at batch_size {self.plan.batch_size} in {self.passes} passes of each process: "
@@ -237,7 +242,8 @@ class _Run:
         self.seconds += time.monotonic() - start
         self._record(rate)
 
-    def _accumulate(self, batch: Batch, *, last: bool) -> None:
+    def _accumulate(self, batch: Batch, *, last: bool) -> dict[str, Tensor]:
+        """Add the gradients of a part of the batch; return its losses, and their sum as ``loss``."""
         on_device = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
         # Processes average their gradients once, after the last part of the batch.
         waiting = self.processes > 1 and not last
@@ -245,12 +251,16 @@ class _Run:
             with autocast(self.dtype, self.device):
                 losses = self.compute_losses(self.parallel, on_device)
             total = torch.stack([value.float() for value in losses.values()]).sum()
-            if not torch.isfinite(total):
-                parts = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
-                raise ValueError(f"the loss is not finite at step {self.step} ({parts}); lower learning_rate")
             (total / self.passes).backward()
-        for name, value in [("loss", total), *losses.items()]:
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach()) / self.passes
+        return {name: value.detach() for name, value in [("loss", total), *losses.items()]}
+
+    def _add_up(self, losses: Mapping[str, Tensor]) -> None:
+        values = dict(zip(losses, torch.stack([value.float() for value in losses.values()]).tolist(), strict=True))
+        if not math.isfinite(values["loss"]):
+            parts = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if name != "loss")
+            raise ValueError(f"the loss is not finite at step {self.step} ({parts}); lower learning_rate")
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value / self.passes
 
     def _record(self, rate: float) -> None:
         self.summed += 1

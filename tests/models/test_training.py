@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.training import TrainingPlan, learning_rate_at, list_drawn, select_samples, train
 from models.training.optimiser import build_optimiser
@@ -194,6 +195,24 @@ def test_loss_that_is_not_finite_names_step_and_setting():
 
     with pytest.raises(ValueError, match=r"not finite at step 0 \(class nan\); lower learning_rate"):
         run(build_network(), losses=losses)
+
+
+class CountReads(TorchDispatchMode):
+    """Counts single values that are read from tensors, each of which waits for a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.reads += function is torch.ops.aten._local_scalar_dense.default
+        return function(*arguments, **(keywords or {}))
+
+
+def test_step_reads_no_value_that_a_gpu_would_have_to_wait_for():
+    with CountReads() as counter:
+        run(build_network())
+    assert counter.reads == 0
 
 
 def test_out_of_memory_names_the_settings_to_change():
