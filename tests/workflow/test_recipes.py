@@ -93,6 +93,26 @@ def test_recipes_of_a_dataset_differ_in_data_labels_and_length_only(name, base):
     assert own == other
 
 
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [
+        ("voc2007-jtsm", "voc2012"),
+        ("voc2012-jtsm", "voc2012"),
+        ("voc2012-jtsm-r50", "voc2012"),
+        ("voc2012-jtsm-r101", "voc2012"),
+        ("coco-jtsm", "coco2017"),
+    ],
+)
+def test_segmenter_after_mining_is_that_of_the_recipe(name, base):
+    """With batches and crops of its own, and a learning rate in proportion."""
+    own, other = (read_recipe(n) for n in (name, base))
+    assert own.predictions == other.predictions
+    rates = [c.segmenter.learning_rate / c.segmenter.batch_size for c in (own, other)]
+    assert rates[0] == pytest.approx(rates[1])
+    free = {"steps", "batch_size", "images_per_pass", "crop_height_px", "crop_width_px", "learning_rate"}
+    assert own.segmenter.model_dump(exclude=free) == other.segmenter.model_dump(exclude=free)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_dry_run_plans_a_whole_run(name, tmp_path):
     """On a miniature of the official tree, without a GPU and without downloading weights."""
