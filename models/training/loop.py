@@ -1,9 +1,9 @@
 """The training loop of every network: passes, losses, checkpoints, several processes.
 
-Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is a function of
-the step, so a run resumed from its checkpoint equals an uninterrupted one bit for bit on the
-same machine. A batch is divided into passes x processes pieces, each with its own random numbers, so several
-processes train like a single one that processes the pieces in turn.
+Sample order, augmentation and dropout are functions of (seed, step), and the learning rate is a function of the step,
+so a resumed run equals an uninterrupted one bit for bit on the same CPU; on a GPU, some sums are in no fixed order. A
+batch is divided into passes x processes pieces, each with its own random numbers, so several processes train like a
+single one that processes the pieces in turn.
 """
 
 from __future__ import annotations

@@ -53,7 +53,11 @@ class RunConfig(Section):
     )
     data_root: str | None = Field(None, description="Folder of the dataset; not needed for `dataset.format: streets`.")
     shard_size: int = Field(64, ge=1, description="Images per job.")
-    gpus: int = Field(0, ge=0, description="GPUs per training job; 0 trains on the CPU.")
+    gpus: int = Field(
+        0,
+        ge=0,
+        description="GPUs per training job; 0 requests none, though `machine.device: auto` uses one that it finds.",
+    )
     threads: int = Field(2, ge=1, description="Cores that a multi-core job requests.")
     decode: bool = Field(False, description="For `snakemake check`: read every pixel, not only the files' headers.")
     keep_scores: bool = Field(
