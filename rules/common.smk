@@ -31,7 +31,7 @@ from pseudogt.workflow.assignment import assign_shards, find_data_root, find_odd
 from pseudogt.workflow.entries import select_entries
 from pseudogt.workflow.given import GivenFiles, check_model, digest_predict_inputs, digest_times
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
-from pseudogt.workflow.networks import describe_networks, list_initial_networks
+from pseudogt.workflow.networks import describe_networks, find_fast_rates, list_initial_networks
 from pseudogt.workflow.plan import JOB_ENVIRONMENT, RunPlan
 from pseudogt.workflow.provenance import compute_code_digest
 from pseudogt.workflow.resume import join_live_runs, record_run
@@ -170,7 +170,7 @@ onstart:
         print(describe_estimate(CONFIG, SHARDS, PIXELS), file=sys.stderr)
     if workflow.is_main_process and not quiet:
         odd = [] if BOXES_FOUND else find_odd_shards(SHARDS, CONFIG.shard_size)
-        for note in [*PASSED_OVER, *odd, *find_unread(CONFIG)]:
+        for note in [*PASSED_OVER, *odd, *find_unread(CONFIG), *find_fast_rates(CONFIG)]:
             print(f"warning: {note}", file=sys.stderr)
     if workflow.is_main_process:
         jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())

@@ -9,8 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 from timm.models import load_state_dict
 
-WRAPPERS = ("teacher",)
-"""Entries of checkpoints that hold the weights, beside those that timm looks into (``state_dict``, ``model``, ...)."""
+from pseudogt.files.model_folders import LFS_POINTER
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
 """What trainings put in front of all keys of a network."""
@@ -50,8 +49,8 @@ def read_state_dict(path: str) -> dict[str, Any]:
         SafetensorError,
     ) as error:
         raise ValueError(f"{path}: not readable weights ({_find_reason(path, error)}); give a state dict") from error
-    for wrapper in WRAPPERS:
-        state = state[wrapper] if isinstance(state.get(wrapper), dict) else state
+    # timm looks into `state_dict`, `model` and their averages itself.
+    state = state["teacher"] if isinstance(state.get("teacher"), dict) else state
     state = _strip_prefixes(_drop_pretext_heads(_strip_prefixes(state)))
     if not state:
         raise ValueError(f"{path}: not a state dict; save one with torch.save(network.state_dict(), path)")
@@ -77,7 +76,7 @@ def _find_reason(path: str, error: Exception) -> str:
         return "it is empty"
     if start.startswith(b"<"):
         return "it is a web page; download the file itself"
-    if start.startswith(b"version https://git-lfs"):
+    if start.startswith(LFS_POINTER):
         return "it is a pointer of Git LFS; fetch the file with git lfs pull"
     if isinstance(error, UnpicklingError) or "weights_only" in str(error):
         return (

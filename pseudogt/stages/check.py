@@ -20,7 +20,7 @@ from pseudogt.files.io import write_json
 from pseudogt.files.model_folders import find_transformers_problem
 from pseudogt.workflow.checking import check_dataset, format_findings
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
-from pseudogt.workflow.networks import list_initial_networks
+from pseudogt.workflow.networks import find_fast_rates, list_initial_networks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         findings.add_problems([f"segmenter.network: {problem}"])
     if config.uses_sam and (problem := find_sam_problem(config.box_masks.sam_model or "")):
         findings.add_problems([f"box_masks.sam_model: {problem}"])
-    findings.warnings += find_unread(config)
+    findings.warnings += [*find_unread(config), *find_fast_rates(config)]
     write_json(arguments.out, {"decoded": config.decode, **asdict(findings)})
     print(format_findings(findings))
     if findings.problems:

@@ -27,6 +27,9 @@ HAS_SEEN = {
 
 SAM_HAS_SEEN = "masks that people drew or checked"
 
+FASTEST_RATE = 1e-3
+"""Learning rate of AdamW above which pretrained weights are in danger; published ones are 0.0001 to 0.0005."""
+
 
 class InitialNetwork(Section):
     """A backbone as a training starts with it.
@@ -70,6 +73,19 @@ def list_initial_networks(config: RunConfig) -> dict[str, InitialNetwork]:
         or (network.weights and network.backbone in list_entries(BACKBONES))
         or network.network in OPTIONAL_NETWORKS
     }
+
+
+def find_fast_rates(config: RunConfig) -> list[str]:
+    """One line for each training whose learning rate is that of random weights, although its weights are pretrained."""
+    return [
+        f"{section}.weights: with learning_rate {settings.learning_rate:g} and backbone_rate "
+        f"{settings.backbone_rate:g}, pretrained weights may be lost in the first steps; set {section}.backbone_rate "
+        "to 0.1, or lower learning_rate"
+        for section, settings in list_trainings(config).items()
+        if settings.weights is not None
+        and settings.optimiser == "adamw"
+        and settings.learning_rate * settings.backbone_rate > FASTEST_RATE
+    ]
 
 
 def describe_networks(config: RunConfig) -> list[dict[str, str]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from snakemake.utils import update_config
 
+from pseudogt.config.dataset import REPOSITORY
 from pseudogt.config.run import RunConfig
 from pseudogt.costs.requirements import find_costs
 from pseudogt.files.io import write_json
 from pseudogt.workflow.given import GivenFiles
-from pseudogt.workflow.networks import describe_networks
+from pseudogt.workflow.networks import describe_networks, find_fast_rates
 from pseudogt.workflow.plan import RunPlan
 
 CLASSES = [
@@ -89,3 +92,23 @@ def test_a_model_is_looked_at_before_anything_runs(model):
 def test_its_weights_count_in_memory(model):
     plain, asked = (find_costs("cams", configure(model, **sections)) for sections in ({"cams": {}}, {}))
     assert asked.mb > plain.mb + 4 and asked.seconds_per_image > plain.seconds_per_image
+
+
+def test_pretrained_weights_at_the_rate_of_random_ones_are_named():
+    def find(**sections):
+        return find_fast_rates(RunConfig.model_validate({"name": "x", "dataset": {"classes": CLASSES}, **sections}))
+
+    pretrained = {"backbone": "resnet50", "weights": "IMAGENET1K_V2"}
+    (line,) = find(segmenter=pretrained)
+    assert line.startswith("segmenter.weights: with learning_rate 0.003 and backbone_rate 1, ")
+    assert len(find(segmenter=pretrained, classifier=pretrained)) == 2
+    assert not find(segmenter={**pretrained, "backbone_rate": 0.3}) and not find(segmenter={"backbone": "resnet50"})
+    assert not find(segmenter={**pretrained, "learning_rate": 1e-4})
+    assert not find(segmenter={**pretrained, "optimiser": "sgd", "learning_rate": 0.01})
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_configurations_of_the_repository_keep_their_pretrained_weights(path):
+    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    update_config(config, yaml.safe_load(path.read_text()))
+    assert not find_fast_rates(RunConfig.model_validate(config | {"data_root": "somewhere"}))
