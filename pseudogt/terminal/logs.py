@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ BAR = re.compile(
     r"^(?:(?P<title>.*?):)?\s*\d+%\|[^|]*\|\s*(?P<done>\d+)/(?P<total>\d+) \[[\d:]+<(?P<left>[\d:]+|\?)",
 )
 """A line of tqdm: ``classifier:  35%|███      | 7/20 [00:05<00:10, 1.26it/s]``."""
+
+TORCHRUN = re.compile(r"[EW]\d{4} [\d:.]+ \d+ torch/distributed/")
+"""Start of the first line that torchrun writes when a process has failed."""
 
 PREPARATION = "prepare"
 """First word of the title of a progress bar that precedes the work itself."""
@@ -79,8 +83,12 @@ def find_message(text: str) -> str:
     """
     lines = [line.rstrip() for line in re.split(r"[\r\n]+", text)]
     lines = [line for line in lines if line and not BAR.match(line.strip())]
-    starts = [index for index, line in enumerate(lines) if line.startswith("error: ")]
-    return "\n".join(lines[starts[-1] if starts else -1 :])
+    # Of several processes, torchrun reports how each has ended; that matters if none has said why.
+    own = list(takewhile(lambda line: not TORCHRUN.match(line), lines))
+    own = own or [line for line in lines if "exitcode:" in line][:1]
+    starts = [index for index, line in enumerate(own) if line.startswith("error: ")]
+    message = own[starts[-1] :] if starts else own[-1:]
+    return "\n".join(line for line in message if not starts or not line.startswith("[rank"))
 
 
 def _count_seconds(clock: str) -> float | None:

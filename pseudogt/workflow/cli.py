@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +40,9 @@ def run_stage(stage: Callable[[Sequence[str] | None], None]) -> None:
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is None and not error.args:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        # The line may hold the progress bar of another process of torchrun.
+        start = "\n" if "RANK" in os.environ else ""
+        print(f"{start}error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
 
 

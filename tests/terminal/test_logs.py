@@ -53,6 +53,25 @@ def test_message_of_a_job_that_was_killed_is_no_progress_bar():
     assert find_message("Traceback (most recent call last):\n  File 'a'\nMemoryError: 3 GB\n") == "MemoryError: 3 GB"
 
 
+TORCHRUN_LOG = (
+    "W1130 14:37:41.867000 23039 torch/distributed/elastic/multiprocessing/api.py:1028] Sending process 23065 closing\n"
+    "E1130 14:37:42.245000 23039 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -9) rank: 1\n"
+    "Traceback (most recent call last):\n"
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n"
+    "============================================================\n"
+)
+
+
+def test_message_of_several_processes_is_that_of_the_one_that_failed():
+    others = "[rank0]: Traceback (most recent call last):\n[rank0]: RuntimeError: connection closed by peer\n"
+    log = TRAINING_LOG + "\nerror: out of memory;\n  lower batch_size\n" + TRAINING_LOG + "\n" + others + TORCHRUN_LOG
+    assert find_message(log) == "error: out of memory;\n  lower batch_size"
+    assert (
+        find_message(TRAINING_LOG + "\n" + others + TORCHRUN_LOG) == "[rank0]: RuntimeError: connection closed by peer"
+    )
+    assert "failed (exitcode: -9) rank: 1" in find_message(TRAINING_LOG + "\n" + TORCHRUN_LOG)
+
+
 def test_end_of_a_long_log_in_any_encoding(tmp_path):
     path = tmp_path / "a.log"
     path.write_bytes("ü".encode() * TAIL_BYTES + b"\nerror: last \xff\n")
