@@ -118,7 +118,15 @@ def _read_weights(backbone: Backbone, name: str, weights: str) -> dict[str, Tens
         if not all(isinstance(value, Tensor) for value in state.values()):
             raise ValueError(f"{weights}: not a state dict; save one with torch.save(network.state_dict(), path)")
         return state
-    return _find_named_weights(backbone, name, weights).get_state_dict(progress=False, check_hash=True)
+    known = _find_named_weights(backbone, name, weights)
+    try:
+        state = known.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"weights {weights!r} of {name!r} can't be downloaded ({str(error).splitlines()[0]}); run "
+            f"`snakemake backbones` once where there is a connection, or give the path of a file, such as {known.url}"
+        ) from error
+    return dict(state)
 
 
 def _find_named_weights(backbone: Backbone, name: str, weights: str) -> Any:

@@ -1,3 +1,5 @@
+from urllib.error import URLError
+
 import pytest
 import torch
 import torchvision
@@ -52,6 +54,16 @@ def test_weights_with_one_key_missing_are_an_error(tmp_path):
     torch.save(state, tmp_path / "small.pth")
     with pytest.raises(ValueError, match="Missing key"):
         build_backbone("small", weights=str(tmp_path / "small.pth"))
+
+
+def test_failed_download_says_where_to_get_the_file(monkeypatch):
+    def fail(self, *arguments, **options):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", fail)
+    message = r"can't be downloaded \(.*no route.*snakemake backbones.* such as https://.*resnet18-.*pth"
+    with pytest.raises(ValueError, match=message):
+        build_backbone("resnet18", weights="IMAGENET1K_V1")
 
 
 def test_unknown_name():
