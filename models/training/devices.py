@@ -112,6 +112,10 @@ def join_processes(device_name: str) -> Iterator[tuple[int, int, torch.device]]:
     torch.distributed.init_process_group(
         "nccl" if on_gpu else "gloo", timeout=LONGEST_WAIT, device_id=device if on_gpu else None
     )
-    yield torch.distributed.get_rank(), torch.distributed.get_world_size(), device
-    # Only after success: it waits for the others, and these would wait for the gradients of a process that has failed.
+    try:
+        yield torch.distributed.get_rank(), torch.distributed.get_world_size(), device
+    except SystemExit:
+        torch.distributed.destroy_process_group()
+        raise
+    # Not after an error: to leave the group is to wait for the others, and they wait for the gradients of this process.
     torch.distributed.destroy_process_group()

@@ -94,6 +94,12 @@ def test_failed_process_does_not_wait_for_those_that_wait_for_it(group):
     assert "destroyed" not in group
 
 
+def test_processes_that_stop_together_leave_the_group(group):
+    with pytest.raises(SystemExit), devices.join_processes("auto"):
+        raise SystemExit(143)
+    assert group[-1] == "destroyed"
+
+
 @pytest.mark.parametrize(("kind", "remedy"), [(BOTTOM_UP, " or predictions.tile_px"), ("mask_transformer", "")])
 def test_lack_of_memory_in_a_prediction_names_the_settings_that_help(kind, remedy):
     class Large(torch.nn.Module):
