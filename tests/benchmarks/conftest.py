@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +18,20 @@ def benchmarks_are_importable() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
         yield
+
+
+def import_benchmark(name: str) -> Any:
+    """Make a fixture of a benchmark's functions, called like the benchmark."""
+
+    @pytest.fixture(scope="module", name=name)
+    def module() -> Any:
+        return import_module(name)
+
+    return module
+
+
+faults = import_benchmark("faults")
+jtsm = import_benchmark("jtsm")
+loop = import_benchmark("loop")
+scale = import_benchmark("scale")
+wsps_images = import_benchmark("wsps_images")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,6 @@ ZERO = (
     *("read_only_unnoticed", "read_only_half_files", "read_only_different_files"),
     *("memory_different_files", "broken_unnoticed", "two_runs_different_files"),
 )
-
-
-@pytest.fixture(scope="module")
-def faults():
-    return import_module("faults")
 
 
 def write(folder, **files):

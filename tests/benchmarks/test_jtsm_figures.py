@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def jtsm():
-    return import_module("jtsm")
 
 
 @pytest.mark.parametrize("name", ["msrc-jtsm", "streets-jtsm"])

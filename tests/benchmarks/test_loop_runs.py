@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,6 @@ from pseudogt.files.io import read_json, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAININGS = [n for n, section in list_sections(RunConfig).items() if issubclass(section, OptimisationSettings)]
-
-
-@pytest.fixture(scope="module")
-def loop():
-    return import_module("loop")
 
 
 def plan(loop, *options):

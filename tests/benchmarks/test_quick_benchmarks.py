@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,11 +20,6 @@ PQ_FIGURES = {
     "pq_memory_growth_mb",
 }
 WSPS_FIGURES = {"clean_over_io", "parallel_scaling", "reference_speedup"}
-
-
-@pytest.fixture(scope="module")
-def wsps_images():
-    return import_module("wsps_images")
 
 
 @pytest.mark.slow

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-
-
-@pytest.fixture(scope="module")
-def scale():
-    return import_module("scale")
 
 
 def write_benchmark(path: Path, seconds: str, mb: str, cpu_seconds: str) -> None:
