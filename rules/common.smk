@@ -16,7 +16,7 @@ from pseudogt.config.duplicates import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
 from pseudogt.config.unread import find_unread
 from pseudogt.costs.estimate import describe_estimate, estimate_seconds_of_jobs
-from pseudogt.costs.networks import count_boxes_ahead, count_evidence_boxes
+from pseudogt.costs.mining import count_boxes_ahead, count_evidence_boxes
 from pseudogt.costs.requirements import (
     find_costs,
     request_memory_mb,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pseudogt.costs.assumptions import ACTIVATION_MB_PER_SECOND, GIGAPRODUCTS_PER_SECOND, GRADIENT_FACTOR
+
 MEASURED_SIDE_PX = 512
 """Side of the image at which the table was measured: attention over all patches costs more per pixel of larger ones."""
 
@@ -89,6 +91,27 @@ CHANNELS = {
 SMALL = BackboneCosts(14.0, 170, 1.9, CHANNELS["small"])
 """Costs of ``small``, in the units of the table for timm's networks."""
 
+SECONDS_PER_MEGAPIXEL = {
+    "small": 0.55,
+    "resnet18": 1.3,
+    "resnet50": 3.5,
+    "resnet101": 6.0,
+    "resnet_ws18": 9.0,
+    "resnet_ws50": 25.0,
+    "resnet_ws101": 43.0,
+}
+"""Seconds of a training step per million pixels of its batch: ``small`` as measured on CamVid, the others by their
+operations."""
+
+OTHER_SECONDS_PER_MEGAPIXEL = SECONDS_PER_MEGAPIXEL["resnet50"]
+"""Assumed cost of a backbone that is not in this table; timm's networks have their own table."""
+
+DECODER_SECONDS_PER_MEGAPIXEL = 0.25
+"""Of a training step, what is spent outside a backbone of timm: decoder, heads, losses."""
+
+DENSE_FACTOR = 7
+"""Relative cost of a backbone whose later strides are replaced by dilation, as in ResNet-WS."""
+
 
 def find_backbone_costs(backbone: str) -> BackboneCosts | None:
     """Costs of a member of a family; None for other backbones."""
@@ -98,3 +121,20 @@ def find_backbone_costs(backbone: str) -> BackboneCosts | None:
 def find_network_size(backbone: str) -> BackboneCosts:
     """Weights of any backbone and the values that it keeps; torchvision's ResNets are those of timm."""
     return SMALL if backbone == "small" else COSTS.get(f"timm/{backbone.removeprefix('timm/')}", UNKNOWN)
+
+
+def find_seconds_per_megapixel(backbone: str, *, dilated: bool = False) -> float:
+    """Seconds of a training step on two cores per million pixels of its batch, if no weight is frozen.
+
+    Parameters
+    ----------
+    backbone : str
+    dilated : bool
+        Whether the later strides of a network of timm are replaced by dilation.
+    """
+    costs = find_backbone_costs(backbone)
+    if costs is None:
+        return SECONDS_PER_MEGAPIXEL.get(backbone, OTHER_SECONDS_PER_MEGAPIXEL)
+    products = GRADIENT_FACTOR * costs.gigaproducts / GIGAPRODUCTS_PER_SECOND
+    seconds = products + costs.activation_mb / ACTIVATION_MB_PER_SECOND
+    return DECODER_SECONDS_PER_MEGAPIXEL + seconds * (DENSE_FACTOR if dilated else 1)

@@ -9,14 +9,8 @@ from pathlib import Path
 
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
-from pseudogt.costs.networks import (
-    GRABCUT_S,
-    count_boxes_ahead,
-    count_masks,
-    estimate_gpu_mb,
-    estimate_mined_seconds,
-    estimate_training_seconds,
-)
+from pseudogt.costs.mining import GRABCUT_S, count_boxes_ahead, count_masks, estimate_mined_seconds
+from pseudogt.costs.networks import estimate_gpu_mb, estimate_training_seconds
 
 SECONDS_PER_IMAGE = 0.5
 """Seconds per training image for everything else, all rounds together, on two cores."""

@@ -13,13 +13,10 @@ from dataclasses import dataclass, replace
 from pseudogt.box_masks.sam_folder import find_sam
 from pseudogt.config.run import RunConfig
 from pseudogt.config.training import TrainingSettings
+from pseudogt.costs.assumptions import BASE_MB
 from pseudogt.costs.estimate import ASSUMED_PIXELS
+from pseudogt.costs.mining import GRABCUT_S, count_boxes_ahead, estimate_mined_mb, estimate_mined_seconds
 from pseudogt.costs.networks import (
-    BASE_MB,
-    GRABCUT_S,
-    count_boxes_ahead,
-    estimate_mined_mb,
-    estimate_mined_seconds,
     estimate_sam_mb,
     estimate_sam_seconds,
     estimate_step_mb,

@@ -12,7 +12,7 @@ from pseudogt.costs.estimate import (
     estimate_seconds,
     estimate_seconds_of_jobs,
 )
-from pseudogt.costs.networks import count_boxes_ahead
+from pseudogt.costs.mining import count_boxes_ahead
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 

@@ -7,17 +7,15 @@ import pytest
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
 from pseudogt.config.segmenter import SegmenterSettings
-from pseudogt.costs.networks import (
+from pseudogt.costs.mining import (
     count_evidence_boxes,
     count_neck_weights,
     count_views,
     estimate_mined_mb,
     estimate_mined_seconds,
-    estimate_step_mb,
-    estimate_step_seconds,
-    estimate_training_seconds,
     measure_megapixels,
 )
+from pseudogt.costs.networks import estimate_step_mb, estimate_step_seconds, estimate_training_seconds
 
 PAPER = {
     "backbone": "resnet_ws18",
