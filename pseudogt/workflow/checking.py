@@ -15,65 +15,21 @@ from tqdm import tqdm
 
 from pseudogt.annotations import convert_annotations
 from pseudogt.annotations.masks import read_masks
-from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
-from pseudogt.config.dataset import DatasetSettings
+from pseudogt.classes import ClassTable
 from pseudogt.config.run import RunConfig
 from pseudogt.costs.estimate import describe_estimate
-from pseudogt.datasets import DatasetImages, class_table, list_images
-from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
-from pseudogt.datasets.source import SourceFiles
-from pseudogt.files.headers import open_image, read_header
-from pseudogt.files.images import read_image
-from pseudogt.files.index import ImageRecord
+from pseudogt.datasets import class_table, list_images
 from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file
 from pseudogt.workflow.assignment import find_odd_shards
+from pseudogt.workflow.image_checking import ImageFindings, check_image
 from pseudogt.workflow.labelling import describe_labelling
 from pseudogt.workflow.shards import plan_shards
 
-LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
-"""Pillow's names for one channel of whole numbers."""
-
-COLOUR_MODES = ("RGB", "RGBA", "P")
-"""Of files whose colours are read; alpha must be full."""
-
-IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
-"""Images that are read without loss but for transparency."""
-
-DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
-"""Images of 16 bits, or of the 10, 12 or 14 that cameras and microscopes store in them."""
-
 COUNTED = ("name", "isthing", "images", "unknown", "boxes")
 """What is always said of a class."""
-
-
-@dataclass(frozen=True)
-class ImageFindings:
-    """What was found about one image.
-
-    Attributes
-    ----------
-    split, image_id : str
-    problems, warnings : tuple of str
-    record : ImageRecord or None
-        Path and size as the workflow sees them; None if the image can't be opened.
-    file_bytes : int
-    present : frozenset of int
-        Train ids in the ground truth; empty unless pixels were decoded.
-    instances : tuple of int
-        Train id of each thing segment; empty unless pixels were decoded.
-    """
-
-    split: str
-    image_id: str
-    problems: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    record: ImageRecord | None = None
-    file_bytes: int = 0
-    present: frozenset[int] = frozenset()
-    instances: tuple[int, ...] = ()
 
 
 @dataclass
@@ -149,89 +105,6 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
         findings.labelling = findings.labelling or describe_full_labelling(checked, classes)
     findings.estimate = describe_estimate(config, ids_by_split, average_pixels(checked))
     return findings
-
-
-def check_image(
-    images: DatasetImages, settings: DatasetSettings, split: str, image_id: str, classes: ClassTable, *, decode: bool
-) -> ImageFindings:
-    """Problems of one image and of its label files."""
-    try:
-        files = images.locate(image_id)
-    except ValueError as error:
-        return ImageFindings(split, image_id, (str(error),))
-    files = choose_masks(files, settings) if settings.has_ground_truth else SourceFiles(files.image, None, None)
-    record, problems, warnings = read_headers(files, image_id)
-    if settings.has_ground_truth:
-        problems += find_missing(files, classes)
-    found = {"record": record, "file_bytes": files.image.stat().st_size, "warnings": tuple(warnings)}
-    if problems or not decode:
-        return ImageFindings(split, image_id, tuple(problems), **found)  # type: ignore[arg-type]
-    try:
-        read_image(files.image)
-        segments = read_panoptic(files, settings, classes)[0] if settings.has_ground_truth else np.zeros((0, 0), int)
-        ids = np.unique(segments)
-        train_ids = panoptic_to_semantic(ids.astype(np.int32), classes)
-    except ValueError as error:
-        return ImageFindings(split, image_id, (str(error),), **found)  # type: ignore[arg-type]
-    single = np.isin(train_ids, classes.thing_ids) & (ids % INSTANCE_DIVISOR > 0)
-    present = frozenset(train_ids.tolist()) - {IGNORE_LABEL}
-    return ImageFindings(
-        split, image_id, present=present, instances=tuple(train_ids[single].tolist()), **found  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-def find_missing(files: SourceFiles, classes: ClassTable) -> list[str]:
-    """Label files that should be there."""
-    missing = ["semantic"] if files.semantic is None else []
-    if files.instances is None and len(classes.thing_ids) and files.segments is None:
-        missing.append("instances")
-    return [f"{files.image}: its {kind} file is missing; add it or take the image off the list" for kind in missing]
-
-
-def read_headers(files: SourceFiles, image_id: str) -> tuple[ImageRecord | None, list[str], list[str]]:
-    """Size of an image, and problems and warnings about it and its label files, from their first bytes."""
-    problems: list[str] = []
-    warnings: list[str] = []
-    try:
-        header = read_header(files.image)
-    except ValueError as error:
-        return None, [str(error)], warnings
-    if header.orientation != 1:
-        warnings.append(
-            f"{files.image}: is stored turned (EXIF orientation {header.orientation}) and read upright; boxes and "
-            "label files must be upright, too"
-        )
-    if header.mode in DEEP_MODES:
-        warnings.append(
-            f"{files.image}: has 16-bit pixels; of the bits in use (8, 10, 12, 14 or 16, by its largest value) the "
-            "upper 8 are read"
-        )
-    elif header.mode not in IMAGE_MODES:
-        warnings.append(f"{files.image}: has {header.mode} pixels, which are converted to 8-bit RGB")
-    if header.is_animated:
-        warnings.append(f"{files.image}: holds several pictures, of which the first is read")
-    for path in (files.semantic, files.instances):
-        if path is not None and path.suffix != ".mat":
-            problems += check_label_header(path, (header.width, header.height), is_rgb=files.segments is not None)
-    record = ImageRecord(image_id, str(files.image), header.height, header.width, "", header.orientation)
-    return record, problems, warnings
-
-
-def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -> list[str]:
-    """Problems with kind and size of a label file."""
-    try:
-        with open_image(path) as image:
-            size, mode = image.size, image.mode
-    except ValueError as error:
-        return [str(error)]
-    problems = []
-    if is_rgb and mode not in COLOUR_MODES:
-        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as 8-bit RGB")
-    if not is_rgb and mode not in LABEL_MODES:
-        problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
-    if size != expected:
-        problems.append(f"{path}: is {size[0]}x{size[1]}, its image {expected[0]}x{expected[1]}; make them one size")
-    return problems
 
 
 def find_duplicates(checked: Iterable[ImageFindings]) -> list[str]:

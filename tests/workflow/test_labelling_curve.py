@@ -8,7 +8,8 @@ import pytest
 
 from pseudogt.classes import ClassTable
 from pseudogt.files.io import write_json
-from pseudogt.workflow.checking import DatasetFindings, ImageFindings, describe_full_labelling, format_findings
+from pseudogt.workflow.checking import DatasetFindings, describe_full_labelling, format_findings
+from pseudogt.workflow.image_checking import ImageFindings
 from pseudogt.workflow.labelling import MEASURED, describe_labelling, find_purchases, read_cells
 
 WEAK, MORE = ["image tags", "boxes"], ["image tags", "boxes", "stuff points"]
