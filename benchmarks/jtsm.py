@@ -55,7 +55,8 @@ from pseudogt.files.scores import ScoreFile
 from pseudogt.proposals.files import ProposalFile
 from pseudogt.pseudo_labels.panoptic_merge import fill_things, merge_panoptic
 from pseudogt.stages import evaluation
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 SCORES = ("pq", "pq_th", "pq_st", "miou")
 PREVALENCE = (0.2, 0.8)

@@ -37,7 +37,8 @@ from pseudogt.metrics.panoptic_quality import Counts, count_image, summarise
 from pseudogt.pseudo_labels.instances import number_boxes
 from pseudogt.reporting.review_queue import Suspect, from_json, rank_images
 from pseudogt.stages import review
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.workflow.stage import Shard
 
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5)

@@ -15,7 +15,7 @@ sys.path.insert(0, str(REPOSITORY))
 from pseudogt.files.index import write_shard
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder, read_label_folders, write_labels
-from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.workflow.stage import Shard
 
 SCORES = ("pq", "pq_th", "pq_st", "miou", "ap")

@@ -52,7 +52,8 @@ from pseudogt.files.images import read_image, write_png
 from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.listing import find_images
-from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.files import write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.workflow.stage import Shard
 
 SIZE, CROP = (1024, 2048), (512, 1024)

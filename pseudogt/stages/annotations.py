@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.weak_labels.records import write_weak_labels
+from pseudogt.weak_labels.files import write_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard
 

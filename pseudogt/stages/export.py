@@ -39,7 +39,7 @@ from pseudogt.export.segments import LabelledImage
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.files.parsing import read_id_list
-from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.supervision import count_marks
 from pseudogt.workflow.cli import parse_settings, run_stage
 from pseudogt.workflow.shards import split_of_shard

@@ -25,8 +25,8 @@ from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.opening import open_labels
 from pseudogt.export.segments import LabelSource
 from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.weak_labels.files import write_weak_labels
 from pseudogt.weak_labels.from_masks import derive_weak_labels
-from pseudogt.weak_labels.records import write_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard
 

@@ -32,7 +32,7 @@ from pseudogt.reporting.report import (
     make_tables,
     tabulate_ratios,
 )
-from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.supervision import count_images, count_marks, describe_images
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.shards import split_of_shard

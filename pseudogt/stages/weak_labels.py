@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.files.labels import LabelFolder
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.from_masks import derive_weak_labels
 from pseudogt.weak_labels.gaps import check_supervision, find_gaps
-from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage
 from pseudogt.workflow.stage import Shard
 

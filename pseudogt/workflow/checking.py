@@ -21,8 +21,9 @@ from pseudogt.costs.estimate import describe_estimate
 from pseudogt.datasets import class_table, list_images
 from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
+from pseudogt.weak_labels.files import read_weak_label_file
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file
+from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.workflow.assignment import find_odd_shards
 from pseudogt.workflow.image_checking import ImageFindings, check_image
 from pseudogt.workflow.labelling import describe_labelling

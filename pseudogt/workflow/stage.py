@@ -14,7 +14,8 @@ from pseudogt.classes import ClassTable
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord, read_shard
 from pseudogt.files.io import link_atomically, read_json
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 
 @dataclass(frozen=True)

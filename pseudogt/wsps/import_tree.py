@@ -23,7 +23,8 @@ from pseudogt.pseudo_labels.cleaning import PAPER_BACKGROUND, find_crop_values
 from pseudogt.pseudo_labels.instances import compose_panoptic, number_boxes
 from pseudogt.pseudo_labels.refinement import assign_boxes
 from pseudogt.weak_labels.crops import paper_crop_grid
-from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.files import write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.wsps.clean_labels import load_inputs
 from pseudogt.wsps.label_generation import ImageInputs
 from pseudogt.wsps.make_boxes import load_class_names

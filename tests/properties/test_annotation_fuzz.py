@@ -25,8 +25,8 @@ from pseudogt.annotations.yolo import read_yolo
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
+from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.labelled import find_labelled_pixels
-from pseudogt.weak_labels.records import read_weak_labels
 
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)

@@ -12,7 +12,8 @@ from pseudogt.files.images import write_png
 from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import write_labels
-from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.files import write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((9, 9, 9), (0, 0, 255), (255, 0, 0)))
 TINY = {

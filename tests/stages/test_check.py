@@ -13,7 +13,8 @@ from pseudogt.classes import ClassTable
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.stages import check
-from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.files import write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 THINGS_AND_REST = {"nucleus": "thing", "rest": "stuff"}
 

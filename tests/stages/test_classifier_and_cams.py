@@ -17,8 +17,9 @@ from pseudogt.files.io import read_json
 from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import cams, classifier
 from pseudogt.weak_labels.crops import crop_grid
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.marks import UNSETTLED, Marks
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("red", "green", "ball"), (1, 2, 3), (False, False, True), ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
 SIZE = (64, 96)

@@ -14,7 +14,8 @@ from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.labels import LabelFolder
 from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import concepts
-from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.files import write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 SIZE = (40, 60)

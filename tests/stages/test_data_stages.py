@@ -12,7 +12,7 @@ from pseudogt.files.index import read_shard
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import ground_truth, index, streets, weak_labels
-from pseudogt.weak_labels.records import read_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.workflow.assignment import record_shards
 from pseudogt.workflow.shards import plan_shards
 

@@ -29,8 +29,9 @@ from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import write_labels
 from pseudogt.stages.export import main
+from pseudogt.weak_labels.files import write_weak_labels
 from pseudogt.weak_labels.marks import NO_OBJECT, Marks
-from pseudogt.weak_labels.records import ImageWeakLabels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(
     ("road", "sky", "person", "car & <van>"),

@@ -17,7 +17,8 @@ from pseudogt.files.labels import LabelFolder, panoptic_to_rgb, write_labels
 from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label
 from pseudogt.stages.export import main as export
 from pseudogt.stages.full_labels import main
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CORRECTED = np.full((64, 96), 1000, np.int32)
 CORRECTED[:20] = 2000

@@ -27,7 +27,7 @@ from pseudogt.files.scores import ScoreFile
 from pseudogt.proposals.files import ProposalFile, write_proposals
 from pseudogt.pseudo_labels.panoptic_merge import fill_things
 from pseudogt.stages import evidence, mined, mining, proposals
-from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 
 ROAD, SKY, CAR = 0, 1, 2
 FAST = {"max_proposals": 30, "max_regions": 15, "grown_unions": 10, "kept_unions": 30, "max_superpixels": 60}

@@ -13,7 +13,7 @@ from pseudogt.files.index import ImageRecord, read_shard, write_shard
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.scores import ScoreFile, write_scores
 from pseudogt.stages import provided
-from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 
 CAR, BACKGROUND = 3000, CLASSES.background_category_id * 1000
 

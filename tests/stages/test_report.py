@@ -20,8 +20,9 @@ from pseudogt.files.scores import write_scores
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS
 from pseudogt.reporting.report import choose_evenly, find_worst
 from pseudogt.stages.report import main
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_mask
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(
     ("road", "sky", "car & <b>van</b>"),

@@ -11,9 +11,10 @@ from mark_testing import make_point
 from pseudogt.annotations.geometry import encode_mask
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.marks import NO_OBJECT, UNSETTLED, Mark, Marks, make_mask
-from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 from pseudogt.weak_labels.supervision import describe_image
 
 SKY, ROAD, CAR = 0, 1, 2

@@ -12,7 +12,8 @@ from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label, find_allowed_classes
 from pseudogt.weak_labels.candidates import candidate_classes
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 

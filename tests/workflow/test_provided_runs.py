@@ -14,7 +14,7 @@ from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders, write_labels
 from pseudogt.files.scores import ScoreFile, write_scores
 from pseudogt.pseudo_labels.refinement import find_unboxed_things
-from pseudogt.weak_labels.records import read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.wsps.__main__ import main as run_wsps
 from pseudogt.wsps.palette import read_label
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pseudogt.classes import ClassTable
-from pseudogt.weak_labels.records import ImageWeakLabels, read_weak_label_file, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.files import read_weak_label_file, read_weak_labels, write_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 255), (0, 0, 142)))
 
