@@ -7,24 +7,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from models.jtsm.masks import MASK_PX, pool_boxes
+from models.jtsm.masks import MASK_PX, paste_mask, pool_boxes
 from models.jtsm.network import JtsmNetwork, Proposed
 from models.jtsm.refinement import decode_boxes
 from models.jtsm.samples import MiningImage, Placement, count_proposals
-from models.jtsm.views import PlacedImage, collate_views, move_to_image, place_on_device, place_views
+from models.jtsm.views import PlacedImage, collate_views, map_semantic, move_to_image, place_on_device, place_views
 from models.training import autocast
 from pseudogt.pseudo_labels.mined import Detections
-
-ENLARGEMENT = 4
-"""Pixels of a view per cell of its semantic map."""
 
 MAPS_AT_ONCE = 8
 """Semantic maps that are enlarged at the same time."""
@@ -255,55 +250,6 @@ def _add_semantic(image: SeenImage, logits: Tensor, placement: Placement, mean: 
         part += map_semantic(maps, placement, image.shape, mean)[0]
 
 
-def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], mean: str) -> Tensor:
-    """Logits or probabilities of stuff at each pixel of the image ``(B, S, H, W)``, depending on ``mean``.
-
-    Parameters
-    ----------
-    logits : (B, S, h / 4, w / 4)
-        Logits of the padded view.
-    placement : Placement
-        Placement of the view, which shows the whole image.
-    shape : (H, W)
-        Size of the image.
-    mean : {"logits", "probabilities"}
-        See :class:`DetectionPlan`.
-    """
-    if mean == "logits":
-        rows, columns = _trace_pixels(logits.shape[2:], placement, shape, logits.device)
-        return _enlarge_along(_enlarge_along(logits.float(), 2, rows), 3, columns)
-    height, width = placement.size
-    padded = F.interpolate(logits.float(), scale_factor=ENLARGEMENT, mode="bilinear", align_corners=False)
-    seen = padded[..., :height, :width].softmax(1)
-    return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="bilinear", align_corners=False)
-
-
-def _trace_pixels(
-    map_size: Sequence[int], placement: Placement, shape: tuple[int, int], device: torch.device
-) -> list[Tensor]:
-    """Rows ``(H,)`` and columns ``(W,)`` of the padded view from which an image's pixels take their logits.
-
-    The padded view goes to the size of the view and then to that of the image, both by nearest pixel.
-    """
-    traced = []
-    for axis in (0, 1):
-        pixels = torch.arange(map_size[axis] * ENLARGEMENT, dtype=torch.float32, device=device)[None, None]
-        of_view = F.interpolate(pixels, size=placement.size[axis], mode="nearest")
-        if axis == 1 and placement.flipped:
-            of_view = of_view.flip(2)
-        traced.append(F.interpolate(of_view, size=shape[axis], mode="nearest")[0, 0])
-    return traced
-
-
-def _enlarge_along(maps: Tensor, dim: int, positions: Tensor) -> Tensor:
-    """Maps enlarged bilinearly by ``ENLARGEMENT`` along one axis, of which no other positions ``(N,)`` are made."""
-    source = ((positions + 0.5) / ENLARGEMENT - 0.5).clamp(min=0)
-    low = source.long()
-    high = (low + 1).clamp(max=maps.shape[dim] - 1)
-    share = (source - low).view([-1 if axis == dim else 1 for axis in range(maps.ndim)])
-    return torch.lerp(maps.index_select(dim, low), maps.index_select(dim, high), share)
-
-
 def _score_proposals(
     network: JtsmNetwork, proposed: Proposed, boxes: Tensor, counts: list[int]
 ) -> tuple[Tensor, Tensor]:
@@ -365,25 +311,6 @@ def _find_masks(
             total += own.flip(2) if placement.flipped else own
     probabilities = (total / seen.views).cpu().numpy()
     return np.stack([paste_mask(p, b, seen.shape) for p, b in zip(probabilities, on_image, strict=True)])
-
-
-def paste_mask(
-    probability: NDArray[np.floating], box_xyxy: NDArray[np.float32], shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Mask ``(H, W) bool`` of probabilities ``(28, 28)`` in a box: 0.5 or more at the pixel's centre."""
-    pasted = np.zeros(shape, bool)
-    x0, y0, x1, y1 = box_xyxy.tolist()
-    left, top = max(int(x0), 0), max(int(y0), 0)
-    right, bottom = min(int(np.ceil(x1)), shape[1]), min(int(np.ceil(y1)), shape[0])
-    if right <= left or bottom <= top or x1 <= x0 or y1 <= y0:
-        return pasted
-    # Centres of the image's pixels in cells of the mask.
-    x = ((np.arange(left, right) + 0.5 - x0) / (x1 - x0) * MASK_PX - 0.5).astype(np.float32)
-    y = ((np.arange(top, bottom) + 0.5 - y0) / (y1 - y0) * MASK_PX - 0.5).astype(np.float32)
-    grid_x, grid_y = (np.ascontiguousarray(g) for g in np.meshgrid(x, y))
-    values = cv2.remap(probability, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    pasted[top:bottom, left:right] = np.asarray(values) >= 0.5
-    return pasted
 
 
 def _average_semantic(

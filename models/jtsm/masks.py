@@ -19,7 +19,10 @@ from models.jtsm.samples import Placement
 from pseudogt.box_masks.evidence import BoxMask
 
 MASK_PX = 28
+"""Height and width of a predicted mask, which fills the box of its proposal."""
+
 POOLED = MASK_PX // 2
+"""Height and width of the features that are pooled from a box for its mask."""
 
 
 class MaskHead(nn.Module):
@@ -183,6 +186,25 @@ def move_mask(mask: BoxMask, placement: Placement) -> NDArray[np.bool_]:
     rows, columns = mask.mask.shape
     inside = ((y >= 0) & (y < rows))[:, None] & ((x >= 0) & (x < columns))
     return mask.mask[y.clip(0, rows - 1)[:, None], x.clip(0, columns - 1)] & inside
+
+
+def paste_mask(
+    probability: NDArray[np.floating], box_xyxy: NDArray[np.float32], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Mask ``(H, W) bool`` of probabilities ``(28, 28)`` in a box: 0.5 or more at the pixel's centre."""
+    pasted = np.zeros(shape, bool)
+    x0, y0, x1, y1 = box_xyxy.tolist()
+    left, top = max(int(x0), 0), max(int(y0), 0)
+    right, bottom = min(int(np.ceil(x1)), shape[1]), min(int(np.ceil(y1)), shape[0])
+    if right <= left or bottom <= top or x1 <= x0 or y1 <= y0:
+        return pasted
+    # Centres of the image's pixels in cells of the mask.
+    x = ((np.arange(left, right) + 0.5 - x0) / (x1 - x0) * MASK_PX - 0.5).astype(np.float32)
+    y = ((np.arange(top, bottom) + 0.5 - y0) / (y1 - y0) * MASK_PX - 0.5).astype(np.float32)
+    grid_x, grid_y = (np.ascontiguousarray(g) for g in np.meshgrid(x, y))
+    values = cv2.remap(probability, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    pasted[top:bottom, left:right] = np.asarray(values) >= 0.5
+    return pasted
 
 
 def pool_boxes(features: Tensor, boxes_xyxy: Tensor, batch_index: Tensor, stride: int) -> Tensor:

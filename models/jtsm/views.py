@@ -1,4 +1,6 @@
-"""Test views of images: an image and its mirror image at several sizes in turn, made on the device.
+"""Test views of images, made on the device, and the way back: what a view says of boxes and pixels of its image.
+
+An image and its mirror image are seen at several sizes in turn.
 
 Images are resized as in Pillow, whose bilinear filter widens when it shrinks an image. Superpixel maps use the nearest
 pixel.
@@ -16,6 +18,9 @@ from torch import Tensor
 
 from models.jtsm.backbones import STRIDE
 from models.jtsm.samples import NO_SUPERPIXEL, MiningImage, Placement, choose_size
+
+ENLARGEMENT = 4
+"""Pixels of a view per cell of its semantic map."""
 
 
 class PlacedImage(NamedTuple):
@@ -117,6 +122,55 @@ def move_to_image(boxes_xyxy: Tensor, placement: Placement) -> Tensor:
         boxes = torch.stack([width - right, top, width - left, bottom], dim=-1)
     scale = boxes.new_tensor([(x1 - x0) / width, (y1 - y0) / height] * 2)
     return (boxes * scale + boxes.new_tensor([x0, y0, x0, y0])).float()
+
+
+def map_semantic(logits: Tensor, placement: Placement, shape: tuple[int, int], mean: str) -> Tensor:
+    """Logits or probabilities of stuff at each pixel of the image ``(B, S, H, W)``, depending on ``mean``.
+
+    Parameters
+    ----------
+    logits : (B, S, h / 4, w / 4)
+        Logits of the padded view.
+    placement : Placement
+        Placement of the view, which shows the whole image.
+    shape : (H, W)
+        Size of the image.
+    mean : {"logits", "probabilities"}
+        See :class:`models.jtsm.detection.DetectionPlan`.
+    """
+    if mean == "logits":
+        rows, columns = _trace_pixels(logits.shape[2:], placement, shape, logits.device)
+        return _enlarge_along(_enlarge_along(logits.float(), 2, rows), 3, columns)
+    height, width = placement.size
+    padded = F.interpolate(logits.float(), scale_factor=ENLARGEMENT, mode="bilinear", align_corners=False)
+    seen = padded[..., :height, :width].softmax(1)
+    return F.interpolate(seen.flip(3) if placement.flipped else seen, size=shape, mode="bilinear", align_corners=False)
+
+
+def _trace_pixels(
+    map_size: Sequence[int], placement: Placement, shape: tuple[int, int], device: torch.device
+) -> list[Tensor]:
+    """Rows ``(H,)`` and columns ``(W,)`` of the padded view from which an image's pixels take their logits.
+
+    The padded view goes to the size of the view and then to that of the image, both by nearest pixel.
+    """
+    traced = []
+    for axis in (0, 1):
+        pixels = torch.arange(map_size[axis] * ENLARGEMENT, dtype=torch.float32, device=device)[None, None]
+        of_view = F.interpolate(pixels, size=placement.size[axis], mode="nearest")
+        if axis == 1 and placement.flipped:
+            of_view = of_view.flip(2)
+        traced.append(F.interpolate(of_view, size=shape[axis], mode="nearest")[0, 0])
+    return traced
+
+
+def _enlarge_along(maps: Tensor, dim: int, positions: Tensor) -> Tensor:
+    """Maps enlarged bilinearly by ``ENLARGEMENT`` along one axis, of which no other positions ``(N,)`` are made."""
+    source = ((positions + 0.5) / ENLARGEMENT - 0.5).clamp(min=0)
+    low = source.long()
+    high = (low + 1).clamp(max=maps.shape[dim] - 1)
+    share = (source - low).view([-1 if axis == dim else 1 for axis in range(maps.ndim)])
+    return torch.lerp(maps.index_select(dim, low), maps.index_select(dim, high), share)
 
 
 def group_by_size(sizes: Sequence[tuple[int, int]], limit: int) -> list[list[int]]:

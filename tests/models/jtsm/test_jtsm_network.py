@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.jtsm.detection import DetectionPlan, detect, map_semantic, paste_mask
+from models.jtsm.detection import DetectionPlan, detect
 from models.jtsm.masks import (
     MASK_PX,
     choose_mask_targets,
@@ -18,6 +18,7 @@ from models.jtsm.masks import (
     fill_enclosed,
     find_follower_targets,
     move_mask,
+    paste_mask,
     sample_masks,
 )
 from models.jtsm.mining import Mined, MiningHead, average_over_segments, compute_mining_loss, measure_overlaps
@@ -42,6 +43,7 @@ from models.jtsm.samples import (
 )
 from models.jtsm.semantic import SemanticHead, compute_semantic_loss, label_superpixels, paint_stuff
 from models.jtsm.step import Evidence, MiningStep, refine
+from models.jtsm.views import map_semantic
 from pseudogt.box_masks.evidence import BoxMask, take_segment
 from pseudogt.classes import IGNORE_LABEL
 from pseudogt.proposals.members import Members
