@@ -45,7 +45,7 @@ from pseudogt.config.run import RunConfig
 from pseudogt.datasets import class_table
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder
-from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
+from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.seconds import price_acts
 from pseudogt.workflow.labelling import MEASURED, Cell, read_cells

@@ -36,7 +36,7 @@ from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.datasets import list_images
 from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.files.io import write_json
-from pseudogt.weak_labels.costs import count_acts, count_full_acts
+from pseudogt.weak_labels.acts import count_acts, count_full_acts
 from pseudogt.weak_labels.from_masks import derive_weak_labels
 from pseudogt.workflow.labelling import MEASURED
 

@@ -12,7 +12,7 @@ from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
 
-from pseudogt.config.duplicates import check_duplicate_keys
+from pseudogt.config.duplicate_keys import check_duplicate_keys
 from pseudogt.config.run import parse_run_config
 from pseudogt.config.unread import find_unread
 from pseudogt.costs.estimate import describe_estimate, estimate_seconds_of_jobs
@@ -29,7 +29,7 @@ from pseudogt.export import FORMATS
 from pseudogt.terminal.display import RunDisplay
 from pseudogt.workflow.assignment import assign_shards, find_data_root, find_odd_shards, record_shards
 from pseudogt.workflow.entries import select_entries
-from pseudogt.workflow.given import GivenFiles, check_model, digest_predict_inputs, digest_times
+from pseudogt.workflow.given_files import GivenFiles, check_model, digest_predict_inputs, digest_times
 from pseudogt.workflow.locks import ATTEMPT_VARIABLE, RUN_VARIABLE, claim_name, wait_to_start
 from pseudogt.workflow.networks import describe_networks, find_fast_rates, list_initial_networks
 from pseudogt.workflow.plan import JOB_ENVIRONMENT, RunPlan

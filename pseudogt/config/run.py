@@ -26,7 +26,7 @@ from pseudogt.config.labels import LabelsSettings
 from pseudogt.config.machine import MachineSettings
 from pseudogt.config.mined import MinedSettings
 from pseudogt.config.mining import MiningSettings
-from pseudogt.config.moved import explain_old_name
+from pseudogt.config.old_names import explain_old_name
 from pseudogt.config.optimisation import OptimisationSettings
 from pseudogt.config.predictions import EXPORTED_SUFFIXES, PredictionsSettings
 from pseudogt.config.proposals import ProposalsSettings

@@ -20,7 +20,7 @@ from pseudogt.config.run import RunConfig
 from pseudogt.costs.estimate import describe_estimate
 from pseudogt.datasets import class_table, list_images
 from pseudogt.files.parsing import SHOWN, shorten_list
-from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
+from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_label_file
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pseudogt.config.duplicates import check_duplicate_keys, find_duplicate_keys
+from pseudogt.config.duplicate_keys import check_duplicate_keys, find_duplicate_keys
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pseudogt.config.inheritance import list_sections
-from pseudogt.config.moved import REMOVED, RENAMED
+from pseudogt.config.old_names import REMOVED, RENAMED
 from pseudogt.config.run import RunConfig, parse_run_config
 
 KNOWN = {f"{name}.{key}" for name, section in list_sections(RunConfig).items() for key in section.model_fields}

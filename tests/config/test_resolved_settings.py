@@ -17,7 +17,7 @@ from models.jtsm import network
 from models.segmenter import training
 from pseudogt.box_masks.grabcut import segment_by_grabcut
 from pseudogt.config.inheritance import SHARED
-from pseudogt.config.moved import REMOVED, RENAMED
+from pseudogt.config.old_names import REMOVED, RENAMED
 from pseudogt.config.run import RunConfig
 from pseudogt.pseudo_labels.cleaning import fill_low_coverage
 from pseudogt.reporting.overlays import draw_panoptic

@@ -10,7 +10,7 @@ import pytest
 
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.run import RunConfig
-from pseudogt.workflow.given import GivenFiles, digest_annotations, digest_predict_inputs, digest_weights
+from pseudogt.workflow.given_files import GivenFiles, digest_annotations, digest_predict_inputs, digest_weights
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
 SHARDS = {"train-0000": ["a", "b"], "train-0001": ["c"], "val-0000": ["v"]}

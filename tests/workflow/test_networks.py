@@ -10,7 +10,7 @@ from pseudogt.config.dataset import REPOSITORY
 from pseudogt.config.run import RunConfig
 from pseudogt.costs.requirements import find_costs
 from pseudogt.files.io import write_json
-from pseudogt.workflow.given import GivenFiles
+from pseudogt.workflow.given_files import GivenFiles
 from pseudogt.workflow.networks import describe_networks, find_fast_rates
 from pseudogt.workflow.plan import RunPlan
 

@@ -7,7 +7,7 @@ import pytest
 
 from pseudogt.classes import ClassTable
 from pseudogt.config.weak_labels import WeakLabelsSettings
-from pseudogt.weak_labels.costs import count_acts, count_full_acts, find_kinds
+from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.from_masks import derive_weak_labels
 
 NAMES = ("sky", "road", "water", "car", "dog")
