@@ -18,20 +18,33 @@ MIN_SIDE_PX = 8
 MIN_COVERAGE = 0.2
 """A cut that keeps less of its box has collapsed."""
 
+MARGIN = 0.25
+"""Width of the surroundings that are used, as a share of the box's sides."""
+
+CORE_RADIUS = 0.5
+"""Size of the ellipse that is assumed to be object; 1 touches the sides. Of 0.3, 0.4, 0.5 and 0.6, the value whose
+consensus with :mod:`pseudogt.box_masks.hierarchy` is most precise on 41 CamVid train images (0.87 of the claimed pixels
+are right; 0.90 on 51 val images, which were not used for tuning)."""
+
+ITERATIONS = 2
+"""Turns of fitting the colours and cutting."""
+
+MAX_SIDE_PX = 96
+"""A larger box is cut at a smaller scale."""
+
+SEED = 0
+"""First seed of OpenCV's generator, which is set before each cut: equal input gives equal output."""
+
 
 def segment_by_grabcut(
     image: NDArray[np.uint8],
     box_xyxy: ArrayLike,
     other_boxes: ArrayLike = (),
     *,
-    margin: float = 0.25,
-    core_radius: float = 0.5,
-    iterations: int = 2,
-    max_side_px: int = 96,
+    core_radius: float = CORE_RADIUS,
     prior: NDArray[np.floating] | None = None,
     certain: NDArray[np.int8] | None = None,
     restarts: int = 1,
-    seed: int = 0,
 ) -> NDArray[np.bool_]:
     """Segment the thing in a box by GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004).
 
@@ -46,15 +59,8 @@ def segment_by_grabcut(
         Half-open, inside the image.
     other_boxes : (M, 4) int
         Where the surroundings may hold objects of the same look.
-    margin : float
-        Surroundings used, as a share of the box's sides.
     core_radius : float
-        Size of the ellipse that is assumed to be object; 1 touches the sides. Of 0.3, 0.4, 0.5 and 0.6,
-        the value whose consensus with :mod:`pseudogt.box_masks.hierarchy` is most precise on 41 CamVid train images
-        (0.87 of the claimed pixels are right; 0.90 on 51 val images, which were not used for tuning).
-    iterations : int
-    max_side_px : int
-        A larger box is cut at a smaller scale.
+        See ``CORE_RADIUS``.
     prior : (H, W) floating, optional
         Probability of the class, of a classifier: where it is 0.5 or more the cut starts from
         object, elsewhere in the box from background; the core stays.
@@ -63,8 +69,6 @@ def segment_by_grabcut(
     restarts : int
         Cuts with other colour clusters, and cores between 0.8 and 1.2 of ``core_radius``; a pixel
         belongs to the thing if it does in more than half of them.
-    seed : int
-        Of OpenCV's generator, set before each cut: equal input gives equal output.
 
     Returns
     -------
@@ -84,9 +88,9 @@ def segment_by_grabcut(
     box = check_boxes(box_xyxy, image.shape[:2])[0]
     x0, y0, x1, y1 = (int(v) for v in box)
     radius = measure_thing_radius(box, image.shape[:2])
-    window = _grow_box(box, margin, image.shape[:2])
+    window = _grow_box(box, image.shape[:2])
     others = np.asarray(other_boxes, np.int32).reshape(-1, 4)
-    scale = min(1.0, max_side_px / max(radius.shape))
+    scale = min(1.0, MAX_SIDE_PX / max(radius.shape))
     if min(radius.shape) < MIN_SIDE_PX or (window == box).all():
         return radius <= 1
 
@@ -101,14 +105,15 @@ def segment_by_grabcut(
             known = certain[box_slices(window)]
             seeds[known == IS_THING], seeds[known == IS_OTHER] = cv2.GC_FGD, cv2.GC_BGD
         # Segment the window, cut the mask back to the box, and count votes.
-        cut = _cut(image[box_slices(window)], seeds, scale, iterations, seed + turn)
+        cut = _cut(image[box_slices(window)], seeds, scale, SEED + turn)
         votes += _keep_main_part(cut[top : top + y1 - y0, left : left + x1 - x0], core)
     mask = 2 * votes > restarts
     return mask if mask.mean() >= MIN_COVERAGE else radius <= 1
 
 
-def _grow_box(box: NDArray[np.int32], margin: float, shape: tuple[int, int]) -> NDArray[np.int32]:
-    grow_x, grow_y = (max(4, int(margin * side)) for side in box[2:] - box[:2])
+def _grow_box(box: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """The box with its surroundings, as far as the image reaches."""
+    grow_x, grow_y = (max(4, int(MARGIN * side)) for side in box[2:] - box[:2])
     grown = box + np.array([-grow_x, -grow_y, grow_x, grow_y], np.int32)
     return np.clip(grown, 0, [shape[1], shape[0], shape[1], shape[0]]).astype(np.int32)
 
@@ -121,6 +126,7 @@ def _seed_window(
     core: NDArray[np.bool_],
     prior: NDArray[np.floating] | None,
 ) -> NDArray[np.uint8]:
+    """OpenCV's states ``(h, w)`` of the pixels of a window before the cut."""
     origin = np.tile(window[:2], 2)
     seeds = np.full((window[3] - window[1], window[2] - window[0]), cv2.GC_BGD, np.uint8)
     # Other boxes may hold parts of this thing, so they are only probably background.
@@ -132,9 +138,8 @@ def _seed_window(
     return seeds
 
 
-def _cut(
-    window: NDArray[np.uint8], seeds: NDArray[np.uint8], scale: float, iterations: int, seed: int
-) -> NDArray[np.bool_]:
+def _cut(window: NDArray[np.uint8], seeds: NDArray[np.uint8], scale: float, seed: int) -> NDArray[np.bool_]:
+    """Object in a window ``(h, w)`` by OpenCV's states of its pixels, cut at a scale with a seed of its own."""
     size = (max(1, round(seeds.shape[1] * scale)), max(1, round(seeds.shape[0] * scale)))
     small = cv2.resize(np.ascontiguousarray(window), size, interpolation=cv2.INTER_AREA)
     states = np.asarray(cv2.resize(seeds, size, interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -143,7 +148,7 @@ def _cut(
         return (seeds & 1).astype(bool)
     cv2.setRNGSeed(seed)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))  # the colour models, thrown away
-    cv2.grabCut(small, states, (0, 0, 0, 0), background, foreground, iterations, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(small, states, (0, 0, 0, 0), background, foreground, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     # Enlarge the object states and cut at one half.
     share = cv2.resize((states & 1).astype(np.float32), seeds.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(share) > 0.5
@@ -203,6 +208,7 @@ def load_grabcut(options: SegmenterOptions) -> PrepareScene:
 
 
 def _find_priors(scene: BoxScene) -> dict[int, NDArray[np.float32]]:
+    """Probability ``(H, W)`` of each class that has boxes, from the scene's score maps."""
     if scene.cams is None:
         raise ValueError("cam_prior needs the CAMs of the shard; give --cams, or set box_masks.cam_prior to false")
     ids = [train_id for train_id in np.unique(scene.classes).tolist() if train_id in scene.cams]

@@ -17,6 +17,13 @@ from pseudogt.boxes import box_slices, check_boxes, measure_thing_radius
 LEAK_TOLERANCE = 0.1
 """Share of a region's pixels that may lie outside the box."""
 
+SIGMA_PX = 1.5
+"""Smoothing before the gradient; larger gives fewer and smoother regions. 1.5 takes 0.12 s at 360x480, plain
+differences between pixels seven times as long."""
+
+CORE_RADIUS = 0.5
+"""Size of the inner ellipse that always belongs to the mask; 1 touches the sides."""
+
 PRIOR_STEEPNESS = 5.0
 """Slope of the position prior, fitted to the figures of :func:`pseudogt.boxes.measure_box_radius`."""
 
@@ -42,18 +49,15 @@ class RegionHierarchy(NamedTuple):
     areas: NDArray[np.float64]
 
 
-def build_hierarchy(image: NDArray[np.uint8], *, sigma_px: float = 1.5) -> RegionHierarchy:
+def build_hierarchy(image: NDArray[np.uint8]) -> RegionHierarchy:
     """Hierarchy of an image by mean contour strength (Arbelaez et al., PAMI 2011).
 
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB
         At least 2x2.
-    sigma_px : float
-        Smoothing before the gradient; larger gives fewer and smoother regions. 1.5 takes 0.12 s at
-        360x480, plain differences between pixels seven times as long.
     """
-    smooth = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), sigma_px)
+    smooth = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), SIGMA_PX)
     # Gradient strength over all Lab channels at each pixel: (H * W,).
     gradients = [cv2.Scharr(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 32) for dx in (0, 1)]
     strength = np.sqrt(sum((g**2).sum(2) for g in gradients)).ravel()
@@ -69,9 +73,7 @@ def build_hierarchy(image: NDArray[np.uint8], *, sigma_px: float = 1.5) -> Regio
     return RegionHierarchy(tree, np.asarray(altitudes, np.float64), regions, areas)
 
 
-def segment_by_hierarchy(
-    hierarchy: RegionHierarchy, box_xyxy: ArrayLike, *, core_radius: float = 0.5
-) -> NDArray[np.bool_]:
+def segment_by_hierarchy(hierarchy: RegionHierarchy, box_xyxy: ArrayLike) -> NDArray[np.bool_]:
     """Segment the thing in a box by the union of regions that fits it best.
 
     A region's barrier is the contour strength at which it first merges with what lies outside the
@@ -83,8 +85,6 @@ def segment_by_hierarchy(
     hierarchy : RegionHierarchy
     box_xyxy : (4,) int
         Half-open, inside the image.
-    core_radius : float
-        Size of the inner ellipse that always belongs to the mask; 1 touches the sides.
 
     Returns
     -------
@@ -107,19 +107,20 @@ def segment_by_hierarchy(
     prior = 1 / (1 + np.exp(PRIOR_STEEPNESS * (radius.ravel() - 1)))
     overlap = np.bincount(leaf_of_pixel, prior).astype(np.float64)
     chosen = _choose_regions(_find_barriers(hierarchy, leaves, pixels), pixels, overlap)
-    mask = chosen[leaf_of_pixel].reshape(radius.shape) | (radius <= core_radius)
+    mask = chosen[leaf_of_pixel].reshape(radius.shape) | (radius <= CORE_RADIUS)
     return ndimage.binary_fill_holes(mask)
 
 
 def _find_barriers(
     hierarchy: RegionHierarchy, leaves: NDArray[np.intp], pixels_inside: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Contour strength ``(L,)`` at which each leaf in a box first merges with what lies outside it."""
     tree = hierarchy.tree
     inside = np.zeros(tree.num_leaves())
     inside[leaves] = pixels_inside
     # A node leaks if more than the tolerated share of its pixels lies outside the box.
     leaks = _sum_over_nodes(tree, inside) < (1 - LEAK_TOLERANCE) * hierarchy.areas
-    # a node that stays inside takes the altitude of its lowest ancestor that leaks
+    # A node that stays inside takes the altitude of its lowest ancestor that leaks
     barriers = hg.propagate_sequential(tree, np.where(leaks, hierarchy.altitudes, 0), ~leaks)
     return np.where(leaks[leaves], 0, barriers[leaves])
 
@@ -139,6 +140,7 @@ def _choose_regions(
 
 
 def _sum_over_nodes(tree: Any, leaf_values: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum of the leaves below each node ``(V,)``."""
     return hg.accumulate_sequential(tree, np.asarray(leaf_values, np.float64), hg.Accumulators.sum)
 
 

@@ -15,7 +15,7 @@ from snakemake.utils import update_config
 from models.classifier import batches
 from models.jtsm import network
 from models.segmenter import training
-from pseudogt.box_masks.grabcut import segment_by_grabcut
+from pseudogt.box_masks import grabcut
 from pseudogt.config.inheritance import SHARED
 from pseudogt.config.old_names import REMOVED, RENAMED
 from pseudogt.config.run import RunConfig
@@ -38,7 +38,7 @@ def get_default(function: Any, parameter: str) -> Any:
 
 
 CONSTANTS = {
-    "box_masks.seed": get_default(segment_by_grabcut, "seed"),
+    "box_masks.seed": grabcut.SEED,
     "cams.region_min_area_px": batches.MIN_REGION_PX,
     "classifier.region_weight": 1,  # the loss is taken as it is
     "labels.fill_keeps_things": get_default(fill_low_coverage, "keep_things"),
