@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from pseudogt.classes import ClassTable
-from pseudogt.metrics.average_precision import ImageThings
 
 VOC07_POINTS = 11
 """Recalls 0, 0.1, ..., 1 at which VOC 2007 reads the precision."""
@@ -56,27 +55,6 @@ class ScoredBoxes(NamedTuple):
     train_ids: NDArray[Any]
     scores: NDArray[Any]
     masks: NDArray[np.bool_] | None = None
-
-
-def describe_detections(
-    truth: TrueObjects, found: ScoredBoxes, shape: tuple[int, int], classes: ClassTable
-) -> ImageThings:
-    """Objects of one image, ready for :func:`pseudogt.metrics.average_precision.compute_average_precision`.
-
-    Parameters
-    ----------
-    truth, found
-        Masks are needed for mask AP only.
-    shape : (H, W)
-    classes : ClassTable
-
-    Raises
-    ------
-    ValueError
-        If an object is of no thing class or numbers of entries differ.
-    """
-    check_objects(truth, found)
-    return ImageThings(*shape, describe_objects(truth, classes), describe_found(found, classes))
 
 
 def describe_objects(truth: TrueObjects, classes: ClassTable) -> list[dict[str, Any]]:

@@ -11,13 +11,14 @@ from pycocotools.cocoeval import COCOeval
 from torchmetrics.detection import MeanAveragePrecision
 
 from pseudogt.classes import ClassTable
-from pseudogt.metrics.average_precision import compute_average_precision
+from pseudogt.metrics.average_precision import ImageThings, compute_average_precision
 from pseudogt.metrics.detection import (
     ScoredBoxes,
     TrueObjects,
     compute_corloc,
     compute_voc_average_precision,
-    describe_detections,
+    describe_found,
+    describe_objects,
 )
 
 CLASSES = ClassTable(("road", "person", "car"), (7, 24, 26), (False, True, True), ((0, 0, 0),) * 3)
@@ -55,6 +56,10 @@ def make_images(seed: int, *, count: int = 6, difficult: float = 0.0) -> tuple[l
     return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
+def describe_things_of(truth: TrueObjects, found: ScoredBoxes) -> ImageThings:
+    return ImageThings(*SHAPE, describe_objects(truth, CLASSES), describe_found(found, CLASSES))
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("overlap", ["bbox", "segm"])
 def test_ap_is_that_of_torchmetrics(seed, overlap):
@@ -62,7 +67,7 @@ def test_ap_is_that_of_torchmetrics(seed, overlap):
     if overlap == "segm":  # where there are no true masks, torchmetrics 1.9 forgets the false ones
         found = [f for t, f in zip(truth, found, strict=True) if len(t.boxes_xyxy)]
         truth = [t for t in truth if len(t.boxes_xyxy)]
-    things = [describe_detections(t, f, SHAPE, CLASSES) for t, f in zip(truth, found, strict=True)]
+    things = [describe_things_of(t, f) for t, f in zip(truth, found, strict=True)]
     ours = compute_average_precision(things, CLASSES, max_detections=100, overlap=overlap)
     peer = MeanAveragePrecision(
         iou_type=overlap,
@@ -105,7 +110,7 @@ def test_overlapping_masks_are_kept_apart():
     masks = draw_boxes(boxes)
     truth = TrueObjects(boxes, np.array([CAR, CAR]), np.zeros(2, bool), masks)
     found = ScoredBoxes(boxes, np.array([CAR, CAR]), np.array([0.5, 0.4]), masks)
-    things = describe_detections(truth, found, SHAPE, CLASSES)
+    things = describe_things_of(truth, found)
     assert compute_average_precision([things], CLASSES).ap50 == 1
 
 
@@ -261,4 +266,4 @@ def test_bad_input():
     with pytest.raises(ValueError, match="score that is not finite"):
         compute_voc_average_precision([objects()], [detections((np.nan, box(0)))], 3)
     with pytest.raises(ValueError, match="train id 0, which is no thing"):
-        describe_detections(objects(box(0))._replace(train_ids=np.array([0])), detections(), SHAPE, CLASSES)
+        describe_objects(objects(box(0))._replace(train_ids=np.array([0])), CLASSES)
