@@ -19,7 +19,7 @@ from pseudogt.costs.assumptions import (
     GRADIENT_FACTOR,
     PRODUCTS_PER_SECOND,
 )
-from pseudogt.costs.backbones import CHANNELS, DENSE_FACTOR, find_backbone_costs, find_seconds_per_megapixel
+from pseudogt.costs.backbones import CHANNELS, DENSE_FACTOR, UNKNOWN, find_backbone_costs, find_seconds_per_megapixel
 
 BINS = 49
 """Cells of a pooled proposal."""
@@ -114,7 +114,8 @@ def measure_megapixels(short_sides_px: Sequence[int], long_side_px: int) -> floa
 def count_channels(settings: MiningSettings) -> int:
     """Width of the features that proposals are pooled from."""
     costs = find_backbone_costs(settings.backbone)
-    return (costs.channels if costs else CHANNELS[settings.backbone])[settings.levels - 1]
+    channels = costs.channels if costs else CHANNELS.get(settings.backbone, UNKNOWN.channels)
+    return channels[settings.levels - 1]
 
 
 def count_neck_weights(settings: MiningSettings) -> int:

@@ -116,6 +116,12 @@ def test_steps_of_mining_are_about_those_that_were_measured(settings, measured):
     assert measured / 2.5 < estimate_step_seconds(mining(**settings)) < 2.5 * measured
 
 
+def test_a_new_backbone_without_figures_is_taken_to_be_of_medium_size():
+    new, known = (mining().model_copy(update={"backbone": name}) for name in ("new", "resnet50"))
+    assert estimate_step_seconds(new) == estimate_step_seconds(known)
+    assert estimate_step_mb(new) == estimate_step_mb(known)
+
+
 def test_neck_of_the_paper_has_120_million_weights():
     """The memory that docs/results/jtsm.md computes for it, 1.9 GB, is 16 bytes for each."""
     assert count_neck_weights(mining(**PAPER)) == pytest.approx(120e6, rel=0.01)
