@@ -1,4 +1,4 @@
-"""Settings of the evaluation."""
+"""Section ``evaluation``: how labels and predictions are scored."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""Settings of the report."""
+"""Section ``report``: what the report shows."""
 
 from pydantic import Field
 

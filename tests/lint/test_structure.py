@@ -71,6 +71,17 @@ def test_architecture_page_has_the_layers():
     assert written == [layer for layer in layers if layer != {"__main__"}]
 
 
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_places_that_guides_name_are_there(page):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    text = re.sub(r"`[^`\n]*/[^`\n]*[A-Z]{3}[^`\n]*`", "", text)  # names of the reader's own
+    paths = re.findall(r"`(\w[\w.-]*/[\w./-]*)`", text)
+    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+    named = re.findall(r"`(\w+)`(?: of `\w+`)? in `([\w./]+\.\w+)`", text)
+    gone = [f"{name} in {path}" for name, path in named if name not in (REPOSITORY / path).read_text(encoding="utf-8")]
+    assert named and not gone
+
+
 def test_page_of_stages_has_every_stage(modules):
     page = (REPOSITORY / "docs" / "stages.md").read_text(encoding="utf-8")
     stages = {module.removeprefix("pseudogt.stages.") for module in modules if module.startswith("pseudogt.stages.")}
