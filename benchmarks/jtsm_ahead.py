@@ -28,8 +28,8 @@ from models.jtsm.model import JtsmModel
 from models.jtsm.samples import MiningAugmentation, MiningImage, collate, draw_view
 from models.jtsm.step import Evidence, MiningStep
 from models.jtsm.training import prepare_mining_sample
-from pseudogt.box_masks.evidence import BoxMask, take_segment
 from pseudogt.config.mining import MiningSettings
+from pseudogt.evidence.grabcut import BoxMask, take_segment
 from pseudogt.proposals.files import read_proposal_files
 from pseudogt.workflow.stage import Shard
 

@@ -32,7 +32,7 @@ from models.jtsm.samples import MiningAugmentation, MiningImage
 from models.jtsm.step import Evidence, MiningStep
 from models.jtsm.training import MiningBatches
 from models.training import autocast, choose_device, choose_precision
-from pseudogt.box_masks.evidence import BoxMask, take_segment
+from pseudogt.evidence.grabcut import BoxMask, take_segment
 from pseudogt.proposals.members import Members
 
 IMAGE_SIZE = (375, 500)

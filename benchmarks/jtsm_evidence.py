@@ -23,8 +23,8 @@ import numpy as np
 from measurement import print_table, write_figures
 from numpy.typing import NDArray
 
-from pseudogt.box_masks.evidence import ITERATIONS, LONG_SIDE_PX, PlainGrabCut
-from pseudogt.box_masks.evidence_store import pack_mask
+from pseudogt.evidence.grabcut import ITERATIONS, LONG_SIDE_PX, PlainGrabCut
+from pseudogt.evidence.store import pack_mask
 from pseudogt.files.images import read_image
 
 GROUPS, GROUP_BOXES = 3, 4

@@ -29,7 +29,7 @@ LAYERS = (
     ("pseudogt.weak_labels",),
     ("pseudogt.proposals",),
     ("pseudogt.pseudo_labels", "pseudogt.prediction"),
-    ("pseudogt.box_masks",),
+    ("pseudogt.box_masks", "pseudogt.evidence"),
     ("pseudogt.annotations", "pseudogt.datasets", "pseudogt.export", "pseudogt.reporting"),
     ("pseudogt.costs",),
     ("pseudogt.workflow",),

@@ -13,8 +13,8 @@ from models.classifier.network import ClassifierModel, resize_for_classifier
 from models.jtsm.mining import measure_overlaps
 from models.jtsm.samples import MiningImage
 from models.loader import count_cores
-from pseudogt.box_masks.evidence import PlainGrabCut
-from pseudogt.box_masks.evidence_store import MaskFinder, MaskStore
+from pseudogt.evidence.grabcut import PlainGrabCut
+from pseudogt.evidence.store import MaskFinder, MaskStore
 from pseudogt.maps import resize_maps
 from pseudogt.workflow.provenance import compute_code_digest
 

@@ -16,7 +16,7 @@ from torchvision.ops import box_iou, roi_align
 
 from models.jtsm.refinement import PseudoBoxes
 from models.jtsm.samples import Placement
-from pseudogt.box_masks.evidence import BoxMask
+from pseudogt.evidence.grabcut import BoxMask
 
 MASK_PX = 28
 """Height and width of a predicted mask, which fills the box of its proposal."""

@@ -24,8 +24,8 @@ from models.jtsm.refinement import (
 from models.jtsm.samples import Placement, count_proposals, get_members, get_placements
 from models.jtsm.semantic import compute_semantic_loss, label_superpixels, paint_stuff
 from models.training import Batch
-from pseudogt.box_masks.evidence import BoxMask
 from pseudogt.classes import IGNORE_LABEL
+from pseudogt.evidence.grabcut import BoxMask
 from pseudogt.proposals.members import Members
 from pseudogt.pseudo_labels.class_order import THINGS, ClassOrder
 

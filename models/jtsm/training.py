@@ -27,9 +27,9 @@ from models.jtsm.samples import (
 )
 from models.jtsm.step import Evidence
 from models.training_set import Samples
-from pseudogt.box_masks.evidence import BoxMask, take_segment
-from pseudogt.box_masks.evidence_store import MaskFinder
 from pseudogt.classes import ClassTable
+from pseudogt.evidence.grabcut import BoxMask, take_segment
+from pseudogt.evidence.store import MaskFinder
 from pseudogt.metrics.tag_precision import summarise_tag_precision
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.windows import cut_out_proposals

@@ -24,7 +24,7 @@ from models.jtsm.neck import Neck
 from models.jtsm.network import JtsmNetwork
 from models.jtsm.samples import MiningImage, Placement, View, collate, make_view
 from models.jtsm.step import Evidence, MiningStep
-from pseudogt.box_masks.evidence import BoxMask
+from pseudogt.evidence.grabcut import BoxMask
 from pseudogt.proposals.members import Members
 
 WHOLE = SHARED / "golden" / "jtsm"

@@ -59,11 +59,11 @@ from models.jtsm.samples import MiningImage, Placement, View, collate, make_view
 from models.jtsm.semantic import compute_semantic_loss, paint_stuff
 from models.training import TrainingPlan, learning_rate_at
 from models.training.optimiser import build_optimiser
-from pseudogt.box_masks.evidence import BoxMask
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID
 from pseudogt.config.dataset import DatasetSettings, number_classes
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import class_table
+from pseudogt.evidence.grabcut import BoxMask
 from pseudogt.proposals.members import Members
 from pseudogt.pseudo_labels.panoptic_merge import merge_panoptic
 

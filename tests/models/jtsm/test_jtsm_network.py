@@ -44,8 +44,8 @@ from models.jtsm.samples import (
 from models.jtsm.semantic import SemanticHead, compute_semantic_loss, label_superpixels, paint_stuff
 from models.jtsm.step import Evidence, MiningStep, refine
 from models.jtsm.views import map_semantic
-from pseudogt.box_masks.evidence import BoxMask, take_segment
 from pseudogt.classes import IGNORE_LABEL
+from pseudogt.evidence.grabcut import BoxMask, take_segment
 from pseudogt.proposals.members import Members
 from pseudogt.pseudo_labels.class_order import THINGS, ClassOrder
 

@@ -15,8 +15,8 @@ from models.jtsm.samples import Placement
 from models.jtsm.step import Evidence, MiningStep, paint_best_stuff
 from models.jtsm.training import EvidencePlan, list_mining_samples
 from models.jtsm.training import make_evidence as make_planned_evidence
-from pseudogt.box_masks.evidence import BoxMask, PlainGrabCut
 from pseudogt.classes import ClassTable
+from pseudogt.evidence.grabcut import BoxMask, PlainGrabCut
 from pseudogt.pseudo_labels.class_order import ClassOrder
 from pseudogt.weak_labels.records import ImageWeakLabels
 

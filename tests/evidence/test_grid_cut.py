@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from pseudogt.box_masks.grid_cut import DX, DY, SOURCE, Grid, cut_grid
+from pseudogt.evidence.grid_cut import DX, DY, SOURCE, Grid, cut_grid
 
 
 def draw_capacities(rng, height, width):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pseudogt.box_masks.evidence import PlainGrabCut, split_edges, take_segment
+from pseudogt.evidence.grabcut import PlainGrabCut, split_edges, take_segment
 from pseudogt.proposals.members import Members
 
 

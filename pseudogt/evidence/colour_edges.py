@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pseudogt.box_masks.grid_cut import DX, DY
+from pseudogt.evidence.grid_cut import DX, DY
 
 STRENGTH = 50.0
 """Of the edge between two pixels of equal colour."""

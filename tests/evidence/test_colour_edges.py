@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from pseudogt.box_masks.colour_edges import STRENGTH, join_pixels
-from pseudogt.box_masks.grid_cut import DX, DY
+from pseudogt.evidence.colour_edges import STRENGTH, join_pixels
+from pseudogt.evidence.grid_cut import DX, DY
 
 
 def test_edges_are_weaker_across_contrast_and_diagonals():

@@ -8,8 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pytest
 
-from pseudogt.box_masks.evidence import BoxMask
-from pseudogt.box_masks.evidence_store import (
+from pseudogt.evidence.grabcut import BoxMask
+from pseudogt.evidence.store import (
     MaskFinder,
     MaskStore,
     pack_mask,

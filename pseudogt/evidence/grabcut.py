@@ -1,4 +1,4 @@
-"""Evidence for masks in boxes of proposals: GrabCut or the proposal's own segment."""
+"""GrabCut in boxes of proposals, as OpenCV computes it but faster, and masks of the proposals' own segments."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pseudogt.box_masks.colour_edges import join_pixels
-from pseudogt.box_masks.colour_mixtures import (
+from pseudogt.boxes import box_slices, check_boxes
+from pseudogt.evidence.colour_edges import join_pixels
+from pseudogt.evidence.colour_mixtures import (
     COMPONENTS,
     Mixtures,
     assign_components,
     compare_densities,
     fit_mixtures,
 )
-from pseudogt.box_masks.grid_cut import DX, DY, SOURCE, Grid, cut_grid
-from pseudogt.boxes import box_slices, check_boxes
+from pseudogt.evidence.grid_cut import DX, DY, SOURCE, Grid, cut_grid
 from pseudogt.proposals.members import Members
 
 LONG_SIDE_PX = 400

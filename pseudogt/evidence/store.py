@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.box_masks.evidence import BoxMask
+from pseudogt.evidence.grabcut import BoxMask
 from pseudogt.files.io import replace_atomically
 
 MAGIC = b"boxmask1"

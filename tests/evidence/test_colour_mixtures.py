@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pseudogt.box_masks.colour_mixtures import (
+from pseudogt.evidence.colour_mixtures import (
     COMPONENTS,
     NOISE,
     Mixtures,
