@@ -97,7 +97,7 @@ def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> NDArray[np.float64]:
 
 
 def box_slices(box_xyxy: ArrayLike) -> tuple[slice, slice]:
-    """Row and column slices of one box; an inverted box selects nothing."""
+    """Row and column slices of one half-open box ``(4,)``; an inverted box selects nothing."""
     x0, y0, x1, y1 = (int(v) for v in np.asarray(box_xyxy))
     return slice(y0, max(y1, y0)), slice(x0, max(x1, x0))
 

@@ -81,7 +81,7 @@ def resize_to_stride_16(feature: Tensor, stride: int, size: Sequence[int]) -> Te
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Append rows and columns of zeros, the mean of normalised images, up to a multiple of a number of pixels."""
+    """Pad normalised images ``(B, C, H, W)`` below and on the right with 0, their mean, to multiples of a number."""
     down, across = (-extent % multiple for extent in images.shape[-2:])
     return F.pad(images, (0, across, 0, down)) if down or across else images
 

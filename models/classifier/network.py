@@ -69,7 +69,7 @@ class TagClassifier(nn.Module):
         return self.decode_normalised(self.backbone.normalise(images))
 
     def decode_normalised(self, images: Tensor) -> Tensor:
-        """:meth:`decode` of images that the backbone has normalised."""
+        """:meth:`decode` of images ``(B, 3, H, W)`` that the backbone has normalised."""
         features = self.backbone(images)[: len(self.lateral)]
         decoded = F.relu(self.lateral[-1](features[-1]))
         # From coarse to fine: enlarge, add the finer features, and fuse.
@@ -157,7 +157,10 @@ def candidate_map_loss(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
 
 
 def keep_candidates(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
-    """Set what is no candidate to the log of almost nothing: finite, so that no gradient is NaN."""
+    """Log probabilities, of what is no candidate that of almost nothing: finite, so that no gradient is NaN.
+
+    Both have one shape, ``(B, C, h, w)``.
+    """
     return log_probabilities.masked_fill(~candidates, -30.0)
 
 

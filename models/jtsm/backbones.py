@@ -68,7 +68,7 @@ class JtsmBackbone(PretrainedModule, ABC):
 
     @abstractmethod
     def compute_features(self, images: Tensor) -> Tensor:
-        """Feature map of images whose size is known to be a multiple of ``multiple``."""
+        """Features ``(B, C, H / stride, W / stride)`` of normalised images whose size is a multiple of ``multiple``."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(B, channels, H / stride, W / stride)`` of normalised images ``(B, 3, H, W)``.

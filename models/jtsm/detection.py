@@ -118,7 +118,7 @@ class SeenImage:
         return int(self.sample.superpixels.max()) + 1
 
     def add(self, said: Mapping[str, Tensor]) -> None:
-        """Add to the totals."""
+        """Add what a view says; see ``totals``."""
         for name, value in said.items():
             if name in self.totals:
                 self.totals[name] += value

@@ -15,6 +15,7 @@ MIN_IOU = 0.5
 
 DELTA_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 MAX_LOG_GROWTH = math.log(1000 / 16)
+"""Factors of the moves of a box's centre and of the logarithms of its growth; the limit of the latter (Detectron)."""
 
 
 class RefinementHead(nn.Module):

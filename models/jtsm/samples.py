@@ -161,7 +161,7 @@ class Placement(NamedTuple):
         return self._mirror(moved).astype(np.float32)
 
     def to_image(self, boxes_xyxy: NDArray[Any]) -> NDArray[np.float32]:
-        """Inverse of :meth:`to_view`."""
+        """Boxes ``(R, 4)`` of the view in pixels of the image: the inverse of :meth:`to_view`."""
         x0, y0, x1, y1 = self.window_xyxy
         height, width = self.size
         scale = np.array([(x1 - x0) / width, (y1 - y0) / height] * 2)
@@ -360,7 +360,7 @@ def collate(
 
 
 def get_members(batch: Mapping[str, Tensor]) -> MemberTensors:
-    """Superpixels of the proposals of a batch."""
+    """Superpixels of the proposals of a batch: ``indices (M,)`` and ``starts (R + 1,)``."""
     return batch["indices"], batch["starts"]
 
 

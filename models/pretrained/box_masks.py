@@ -194,7 +194,7 @@ def share_pixels(
 
 
 def shift_to_best_mask(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities whose logits are shifted so that those above 0.5 make the mask of the highest expected IoU.
+    """Probabilities ``(h, w)`` whose logits are shifted so that those above 0.5 make the mask of best expected IoU.
 
     With pixels taken as independent, the mask of the k most probable pixels has an expected overlap
     of about ``sum of their p / (k + sum of the others' p)``; the best k ends below 0.5, since an

@@ -46,9 +46,9 @@ THING_SHARE = 0.6
 MIN_AREA_PX, MAX_IMAGE_SHARE = 64, 0.5
 """Smaller things and segments, and larger segments, are left out."""
 
-ENLARGE = (0.85, 1.15)
-SHIFT = 0.06
-COLOUR = 0.25
+ENLARGE, SHIFT, COLOUR = (0.85, 1.15), 0.06, 0.25
+"""Random changes of a window: its size, the move of its centre over its side, and gain and shift of its colours."""
+
 BLUR_SHARE, BLUR_PX = 0.5, (10, 64)
 """Share of the windows that are shown as if the box had few pixels, and how many its longer side has then."""
 
@@ -161,7 +161,7 @@ def load_box_batch(samples: Sequence[Sample], rng: np.random.Generator) -> dict[
 
 
 def cut_sample(sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Inputs and target of one sample, moved, enlarged, coarsened, mirrored and recoloured at random."""
+    """Inputs ``(channels, h, w)`` and targets ``(h, w)`` of a sample, moved, enlarged, mirrored and recoloured."""
     window = place_window(
         sample.box, enlarge=np.exp(rng.uniform(*np.log(ENLARGE))), shift=rng.uniform(-SHIFT, SHIFT, 2)
     )

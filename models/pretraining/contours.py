@@ -28,8 +28,10 @@ from pseudogt.metrics.contours import find_label_changes
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 
 WINDOW_PX = 224
-ZOOM = (0.6, 1.6)
-COLOUR = 0.3
+"""Height and width of the windows that are learned from."""
+
+ZOOM, COLOUR = (0.6, 1.6), 0.3
+"""Random changes of a window: its scale, and gain and shift of its colours."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -101,7 +103,7 @@ def load_contour_batch(
 def cut_window(
     image: NDArray[np.uint8], votes: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """One augmented window of an image and its votes; -1 outside the image."""
+    """One augmented window ``(h, w, 3)`` of an image and its votes ``(h, w)``; -1 outside the image."""
     height, width = votes.shape
     zoom = np.exp(rng.uniform(*np.log(ZOOM)))
     angle = rng.uniform(0, 360) if rng.random() < 0.5 else 90.0 * rng.integers(4)

@@ -79,7 +79,7 @@ def fuse_masks(
 
 
 def measure_agreement(verdict: NDArray[np.uint8], train_id: int) -> float:
-    """Of the pixels of a box that are not surely no thing, the share that surely is; 0 if there are none.
+    """Of the pixels of a verdict ``(h, w)`` that are not surely no thing, the share that surely is; 0 without any.
 
     For two masks this is their IoU. A box of low agreement wants a second look.
     """

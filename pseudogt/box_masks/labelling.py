@@ -69,7 +69,7 @@ def segment_boxes(scene: BoxScene, segmenters: Sequence[PrepareScene]) -> list[l
 def fuse_boxes(
     found: Sequence[Sequence[MaskOrProbability]], scene: BoxScene, *, sure: float
 ) -> list[NDArray[np.uint8]]:
-    """Verdict on each box of a scene, see :func:`pseudogt.box_masks.consensus.fuse_masks`.
+    """Verdict ``(h, w)`` on each box of a scene, see :func:`pseudogt.box_masks.consensus.fuse_masks`.
 
     Labelled pixels decide whatever the segmenters say.
     """
@@ -88,7 +88,18 @@ def fuse_boxes(
 def score_instances(
     verdicts: Sequence[NDArray[np.uint8]], box_classes: NDArray[Any], numbers: NDArray[np.int32], classes: ClassTable
 ) -> dict[int, float]:
-    """How likely the mask of each instance is right by the agreement on its box, by panoptic id."""
+    """How likely the mask of each instance is right by the agreement on its box, by panoptic id.
+
+    Parameters
+    ----------
+    verdicts : sequence of (h, w) uint8
+        On each of N boxes.
+    box_classes : (N,) int
+        Train ids.
+    numbers : (N,) int32
+        Instance numbers; a crowd has 0 and no score.
+    classes : ClassTable
+    """
     ids = classes.train_to_category[box_classes] * np.int32(INSTANCE_DIVISOR) + numbers
     return {
         int(panoptic_id): trust_agreement(measure_agreement(verdict, train_id))

@@ -187,7 +187,7 @@ def find_unknown_classes(files: SourceFiles, settings: DatasetSettings) -> list[
 def read_coco_segments(
     files: SourceFiles, settings: DatasetSettings, classes: ClassTable
 ) -> tuple[NDArray[np.int32], list[int]]:
-    """Panoptic ids of a COCO panoptic PNG: instances of a class are numbered in the order of their segments.
+    """Panoptic ids ``(H, W)`` of a COCO panoptic PNG: instances of a class are numbered in the order of their segments.
 
     With ``bad_segments: skip``, pixels of segments whose record can't be read are ``VOID``.
     """

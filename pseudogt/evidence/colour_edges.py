@@ -16,7 +16,7 @@ STRENGTH = 50.0
 
 @njit(cache=True, nogil=True)
 def join_pixels(image: NDArray[np.uint8], scale: float) -> NDArray[np.int32]:
-    """Capacities ``(H, W, 8)`` of the edges between each pixel of an image ``(H, W, 3)`` and its neighbours.
+    """Capacities ``(H, W, 8)`` of the edges from each pixel of an image ``(H, W, 3)`` to those at ``DX`` and ``DY``.
 
     The contrast is measured against its mean over the image; ``scale`` is what the strength 1 becomes.
     """

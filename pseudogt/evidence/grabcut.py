@@ -21,8 +21,14 @@ from pseudogt.evidence.grid_cut import DX, DY, SOURCE, Grid, cut_grid
 from pseudogt.proposals.members import Members
 
 LONG_SIDE_PX = 400
+"""Longer side of the image in which boxes are cut."""
+
 ITERATIONS = 5
+"""Turns of fitting the colours and cutting."""
+
 MIN_AREA_PX = 9
+"""Boxes with fewer pixels in the resized image are not cut."""
+
 BORDER_PX = 3
 """A box as large as the image is shrunk by this on every side: GrabCut needs something outside."""
 

@@ -33,7 +33,7 @@ def number_colours() -> NDArray[np.uint8]:
 
 
 def write_class_csv(path: Path, classes: ClassTable, values: NDArray[np.integer]) -> None:
-    """Write the class table with the file's value of each class in ``source_id``: ``dataset.classes`` reads it."""
+    """Write the class table with values ``(C,)`` of the file in ``source_id``: ``dataset.classes`` reads it."""
     rows = ["name,id,isthing,color,source_id"]
     for name, category_id, thing, color, value in zip(
         classes.names, classes.category_ids, classes.isthing, classes.colors, values.tolist(), strict=True

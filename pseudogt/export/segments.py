@@ -84,7 +84,7 @@ def find_segments(panoptic_id: NDArray[np.int32], classes: ClassTable) -> Iterat
 def find_objects_to_draw(
     panoptic_id: NDArray[np.int32], classes: ClassTable, *, stuff: bool, crowds: bool
 ) -> Iterator[Segment]:
-    """Instances, and on request the segments of stuff and the thing pixels without an instance."""
+    """Instances of a label ``(H, W)``, and on request segments of stuff and thing pixels without an instance."""
     for segment in find_segments(panoptic_id, classes):
         if (stuff or classes.isthing[segment.train_id]) and (crowds or not is_crowd(segment, classes)):
             yield segment

@@ -23,7 +23,7 @@ BACKGROUND_NAME = "background"
 
 
 def list_mask_values(classes: ClassTable) -> NDArray[np.uint8]:
-    """Value of each class in SegmentationClass: 0 for a class named "background", 1, 2, ... for the others.
+    """Value ``(C,)`` of each class in SegmentationClass: 0 of one named "background", 1, 2, ... of the others.
 
     Raises
     ------

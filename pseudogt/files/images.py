@@ -36,7 +36,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
 
 
 def scale_to_bytes(image: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Upper 8 of the bits in use, see :func:`read_image`."""
+    """Upper 8 of the bits that an image ``(H, W)`` or ``(H, W, 3)`` uses, see :func:`read_image`."""
     largest = int(image.max(initial=0))
     unused = next(bits for bits in (8, 10, 12, 14, 16) if largest < 2**bits) - 8
     return (image >> unused).astype(np.uint8)

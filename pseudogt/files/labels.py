@@ -212,7 +212,7 @@ def panoptic_to_rgb(panoptic_id: NDArray[np.int32]) -> NDArray[np.uint8]:
 
 
 def rgb_to_panoptic(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Inverse of :func:`panoptic_to_rgb`."""
+    """Panoptic ids ``(H, W)`` of colours ``(H, W, 3)``: the inverse of :func:`panoptic_to_rgb`."""
     return _join_bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA))
 
 

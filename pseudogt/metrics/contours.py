@@ -132,7 +132,7 @@ def count_contours(
 
 
 def score_contours(counts: Sequence[ContourCounts], thresholds: NDArray[np.float64] = THRESHOLDS) -> ContourScores:
-    """ODS and OIS of the counts of a set of images.
+    """ODS and OIS of the counts of a set of images, each counted at ``thresholds`` ``(T,)``.
 
     Raises
     ------

@@ -37,7 +37,10 @@ def average_precisions(scores: NDArray[np.floating], tags: NDArray[np.bool_]) ->
 def summarise_tag_precision(
     scores: NDArray[np.floating], tags: NDArray[np.bool_], names: Sequence[str]
 ) -> dict[str, Any]:
-    """Mean average precision ``map`` and ``ap`` by class name, of :func:`average_precisions`; None where undefined."""
+    """Mean average precision ``map``, and ``ap`` by class name, of scores and tags ``(N, C)``; None where undefined.
+
+    See :func:`average_precisions`.
+    """
     precisions = average_precisions(scores, tags)
     known = precisions[~np.isnan(precisions)]
     return {

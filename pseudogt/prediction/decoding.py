@@ -155,7 +155,7 @@ def name_segments(
 
 
 def compute_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax over the first axis."""
+    """Softmax of logits ``(C, h, w)`` over the classes."""
     powers = logits - logits.max(0)
     np.exp(powers, out=powers)
     powers /= powers.sum(0)

@@ -130,7 +130,7 @@ def add_local_contours(contours: Contours, image: NDArray[np.uint8], *, share: f
 def find_contours_at_scales(
     image: NDArray[np.uint8], scales: Sequence[float], find_contours: Callable[[NDArray[np.uint8]], Contours]
 ) -> list[Contours]:
-    """Contours of an image resized by each factor, resized to the image again.
+    """Contours of an image ``(H, W, 3)`` resized by each factor, resized to the image again.
 
     An image that would be larger than ``MAX_SCALED_PX`` is enlarged less.
     """

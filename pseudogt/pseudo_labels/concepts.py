@@ -110,7 +110,7 @@ class ConceptLabel(NamedTuple):
 
 
 def find_asked(weak: ImageWeakLabels) -> NDArray[np.intp]:
-    """Train ids of the classes that a model is asked for: tagged, boxed, or unknown to be there."""
+    """Train ids ``(A,)``, ascending, of the classes that a model is asked for: tagged, boxed, or unknown."""
     possible = weak.possible.copy()
     possible[weak.box_classes] = True
     return np.flatnonzero(possible)

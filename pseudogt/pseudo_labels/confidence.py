@@ -37,7 +37,7 @@ def temper(confidence: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def temper_levels(confidence: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As :func:`temper`, of scores times 255."""
+    """As :func:`temper`, of scores ``(H, W)`` times 255."""
     return look_up(np.round(255 * temper(np.arange(256) / 255)).astype(np.uint8), confidence)
 
 

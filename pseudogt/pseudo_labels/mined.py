@@ -146,7 +146,7 @@ def label_by_detections(
 
 
 def keep_allowed(found: Detections, allowed: NDArray[np.bool_], classes: ClassTable) -> Detections:
-    """Leave out the pixels of instances and of stuff whose class is absent by its tag."""
+    """Leave out the pixels of instances and of stuff whose class is not allowed ``(C, H, W)``, by train id."""
     masks = found.masks & allowed[classes.things_first[found.classes]]
     return found._replace(masks=masks, semantic=found.semantic * merge_things(allowed, classes))
 
@@ -216,7 +216,7 @@ def score_superpixels(
 
 
 def score_stuff(panoptic_id: NDArray[np.int32], semantic: NDArray[np.float32], classes: ClassTable) -> dict[int, float]:
-    """Mean probability of each stuff segment's pixels, by panoptic id."""
+    """Mean probability of each stuff segment's pixels, by panoptic id: from ids ``(H, W)`` and maps ``(S, H, W)``."""
     scores = {}
     for label, train_id in zip(find_semantic_labels(classes)[classes.stuff_ids], classes.stuff_ids, strict=True):
         segment_id = classes.category_ids[train_id] * INSTANCE_DIVISOR

@@ -16,7 +16,11 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 BORDER_COLOR = (255, 255, 255)
 HUE_RANGE = 0.12
 LIGHTNESS_RANGE = 0.4
+"""By how much the instances of a class differ in hue and in lightness at most, of 1."""
+
 HATCHING_LIFT = 70
+"""How much brighter, of 255, the lines over pixels without a label are."""
+
 SMALLEST_MARK_PX = 3
 """Minimum radius of a mark on a picture."""
 
@@ -155,7 +159,7 @@ def draw_hatching(height: int, width: int) -> NDArray[np.bool_]:
 
 
 def resize_to_width(values: NDArray[Any], width_px: int) -> NDArray[Any]:
-    """Scale an image (smoothly) or an id map (by the nearest pixel) to a width, keeping the aspect ratio."""
+    """Scale an image ``(H, W, 3)`` smoothly, or a map ``(H, W)`` by the nearest pixel, to a width."""
     height, width = values.shape[:2]
     size = (width_px, max(1, round(height * width_px / width)))
     if values.ndim == 2:

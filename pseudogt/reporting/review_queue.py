@@ -248,7 +248,7 @@ def from_json(values: Iterable[Mapping[str, Any]]) -> list[Suspect]:
 
 
 def measure_coverage(panoptic_id: NDArray[np.int32]) -> float:
-    """Share of the pixels that have a label."""
+    """Share of the pixels ``(H, W)`` that have a label."""
     return float(np.count_nonzero(panoptic_id != VOID) / max(panoptic_id.size, 1))
 
 

@@ -15,7 +15,8 @@ TABLES = REPOSITORY / "configs" / "classes"
 LARGE_SHARE = 0.5
 """Boxes that usually cover this part of their image are of stuff, if there is about one in each image."""
 
-PER_IMAGE = 1.5
+BOXES_PER_IMAGE = 1.5
+"""Most boxes per image of which that is said."""
 
 
 class Guess(NamedTuple):
@@ -44,7 +45,7 @@ def guess_kind(name: str, count: ClassCount) -> Guess:
     if not count.boxes:
         return Guess(False, "is tagged, and nobody drew it")
     per_image = count.boxes / count.images
-    if count.median_share >= LARGE_SHARE and per_image <= PER_IMAGE:
+    if count.median_share >= LARGE_SHARE and per_image <= BOXES_PER_IMAGE:
         return Guess(False, f"its boxes usually cover {count.median_share:.0%} of their image, one in each")
     return Guess(True, f"has boxes, {per_image:.1f} in an image")
 

@@ -77,7 +77,7 @@ def candidates_at(
 def cover_span(
     positions: NDArray[np.floating], start: float | NDArray[np.floating], stop: float | NDArray[np.floating]
 ) -> NDArray[np.bool_]:
-    """Which positions lie in the half-open span ``[start, stop)``."""
+    """Which positions lie in the half-open span ``[start, stop)``; all three broadcast."""
     return (positions >= start) & (positions < stop)
 
 

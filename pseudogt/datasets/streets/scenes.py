@@ -217,7 +217,7 @@ def _leave_out(layout: SceneLayout, rng: Rng, probability: float) -> SceneLayout
 def number_instances(
     label: NDArray[np.uint8], instance: NDArray[np.uint16]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-    """Cityscapes' label and instance ids of painted object numbers (0 = none, ``GROUP`` = group)."""
+    """Cityscapes' label and instance ids ``(H, W)`` of painted object numbers (0 = none, ``GROUP`` = group)."""
     label, instance_ids = label.copy(), label.astype(np.uint16)
     for thing in THINGS:
         k = 0
