@@ -39,14 +39,17 @@ def rank_by_classifier(sample: MiningImage, classifier: ClassifierModel, *, stuf
     stuff : bool
         Whether masks of stuff are asked for, too.
     """
+    # Probabilities of the classes at each pixel of the image, in the order of the network: (1, C, H, W).
     size = sample.superpixels.shape[:2]
     image = torch.from_numpy(resize_for_classifier(sample.image, classifier.scale))[None].permute(0, 3, 1, 2).float()
     with torch.inference_mode():
         logits = classifier.network(image)[0].numpy()[classifier.classes.things_first]
     maps = torch.from_numpy(resize_maps(logits, (size[0], size[1]))).softmax(0)[None]
+    # How far each proposal covers the map of each class: (R, C).
     segments = torch.from_numpy(sample.members.indices), torch.from_numpy(sample.members.starts.astype(np.int64))
     batch_index = torch.zeros(len(sample.boxes_xyxy), dtype=torch.long)
     overlaps = measure_overlaps(maps, torch.from_numpy(sample.superpixels)[None], segments, batch_index)
+    # Masks are asked for tagged classes alone.
     wanted = sample.tags.copy()
     wanted[len(classifier.classes.thing_ids) :] &= stuff
     return take_turns(overlaps.numpy()[:, wanted])
@@ -60,5 +63,6 @@ def take_turns(scores: NDArray[np.floating]) -> NDArray[np.int64]:
     """
     if not scores.shape[1]:
         return np.arange(len(scores))
+    # Rank of each row in each column, from 0.
     places = np.argsort(np.argsort(-scores, axis=0, kind="stable"), axis=0, kind="stable")
     return np.argsort(places.min(1), kind="stable")

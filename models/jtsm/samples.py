@@ -249,6 +249,7 @@ def draw_view(
 
 
 def _meets(boxes_xyxy: NDArray[np.int32], window_xyxy: tuple[int, int, int, int]) -> bool:
+    """Whether a window has a pixel of any box ``(R, 4)``."""
     x0, y0, x1, y1 = window_xyxy
     low, high = np.maximum(boxes_xyxy[:, :2], (x0, y0)), np.minimum(boxes_xyxy[:, 2:], (x1, y1))
     return bool((low < high).all(1).any())
@@ -295,7 +296,7 @@ def make_view(
 
 
 def _select_boxes(boxes: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
-    # The first of the boxes that are equal when rounded, in the order of the proposals, without empty ones.
+    """Rows of the first ``limit`` boxes: of those that are equal when rounded the first, without empty ones."""
     _, first = np.unique(np.floor(boxes + 0.5), axis=0, return_index=True)
     order = np.sort(first)
     filled = (boxes[order, 2] > boxes[order, 0]) & (boxes[order, 3] > boxes[order, 1])
@@ -303,6 +304,7 @@ def _select_boxes(boxes: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
 
 
 def _change_colours(image: NDArray[np.uint8], share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Change brightness and saturation of an image ``(h, w, 3)`` at random, each by at most ``share``."""
     brightness, saturation = rng.uniform(1 - share, 1 + share, 2)
     bright = image.astype(np.float32) * brightness
     # Luma of ITU-R BT.601.

@@ -128,13 +128,24 @@ def label_by_concepts(
     answers: Mapping[int, ConceptAnswer],
     plan: ConceptPlan,
 ) -> ConceptLabel:
-    """Score and label an image ``(H, W, 3) uint8 RGB`` by the answers to its classes, by train id."""
+    """Score and label an image by the answers to its classes.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    weak : ImageWeakLabels
+    classes : ClassTable
+    answers : mapping
+        By train id, of :func:`find_asked`.
+    plan : ConceptPlan
+    """
     size = _shrink(image.shape[:2])
     answers = {t: a if weak.tags[t] or t in weak.box_classes else _doubt(a) for t, a in answers.items()}
 
     def find_candidates(at: tuple[int, int]) -> NDArray[np.bool_]:
         return candidate_classes(weak, classes, things_in_boxes=plan.things_in_boxes, size=at)
 
+    # Probability of each class where it is possible, at the size at which borders follow colours.
     found = np.zeros((len(classes), *size), np.float32)
     for train_id, answer in answers.items():
         found[train_id] = resize_maps(answer.probability[None], size)[0]
@@ -142,9 +153,11 @@ def label_by_concepts(
     found[~candidates] = 0
     if plan.region_scale or len(weak.marks):
         found = _follow_image(found, image, weak, candidates, plan)
+    # Scores are means over cells.
     grid = (max(size[0] // SCORE_STRIDE, 1), max(size[1] // SCORE_STRIDE, 1))
     coarse = np.array([cv2.resize(one, grid[::-1], interpolation=cv2.INTER_AREA) for one in found], np.float32)
 
+    # The label at the size of the image; its confidence is the share of the best among the possible classes.
     allowed = find_candidates(image.shape[:2])
     fine = resize_maps(found, image.shape[:2])
     label, best = choose_label(fine, allowed, min_confidence=plan.min_probability)
@@ -211,6 +224,7 @@ def separate_things(
     things = [t for t in classes.thing_ids.tolist() if t in answers]
     panoptic_id = np.full(label.shape, VOID, np.int32)
     fill_things(panoptic_id, label, classes, with_instances=not any(answers[t].tells_instances for t in things))
+    # Instances that are sure enough, the surer ones in front.
     size = _shrink(label.shape)
     masks = [
         (train_id, float(score), cv2.resize(mask.astype(np.float32), size[::-1]) > 0.5)
@@ -225,6 +239,7 @@ def separate_things(
     merged = merge_panoptic(
         np.stack(stack), scores, train_ids, nothing, classes, min_score=min_score, max_overlap=MAX_OVERLAP
     ).panoptic_id
+    # Each class takes its pixels of the label from its own instances.
     for train_id in set(train_ids):
         category_id = classes.category_ids[train_id]
         owners = _extend(np.where(merged // INSTANCE_DIVISOR == category_id, merged, VOID))

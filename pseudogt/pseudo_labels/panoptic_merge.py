@@ -86,6 +86,7 @@ def merge_panoptic(
     masks = np.asarray(masks, bool).reshape(-1, *semantic.shape) if not len(scores) else np.asarray(masks, bool)
     _check_instances(masks, scores, train_ids, semantic, classes)
 
+    # Instances, the surest first, take what is free.
     panoptic_id = np.full(semantic.shape, VOID, np.int32)
     counts = dict.fromkeys(classes.thing_ids.tolist(), 0)
     kept: dict[int, float] = {}
