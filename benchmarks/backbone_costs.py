@@ -20,12 +20,12 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(REPOSITORY))
 
 from models.backbones import build_backbone
-from pseudogt.costs.backbones import COSTS, MEASURED_SIDE_PX, BackboneCosts
+from pseudogt.costs.backbones import MEASURED_SIDE_PX, TIMM_COSTS, BackboneCosts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(COSTS))
+    parser.add_argument("names", nargs="*", default=list(TIMM_COSTS))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     measured = {name: measure_costs(name) for name in arguments.names}

@@ -23,7 +23,7 @@ from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.widths import find_log_prior
 
-Maps = NDArray[np.float32]
+ScoreMaps = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class CamLabel(NamedTuple):
         How likely the label is right, times 255.
     """
 
-    scores: Maps
+    scores: ScoreMaps
     label: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
 
@@ -126,7 +126,7 @@ def compute_maps(
     plan: CamPlan,
     factor: float,
     grid: tuple[int, int],
-) -> Maps:
+) -> ScoreMaps:
     """Logits or Grad-CAMs ``(C, h, w)`` of an image, the mean over the image and its mirror image."""
     scale = model.scale * factor
     if plan.view == "image" or not len(weak.crops_xyxy):
@@ -137,7 +137,7 @@ def compute_maps(
     return stitch_crops(maps, weak.crops_xyxy, image.shape[:2], grid)
 
 
-def run_network(images: NDArray[np.uint8], tags: Tensor, model: ClassifierModel, plan: CamPlan) -> Maps:
+def run_network(images: NDArray[np.uint8], tags: Tensor, model: ClassifierModel, plan: CamPlan) -> ScoreMaps:
     """Compute maps ``(B, C, h, w)`` of images ``(B, H, W, 3)`` of one size, averaged over their mirror images.
 
     A batch is an image with its mirror image (a crop set with its mirror images), whatever the

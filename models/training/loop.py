@@ -29,14 +29,13 @@ from tqdm import tqdm
 import pseudogt
 from models.backbones.layers import synchronise_norms
 from models.checkpoints import load_checkpoint, save_checkpoint
-from models.loader import STOP_SIGNALS, count_workers, explain_lost_workers, load_batches, load_in_order
+from models.loader import STOP_SIGNALS, Batch, count_workers, explain_lost_workers, load_batches, load_in_order
 from models.training.devices import autocast, choose_precision, join_processes
 from models.training.optimiser import build_optimiser
 from models.training.plan import TrainingPlan, learning_rate_at, select_samples
 from models.training_set import Preparation, TrainingSet
 from pseudogt.files.io import write_json
 
-Batch = Mapping[str, Tensor]
 LoadBatch = Callable[[NDArray[np.int64], np.random.Generator], Batch]
 
 CHECKPOINT_KIND = "training checkpoint"

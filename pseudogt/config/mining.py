@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pseudogt.config.augmentation import AppearanceSettings
 from pseudogt.config.base import listed_in
-from pseudogt.config.training import BACKBONES, FAMILIES, TrainingSettings
+from pseudogt.config.training import BACKBONE_TABLE, FAMILY_TABLE, TrainingSettings
 
 RESNET_WS = ("resnet_ws18", "resnet_ws50", "resnet_ws101")
 """Backbones that only mining has."""
@@ -28,7 +28,7 @@ class MiningSettings(TrainingSettings, AppearanceSettings):
     needs_things: bool = Field(
         False, description="Leave images without a tagged thing out of the training, as in the paper."
     )
-    backbone: Annotated[str, listed_in(BACKBONES, FAMILIES, RESNET_WS)] = Field(
+    backbone: Annotated[str, listed_in(BACKBONE_TABLE, FAMILY_TABLE, RESNET_WS)] = Field(
         "small",
         description="Image backbone, changed to stride 8: that of the tag classifier, torchvision's ResNets, "
         "timm/<name> for a network that timm can dilate, or the paper's ResNet-WS.",

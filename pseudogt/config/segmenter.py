@@ -10,7 +10,7 @@ from pseudogt.config.augmentation import AugmentationSettings
 from pseudogt.config.base import listed_in
 from pseudogt.config.training import FreezingSettings
 
-SEGMENTER_NETWORKS = "models.segmenter.networks"
+NETWORK_TABLE = "models.segmenter.networks"
 """Table of networks."""
 
 OPTIONAL_NETWORKS = ("mask_transformer", "eomt")
@@ -35,7 +35,7 @@ READ_BY = {
 class SegmenterSettings(FreezingSettings, AugmentationSettings):
     """How the panoptic network is trained; the reference uses the same values."""
 
-    network: Annotated[str, listed_in(SEGMENTER_NETWORKS)] = Field(
+    network: Annotated[str, listed_in(NETWORK_TABLE)] = Field(
         "bottom_up",
         description="`bottom_up` predicts classes of pixels, centres and offsets; `mask_transformer` (Mask2Former) and "
         "`eomt` predict a class and a mask with each of their queries (docs/segmenters.md).",

@@ -10,14 +10,14 @@ from pseudogt.config.base import listed_in
 from pseudogt.config.machine import MachineSettings
 from pseudogt.config.optimisation import OptimisationSettings
 
-BACKBONES, FAMILIES = "models.backbones.names", "models.backbones.families"
+BACKBONE_TABLE, FAMILY_TABLE = "models.backbones.names", "models.backbones.families"
 """Tables of backbones, and of families of them."""
 
 
 class TrainingSettings(MachineSettings, OptimisationSettings):
     """A network and its training."""
 
-    backbone: Annotated[str, listed_in(BACKBONES, FAMILIES)] = Field(
+    backbone: Annotated[str, listed_in(BACKBONE_TABLE, FAMILY_TABLE)] = Field(
         "small",
         description="Image backbone: `small`, made for CPUs; torchvision's resnet18, resnet50 and resnet101; or "
         "timm/<name> for a network of timm (docs/backbones.md).",

@@ -30,7 +30,7 @@ class BackboneCosts(NamedTuple):
     channels: tuple[int, ...]
 
 
-COSTS: dict[str, BackboneCosts] = {
+TIMM_COSTS: dict[str, BackboneCosts] = {
     "timm/resnet18": BackboneCosts(36.1, 442, 11.2, (64, 128, 256, 512)),
     "timm/resnet34": BackboneCosts(73.0, 643, 21.3, (64, 128, 256, 512)),
     "timm/resnet50": BackboneCosts(81.5, 1714, 23.5, (256, 512, 1024, 2048)),
@@ -74,7 +74,7 @@ COSTS: dict[str, BackboneCosts] = {
 }
 """Costs of networks that are often used, by name."""
 
-UNKNOWN = BackboneCosts(120.0, 3000, 60.0, (256, 512, 1024, 2048))
+MEDIUM_COSTS = BackboneCosts(120.0, 3000, 60.0, (256, 512, 1024, 2048))
 """Assumed costs of a network that is not in the table: medium size. Estimates for larger ones are too low."""
 
 CHANNELS = {
@@ -115,12 +115,12 @@ DENSE_FACTOR = 7
 
 def find_backbone_costs(backbone: str) -> BackboneCosts | None:
     """Costs of a member of a family; None for other backbones."""
-    return COSTS.get(backbone, UNKNOWN) if "/" in backbone else None
+    return TIMM_COSTS.get(backbone, MEDIUM_COSTS) if "/" in backbone else None
 
 
 def find_network_size(backbone: str) -> BackboneCosts:
     """Weights of any backbone and the values that it keeps; torchvision's ResNets are those of timm."""
-    return SMALL if backbone == "small" else COSTS.get(f"timm/{backbone.removeprefix('timm/')}", UNKNOWN)
+    return SMALL if backbone == "small" else TIMM_COSTS.get(f"timm/{backbone.removeprefix('timm/')}", MEDIUM_COSTS)
 
 
 def find_seconds_per_megapixel(backbone: str, *, dilated: bool = False) -> float:

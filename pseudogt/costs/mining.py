@@ -19,9 +19,15 @@ from pseudogt.costs.assumptions import (
     GRADIENT_FACTOR,
     PRODUCTS_PER_SECOND,
 )
-from pseudogt.costs.backbones import CHANNELS, DENSE_FACTOR, UNKNOWN, find_backbone_costs, find_seconds_per_megapixel
+from pseudogt.costs.backbones import (
+    CHANNELS,
+    DENSE_FACTOR,
+    MEDIUM_COSTS,
+    find_backbone_costs,
+    find_seconds_per_megapixel,
+)
 
-BINS = 49
+POOLED_CELLS = 49
 """Cells of a pooled proposal."""
 
 SECONDS_PER_CHANNEL = 1e-6
@@ -114,19 +120,19 @@ def measure_megapixels(short_sides_px: Sequence[int], long_side_px: int) -> floa
 def count_channels(settings: MiningSettings) -> int:
     """Width of the features that proposals are pooled from."""
     costs = find_backbone_costs(settings.backbone)
-    channels = costs.channels if costs else CHANNELS.get(settings.backbone, UNKNOWN.channels)
+    channels = costs.channels if costs else CHANNELS.get(settings.backbone, MEDIUM_COSTS.channels)
     return channels[settings.levels - 1]
 
 
 def count_neck_weights(settings: MiningSettings) -> int:
     """Weights of the two layers over the pooled features, each one product of every proposal."""
     first, second = settings.neck_widths
-    return count_channels(settings) * BINS * first + first * second
+    return count_channels(settings) * POOLED_CELLS * first + first * second
 
 
 def count_proposal_bytes(settings: MiningSettings) -> int:
     """Bytes of a proposal in a step: pooled features with their gradient, and the neck's values."""
-    return 4 * (2 * count_channels(settings) * BINS + 3 * sum(settings.neck_widths))
+    return 4 * (2 * count_channels(settings) * POOLED_CELLS + 3 * sum(settings.neck_widths))
 
 
 def count_mask_proposals(settings: MiningSettings) -> float:

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
+from pseudogt.files.parsing import SHOWN
 from pseudogt.metrics.average_precision import ImageThings, compute_average_precision, describe_things
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS, Counts, count_image, summarise
-
-NAMED_AT_MOST = 5
-"""Missing images that an error names."""
 
 IMAGE_SCORE_KEYS = ("pq", "pq_th", "pq_st", "miou", "coverage", "precision")
 """Scores that are given for each image."""
@@ -58,7 +56,7 @@ def check_same_images(truth: Collection[str], subject: Collection[str], name: st
     for present, absent, where in ((truth, subject, name), (subject, truth, "the ground truth")):
         missing = [image_id for image_id in present if image_id not in absent]
         if missing:
-            named = ", ".join(missing[:NAMED_AT_MOST]) + (", ..." if len(missing) > NAMED_AT_MOST else "")
+            named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             raise ValueError(f"{len(missing)} images are missing in {where}: {named}; give both the same shards")
 
 

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.files.parsing import SHOWN
 from pseudogt.files.pickles import read_foreign_pickle
 from pseudogt.proposals.files import read_mcg
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.members import Members
-
-NAMED_AT_MOST = 5
 
 CONVERTED_ENTRIES = {"superpixels": 2, "oh_labels": 2, "scores": 1, "boxes": 2}
 """Arrays of a converted file that are read, and their dimensions."""
@@ -49,7 +48,7 @@ def find_proposal_files(folders: Sequence[Path | str], suffix: str, image_ids: I
         else:
             missing.append(image_id)
     if missing:
-        named = ", ".join(missing[:NAMED_AT_MOST]) + (", ..." if len(missing) > NAMED_AT_MOST else "")
+        named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
         raise ValueError(
             f"{' and '.join(map(str, folders))}: no file {missing[0]}{suffix}; {len(missing)} images lack proposals "
             f"({named}). Unpack all parts of the archive there, or take these images out of the split list"

@@ -18,7 +18,7 @@ from pseudogt.setup.survey import FoundSource, survey_folder
 WHOLE_MASKS = 0.5
 """``box_masks.sure`` with which every pixel is thing or not: what is exported must have no unlabelled rim."""
 
-FORMATS = ("coco_instances",)
+MASK_FORMATS = ("coco_instances",)
 """Formats of the masks unless ``export.formats`` is given."""
 
 SHARD_SIZE = 128
@@ -71,7 +71,7 @@ def configure_boxes(folder: Path, config: Mapping[str, Any], given: Mapping[str,
         "dataset": {"format": "images", "train_split": split, "val_split": None, "classes": classes},
         "annotations": annotations,
         "box_masks": {"sure": WHOLE_MASKS},
-        "export": {"formats": FORMATS},
+        "export": {"formats": MASK_FORMATS},
         "shard_size": SHARD_SIZE,
     }
     summary = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
-from pseudogt.config.segmenter import SEGMENTER_NETWORKS
-from pseudogt.config.training import BACKBONES, FAMILIES
+from pseudogt.config.segmenter import NETWORK_TABLE
+from pseudogt.config.training import BACKBONE_TABLE, FAMILY_TABLE
 
 BACKBONE_SECTIONS = {
     "classifier": "classifier",
@@ -41,8 +41,8 @@ def select_entries(config: RunConfig, stage: str, *, export_format: str | None =
         backbone = getattr(config, BACKBONE_SECTIONS[stage]).backbone
         family = backbone.partition("/")[0]
         # The ResNet-WS of mining are no entries: they are code of JTSM's own.
-        for table in (BACKBONES, FAMILIES):
+        for table in (BACKBONE_TABLE, FAMILY_TABLE):
             selection[table] = [family] if family in list_entries(table) else []
     if BACKBONE_SECTIONS.get(stage) == "segmenter":
-        selection[SEGMENTER_NETWORKS] = [config.segmenter.network]
+        selection[NETWORK_TABLE] = [config.segmenter.network]
     return selection

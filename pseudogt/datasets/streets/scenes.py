@@ -61,7 +61,7 @@ class SceneLayout:
     grass: bool = True
 
 
-LAYOUTS = {
+SCENE_LAYOUTS = {
     "street": SceneLayout(
         share=0.18,
         sides=("houses",),
@@ -189,7 +189,7 @@ def render_street(
     """
     rng = np.random.default_rng([settings.seed, *key])
     weather = str(rng.choice(list(WEATHERS), p=list(WEATHERS.values())))
-    layout = LAYOUTS[str(rng.choice(list(LAYOUTS), p=[kind.share for kind in LAYOUTS.values()]))]
+    layout = SCENE_LAYOUTS[str(rng.choice(list(SCENE_LAYOUTS), p=[kind.share for kind in SCENE_LAYOUTS.values()]))]
     # A generator of its own: how often things are left out changes no other draw.
     layout = _leave_out(layout, np.random.default_rng([settings.seed, *key, 1]), settings.missing)
     camera = _choose_camera(rng, settings)
