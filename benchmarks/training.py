@@ -42,7 +42,7 @@ sys.path.insert(0, str(REPOSITORY))
 from models.augmentation import Augmentation
 from models.loader import load_batches, load_in_order
 from models.segmenter.batches import PanopticSample
-from models.segmenter.network import PanopticModel
+from models.segmenter.model import PanopticModel
 from models.segmenter.training import PanopticBatches, SegmenterLoss, prepare_sample
 from models.training import TrainingPlan, choose_device, select_samples, train
 from models.training_set import Preparation, Samples, TrainingSet

@@ -22,7 +22,7 @@ from models.classifier.batches import TagSample, make_tag_batch
 from models.classifier.network import STRIDE, build_tag_classifier
 from models.classifier.training import ClassifierLoss
 from models.segmenter.batches import make_batch
-from models.segmenter.network import build_panoptic_network
+from models.segmenter.bottom_up import build_network
 from models.segmenter.training import SegmenterLoss, prepare_sample
 from models.training import TrainingPlan, train
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
@@ -83,7 +83,7 @@ def prepare(settings: ClassifierSettings | SegmenterSettings, classes: ClassTabl
         network = build_tag_classifier(**shape, levels=settings.levels, channels=settings.decoder_channels)
         batch = make_tag_batch([TagSample(i, w) for i, _, w in made], classes, augmentation, STRIDE, generator)
         return network, settings.fill(ClassifierLoss, narrowness=(0.0,) * len(classes)), batch
-    network = build_panoptic_network(**shape, decoder_channels=settings.decoder_channels)
+    network = build_network(**shape, decoder_channels=settings.decoder_channels)
     batch = make_batch([prepare_sample(i, p, w, classes, 1.0) for i, p, w in made], augmentation, generator)
     return network, settings.fill(SegmenterLoss, class_weights=torch.ones(len(classes))), batch
 

@@ -18,7 +18,7 @@ from models.backbones import build_backbone
 from models.backbones.timm_networks import PlainBackbone
 from models.segmenter.mask_loss import MaskLoss as Loss
 from models.segmenter.mask_output import MaskOutput, add_up_scores, decode_singly
-from models.segmenter.network import SegmenterNetwork, check_image_size
+from models.segmenter.model import SegmenterNetwork, check_image_size
 from pseudogt.files.model_folders import require_transformers
 
 require_transformers("segmenter.network: eomt")

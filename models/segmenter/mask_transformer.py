@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from models.backbones import Backbone, build_backbone
+from models.segmenter.heads import FineHead
 from models.segmenter.mask_loss import MaskLoss as Loss
 from models.segmenter.mask_output import MaskOutput, add_up_scores, decode_singly
-from models.segmenter.network import FineHead, SegmenterNetwork, check_image_size
+from models.segmenter.model import SegmenterNetwork, check_image_size
 from pseudogt.files.model_folders import require_transformers
 
 require_transformers("segmenter.network: mask_transformer")

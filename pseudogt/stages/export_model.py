@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.segmenter.export import TOLERANCE, export_model
-from models.segmenter.network import PanopticModel
+from models.segmenter.model import PanopticModel
 from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.prediction.decoding import Decoding
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from models.segmenter.inference import measure_gpu_bytes, prepare_network
-from models.segmenter.network import PanopticModel
+from models.segmenter.model import PanopticModel
 from models.training import choose_device, choose_precision
 from pseudogt.config.predictions import PredictionsSettings
 from pseudogt.costs.memory import find_free_bytes

@@ -16,7 +16,7 @@ from models.augmentation import Augmentation
 from models.backbones import Freeze
 from models.segmenter.batches import PanopticSample
 from models.segmenter.losses import compute_class_weights
-from models.segmenter.network import NETWORKS, PanopticModel
+from models.segmenter.model import NETWORKS, PanopticModel
 from models.segmenter.training import (
     PanopticBatches,
     check_labelled,

@@ -9,7 +9,7 @@ import torch
 from models.backbones import Freeze, build_backbone, find_problem
 from models.backbones.pyramid import resize_to_stride_16
 from models.classifier.network import ClassifierModel
-from models.segmenter.network import PanopticModel
+from models.segmenter.model import PanopticModel
 from pseudogt.classes import ClassTable
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0),) * 2)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from panoptic_dataset import CLASSES, train_segmenter
 
-from models.segmenter.network import PanopticModel
+from models.segmenter.model import PanopticModel
 from pseudogt.files.images import read_image, write_png
 from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import export_model, predict

@@ -5,7 +5,7 @@ import pytest
 import torch
 from panoptic_dataset import CLASSES, segmenter_arguments, train_segmenter, write_dataset
 
-from models.segmenter.network import PanopticModel
+from models.segmenter.model import PanopticModel
 from models.segmenter.training import PanopticBatches
 from models.training import loop
 from pseudogt.files.images import write_png

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.segmenter.network import PanopticModel, build_from_architecture
+from models.segmenter.model import PanopticModel, build_from_architecture
 from pseudogt.classes import ClassTable
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (255, 0, 0)))

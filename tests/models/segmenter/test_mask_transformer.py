@@ -6,7 +6,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerPixe
 from models.segmenter.inference import prepare_network
 from models.segmenter.mask_output import add_up_scores
 from models.segmenter.mask_transformer import find_reference_points
-from models.segmenter.network import PanopticModel, build_from_architecture
+from models.segmenter.model import PanopticModel, build_from_architecture
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.kinds import KINDS
 from pseudogt.prediction.maps import MaskMaps

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.segmenter import export
 from models.segmenter.export import export_model, open_archive
 from models.segmenter.inference import prepare_network
-from models.segmenter.network import PanopticModel
+from models.segmenter.model import PanopticModel
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.decoding import Decoding

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.segmenter.bottom_up import build_network
 from models.segmenter.inference import prepare_network
-from models.segmenter.network import PanopticModel, build_panoptic_network
+from models.segmenter.model import PanopticModel
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.kinds import BOTTOM_UP, KINDS
 from pseudogt.prediction.maps import choose_network_size
@@ -16,12 +17,12 @@ ARCHITECTURE = {"backbone": "small", "class_count": 2, "decoder_channels": 16}
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return build_panoptic_network(**ARCHITECTURE).eval()
+    return build_network(**ARCHITECTURE).eval()
 
 
 @pytest.mark.parametrize("backbone", ["small", "resnet18"])
 def test_outputs_have_strides_2_and_4(backbone):
-    network = build_panoptic_network(backbone=backbone, class_count=5, decoder_channels=16).eval()
+    network = build_network(backbone=backbone, class_count=5, decoder_channels=16).eval()
     output = network(torch.zeros(2, 3, 64, 96, dtype=torch.uint8))
     assert output.semantic.shape == (2, 5, 32, 48)
     assert output.centre.shape == (2, 1, 16, 24)

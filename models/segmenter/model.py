@@ -1,0 +1,136 @@
+"""A panoptic network of any kind in a file, with all that is needed to apply it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.backbones import NOTHING_FROZEN, Backbone, Freeze
+from models.checkpoints import load_checkpoint, save_checkpoint
+from pseudogt.classes import ClassTable
+from pseudogt.config.registry import Registry
+from pseudogt.prediction.card import ModelCard
+from pseudogt.prediction.kinds import BOTTOM_UP
+from pseudogt.prediction.maps import SIZE_MULTIPLE
+
+MODEL_KIND = "panoptic model"
+
+NETWORKS = Registry("models.segmenter.networks", "network of the segmenter")
+
+
+class SegmenterNetwork(nn.Module, ABC):
+    """A network of :mod:`models.segmenter.networks`."""
+
+    backbone: Backbone
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Any:
+        """Predict for images ``(B, 3, H, W)``: the outputs of its kind, see :mod:`pseudogt.prediction.kinds`."""
+
+
+def build_from_architecture(architecture: Mapping[str, Any], *, weights: str | None = None) -> SegmenterNetwork:
+    """Build any of the networks.
+
+    Parameters
+    ----------
+    architecture : mapping
+        ``network``, its name, which may be missing for ``BOTTOM_UP``; the other entries are arguments of its
+        module's ``build_network``.
+    weights : str, optional
+        As in :func:`models.backbones.build_backbone`.
+    """
+    name = architecture.get("network", BOTTOM_UP)
+    network: SegmenterNetwork = NETWORKS.load(name).build_network(
+        **{key: value for key, value in architecture.items() if key != "network"}, weights=weights
+    )
+    return network
+
+
+@dataclass(frozen=True)
+class PanopticModel:
+    """A trained network and all that is needed to use it.
+
+    Attributes
+    ----------
+    network : SegmenterNetwork
+    architecture : dict
+        As in :func:`build_from_architecture`.
+    classes : ClassTable
+    scale : float
+        Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.
+    settings : dict
+        The training's settings, for the record.
+    """
+
+    network: SegmenterNetwork
+    architecture: dict[str, Any]
+    classes: ClassTable
+    scale: float
+    settings: dict[str, Any]
+
+    @classmethod
+    def build(
+        cls,
+        classes: ClassTable,
+        *,
+        backbone: str,
+        weights: str | None,
+        scale: float,
+        seed: int,
+        settings: dict[str, Any],
+        init: Path | None = None,
+        freeze: Freeze = NOTHING_FROZEN,
+        network: str = BOTTOM_UP,
+        **shape: Any,
+    ) -> PanopticModel:
+        """Build an untrained model, or one with the weights of the model file ``init``; ``shape`` is the network's."""
+        torch.manual_seed(seed)
+        architecture: dict[str, Any] = {"backbone": backbone, "class_count": len(classes), **shape}
+        if network != BOTTOM_UP:
+            architecture["network"] = network
+        built = build_from_architecture(architecture, weights=weights)
+        if init is not None:
+            first = cls.load(init)
+            if first.architecture != architecture or first.classes != classes:
+                raise ValueError(f"{init}: trained with another network or class table; start from scratch")
+            built.load_state_dict(first.network.state_dict())
+        built.backbone.set_freeze(freeze)
+        return cls(built, architecture, classes, scale, settings)
+
+    @property
+    def card(self) -> ModelCard:
+        """All but the weights and the record of the training."""
+        return ModelCard(self.architecture.get("network", BOTTOM_UP), self.architecture, self.classes, self.scale)
+
+    def save(self, path: Path | str) -> None:
+        """Write a file that :meth:`load` reads."""
+        state = {
+            "kind": MODEL_KIND,
+            "architecture": self.architecture,
+            "categories": self.classes.to_categories(),
+            "scale": self.scale,
+            "settings": self.settings,
+            "weights": {k: v.cpu().contiguous() for k, v in self.network.state_dict().items()},
+        }
+        save_checkpoint(path, state)
+
+    @classmethod
+    def load(cls, path: Path | str) -> PanopticModel:
+        """Read a model file onto the CPU; a ``ValueError`` names a file that is missing or of another kind."""
+        state = load_checkpoint(path, kind=MODEL_KIND)
+        network = build_from_architecture(state["architecture"])
+        network.load_state_dict(state["weights"])
+        classes = ClassTable.from_categories(state["categories"])
+        return cls(network, state["architecture"], classes, state["scale"], state["settings"])
+
+
+def check_image_size(images: Tensor) -> None:
+    """Raise a ``ValueError`` if images ``(B, 3, H, W)`` are not a multiple of ``SIZE_MULTIPLE`` high and wide."""
+    if images.shape[-2] % SIZE_MULTIPLE or images.shape[-1] % SIZE_MULTIPLE:
+        raise ValueError(f"images {tuple(images.shape)} are not a multiple of {SIZE_MULTIPLE} high and wide")
