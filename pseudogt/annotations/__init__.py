@@ -8,16 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pseudogt.annotations.conversion import Conversion, convert_readings
-from pseudogt.annotations.form import AnnotatedBox, AnnotationFormat, ImageAnnotations, Reading, Source
+from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
+from pseudogt.annotations.recognition import FORMATS, get_format, suggest_format
 from pseudogt.annotations.tables import read_tags
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.config.registry import Registry
 from pseudogt.files.index import ImageRecord
 
-__all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert_annotations", "read_annotations"]
-
-FORMATS = Registry("pseudogt.annotations.formats", "annotation format")
+__all__ = [
+    "FORMATS",
+    "AnnotatedBox",
+    "Conversion",
+    "ImageAnnotations",
+    "Reading",
+    "convert_annotations",
+    "read_annotations",
+]
 
 
 def read_annotations(
@@ -43,7 +49,6 @@ def read_annotations(
     if settings.format is None or settings.path is None:
         return None
     names = data_root / settings.names if settings.names else None
-    reader: AnnotationFormat = FORMATS.load(settings.format)
     source = Source(
         data_root / settings.path,
         images,
@@ -52,7 +57,10 @@ def read_annotations(
         points=settings.points == "weak",
         masks=masks or settings.masks == "scribbles",
     )
-    return reader.read(source)
+    try:
+        return get_format(settings.format).read(source)
+    except ValueError as error:
+        raise ValueError(f"{error}{suggest_format(source.path, settings.format)}") from error
 
 
 @contextmanager

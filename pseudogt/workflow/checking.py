@@ -20,8 +20,9 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.costs.estimate import describe_estimate
 from pseudogt.datasets import DatasetImages, class_table, list_images
-from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
+from pseudogt.datasets.ground_truth import choose_masks, compare_categories, read_panoptic
 from pseudogt.datasets.source import SourceFiles
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
@@ -44,6 +45,9 @@ IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 """Images of 16 bits, or of the 10, 12 or 14 that cameras and microscopes store in them."""
+
+SMALL_BYTES = 2**26
+"""Size of a file that is parsed in about a second."""
 
 COUNTED = ("name", "isthing", "images", "unknown", "boxes")
 """What is always said of a class."""
@@ -140,7 +144,7 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     for image in checked:
         findings.add_problems(image.problems, image.split, image.image_id)
         findings.warnings += image.warnings
-    findings.warnings += find_duplicates(checked)
+    findings.warnings += [*find_duplicates(checked), *describe_categories(images, settings, decode=config.decode)]
     findings.warnings += find_odd_shards(plan_shards(None, ids_by_split, config.shard_size), config.shard_size)
     check_weak_labels(config, data_root, checked, classes, findings)
     if config.decode and settings.has_ground_truth:
@@ -163,7 +167,8 @@ def check_image(
     record, problems, warnings = read_headers(files, image_id)
     if settings.has_ground_truth:
         problems += find_missing(files, classes)
-    found = {"record": record, "file_bytes": files.image.stat().st_size, "warnings": tuple(warnings)}
+    file_bytes = files.image.stat().st_size if record is not None else 0
+    found = {"record": record, "file_bytes": file_bytes, "warnings": tuple(warnings)}
     if problems or not decode:
         return ImageFindings(split, image_id, tuple(problems), **found)  # type: ignore[arg-type]
     try:
@@ -183,9 +188,15 @@ def check_image(
 def find_missing(files: SourceFiles, classes: ClassTable) -> list[str]:
     """Label files that should be there."""
     missing = ["semantic"] if files.semantic is None else []
-    if files.instances is None and len(classes.thing_ids) and files.segments is None:
+    if "segments" in files.wanted:
+        missing += ["segments"] if files.segments is None else []
+    elif files.instances is None and len(classes.thing_ids):
         missing.append("instances")
-    return [f"{files.image}: its {kind} file is missing; add it or take the image off the list" for kind in missing]
+    places = {kind: f" ({path}: {describe_missing(path)})" for kind, path in files.wanted.items() if kind in missing}
+    return [
+        f"{files.image}: its {kind} file is missing{places.get(kind, '')}; add it or take the image off the list"
+        for kind in missing
+    ]
 
 
 def read_headers(files: SourceFiles, image_id: str) -> tuple[ImageRecord | None, list[str], list[str]]:
@@ -206,6 +217,8 @@ def read_headers(files: SourceFiles, image_id: str) -> tuple[ImageRecord | None,
             f"{files.image}: has 16-bit pixels; of the bits in use (8, 10, 12, 14 or 16, by its largest value) the "
             "upper 8 are read"
         )
+    elif header.mode == "F":
+        problems.append(f"{files.image}: has pixels of type float; convert it to 8 bits, or to 16 bits without sign")
     elif header.mode not in IMAGE_MODES:
         warnings.append(f"{files.image}: has {header.mode} pixels, which are converted to 8-bit RGB")
     if header.is_animated:
@@ -221,15 +234,20 @@ def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -
     """Problems with kind and size of a label file."""
     try:
         with open_image(path) as image:
-            size, mode = image.size, image.mode
+            size, mode, kind = image.size, image.mode, image.format
     except ValueError as error:
         return [str(error)]
     problems = []
+    if kind == "JPEG":
+        problems.append(f"{path}: is a JPEG, which changes values, whatever its name says; save the labels as PNG")
     if is_rgb and mode not in COLOUR_MODES:
         problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as 8-bit RGB")
     if not is_rgb and mode not in LABEL_MODES:
         problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
-    if size != expected:
+    if size == expected[::-1] and size != expected:
+        upright = f"{expected[0]}x{expected[1]}"
+        problems.append(f"{path}: is {size[0]}x{size[1]}, its upright image {upright}; turn it as its image is shown")
+    elif size != expected:
         problems.append(f"{path}: is {size[0]}x{size[1]}, its image {expected[0]}x{expected[1]}; make them one size")
     return problems
 
@@ -275,6 +293,8 @@ def check_weak_labels(
             images = result.images
             if config.full_labels.polygons:
                 drawn = read_masks(config.annotations, data_root, records, classes)
+                findings.add_problems(drawn.problems)
+                findings.warnings += drawn.warnings
                 describe_masks(len(drawn.full.images), len(drawn.things.images), findings)
         elif config.provided.weak_labels:
             found, _, broken = read_weak_label_file(Path(config.provided.weak_labels))
@@ -291,6 +311,16 @@ def check_weak_labels(
         findings.warnings += find_gaps(images, classes)
         acts = sum((count_acts(image) for image in images), Counter())
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))
+
+
+def describe_categories(images: DatasetImages, settings: DatasetSettings, *, decode: bool) -> list[str]:
+    """Warn of panoptic files whose categories are not those of the class table; large ones are read with ``decode``."""
+    try:
+        paths = {images.locate(image_ids[0]).segments for image_ids in images.ids.values() if image_ids}
+        read = [path for path in paths if path is not None and (decode or path.stat().st_size <= SMALL_BYTES)]
+        return [line for path in sorted(read) for line in compare_categories(path, settings)]
+    except ValueError:  # problems of a file are told with its images
+        return []
 
 
 def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:

@@ -17,6 +17,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import LAYOUTS, SPLIT_SEPARATOR, list_images
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import find_images
 from pseudogt.files.model_folders import ModelFolder
 from pseudogt.files.parsing import read_id_list
@@ -146,7 +147,7 @@ def digest_annotations(settings: AnnotationsSettings, data_root: str) -> str:
     named = [Path(data_root, path) for path in (settings.path, settings.names, settings.tags) if path]
     for path in named:
         if not path.exists():
-            raise ValueError(f"annotations: {path}: no such file or folder")
+            raise ValueError(f"annotations: {path}: {describe_missing(path, 'file or folder')}")
     if settings.format == "yolo":
         folders = [named[0], *named[0].resolve().parents[:2]]
         named += [path for folder in folders for path in find_name_files(folder)]
