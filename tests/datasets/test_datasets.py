@@ -114,6 +114,15 @@ def test_bad_label_values(folder_dataset, folder_settings, folder, value, messag
     assert f"{folder}/a.png" in str(error.value)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8], ids=["plain numbers", "cut to 8 bits"])
+def test_instances_that_would_all_be_one_group(folder_dataset, folder_settings, dtype):
+    path = folder_dataset / "instances" / "a.png"
+    values = read_png(path)
+    write_png(path, values.astype(np.uint8) if dtype is np.uint8 else np.where(values >= 2000, values - 1999, 0))
+    with pytest.raises(ValueError, match=r"in 'car' is neither 2 \* 1000 \+ number nor 2, .*instance_divisor to null"):
+        read(folder_settings, folder_dataset, "a")
+
+
 def test_instances_may_be_missing_only_without_things(folder_dataset, folder_settings):
     (folder_dataset / "instances" / "a.png").unlink()
     with pytest.raises(ValueError, match="instances file is missing"):
