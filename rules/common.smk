@@ -53,7 +53,7 @@ try:
 
         # Snakemake's merged config does not distinguish the user's settings from the defaults.
         given = workflow.config_settings.overwrite_config
-        config, BOXES_FOUND = configure_boxes(Path(config["boxes_from"]), config, given)
+        config, BOXES_FOUND = configure_boxes(Path(config["boxes_from"]).expanduser(), config, given)
     CONFIG = parse_run_config(config)
     RESULTS = f"results/{CONFIG.name}"
     # Held as long as this process lives, so that `make resume` can tell a live run from a dead one.

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pseudogt.config.base import Section, listed_in
+from pseudogt.config.base import Section, expand_home, listed_in
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.parsing import Name, parse_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,9 +62,10 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
     ValueError
         If the file is missing, empty or lacks a column; the message names it.
     """
-    found = next((p for p in (Path(path), REPOSITORY / path) if p.is_file()), None)
+    path = Path(expand_home(str(path)))
+    found = next((p for p in (path, REPOSITORY / path) if p.is_file()), None)
     if found is None:
-        raise ValueError(f"class table {path}: no such file")
+        raise ValueError(f"class table {path}: {describe_missing(path)}")
     with found.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         columns = [name.strip() for name in reader.fieldnames or ()]
@@ -90,6 +92,8 @@ def _parse_color(text: str) -> tuple[int, ...]:
 def _read_classes(value: Any) -> Any:
     if isinstance(value, str):
         return read_class_csv(value)
+    if isinstance(value, list) and any(isinstance(entry, str | int | float) for entry in value):
+        raise ValueError("a list of names does not say what is countable; write {name: thing, name: stuff}")
     return number_classes(value) if isinstance(value, dict) else value
 
 
