@@ -65,7 +65,7 @@ try:
     PREDICT_INPUTS = (
         digest_predict_inputs(Path(CONFIG.images), Path(PLAN.predict_model)) if CONFIG.images else ""
     )
-except ValueError as error:
+except (ValueError, OSError) as error:
     # With `--quiet all` Snakemake prints nothing, not even why it stops.
     if any(kind.name == "ALL" for kind in workflow.output_settings.quiet or ()):
         print(f"error: {error}", file=sys.stderr)

@@ -114,7 +114,8 @@ def read_yolo(folder: Path, images: Mapping[str, str], names_file: Path | None =
         warnings.append(f"{folder}: lines of 9 values are read as oriented boxes; there is no polygon of other length")
     if polygons:
         warnings += _describe_boxes(folder, [line for line in everything if _is_box(line)])
-    warnings += [*_describe_corners(folder, everything), *_describe_points(folder, everything)]
+    warnings += [] if polygons else _describe_corners(folder, everything)
+    warnings += _describe_points(folder, everything)
     labels = frozenset(names.values()) | list_labels(annotated)
     return Reading(annotated, labels, problems=problems, warnings=warnings, broken=broken, searched=searched)
 

@@ -64,7 +64,7 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     content = FolderContent()
     try:
         with os.scandir(folder) as entries:
-            is_folder = {entry.name: entry.is_dir() for entry in entries}
+            is_folder = {entry.name: _is_folder(entry) for entry in entries}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{folder}: no such folder") from error
     except OSError as error:
@@ -94,6 +94,14 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     # By name, as a suffix may sort otherwise: `a b.png` is before `a.png`.
     content.images = {name: content.images[name] for name in sorted(content.images)}
     return content
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]:

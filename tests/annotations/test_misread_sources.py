@@ -197,6 +197,12 @@ class TestCoco:
         result = source.convert("coco", "coco.json")
         assert list_boxes(result)[0] == [("car", 10, 20, 30, 40)] and not result.problems
 
+    def test_ids_as_decimal_numbers(self, source):
+        """A table program writes them; another entry, which is turned, must not change how they are read."""
+        ids = {"id": 7.0, "image_id": 1.0, "category_id": 2.0}
+        write_coco(source, BOX | {"attributes": {"rotation": 180}}, BOX | ids)
+        assert list_boxes(source.convert("coco", "coco.json"))[1] == [("bus", 10, 20, 30, 40)]
+
     @pytest.mark.parametrize("key", ["ignore", "difficult"])
     def test_objects_that_do_not_count(self, source, key):
         """In many conversions of VOC."""

@@ -160,6 +160,7 @@ def test_a_city_is_the_folder_it_lies_in(tmp_path, city):
 def test_a_link_back_to_its_folder_is_passed_over(tmp_path):
     write_photo(tmp_path / "train" / "cam" / "a.jpg")
     (tmp_path / "train" / "loop").symlink_to(tmp_path / "train")
+    (tmp_path / "train" / "cam" / "self").symlink_to("self")
     images = list_images(make_settings("images"), tmp_path)
     assert images.ids["train"] == ["a"]
     assert any("loop: is a link to" in note and note.endswith("and is passed over") for note in images.passed_over)
