@@ -92,7 +92,9 @@ def decode_image(path: Path | str, flags: int) -> NDArray[Any]:
         mode = read_header(path).mode
         if mode.startswith(("I", "F")):
             raise ValueError(f"{path}: has {mode} pixels, which are not supported; convert them to 8 or 16 bits")
-        raise ValueError(f"{path}: truncated image; replace the file")
+        if lacks_jpeg_end(data) or not _is_whole(path):
+            raise ValueError(f"{path}: truncated image; replace the file")
+        raise ValueError(f"{path}: is of a kind that is not read ({mode}); save it again as 8-bit JPEG or PNG")
     return image
 
 
@@ -106,4 +108,14 @@ def lacks_jpeg_end(data: bytes) -> bool:
             return False
         # A segment has a length, which counts itself; compressed pixels follow that of a scan.
         position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return True
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether Pillow can read all pixels of a file that OpenCV can't, such as a TIFF of five channels."""
+    try:
+        with open_image(path) as image:
+            image.load()
+    except ValueError:
+        return False
     return True

@@ -120,6 +120,19 @@ class TestWholeOrCut:
             with pytest.raises(ValueError, match=rf"a\{suffix}: "):
                 read_image(path)
 
+    def test_a_whole_file_of_a_kind_that_is_not_read(self, tmp_path):
+        """TIFF of five channels, as of satellites, is not truncated."""
+        entries = [(256, 3, 1), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 2), (273, 4, 160), (277, 3, 5)]
+        entries += [(278, 3, 1), (279, 4, 5), (338, 3, 0)]
+        data = b"II*\0" + struct.pack("<IH", 8, len(entries))
+        for tag, kind, value in entries:
+            count, value = {258: (5, 140), 338: (2, 0)}.get(tag, (1, value))
+            data += struct.pack("<HHII", tag, kind, count, value)
+        data = (data + bytes(4)).ljust(140, b"\0") + struct.pack("<5H", *[8] * 5)
+        (tmp_path / "a.tif").write_bytes(data.ljust(160, b"\0") + bytes(range(5)))
+        with pytest.raises(ValueError, match=r"a\.tif: is of a kind that is not read .*; save it again as 8-bit"):
+            read_image(tmp_path / "a.tif")
+
     def test_the_lowest_version_of_opencv_is_one_that_is_tested(self):
         """Versions before 5.0 fill the missing part of a JPEG with grey, and read WebP as it is stored."""
         for file in ("pyproject.toml", "envs/pseudogt.yaml"):
