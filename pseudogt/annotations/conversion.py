@@ -16,6 +16,7 @@ from pseudogt.annotations.fitting import (
     clip_to_image,
     find_group_owners,
     fit_mark,
+    reaches_far_out,
     round_outwards,
     scale_corners,
 )
@@ -172,6 +173,7 @@ class _Converter:
         self.with_marks: set[str] = set()
         self.examples: list[str] = []
         self.clashes: list[str] = []
+        self.far_out: list[str] = []
 
     def report_broken(self, records: Sequence[str]) -> None:
         """Records that belong to no image: problems, or counted."""
@@ -183,6 +185,11 @@ class _Converter:
     def describe_counts(self) -> list[str]:
         """Whatever was left out or changed, one line for each kind of it."""
         lines = [f"{count} {what}" for what, count in self.counts.items() if count]
+        if self.far_out:
+            lines.append(
+                f"{len(self.far_out)} boxes reach far out of their image, as if drawn on a larger copy of it or written "
+                f"in another form; check them: {'; '.join(shorten_list(self.far_out))}"
+            )
         if self.clashes:
             lines.append(
                 f"{len(self.clashes)} pixels are clicked for several classes and stay without label: "
@@ -351,6 +358,8 @@ class _Converter:
                 continue
             if clipped != whole and is_thing:
                 self.counts["boxes stick out of their image and are clipped"] += 1
+                if reaches_far_out(pixels, record):
+                    self.far_out.append(f"image {record.image_id!r}: box {number} ({box.label})")
             if (clipped, train_id) in seen:
                 self.counts["boxes are there twice, with equal corners and class; one of each is kept"] += is_thing
                 continue

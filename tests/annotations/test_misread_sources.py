@@ -212,6 +212,11 @@ class TestCoco:
             assert list_boxes(result) == [[], [("car", 10, 20, 30, 40)]] and list_unknown(result)[0] == ["car"]
             assert list_boxes(source.convert("coco", "coco.json", difficult="use"))[0]
 
+    def test_boxes_of_a_larger_copy_are_named(self, source):
+        write_coco(source, {"bbox": [20, 40, 100, 20]}, {"bbox": [90, 40, 15, 20]})
+        (warning,) = [w for w in source.convert("coco", "coco.json").warnings if "far out" in w]
+        assert warning.startswith("1 boxes reach far out of their image") and warning.endswith("image 'a': box 1 (car)")
+
     def test_corners_that_say_so(self, source):
         """Detectron2's datasets keep the form of a box beside it."""
         write_coco(source, {"bbox": [10, 20, 30, 40], "bbox_mode": 0}, BOX | {"bbox_mode": 1})
