@@ -187,8 +187,8 @@ class _Converter:
         lines = [f"{count} {what}" for what, count in self.counts.items() if count]
         if self.far_out:
             lines.append(
-                f"{len(self.far_out)} boxes reach far out of their image, as if drawn on a larger copy of it or written "
-                f"in another form; check them: {'; '.join(shorten_list(self.far_out))}"
+                f"{len(self.far_out)} boxes reach far out of their image, as if drawn on a larger copy of it or "
+                f"written in another form; check them: {'; '.join(shorten_list(self.far_out))}"
             )
         if self.clashes:
             lines.append(

@@ -114,7 +114,13 @@ class _Mark(NamedTuple):
 def recognise(content: Any) -> bool:
     """Whether a JSON is a list of tasks, from any of Label Studio's exports."""
     tasks = content[:1] if isinstance(content, list) else []
-    return any(isinstance(task, dict) and bool(TASK_KEYS & task.keys()) for task in tasks)
+    return any(isinstance(task, dict) and bool(TASK_KEYS & task.keys()) and _has_results(task) for task in tasks)
+
+
+def _has_results(task: Mapping[str, Any]) -> bool:
+    """Whether the annotations of a task, if it has any, are Label Studio's."""
+    found = task.get("annotations", [])
+    return isinstance(found, list) and all(isinstance(a, dict) and "result" in a for a in found)
 
 
 def read(source: Source) -> Reading:
@@ -144,6 +150,7 @@ def read_label_studio(path: Path) -> Reading:
     images: list[ImageAnnotations] = []
     broken, several, turned, remarks = [], 0, 0, Counter[str]()
     pending = Counter[str]()
+    values: list[Mapping[str, Any]] = []
     for position, content in enumerate(tasks):
         where = f"{path}: task {content.get('id') or position}"
         try:
@@ -151,6 +158,7 @@ def read_label_studio(path: Path) -> Reading:
             done = [a for a in task["annotations"] if not a.get("was_cancelled", False)]
             several += len(done) > 1
             pending.update(kind for kind in PENDING if not done and content.get(kind))
+            values += [r["value"] for a in done for r in a["result"] if isinstance(r.get("value"), dict)]
             turned += any(result.get("image_rotation") for a in done for result in a["result"])
             name = find_image_name(task, where, [result for a in done for result in a["result"]])
             images.append(
@@ -174,7 +182,19 @@ def read_label_studio(path: Path) -> Reading:
             "check where their marks lie in the pictures of the report"
         )
     tags = frozenset(label for image in images for label in image.tags)
-    return Reading(images, list_labels(images), tags, warnings=warnings, broken=broken)
+    problems = _describe_fractions(path, values)
+    return Reading(images, list_labels(images), tags, problems=problems, warnings=warnings, broken=broken)
+
+
+def _describe_fractions(path: Path, values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Problem of rectangles that are all within one percent of their images: imported annotations may be fractions."""
+    rectangles = [[value.get(key) for key in ("x", "y", "width", "height")] for value in values if "height" in value]
+    fractions = [r for r in rectangles if all(isinstance(n, int | float) and 0 <= n <= 1 for n in r)]
+    text = (
+        f"{path}: all rectangles lie within 1% of their images, as if their coordinates were fractions; Label Studio's "
+        "are percent, so multiply them by 100"
+    )
+    return [text] if fractions and len(fractions) == len(rectangles) else []
 
 
 def _describe_dialect(path: Path, task: Mapping[str, Any]) -> str:

@@ -44,9 +44,10 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
     Returns
     -------
     Matches
-        An image has several positions only if none of them names its folder better than the others.
+        An image has several positions only if none of them names its folder better than the others. Where some names
+        hold the folder of their image, those that hold only others are unmatched.
     """
-    by_name = index_names(images)
+    names, by_name = list(names), index_names(images)
     by_upload = {make_upload_name(name): image_ids for name, image_ids in by_name.items()}
     found: dict[str, list[tuple[int, int]]] = {}
     unmatched, ambiguous = [], []
@@ -70,11 +71,21 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
             ambiguous.append(name)
         else:
             found.setdefault(candidates[shared.index(most)], []).append((most, position))
-    by_image = {
-        image_id: [position for common, position in places if common == max(places)[0]]
+    best = {image_id: max(places)[0] for image_id, places in found.items()}
+    # Where names hold the folders of images, one with another folder means another image of that name.
+    elsewhere = {i for i, common in best.items() if not common} if any(best.values()) else set()
+    strangers = {
+        position
+        for image_id in elsewhere
+        for _, position in found[image_id]
+        if len(find_path(names[position]).parts) > 1
+    }
+    unmatched += [names[position] for position in sorted(strangers)]
+    kept = {
+        image_id: [position for common, position in places if common == best[image_id] and position not in strangers]
         for image_id, places in found.items()
     }
-    return Matches(by_image, unmatched, ambiguous)
+    return Matches({image_id: positions for image_id, positions in kept.items() if positions}, unmatched, ambiguous)
 
 
 def index_names(images: Mapping[str, str]) -> dict[str, list[str]]:

@@ -328,6 +328,15 @@ class TestLabelStudio:
         source.write("l.json", [{"id": 1, "data": data, "annotations": [{"result": results}]}])
         assert message in source.convert("label_studio", "l.json").problems[0]
 
+    def test_fractions_in_place_of_percent(self, source):
+        value = rectangle()["value"] | {"x": 0.1, "y": 0.25, "width": 0.2, "height": 0.25}
+        task = {"data": {"image": "a.jpg"}, "annotations": [{"result": [rectangle() | {"value": value}]}]}
+        source.write("l.json", [task])
+        assert "multiply them by 100" in source.convert("label_studio", "l.json").problems[0]
+        other = {"data": {"image": "b.jpg"}, "annotations": [{"result": [rectangle()]}]}
+        source.write("l.json", [task, other])
+        assert not source.convert("label_studio", "l.json").problems
+
     def test_drafts(self, source):
         draft = {"id": 1, "data": {"image": "a.jpg"}, "annotations": [], "drafts": [{"result": [rectangle()]}]}
         source.write(
@@ -401,6 +410,22 @@ def test_the_format_that_a_file_really_has_is_suggested(source, kind, path, cont
 def test_names_that_are_not_in_the_class_table(source, name, rename, message):
     write_coco(source, BOX, categories=[{"id": 1, "name": name}])
     assert message in source.convert("coco", "coco.json", rename=rename).problems[0]
+
+
+def test_another_image_of_the_same_name(source):
+    """The export holds all splits, but not this image of the training split."""
+    images = {"a": "/data/train/a.jpg", "b": "/data/train/b.jpg", "c": "/data/train/c.jpg"}
+    matches = match_names(["val/a.jpg", "train/b.jpg", "c.jpg"], images)
+    assert matches.by_image == {"b": [1], "c": [2]} and matches.unmatched == ["val/a.jpg"]
+    assert match_names(["val/a.jpg", "cam/b.jpg"], images).by_image == {"a": [0], "b": [1]}
+
+
+def test_another_tool_is_not_taken_for_label_studio(source):
+    """CreateML's file is a list of images with annotations, too."""
+    source.write("c.json", [{"image": "a.jpg", "annotations": [{"label": "car", "coordinates": {"x": 1}}]}])
+    with pytest.raises(ValueError, match="should be an object") as caught:
+        source.convert("coco", "c.json")
+    assert "looks like" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["a b.jp2", "a%20b.jpg", "/data/a%20b.jp2", "a b.png"])
