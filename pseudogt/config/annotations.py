@@ -90,8 +90,8 @@ class AnnotationsSettings(Section):
     )
     difficult: Literal["skip", "absent", "use"] = Field(
         "skip",
-        description="Objects marked as difficult (VOC, LabelMe) or to be ignored (COCO): skip makes their class "
-        "unknown in the image, absent treats them as not there, as in the paper of JTSM, and use treats them like others.",
+        description="Objects marked as difficult (VOC, LabelMe) or ignored (COCO): skip makes their class unknown in "
+        "the image, absent treats them as not there, as in the paper of JTSM, and use treats them like the rest.",
     )
     bad_boxes: Literal["error", "skip"] = Field(
         "error",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pseudogt.config.base import Section, expand_home, listed_in
 from pseudogt.files.contents import describe_missing
-from pseudogt.files.parsing import Name, parse_name
+from pseudogt.files.parsing import EXTRA, Name, parse_csv, parse_header, parse_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_COLUMNS = ("name", "id", "isthing", "color")
@@ -20,6 +19,9 @@ CLASS_COLUMNS = ("name", "id", "isthing", "color")
 
 OTHER_COLUMNS = ("source_id", "prompt")
 """Columns that it may have."""
+
+KINDS = {"thing": True, "stuff": False}
+"""Words for ``isthing``, beside truth values."""
 
 
 class ClassEntry(Section):
@@ -47,6 +49,8 @@ class ClassEntry(Section):
         filled = {key: value for key, value in data.items() if value != ""}
         filled.setdefault("source_id", filled.get("id"))
         filled.setdefault("prompt", filled.get("name"))
+        if isinstance(filled.get("isthing"), str):
+            filled["isthing"] = KINDS.get(filled["isthing"].strip().lower(), filled["isthing"])
         if isinstance(filled.get("color"), str):
             filled["color"] = _parse_color(filled["color"])
         return filled
@@ -66,20 +70,21 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
     found = next((p for p in (path, REPOSITORY / path) if p.is_file()), None)
     if found is None:
         raise ValueError(f"class table {path}: {describe_missing(path)}")
-    with found.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = [name.strip() for name in reader.fieldnames or ()]
-        others = [name for name in columns if name not in CLASS_COLUMNS]
-        is_complete = set(CLASS_COLUMNS) <= set(columns) and len(set(columns)) == len(columns)
-        if not is_complete or not set(others) <= set(OTHER_COLUMNS):
-            raise ValueError(
-                f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}; source_id, prompt may follow"
-            )
-        reader.fieldnames = columns
-        rows = list(reader)
+    names = {name: name.lower() for name in parse_header(found)}
+    columns = list(names.values())
+    others = [name for name in columns if name not in CLASS_COLUMNS]
+    is_complete = set(CLASS_COLUMNS) <= set(columns) and len(set(columns)) == len(columns)
+    if not is_complete or not set(others) <= set(OTHER_COLUMNS):
+        raise ValueError(
+            f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}; source_id, prompt may follow"
+        )
+    rows = parse_csv(found, CLASS_COLUMNS, synonyms=names)[1]
+    wide = next((line for line, row in rows if EXTRA in row), None)
+    if wide is not None:
+        raise ValueError(f"class table {found}: line {wide} has more values than the first line has names")
     if not rows:
         raise ValueError(f"class table {found}: contains no class")
-    return rows
+    return [row for _, row in rows]
 
 
 def _parse_color(text: str) -> tuple[int, ...]:

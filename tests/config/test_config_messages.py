@@ -70,7 +70,7 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
 
 def test_a_problem_inside_of_a_list_is_told_once():
     with pytest.raises(ValueError, match="isthing") as caught:
-        configure({"dataset": {"classes": [{"name": "car", "id": 1, "isthing": "thing", "color": "#ff0000"}]}})
+        configure({"dataset": {"classes": [{"name": "car", "id": 1, "isthing": "maybe", "color": "#ff0000"}]}})
     assert len(str(caught.value).splitlines()) == 2
 
 
