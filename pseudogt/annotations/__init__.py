@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from pseudogt.annotations.conversion import Conversion, convert_readings
-from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source
-from pseudogt.annotations.recognition import FORMATS, get_format, suggest_format
-from pseudogt.annotations.tables import read_tags
+from pseudogt.annotations.form import AnnotatedBox, AnnotationFormat, ImageAnnotations, Reading, Source
+from pseudogt.annotations.tables import read_tags, recognise_tags
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
+from pseudogt.config.registry import Registry
 from pseudogt.files.index import ImageRecord
+from pseudogt.files.parsing import parse_header, parse_json, parse_xml, read_text
 
 __all__ = [
     "FORMATS",
@@ -24,6 +28,19 @@ __all__ = [
     "convert_annotations",
     "read_annotations",
 ]
+
+FORMATS = Registry("pseudogt.annotations.formats", "annotation format")
+
+PARSERS: dict[str, Callable[[Path], Any]] = {
+    ".json": lambda path: parse_json(path, TypeAdapter(Any)),
+    ".xml": parse_xml,
+    ".csv": parse_header,
+    ".txt": read_text,
+}
+"""Parser that recognises a file, by its suffix."""
+
+SAMPLED = 8
+"""Files of a folder that are parsed to recognise their format."""
 
 
 def read_annotations(
@@ -61,6 +78,32 @@ def read_annotations(
         return get_format(settings.format).read(source)
     except ValueError as error:
         raise ValueError(f"{error}{suggest_format(source.path, settings.format)}") from error
+
+
+def recognise_file(path: Path) -> str | None:
+    """Name of the format that a file is of; empty for tags of images, None for anything else."""
+    try:
+        content = PARSERS[path.suffix.lower()](path)
+    except ValueError:
+        return None
+    name = next((name for name in FORMATS.names if get_format(name).recognise(content)), None)
+    return "" if name is None and recognise_tags(content) else name
+
+
+def get_format(name: str) -> AnnotationFormat:
+    """Return the module of a format."""
+    reader: AnnotationFormat = FORMATS.load(name)
+    return reader
+
+
+def suggest_format(path: Path, name: str) -> str:
+    """Sentence on the format that a file, or the first of a folder that is of any, is of; empty if it is ``name``."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    readable = [file for file in files if file.suffix.lower() in PARSERS and file.is_file()]
+    for file in readable[:SAMPLED]:
+        if found := recognise_file(file):
+            return "" if found == name else f"; {file} looks like the format {found}: set annotations.format to {found}"
+    return ""
 
 
 @contextmanager

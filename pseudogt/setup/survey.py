@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from pseudogt.annotations.recognition import PARSERS, get_format, recognise_file
+from pseudogt.annotations import PARSERS, SAMPLED, get_format, recognise_file
 from pseudogt.files.listing import scan_folder
-
-SAMPLED = 8
-"""Files of one suffix in a folder that are parsed, if each of them is of one image."""
 
 
 class FoundSource(NamedTuple):
