@@ -53,7 +53,7 @@ try:
 
         # Snakemake's merged config does not distinguish the user's settings from the defaults.
         given = workflow.config_settings.overwrite_config
-        config, BOXES_FOUND = configure_boxes(Path(config["boxes_from"]), config, given)
+        config, BOXES_FOUND = configure_boxes(Path(config["boxes_from"]).expanduser(), config, given)
     CONFIG = parse_run_config(config)
     RESULTS = f"results/{CONFIG.name}"
     # Held as long as this process lives, so that `make resume` can tell a live run from a dead one.
@@ -65,7 +65,7 @@ try:
     PREDICT_INPUTS = (
         digest_predict_inputs(Path(CONFIG.images), Path(PLAN.predict_model)) if CONFIG.images else ""
     )
-except ValueError as error:
+except (ValueError, OSError) as error:
     # With `--quiet all` Snakemake prints nothing, not even why it stops.
     if any(kind.name == "ALL" for kind in workflow.output_settings.quiet or ()):
         print(f"error: {error}", file=sys.stderr)

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from pseudogt.annotations.conversion import Conversion, convert_readings
 from pseudogt.annotations.form import AnnotatedBox, AnnotationFormat, ImageAnnotations, Reading, Source
-from pseudogt.annotations.tables import read_tags
+from pseudogt.annotations.tables import read_tags, recognise_tags
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.registry import Registry
 from pseudogt.files.index import ImageRecord
+from pseudogt.files.parsing import parse_header, parse_json, parse_xml, read_text
 
-__all__ = ["AnnotatedBox", "Conversion", "ImageAnnotations", "Reading", "convert_annotations", "read_annotations"]
+__all__ = [
+    "FORMATS",
+    "AnnotatedBox",
+    "Conversion",
+    "ImageAnnotations",
+    "Reading",
+    "convert_annotations",
+    "read_annotations",
+]
 
 FORMATS = Registry("pseudogt.annotations.formats", "annotation format")
+
+PARSERS: dict[str, Callable[[Path], Any]] = {
+    ".json": lambda path: parse_json(path, TypeAdapter(Any)),
+    ".xml": parse_xml,
+    ".csv": parse_header,
+    ".txt": read_text,
+}
+"""Parser that recognises a file, by its suffix."""
+
+SAMPLED = 8
+"""Files of a folder that are parsed to recognise their format."""
 
 
 def read_annotations(
@@ -43,7 +66,6 @@ def read_annotations(
     if settings.format is None or settings.path is None:
         return None
     names = data_root / settings.names if settings.names else None
-    reader: AnnotationFormat = FORMATS.load(settings.format)
     source = Source(
         data_root / settings.path,
         images,
@@ -52,7 +74,36 @@ def read_annotations(
         points=settings.points == "weak",
         masks=masks or settings.masks == "scribbles",
     )
-    return reader.read(source)
+    try:
+        return get_format(settings.format).read(source)
+    except ValueError as error:
+        raise ValueError(f"{error}{suggest_format(source.path, settings.format)}") from error
+
+
+def recognise_file(path: Path) -> str | None:
+    """Name of the format that a file is of; empty for tags of images, None for anything else."""
+    try:
+        content = PARSERS[path.suffix.lower()](path)
+    except ValueError:
+        return None
+    name = next((name for name in FORMATS.names if get_format(name).recognise(content)), None)
+    return "" if name is None and recognise_tags(content) else name
+
+
+def get_format(name: str) -> AnnotationFormat:
+    """Return the module of a format."""
+    reader: AnnotationFormat = FORMATS.load(name)
+    return reader
+
+
+def suggest_format(path: Path, name: str) -> str:
+    """Sentence on the format that a file, or the first of a folder that is of any, is of; empty if it is ``name``."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    readable = [file for file in files if file.suffix.lower() in PARSERS and file.is_file()]
+    for file in readable[:SAMPLED]:
+        if found := recognise_file(file):
+            return "" if found == name else f"; {file} looks like the format {found}: set annotations.format to {found}"
+    return ""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pseudogt.annotations.form import REGION_CHOICE, Reading, UnusableObject
 from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.files.parsing import SHOWN
+from pseudogt.files.parsing import SHOWN, quote_key
 
 OTHERS = "*"
 """Key of ``annotations.rename`` for all names that neither it nor the class table lists."""
@@ -68,12 +68,7 @@ class ClassNames:
         known, declared = ", ".join(self.classes.names), self.box_names | self.tag_names
         unclear = [name for name in declared if name not in self.train_ids and self.targets[name] is not None]
         used = self._list_used() if unclear else frozenset()
-        problems = [
-            f"class {name!r} of the annotations is not in dataset.classes ({known}); add it, or set "
-            f"annotations.rename: {{{name}: a class, or null to leave it out}} ('*' stands for all names that are not "
-            "listed)"
-            for name in sorted(used.intersection(unclear))
-        ]
+        problems = [self._describe_unknown(name, known) for name in sorted(used.intersection(unclear))]
         if len(problems) > SHOWN:
             names = ", ".join(sorted(used.intersection(unclear)))
             problems = [
@@ -97,6 +92,20 @@ class ClassNames:
                 f"{len(self.classes.stuff_ids)}; add one named background, or set it to null"
             )
         return problems
+
+    def _describe_unknown(self, name: str, known: str) -> str:
+        """Say that a class name, or what ``rename`` makes of it, is not in the class table."""
+        target = self.targets[name]
+        if target == name:
+            return (
+                f"class {name!r} of the annotations is not in dataset.classes ({known}); add it, or set "
+                f"annotations.rename: {{{quote_key(name)}: a class, or null to leave it out}} ('*' stands for all "
+                "names that are not listed)"
+            )
+        return (
+            f"annotations.rename makes {target!r} of class {name!r} of the annotations, which is not in "
+            f"dataset.classes ({known}); correct it, or add it to the classes"
+        )
 
     def _list_used(self) -> frozenset[str]:
         """Class names of objects and tags."""

@@ -12,6 +12,8 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from pseudogt.annotations.coco_annotations import (
+    XYWH,
+    XYXY,
     CocoBox,
     CocoObject,
     Key,
@@ -30,10 +32,12 @@ from pseudogt.annotations.form import (
     Source,
     UnusableObject,
 )
-from pseudogt.annotations.records import read_exports, read_objects
+from pseudogt.annotations.records import find_shift, find_synonyms, read_exports, read_objects
 from pseudogt.files.parsing import Extent, MisfitError, Name, fit_record, parse_json, unify_id
 
 PER_IMAGE = False
+AREA_TOLERANCE = 0.01
+"""Share of an area by which a rounded one may differ."""
 
 
 class CocoImage(TypedDict):
@@ -118,7 +122,7 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
     """Read a COCO instances file; an image without annotations was looked at and holds nothing.
 
     A box that CVAT turned (``attributes.rotation``) becomes the box around the turned rectangle. An annotation without
-    a usable ``bbox`` gets the box of its ``segmentation``.
+    a usable ``bbox`` gets the box of its ``segmentation``. With ``ignore`` or ``difficult`` it is difficult as in VOC.
 
     With ``points``, ``keypoints`` that are visible (2) are points of the object. An annotation may also hold ``points``
     ``[[x, y], ...]`` in place of a box: a point, or the vertices of a scribble, with a ``radius`` in pixels if wanted.
@@ -156,7 +160,10 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
         for key in _find_twice(getattr(content, part))
     ]
     labels = frozenset(content.names.values())
-    warnings = [*_find_synonyms(path, content), *_find_corner_boxes(path, images)]
+    names = [(category["id"], category["name"]) for category in content.categories]
+    warnings = [*find_synonyms(path, names, "categories"), *_find_corner_boxes(path, images)]
+    warnings += [*_find_corner_areas(path, content.annotations), *_find_scores(path, content.annotations)]
+    problems += find_shift(path, *_number_categories(content), "'categories'")
     return Reading(images, labels, problems=problems, warnings=warnings, broken=content.broken)
 
 
@@ -170,6 +177,8 @@ def _read_whole(path: Path, *, masks: bool) -> _Content | None:
     boxes, names = content.boxes, content.names
     for position, annotation in enumerate(document["annotations"]):
         if "attributes" in annotation and find_rotation(annotation) is not None:
+            return None
+        if annotation.get("bbox_mode", XYWH) != XYWH:
             return None
         found = boxes.get(annotation["image_id"])
         label = names.get(annotation["category_id"])
@@ -185,7 +194,12 @@ def _read_whole(path: Path, *, masks: bool) -> _Content | None:
 
 def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
     """Read each entry on its own, so that one that is not of the form hides no other."""
-    document = parse_json(path, TypeAdapter(CocoEntries))
+    try:
+        document = parse_json(path, TypeAdapter(CocoEntries))
+    except MisfitError as error:
+        raise ValueError(
+            f"{error}; a file of COCO instances has 'images', 'categories' and 'annotations' with boxes"
+        ) from error
     broken: list[str] = []
     images = [
         image
@@ -246,6 +260,8 @@ def _index(pairs: Iterable[tuple[Key, Any]]) -> dict[Hashable, Any]:
 
 def _find_key(record: Mapping[str, Any], name: str) -> Key | None:
     key = record.get(name)
+    if isinstance(key, float) and key.is_integer():
+        return int(key)
     return key if isinstance(key, int | str) and not isinstance(key, bool) else None
 
 
@@ -258,16 +274,41 @@ def _find_twice(entries: Iterable[Any]) -> list[Key]:
     return [] if len(set(keys)) == len(keys) else [k for k in keys if k in seen or seen.add(k)]  # type: ignore[func-returns-value]
 
 
-def _find_synonyms(path: Path, content: _Content) -> list[str]:
-    """Categories of one name, which count as one class."""
-    ids: dict[str, list[Key]] = {}
-    for category in content.categories:
-        ids.setdefault(category["name"], []).append(category["id"])
-    return [
-        f"{path}: categories {', '.join(map(str, keys))} are all named {name!r} and count as one class"
-        for name, keys in ids.items()
-        if len(set(map(unify_id, keys))) > 1
-    ]
+def _number_categories(content: _Content) -> tuple[set[int], set[int]]:
+    """Numbers of categories that annotations use, and those that have a name."""
+    used = {unify_id(key) for a in content.annotations if (key := _find_key(a, "category_id")) is not None}
+    named = {unify_id(category["id"]) for category in content.categories}
+    return {key for key in used if isinstance(key, int)}, {key for key in named if isinstance(key, int)}
+
+
+def _find_scores(path: Path, annotations: Iterable[Any]) -> list[str]:
+    """Warn of predictions, which no person has drawn."""
+    scored = sum(annotation.get("score") is not None for annotation in annotations)
+    text = (
+        f"{path}: {scored} annotations have a score, as predictions of a model do; they are used as if a person had "
+        "drawn them, whatever the score"
+    )
+    return [text] if scored else []
+
+
+def _find_corner_areas(path: Path, annotations: Iterable[Any]) -> list[str]:
+    """Warn of boxes that are corners by their ``area``: each has that between its corners, none width times height."""
+    count = 0
+    for annotation in annotations:
+        try:
+            x0, y0, x1, y1, area = map(float, (*annotation["bbox"], annotation["area"]))
+        except (KeyError, TypeError, ValueError):
+            return []
+        between = (x1 - x0) * (y1 - y0)
+        is_between = x1 > x0 and y1 > y0 and abs(area - between) <= AREA_TOLERANCE * between
+        if not is_between or annotation.get("bbox_mode") == XYXY or abs(area - x1 * y1) <= AREA_TOLERANCE * area:
+            return []
+        count += 1
+    text = (
+        f"{path}: 'area' of all {count} annotations is that between corners [x0, y0, x1, y1], while 'bbox' is [x, y, "
+        "width, height] in COCO; if they are corners, subtract x0 from x1 and y0 from y1 in each bbox"
+    )
+    return [text] if count else []
 
 
 def _find_corner_boxes(path: Path, images: Iterable[ImageAnnotations]) -> list[str]:

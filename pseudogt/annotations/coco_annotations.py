@@ -10,11 +10,16 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark
-from pseudogt.annotations.geometry import bound_segmentation, bound_turned
+from pseudogt.annotations.geometry import bound_segmentation, bound_turned, settle_segmentation
 from pseudogt.files.parsing import Coordinate, Extent, fit_record, parse_flag, parse_number
 
 Key = int | str
 """Id of an image, a category or an annotation."""
+
+XYXY, XYWH = 0, 1
+"""What Detectron2 writes as ``bbox_mode``: two corners, or COCO's form."""
+
+FLAGS = ("iscrowd", "ignore", "difficult")
 
 VISIBLE = 2
 """Visibility of a key point that can be seen; other values mean hidden or missing."""
@@ -40,7 +45,12 @@ class CocoBox(TypedDict):
     bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
     id: NotRequired[Key | None]
     iscrowd: NotRequired[bool | None]
+    ignore: NotRequired[bool | None]
+    difficult: NotRequired[bool | None]
     attributes: NotRequired[Any]
+    score: NotRequired[Any]
+    area: NotRequired[Any]
+    bbox_mode: NotRequired[Any]
 
 
 class CocoObject(CocoBox):
@@ -103,7 +113,8 @@ def _read_box(path: Path, position: int, record: Any, label: str | None, size: S
     where = name_annotation(path, position, record)
     if label is None:
         raise ValueError(describe_unknown_category(path, position, record))
-    record = record | {"iscrowd": parse_flag(record.get("iscrowd"), f"{where}, iscrowd")}
+    record = record | {key: parse_flag(record.get(key), f"{where}, {key}") for key in FLAGS}
+    record["segmentation"] = settle_segmentation(record.get("segmentation"))
     mask = _find_mask(record)
     try:
         annotation: Any = fit_record(TypeAdapter(CocoObject if masks else CocoBox), record, where)
@@ -112,6 +123,11 @@ def _read_box(path: Path, position: int, record: Any, label: str | None, size: S
             raise ValueError(f"{error}, and it has no mask to take a box from") from error
         annotation = {**record, "bbox": None, "segmentation": mask}
     box = make_coco_box(annotation | {"bbox": annotation["bbox"] or (0, 0, 0, 0)}, label)
+    mode = record.get("bbox_mode", XYWH)
+    if mode == XYXY and annotation["bbox"]:
+        box = box._replace(xyxy=annotation["bbox"])
+    elif mode not in (XYXY, XYWH):
+        raise ValueError(f"{where}: bbox_mode {mode!r} is not read; write bbox as [x, y, width, height] in pixels")
     rotation = parse_number(find_rotation(record) or 0, f"{where}, rotation")
     # A mask shows where the object is, whether or not its box was turned.
     if mask is not None and (rotation or annotation["bbox"] is None):
@@ -156,8 +172,9 @@ def make_coco_box(annotation: Any, label: str) -> AnnotatedBox:
     """Box of a well-formed annotation, with its mask."""
     x, y, width, height = annotation["bbox"]
     corners = (x, y, x + width, y + height)
+    difficult = bool(annotation.get("ignore") or annotation.get("difficult"))
     # By position, which is faster: a set may have millions.
-    return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), False, annotation.get("segmentation"))
+    return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), difficult, annotation.get("segmentation"))
 
 
 def _read_marks(annotation: Mapping[str, Any], label: str, where: str) -> list[AnnotatedMark]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from pseudogt.annotations.fitting import (
     clip_to_image,
     find_group_owners,
     fit_mark,
+    reaches_far_out,
     round_outwards,
     scale_corners,
 )
@@ -29,11 +29,11 @@ from pseudogt.annotations.form import (
     UnusableObject,
 )
 from pseudogt.annotations.frames import turn_upright
-from pseudogt.annotations.matching import find_path, match_names, normalise
+from pseudogt.annotations.matching import explain_case_difference, match_names
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import SHOWN, shorten_list
+from pseudogt.files.parsing import SHOWN, quote_key, shorten_list
 from pseudogt.weak_labels.gaps import describe_nothing
 from pseudogt.weak_labels.marks import NO_MARKS, UNSETTLED, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
@@ -122,7 +122,7 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
     if matches.unmatched:
         text = (
             f"{len(matches.unmatched)} annotated images are not among those to train on: {_shorten(matches.unmatched)}"
-            f"{_explain_case_difference(matches.unmatched, records)}"
+            f"{explain_case_difference(matches.unmatched, [r.image for r in records])}"
         )
         (result.warnings if matches.by_image else result.problems).append(text)
     if matches.ambiguous:
@@ -140,7 +140,10 @@ def pick_images(reading: Reading, records: Sequence[ImageRecord], result: Conver
 
 
 def describe_fractions(found: Iterable[ImageAnnotations]) -> list[str]:
-    """Problem of a source in pixels, all of whose coordinates look like fractions of the image."""
+    """Problem of a source in pixels, all of whose coordinates look like fractions of the image.
+
+    In VOC the first pixel is 1, so that a fraction as its corner lies between -1 and 0.
+    """
     shapes = (
         shape
         for image in found
@@ -149,21 +152,11 @@ def describe_fractions(found: Iterable[ImageAnnotations]) -> list[str]:
     )
     has_fraction = False
     for shape in shapes:
-        if not all(0 <= value <= 1 for value in shape):
+        if not all(-1 <= value <= 1 for value in shape):
             return []
-        has_fraction |= any(0 < value < 1 for value in shape)
+        has_fraction |= any(value % 1 for value in shape)
     text = "all coordinates of the annotations lie between 0 and 1, like fractions of the image; give them in pixels"
     return [text] if has_fraction else []
-
-
-def _explain_case_difference(unmatched: Sequence[str], records: Sequence[ImageRecord]) -> str:
-    """Sentence on the first unmatched name that differs from an image's only in case; empty if there is none."""
-    known = {normalise(PurePath(record.image).stem).casefold(): record.image for record in records}
-    for name in unmatched:
-        image = known.get(find_path(name).stem.casefold())
-        if image is not None:
-            return f"; {name!r} differs from {PurePath(image).name!r} only in case: give both the same name"
-    return ""
 
 
 class _Converter:
@@ -180,6 +173,7 @@ class _Converter:
         self.with_marks: set[str] = set()
         self.examples: list[str] = []
         self.clashes: list[str] = []
+        self.far_out: list[str] = []
 
     def report_broken(self, records: Sequence[str]) -> None:
         """Records that belong to no image: problems, or counted."""
@@ -191,6 +185,11 @@ class _Converter:
     def describe_counts(self) -> list[str]:
         """Whatever was left out or changed, one line for each kind of it."""
         lines = [f"{count} {what}" for what, count in self.counts.items() if count]
+        if self.far_out:
+            lines.append(
+                f"{len(self.far_out)} boxes reach far out of their image, as if drawn on a larger copy of it or "
+                f"written in another form; check them: {'; '.join(shorten_list(self.far_out))}"
+            )
         if self.clashes:
             lines.append(
                 f"{len(self.clashes)} pixels are clicked for several classes and stay without label: "
@@ -359,6 +358,8 @@ class _Converter:
                 continue
             if clipped != whole and is_thing:
                 self.counts["boxes stick out of their image and are clipped"] += 1
+                if reaches_far_out(pixels, record):
+                    self.far_out.append(f"image {record.image_id!r}: box {number} ({box.label})")
             if (clipped, train_id) in seen:
                 self.counts["boxes are there twice, with equal corners and class; one of each is kept"] += is_thing
                 continue
@@ -371,15 +372,16 @@ class _Converter:
         self.problems.append(
             f"image {record.image_id!r}: box {number} is of {label!r}, which is stuff in dataset.classes; make it a "
             "thing, set annotations.stuff: tags to use it as a tag, or leave it out with annotations.rename: "
-            f"{{{label}: null}}"
+            f"{{{quote_key(label)}: null}}"
         )
 
     def _report_bad_box(self, number: int, label: str, pixels: Corners, record: ImageRecord) -> None:
         if self.settings.bad_boxes == "skip":
             self.counts["boxes without area in their image are left out, so their class is unknown there"] += 1
             return
+        corners = [round(float(v), 2) for v in pixels]
         self.problems.append(
-            f"image {record.image_id!r}: box {number} ({label}) at {[round(v, 2) for v in pixels]} has no area in the "
+            f"image {record.image_id!r}: box {number} ({label}) at {corners} has no area in the "
             f"{record.width}x{record.height} image; correct it, or set annotations.bad_boxes: skip"
         )
 
@@ -404,5 +406,5 @@ def assemble(
 
 
 def _shorten(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:SHOWN])
+    shown = ", ".join(f"{name!r:.100}" for name in names[:SHOWN])
     return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -8,7 +8,16 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, Corners, ImageAnnotations, Reading, Source
+from pseudogt.annotations.form import (
+    BROKEN,
+    AnnotatedBox,
+    AnnotatedMark,
+    Corners,
+    ImageAnnotations,
+    Reading,
+    Source,
+    UnusableObject,
+)
 from pseudogt.annotations.geometry import (
     bound_ellipse,
     bound_points,
@@ -17,7 +26,7 @@ from pseudogt.annotations.geometry import (
     encode_mask,
     flatten_points,
 )
-from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
+from pseudogt.annotations.records import UnsupportedKindError, join_parts, list_labels, read_exports, read_objects
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.parsing import (
     LARGEST_MASK_PX,
@@ -56,6 +65,8 @@ def read(source: Source) -> Reading:
 def read_cvat(path: Path) -> Reading:
     """Read an export of the kind *CVAT for images 1.1*; every image in it was looked at.
 
+    Polygons and masks of one label and one group are parts of one object.
+
     Polylines, points and other shapes than boxes, polygons, ellipses and masks have no box: their class is unknown.
 
     Raises
@@ -78,9 +89,10 @@ def read_cvat(path: Path) -> Reading:
         except ValueError as error:
             broken.append(str(error))
     declared = frozenset(parse_name(e.text) for e in root.iterfind("meta//labels/label/name") if e.text)
+    images, warnings = join_parts(path, images)
     drawn = list_labels(images)
     tagged = frozenset(label for image in images for label in image.tags)
-    return Reading(images, drawn | (declared - tagged), tagged, broken=broken)
+    return Reading(images, drawn | (declared - tagged), tagged, broken=broken, warnings=warnings)
 
 
 def _read_image(element: Element, where: str) -> ImageAnnotations:
@@ -93,10 +105,12 @@ def _read_image(element: Element, where: str) -> ImageAnnotations:
         if shape.tag != "tag"
     ]
     boxes, unusable = read_objects(shapes, _find_label, _read_shape)
+    tags = [parse_name(e.get("label", "")) for e in element.iterfind("tag")]
+    unusable += [UnusableObject(None, BROKEN, f"{where}: a <tag> has no label") for tag in tags if not tag]
     return ImageAnnotations(
         name,
         boxes,
-        tags={parse_name(e.get("label", "")): True for e in element.iterfind("tag")},
+        tags={tag: True for tag in tags if tag},
         width=parse_extent(element.get("width"), f"{where}, width"),
         height=parse_extent(element.get("height"), f"{where}, height"),
         unusable=unusable,

@@ -21,6 +21,9 @@ ROUNDING_PX = 0.05
 SLACK_PX = 1.0
 """How far a point may lie out of its image; it is moved to the border."""
 
+FAR_OUT = 0.1
+"""Share of a side of the image by which a box may reach out of it without being suspicious."""
+
 WholeCorners = tuple[int, int, int, int]
 
 
@@ -40,6 +43,13 @@ def clip_to_image(whole: WholeCorners, pixels: Corners, record: ImageRecord) -> 
         x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, record.width), min(y1, record.height)
     has_area = pixels[2] > pixels[0] and pixels[3] > pixels[1] and x1 > x0 and y1 > y0
     return (x0, y0, x1, y1) if has_area else None
+
+
+def reaches_far_out(pixels: Corners, record: ImageRecord) -> bool:
+    """Whether a box reaches out of its image by more than annotators let it at the border."""
+    x0, y0, x1, y1 = pixels
+    slack_x, slack_y = FAR_OUT * record.width + SLACK_PX, FAR_OUT * record.height + SLACK_PX
+    return bool(min(x0 + slack_x, y0 + slack_y) < 0 or x1 > record.width + slack_x or y1 > record.height + slack_y)
 
 
 def scale_corners(corners: Corners, width: int, height: int) -> Corners:

@@ -66,6 +66,23 @@ def bound_segmentation(segmentation: Any) -> Corners:
     return x0, y0, x1, y1
 
 
+def settle_segmentation(segmentation: Any) -> Any:
+    """COCO's form of a segmentation that other tools write flat, as pairs, or in a list; others are unchanged.
+
+    Examples
+    --------
+    >>> settle_segmentation([1, 2, 5, 2, 5, 6]), settle_segmentation([[1, 2], [5, 2], [5, 6]])
+    ([[1, 2, 5, 2, 5, 6]], [[1, 2, 5, 2, 5, 6]])
+    """
+    if not isinstance(segmentation, list) or not segmentation:
+        return segmentation
+    if all(isinstance(value, int | float) for value in segmentation):
+        return [segmentation]
+    if all(isinstance(pair, list) and len(pair) == 2 for pair in segmentation):
+        return [[value for pair in segmentation for value in pair]]
+    return segmentation[0] if len(segmentation) == 1 and isinstance(segmentation[0], dict) else segmentation
+
+
 def bound_ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> Corners:
     """Smallest box around an ellipse turned by ``degrees`` about its centre."""
     angle = np.deg2rad(degrees)
@@ -102,12 +119,18 @@ def decode_runs(counts: Sequence[int], shape: tuple[int, int], order: str) -> ND
     ValueError
         If the runs do not fill the mask exactly, or it is too large.
     """
+    runs = check_runs(counts, shape)
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(shape, order=order)  # type: ignore[call-overload]
+
+
+def check_runs(counts: Sequence[int], shape: tuple[int, int]) -> NDArray[np.int_]:
+    """Run lengths that fill a mask ``(H, W)``; ``ValueError`` as :func:`decode_runs`."""
     runs = np.asarray(counts)
     area = shape[0] * shape[1]
     if area > LARGEST_MASK_PX or runs.dtype.kind not in "iu" or (runs < 0).any() or sum(runs.tolist()) != area:
         raise ValueError(f"run lengths do not fill a mask of {shape[1]}x{shape[0]} pixels")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(shape, order=order)  # type: ignore[call-overload]
+    return runs
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
@@ -120,18 +143,28 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NDArray[n
     """
     from pycocotools import mask as coco_mask
 
+    check_segmentation(segmentation, height, width)
     if isinstance(segmentation, list):
-        polygons = [list(map(float, polygon)) for polygon in segmentation]
-        if not polygons or any(len(p) < 6 or len(p) % 2 or not np.isfinite(p).all() for p in polygons):
-            raise ValueError("a polygon needs three points or more, x and y of each")
-        encoded = coco_mask.frPyObjects(polygons, height, width)
+        encoded = coco_mask.frPyObjects([list(map(float, polygon)) for polygon in segmentation], height, width)
         return coco_mask.decode(coco_mask.merge(encoded)).astype(bool)
+    return decode_runs(_read_counts(segmentation), (height, width), "F")
+
+
+def check_segmentation(segmentation: Any, height: int, width: int) -> None:
+    """Raise ``ValueError`` as :func:`decode_segmentation`, without making the mask."""
+    if isinstance(segmentation, list):
+        if not segmentation or any(len(p) < 6 or len(p) % 2 or not np.isfinite(p).all() for p in segmentation):
+            raise ValueError("a polygon needs three points or more, x and y of each")
+        return
     if list(segmentation["size"]) != [height, width]:
         raise ValueError(f"mask of size {segmentation['size']} in an image of {[height, width]}")
+    check_runs(_read_counts(segmentation), (height, width))
+
+
+def _read_counts(segmentation: Any) -> list[int]:
+    """Run lengths of either kind."""
     counts = segmentation["counts"]
-    if isinstance(counts, str):
-        counts = unpack_counts(counts)
-    return decode_runs(counts, (height, width), "F")
+    return unpack_counts(counts) if isinstance(counts, str) else counts
 
 
 def unpack_counts(text: str) -> list[int]:
@@ -144,6 +177,8 @@ def unpack_counts(text: str) -> list[int]:
     """
     counts: list[int] = []
     value = shift = 0
+    if text[:2] in ("b'", 'b"') and text[-1] == text[1]:  # bytes of Python, as their text
+        text = text[2:-1].replace("\\\\", "\\")
     for character in text:
         digit = ord(character) - 48
         if not 0 <= digit < 64 or shift > 60:

@@ -34,7 +34,7 @@ from pseudogt.annotations.records import UnsupportedKindError, list_labels, read
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
 from pseudogt.files.io import IMAGE_SUFFIXES
-from pseudogt.files.parsing import Coordinate, Extent, Flag, fit_record, parse_json, parse_name
+from pseudogt.files.parsing import Coordinate, Extent, Flag, MisfitError, fit_record, parse_json, parse_name
 
 NAMED_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
 REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "bitmasklabels", "labels")
@@ -49,6 +49,9 @@ MINIMAL_TASK_KEYS = frozenset({"annotator", "annotation_id", "lead_time"})
 
 TASK_KEYS = MINIMAL_TASK_KEYS | {"annotations", "completions"}
 """Keys that identify a task of any export."""
+
+PENDING = {"predictions": "accepted", "drafts": "submitted"}
+"""What a task may have beside annotations, and what is still to be done with it."""
 
 PER_IMAGE = False
 
@@ -111,7 +114,13 @@ class _Mark(NamedTuple):
 def recognise(content: Any) -> bool:
     """Whether a JSON is a list of tasks, from any of Label Studio's exports."""
     tasks = content[:1] if isinstance(content, list) else []
-    return any(isinstance(task, dict) and bool(TASK_KEYS & task.keys()) for task in tasks)
+    return any(isinstance(task, dict) and bool(TASK_KEYS & task.keys()) and _has_results(task) for task in tasks)
+
+
+def _has_results(task: Mapping[str, Any]) -> bool:
+    """Whether the annotations of a task, if it has any, are Label Studio's."""
+    found = task.get("annotations", [])
+    return isinstance(found, list) and all(isinstance(a, dict) and "result" in a for a in found)
 
 
 def read(source: Source) -> Reading:
@@ -132,20 +141,26 @@ def read_label_studio(path: Path) -> Reading:
     ValueError
         If the file is not JSON of this form.
     """
-    tasks = parse_json(path, TypeAdapter(list[dict[str, Any]]))
+    try:
+        tasks = parse_json(path, TypeAdapter(list[dict[str, Any]]))
+    except MisfitError as error:
+        raise ValueError(f"{error}; an export of Label Studio is a list of tasks, so export them as JSON") from error
     if any("annotations" not in task for task in tasks):
         raise ValueError(_describe_dialect(path, next(task for task in tasks if "annotations" not in task)))
     images: list[ImageAnnotations] = []
-    broken, several, proposed, turned, remarks = [], 0, 0, 0, Counter[str]()
+    broken, several, turned, remarks = [], 0, 0, Counter[str]()
+    pending = Counter[str]()
+    values: list[Mapping[str, Any]] = []
     for position, content in enumerate(tasks):
         where = f"{path}: task {content.get('id') or position}"
         try:
             task = fit_record(TypeAdapter(Task), content, where)
             done = [a for a in task["annotations"] if not a.get("was_cancelled", False)]
             several += len(done) > 1
-            proposed += not done and bool(content.get("predictions"))
+            pending.update(kind for kind in PENDING if not done and content.get(kind))
+            values += [r["value"] for a in done for r in a["result"] if isinstance(r.get("value"), dict)]
             turned += any(result.get("image_rotation") for a in done for result in a["result"])
-            name = find_image_name(task, where)
+            name = find_image_name(task, where, [result for a in done for result in a["result"]])
             images.append(
                 read_task(name, choose_annotation(done), where, remarks)
                 if done
@@ -156,26 +171,37 @@ def read_label_studio(path: Path) -> Reading:
     warnings = [f"{path}: {count} results of type {kind!r} say nothing of classes" for kind, count in remarks.items()]
     if several:
         warnings.append(f"{path}: {several} tasks have several annotations; the latest counts, or the ground truth")
-    if proposed:
-        warnings.append(
-            f"{path}: {proposed} tasks have predictions that nobody accepted, and count as unlabelled; accept them in "
-            "Label Studio to use them"
-        )
+    warnings += [
+        f"{path}: {count} tasks have {kind} that nobody {PENDING[kind]}, and count as unlabelled; do so in Label "
+        "Studio to use them"
+        for kind, count in pending.items()
+    ]
     if turned:
         warnings.append(
             f"{path}: {turned} images were turned in Label Studio's view (image_rotation) while they were annotated; "
             "check where their marks lie in the pictures of the report"
         )
     tags = frozenset(label for image in images for label in image.tags)
-    return Reading(images, list_labels(images), tags, warnings=warnings, broken=broken)
+    problems = _describe_fractions(path, values)
+    return Reading(images, list_labels(images), tags, problems=problems, warnings=warnings, broken=broken)
+
+
+def _describe_fractions(path: Path, values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Problem of rectangles that are all within one percent of their images: imported annotations may be fractions."""
+    rectangles = [[value.get(key) for key in ("x", "y", "width", "height")] for value in values if "height" in value]
+    fractions = [r for r in rectangles if all(isinstance(n, int | float) and 0 <= n <= 1 for n in r)]
+    text = (
+        f"{path}: all rectangles lie within 1% of their images, as if their coordinates were fractions; Label Studio's "
+        "are percent, so multiply them by 100"
+    )
+    return [text] if fractions and len(fractions) == len(rectangles) else []
 
 
 def _describe_dialect(path: Path, task: Mapping[str, Any]) -> str:
     """Say of a task without annotations what kind of export it is from."""
     if "completions" in task:
         return f"{path}: holds 'completions', so a Label Studio before 1.0 wrote it; export it as JSON by a newer one"
-    names_image = any(isinstance(v, str) and v.split("?")[0].lower().endswith(NAMED_SUFFIXES) for v in task.values())
-    if names_image or MINIMAL_TASK_KEYS & task.keys():
+    if any(map(_names_image, task.values())) or MINIMAL_TASK_KEYS & task.keys():
         return (
             f"{path}: is an export of the kind JSON-MIN, which leaves out too much; export it from Label Studio as JSON"
         )
@@ -187,18 +213,44 @@ def choose_annotation(done: list[Annotation]) -> Annotation:
     return max(enumerate(done), key=lambda a: (a[1].get("ground_truth", False), a[1].get("updated_at", ""), a[0]))[1]
 
 
-def find_image_name(task: Task, where: str) -> str:
-    """Return the name of a task's image: that of its data, or of the file that was uploaded."""
-    data = {key: value for key, value in (task.get("data") or {}).items() if isinstance(value, str) and value}
-    if "image" in data:
-        return data["image"]
-    named = [value for value in data.values() if value.split("?")[0].lower().endswith(NAMED_SUFFIXES)]
-    if len(named) > 1:
+def find_image_name(task: Task, where: str, results: Sequence[Mapping[str, Any]]) -> str:
+    """Return the name of a task's image: that of its data, or of the file that was uploaded.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or there are several, and it is open on which of them the results are.
+    """
+    data = task.get("data") or {}
+    lists = [key for key, value in data.items() if isinstance(value, list) and any(map(_names_image, value))]
+    texts = {key: value for key, value in data.items() if isinstance(value, str) and _is_name(value)}
+    named = {key: value for key, value in texts.items() if key == "image" or _names_image(value)}
+    targets = {str(r["to_name"]) for r in results if "original_width" in r and r.get("to_name")}
+    if lists and not named:
+        raise ValueError(f"{where} has a list of images in {lists[0]!r}; one image per task is supported")
+    if len(named) > 1 and len(targets) > 1:
+        raise ValueError(
+            f"{where} has results on the images {', '.join(sorted(targets))}; one image per task is supported"
+        )
+    target = named.get(next(iter(targets), ""))
+    if target is not None:
+        return target
+    if len(named) > 1 and "image" not in named:
         raise ValueError(f"{where} names {len(named)} images; one image per task is supported")
-    name = named[0] if named else task.get("file_upload", "")
+    name = named.get("image") or next(iter(named.values()), "") or task.get("file_upload", "")
     if not name:
         raise ValueError(f"{where} names no image, neither in 'data' nor in 'file_upload'")
     return name
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text may be a name: it is not the content of an image."""
+    return bool(text) and not text.startswith("data:")
+
+
+def _names_image(value: Any) -> bool:
+    """Whether a value ends like the name of an image, but for what follows it in a URL."""
+    return isinstance(value, str) and value.split("?")[0].lower().endswith(NAMED_SUFFIXES)
 
 
 def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[str]) -> ImageAnnotations:

@@ -13,7 +13,13 @@ from typing_extensions import TypedDict
 
 from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import bound_points, decode_png_mask, encode_mask, flatten_points
-from pseudogt.annotations.records import UnsupportedKindError, find_label_files, list_labels, read_objects
+from pseudogt.annotations.records import (
+    UnsupportedKindError,
+    find_label_files,
+    join_parts,
+    list_labels,
+    read_objects,
+)
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.parsing import (
     LARGEST_MASK_PX,
@@ -68,7 +74,7 @@ def read(source: Source) -> Reading:
     ValueError
         If there is no folder.
     """
-    files, searched = find_label_files(source.path, source.images, ".json")
+    files, searched, warnings = find_label_files(source.path, source.images, ".json")
     found, broken = [], []
     for image_id, path in files.items():
         try:
@@ -76,7 +82,9 @@ def read(source: Source) -> Reading:
         except ValueError as error:
             broken.append(str(error))
     tags = frozenset(label for image in found for label in image.tags)
-    return Reading(found, list_labels(found), tags, broken=broken, searched=searched)
+    images, joined = join_parts(source.path, found)
+    warnings += joined
+    return Reading(images, list_labels(images), tags, warnings=warnings, broken=broken, searched=searched)
 
 
 def read_labelme(path: Path, image_id: str | None = None) -> ImageAnnotations:
@@ -114,9 +122,18 @@ def _find_label(mark: _Mark) -> str | None:
 
 
 def _read_shape(mark: _Mark) -> AnnotatedBox:
-    shape, size, where = mark
+    """Object of a shape; ``difficult`` is X-AnyLabeling's, ``group_id`` joins the parts of an object."""
+    shape, where = mark.shape, mark.where
     if not isinstance(shape, dict):
         raise ValueError(f"{where}: {shape!r:.80} is not a shape")
+    box = _read_area(mark)
+    group = shape.get("group_id")
+    difficult = parse_flag(shape.get("difficult"), f"{where}, difficult")
+    return box._replace(group=None if group is None else str(group), difficult=difficult)
+
+
+def _read_area(mark: _Mark) -> AnnotatedBox:
+    shape, size, where = mark
     kind = str(shape.get("shape_type") or "polygon")
     if kind not in AREAS:
         raise UnsupportedKindError(kind)

@@ -14,9 +14,14 @@ from pseudogt.annotations.class_names import ClassNames
 from pseudogt.annotations.conversion import Conversion, pick_images
 from pseudogt.annotations.form import BROKEN, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
 from pseudogt.annotations.frames import turn_upright
+from pseudogt.annotations.geometry import bound_segmentation, check_segmentation
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
+from pseudogt.files.parsing import SHOWN, shorten_list
+
+LARGEST_SHIFT, LARGEST_SHIFT_PX = 0.1, 2.0
+"""How far, in sides of the box and in pixels, the corners of a polygon may be from those of the box of its object."""
 
 
 class DrawnMasks(NamedTuple):
@@ -30,11 +35,15 @@ class DrawnMasks(NamedTuple):
         Other images in which every thing has a mask; only their things.
     background : int or None
         Train id of pixels outside all masks.
+    problems, warnings : list of str
+        Masks that can't be read, and masks that lie elsewhere than the boxes of their objects.
     """
 
     full: Reading
     things: Reading
     background: int | None
+    problems: list[str]
+    warnings: list[str]
 
 
 def read_masks(
@@ -56,13 +65,62 @@ def read_masks(
         raise ValueError("full_labels.polygons takes the polygons of section annotations; set annotations.path")
     names = ClassNames(reading, None, classes, settings)
     full, things = [], []
+    broken: list[str] = []
+    displaced: list[str] = []
     for image, record in _list_usable(reading, records):
         drawn = _name_objects(image, record, names, classes)
+        drawn = _check_masks(drawn, broken, displaced)
         if _is_full(drawn, classes, names):
             full.append(replace(drawn, unusable=()))
         elif (part := _keep_things(drawn, classes)) is not None:
             things.append(part)
-    return DrawnMasks(Reading(full), Reading(things), names.background)
+    problems, warnings = _describe_masks(broken, displaced, skip=settings.bad_boxes == "skip")
+    return DrawnMasks(Reading(full), Reading(things), names.background, problems, warnings)
+
+
+def _check_masks(image: ImageAnnotations, broken: list[str], displaced: list[str]) -> ImageAnnotations:
+    """Return an image without masks that can't be read; what is wrong is added to the lists."""
+    boxes = []
+    for number, box in enumerate(image.boxes, 1):
+        where = f"image {image.file_name!r}: mask {number} ({box.label})"
+        if box.segmentation is not None:
+            try:
+                check_segmentation(box.segmentation, image.height or 0, image.width or 0)
+            except ValueError as error:
+                broken.append(f"{where}: {error}")
+                box = box._replace(segmentation=None)
+            else:
+                if is_displaced(box, image):
+                    displaced.append(where)
+        boxes.append(box)
+    return replace(image, boxes=boxes)
+
+
+def is_displaced(box: AnnotatedBox, image: ImageAnnotations) -> bool:
+    """Whether the polygons of an object lie elsewhere than its box."""
+    if not isinstance(box.segmentation, list):
+        return False
+    scale = np.array([image.width, image.height] * 2) if image.relative else 1
+    corners = np.array(box.xyxy) * scale
+    slack = np.maximum(LARGEST_SHIFT_PX, LARGEST_SHIFT * np.tile(corners[2:] - corners[:2], 2))
+    return bool((np.abs(np.array(bound_segmentation(box.segmentation)) - corners) > slack).any())
+
+
+def _describe_masks(broken: list[str], displaced: list[str], *, skip: bool) -> tuple[list[str], list[str]]:
+    """Problems and warnings of masks."""
+    warnings = []
+    if displaced:
+        warnings.append(
+            f"{len(displaced)} polygons lie elsewhere than the boxes of their objects; one of the two may be for "
+            f"another size of the image, so correct or remove it: {'; '.join(shorten_list(displaced))}"
+        )
+    if broken and skip:
+        warnings.append(
+            f"{len(broken)} masks can't be read, so that of their objects only the boxes are used: "
+            f"{'; '.join(broken[:SHOWN])}"
+        )
+        return [], warnings
+    return [f"{problem}; correct it, or set annotations.bad_boxes: skip" for problem in broken], warnings
 
 
 def _list_usable(reading: Reading, records: Sequence[ImageRecord]) -> Iterator[tuple[ImageAnnotations, ImageRecord]]:

@@ -6,6 +6,7 @@ or umlauts in another normal form. They are compared, never opened.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import unicodedata
@@ -17,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """Label Studio puts the start of a UUID before the names of uploaded files."""
 
-SUFFIX = re.compile(r"\.[A-Za-z]{3,4}$")
+SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
     Returns
     -------
     Matches
-        An image has several positions only if none of them names its folder better than the others.
+        An image has several positions only if none of them names its folder better than the others. Where some names
+        hold the folder of their image, those that hold only others are unmatched.
     """
-    by_name = index_names(images)
+    names, by_name = list(names), index_names(images)
     by_upload = {make_upload_name(name): image_ids for name, image_ids in by_name.items()}
     found: dict[str, list[tuple[int, int]]] = {}
     unmatched, ambiguous = [], []
@@ -54,6 +56,8 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
         stem = SUFFIX.sub("", path.name)
         bare = UPLOAD_PREFIX.sub("", stem)
         candidates = by_name.get(path.name) or by_name.get(stem) or by_name.get(bare) or by_upload.get(bare)
+        # Some tools write the part of a URL that is the name.
+        candidates = candidates or by_name.get(normalise(unquote(stem)))
         if candidates is None:
             unmatched.append(name)
             continue
@@ -67,11 +71,21 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
             ambiguous.append(name)
         else:
             found.setdefault(candidates[shared.index(most)], []).append((most, position))
-    by_image = {
-        image_id: [position for common, position in places if common == max(places)[0]]
+    best = {image_id: max(places)[0] for image_id, places in found.items()}
+    # Where names hold the folders of images, one with another folder means another image of that name.
+    elsewhere = {i for i, common in best.items() if not common} if any(best.values()) else set()
+    strangers = {
+        position
+        for image_id in elsewhere
+        for _, position in found[image_id]
+        if len(find_path(names[position]).parts) > 1
+    }
+    unmatched += [names[position] for position in sorted(strangers)]
+    kept = {
+        image_id: [position for common, position in places if common == best[image_id] and position not in strangers]
         for image_id, places in found.items()
     }
-    return Matches(by_image, unmatched, ambiguous)
+    return Matches({image_id: positions for image_id, positions in kept.items() if positions}, unmatched, ambiguous)
 
 
 def index_names(images: Mapping[str, str]) -> dict[str, list[str]]:
@@ -86,7 +100,7 @@ def index_names(images: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def find_path(name: str) -> PurePosixPath:
-    """Return the path in a name: of a URL the path or its ``d`` parameter, of a Windows path the same with slashes.
+    """Return the path in a name: of a URL its path, its ``d`` or its ``fileuri``; of a Windows path one with slashes.
 
     Examples
     --------
@@ -94,14 +108,29 @@ def find_path(name: str) -> PurePosixPath:
     'set/cam1/a b.jpg'
     """
     name = name.replace("\\", "/")
-    if "://" in name or name.startswith("/data/"):
+    if "://" in name or name.startswith(("/data/", "/tasks/")):
         try:
             parts = urlsplit(name)
         except ValueError:
             return PurePosixPath(normalise(name))
-        local = parse_qs(parts.query).get("d")
+        query = parse_qs(parts.query)
+        local = query.get("d") or [decode_uri(text) for text in query.get("fileuri", [])]
         name = local[0] if local else unquote(parts.path)
     return PurePosixPath(normalise(name))
+
+
+def decode_uri(text: str) -> str:
+    """Address in base 64, as Label Studio writes one of a cloud storage; unchanged if it is none.
+
+    Examples
+    --------
+    >>> decode_uri("czM6Ly9idWNrZXQvYS5qcGc=")
+    's3://bucket/a.jpg'
+    """
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return text
 
 
 def normalise(name: str) -> str:
@@ -124,6 +153,16 @@ def count_common_folders(path: PurePosixPath, image: str) -> int:
     """How many folders above the file have one name in both paths, counted from the file."""
     ours, theirs = PurePosixPath(normalise(image)).parent.parts[::-1], path.parent.parts[::-1]
     return next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+
+
+def explain_case_difference(unmatched: Iterable[str], images: Iterable[str]) -> str:
+    """Sentence on the first unmatched name that differs from an image's only in case; empty if there is none."""
+    known = {normalise(Path(image).stem).casefold(): image for image in images}
+    for name in unmatched:
+        image = known.get(find_path(name).stem.casefold())
+        if image is not None:
+            return f"; {name!r} differs from {Path(image).name!r} only in case: give both the same name"
+    return ""
 
 
 def match_label_names(names: Sequence[str], files: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -12,6 +12,9 @@ Tags as JSON: ``{"image": ["class", ...]}`` or ``{"image": {"class": true, false
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,16 +26,21 @@ from pseudogt.files.parsing import (
     DECIMAL_COMMA,
     EXTRA,
     parse_csv,
+    parse_extent,
     parse_flag,
     parse_header,
     parse_json,
     parse_name,
     parse_number,
+    read_text,
 )
 
 PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")
 POINT = ("x", "y")
+SIZE = ("width", "height")
+"""Of the image, in tables of TensorFlow's tools; some write the size of the box there."""
+
 MARK_COLUMNS = (*POINT, "points", "radius", "instance")
 SYNONYMS = {name: name for name in ("image", "class", *CORNERS, *MARK_COLUMNS)}
 SYNONYMS |= {"filename": "image", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
@@ -111,6 +119,11 @@ def read_box_table(path: Path) -> Reading:
     """
     synonyms = _name_columns(parse_header(path))
     names = set(synonyms.values())
+    if {*POINT, *SIZE} <= names and not names & set(CORNERS):
+        raise ValueError(
+            f"{path}: its columns x, y, width and height may be boxes, or points in images of that size; write boxes "
+            f"as {','.join(CORNERS)}, or remove width and height"
+        )
     has_marks = set(POINT) <= names or "points" in names
     has_boxes = not has_marks or bool(names & set(CORNERS)) or "class" not in names
     columns = ("image", "class", *CORNERS) if has_boxes else ("image",)
@@ -130,10 +143,29 @@ def read_box_table(path: Path) -> Reading:
         for name, rows_of_image in boxes.items()
         for found, unusable in [read_objects(rows_of_image, _find_label, lambda row: [_read_box(row)])]
     ]
-    known = ("image", "class", *CORNERS, *(MARK_COLUMNS if has_marks else ()))
+    sizes = _find_sizes(images, boxes) if set(SIZE) <= names else {}
+    images = (
+        [replace(i, width=sizes[i.file_name][0], height=sizes[i.file_name][1]) for i in images] if sizes else images
+    )
+    known = ("image", "class", *CORNERS, *(SIZE if sizes else ()), *(MARK_COLUMNS if has_marks else ()))
     others = [name for name in header if name not in known]
     warnings = [f"{path}: columns that are not read: {', '.join(map(repr, others))}"] if others else []
     return Reading(images, list_labels(images), broken=broken, warnings=warnings)
+
+
+def _find_sizes(images: list[ImageAnnotations], rows: dict[str, list[_Row]]) -> dict[str, tuple[int, int]]:
+    """Width and height of each image, if these columns hold that: they agree in an image, and its boxes fit."""
+    sizes = {}
+    for image in images:
+        found = {tuple(row.values[name] for name in SIZE) for row in rows[image.file_name]}
+        try:
+            ((width, height),) = [[parse_extent(text, "") or 0 for text in pair] for pair in found]
+        except ValueError:
+            return {}
+        if any(box.xyxy[2] > width + 1 or box.xyxy[3] > height + 1 for box in image.boxes) or not width * height:
+            return {}
+        sizes[image.file_name] = (width, height)
+    return sizes
 
 
 def _find_label(row: _Row) -> str | None:
@@ -214,7 +246,9 @@ ANY = ""
 
 def _read_json_tags(path: Path) -> tuple[States, list[str]]:
     states: States = {}
-    broken: list[str] = []
+    # The validator keeps the last of equal keys.
+    twice = _find_twice(read_text(path))
+    broken = [f"{path}: image {name!r} is there twice" for name in twice]
     for image, found in parse_json(path, TypeAdapter(dict[str, Any])).items():
         where, states[image] = f"{path}: image {image!r}", {}
         if isinstance(found, list):
@@ -227,7 +261,24 @@ def _read_json_tags(path: Path) -> tuple[States, list[str]]:
             continue
         for label, state in found:
             _add_state(states[image], label, state, where, broken)
+    for image in twice:
+        states[image][ANY] = None
     return states, broken
+
+
+def _find_twice(text: str) -> list[str]:
+    """Keys that the mapping at the top of a JSON holds more than once."""
+    pairs: list[tuple[str, Any]] = []
+
+    def keep(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        pairs[:] = found  # of nested mappings first, of the top last
+        return dict(found)
+
+    try:
+        json.loads(text, object_pairs_hook=keep)
+    except (ValueError, RecursionError):
+        return []
+    return [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
 
 
 def _read_csv_tags(path: Path) -> tuple[States, list[str]]:

@@ -38,7 +38,13 @@ def read_voc(path: Path, image_id: str | None = None) -> ImageAnnotations:
     root = parse_xml(path)
     if root.tag != ROOT:
         raise ValueError(f"{path}: its root is <{root.tag}>, that of a VOC file <{ROOT}>")
-    objects = [_Object(element, f"{path}: object {i}") for i, element in enumerate(root.findall("object"), 1)]
+    elements = root.findall("object")
+    hidden = [element.tag for element in root.iter() if element.tag.lower() in ("object", "objects")]
+    if hidden and not elements:
+        raise ValueError(
+            f"{path}: holds <{hidden[0]}>, but no <object> directly in <{ROOT}>, where objects must be; move them there"
+        )
+    objects = [_Object(element, f"{path}: object {i}") for i, element in enumerate(elements, 1)]
     boxes, unusable = read_objects(objects, _find_label, lambda found: [_read_object(found)])
     return ImageAnnotations(
         file_name=path.stem if image_id is None else image_id,
@@ -126,11 +132,11 @@ def read_voc_folder(folder: Path, images: Mapping[str, str]) -> Reading:
     ValueError
         If there is no folder.
     """
-    files, searched = find_label_files(folder, images, ".xml")
+    files, searched, warnings = find_label_files(folder, images, ".xml")
     found, broken = [], []
     for image_id, path in files.items():
         try:
             found.append(read_voc(path, image_id))
         except ValueError as error:
             broken.append(str(error))
-    return Reading(found, list_labels(found), broken=broken, searched=searched)
+    return Reading(found, list_labels(found), warnings=warnings, broken=broken, searched=searched)

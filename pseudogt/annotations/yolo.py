@@ -27,11 +27,12 @@ import numpy as np
 
 from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import bound_points, flatten_points
-from pseudogt.annotations.records import find_label_files, list_labels, read_objects
+from pseudogt.annotations.records import find_label_files, find_shift, find_synonyms, list_labels, read_objects
 from pseudogt.config.annotations import find_name_files
 from pseudogt.files.parsing import SHOWN, parse_name, parse_number, parse_yaml, read_text
 
 PER_IMAGE = True
+YAML_SUFFIXES = (".yaml", ".yml")
 ORIENTED_BOX = 9
 FARTHEST = 2.0
 """Fractions farther out are no fractions but pixels."""
@@ -82,9 +83,10 @@ def read_yolo(folder: Path, images: Mapping[str, str], names_file: Path | None =
     ValueError
         If there is no folder or no list of names.
     """
-    files, searched = find_label_files(folder, images, ".txt")
+    files, searched, warnings = find_label_files(folder, images, ".txt")
     names_file = names_file or find_names(folder)
     names, keypoint_values = read_names(names_file)
+    warnings += find_synonyms(names_file, names.items(), "numbers")
     broken: list[str] = []
     lines: dict[str, list[Line]] = {}
     for image_id, path in files.items():
@@ -106,14 +108,81 @@ def read_yolo(folder: Path, images: Mapping[str, str], names_file: Path | None =
             )
         ]
     ]
-    warnings = []
+    everything = [line for found in lines.values() for line in found]
+    problems = _describe_misreadings(folder, everything, names, names_file)
     if oriented:
         warnings.append(f"{folder}: lines of 9 values are read as oriented boxes; there is no polygon of other length")
     if polygons:
-        boxes = [line for found in lines.values() for line in found if _is_box(line)]
-        warnings += _describe_boxes(folder, boxes)
+        warnings += _describe_boxes(folder, [line for line in everything if _is_box(line)])
+    warnings += [] if polygons else _describe_corners(folder, everything)
+    warnings += _describe_points(folder, everything)
     labels = frozenset(names.values()) | list_labels(annotated)
-    return Reading(annotated, labels, warnings=warnings, broken=broken, searched=searched)
+    return Reading(annotated, labels, problems=problems, warnings=warnings, broken=broken, searched=searched)
+
+
+def _describe_misreadings(folder: Path, lines: Sequence[Line], names: Mapping[int, str], names_file: Path) -> list[str]:
+    """Problems of a whole set, each line of which could be read, but as something else."""
+    used = {line.words[0] for line in lines}
+    problems = find_shift(folder, {int(word) for word in used if _is_number(word)}, set(names), str(names_file))
+    points = _count_key_points(lines)
+    if points:
+        file = names_file if names_file.suffix in YAML_SUFFIXES else "data.yaml"
+        problems.append(
+            f"{folder}: lines of {5 + 3 * points} values are boxes with {points} key points (every third value is 0, 1 "
+            f"or 2); add kpt_shape: [{points}, 3] to {file}"
+        )
+    return problems
+
+
+def _count_key_points(lines: Sequence[Line]) -> int:
+    """How many key points with visibility follow the box of each line; 0 if they are something else."""
+    (length, *others) = {len(line.words) for line in lines} or {0}
+    if others or length < 8 or (length - 5) % 3:
+        return 0
+    visible = {word for line in lines for word in line.words[7::3]}
+    return (length - 5) // 3 if visible and all(_is_whole(word, 2) for word in visible) else 0
+
+
+def _describe_points(folder: Path, lines: Sequence[Line]) -> list[str]:
+    """Warn of polygons and oriented boxes that may be boxes with key points ``x y``: all points lie in the box."""
+    lengths = {len(line.words) for line in lines}
+    if len(lengths) != 1 or (length := min(lengths)) < 7 or not length % 2:
+        return []
+    try:
+        numbers = np.array([[float(word) for word in line.words[1:]] for line in lines]).reshape(len(lines), -1, 2)
+    except ValueError:
+        return []
+    centre, size, points = numbers[:, :1], numbers[:, 1:2], numbers[:, 2:]
+    # A point at 0, 0 was not seen.
+    inside = (np.abs(points - centre) <= size / 2 + OVERHANG).all(-1) | (points == 0).all(-1)
+    fits = (np.abs(centre - 0.5) + size / 2 <= 0.5 + OVERHANG).all()
+    text = (
+        f"{folder}: all lines have {length} values, which may also be boxes with {points.shape[1]} key points; if they "
+        f"are, add kpt_shape: [{points.shape[1]}, 2] to data.yaml"
+    )
+    return [text] if fits and inside.all() else []
+
+
+def _is_whole(word: str, largest: int) -> bool:
+    try:
+        return float(word) in range(largest + 1)
+    except ValueError:
+        return False
+
+
+def _describe_corners(folder: Path, lines: Sequence[Line]) -> list[str]:
+    """Warn of boxes that reach far out of their images, if all of the set would fit as two corners each."""
+    boxes = [line for line in lines if len(line.words) == 5 and all(map(_is_coordinate, line.words[1:]))]
+    corners = [[float(word) for word in line.words[1:]] for line in boxes]
+    if not all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in corners):
+        return []
+    outside = [line.where for line in boxes if not _is_box(line)]
+    text = (
+        f"{folder}: {len(outside)} boxes reach beyond their images as [centre x, centre y, width, height], YOLO's form "
+        f"({'; '.join(outside[:SHOWN])}), but all boxes would fit as corners [x0, y0, x1, y1]; if they are corners, "
+        "convert them"
+    )
+    return [text] if outside else []
 
 
 def _describe_boxes(folder: Path, boxes: Sequence[Line]) -> list[str]:
@@ -128,33 +197,45 @@ def _describe_boxes(folder: Path, boxes: Sequence[Line]) -> list[str]:
 
 
 def find_names(folder: Path) -> Path:
-    """Return the file with the class names that belongs to a folder of labels."""
+    """Return the file with the class names that belongs to a folder of labels; others there must not contradict it."""
     looked_in = [folder, *list(folder.resolve().parents)[:2]]
-    for parent in looked_in:
-        found = find_name_files(parent)
-        if len(found) > 1 and found[0].suffix == ".names":
+    found = [path for parent in looked_in for path in find_name_files(parent)]
+    for other in found[1:]:
+        if not _agree(found[0], other):
+            name = other.name if other.parent == found[0].parent else other
             raise ValueError(
-                f"{parent}: {found[0].name} and {found[1].name} may both hold the class names; name one in "
+                f"{found[0].parent}: {found[0].name} and {name} may both hold the class names, and differ; name one in "
                 "annotations.names"
             )
-        if found:
-            return found[0]
+    if found:
+        return found[0]
     raise ValueError(
         f"{folder}: no data.yaml, classes.txt or obj.names in it or above it; name the file with the class names, one "
         "on each line, in annotations.names"
     )
 
 
+def _agree(path: Path, other: Path) -> bool:
+    """Whether two files have the same names for the numbers that are in both, as far as they can be read."""
+    try:
+        names, others = read_names(path)[0], read_names(other)[0]
+    except ValueError:
+        return True
+    return all(names[number] == others[number] for number in names.keys() & others.keys())
+
+
 def read_names(path: Path) -> tuple[dict[int, str], int]:
     """Class names by number, and how many values of a line are key points."""
-    if path.suffix.lower() not in (".yaml", ".yml"):
+    if path.suffix.lower() not in YAML_SUFFIXES:
         return _read_name_list(path), 0
     document = parse_yaml(path)
     names = document.get("names") if isinstance(document, Mapping) else None
     if isinstance(names, list):
         names = {str(number): name for number, name in enumerate(names)}
     if not isinstance(names, dict) or not names or not all(_is_number(n) for n in names):
-        raise ValueError(f"{path}: no 'names', a list of class names or a mapping from numbers to names")
+        raise ValueError(
+            f"{path}: no 'names', a list of class names or a mapping from numbers to names (got {names!r:.80})"
+        )
     wrong = next((name for name in names.values() if not isinstance(name, str) or not name.strip()), None)
     if wrong is not None:
         raise ValueError(f"{path}: names holds {wrong!r}, which is not a class name; write one name for each number")
@@ -224,16 +305,25 @@ def make_box(line: Line, names: Mapping[int, str], *, oriented: bool, polygons: 
         For an unknown class, another number of values, or pixels in place of fractions.
     """
     where, words = line
+    comma = next((word for word in words if "," in word and word not in names.values()), None)
+    if comma is not None:
+        raise ValueError(f"{where}: {comma!r} is not a number; separate values by blanks, and write decimal points")
     label = _find_label(line, names)
     if label is None:
-        raise ValueError(f"{where}: class {words[0]} has no name; there are 0 to {max(names, default=-1)}")
+        known = (
+            "0 to " + str(max(names)) if set(names) == set(range(len(names))) else ", ".join(map(str, sorted(names)))
+        )
+        raise ValueError(f"{where}: class {words[0]} has no name; there are {known}")
     numbers = [parse_number(word, where) for word in words[1:]]
     if max(map(abs, numbers), default=0) > FARTHEST:
         raise ValueError(f"{where}: {max(numbers, key=abs):g} is no fraction; YOLO coordinates lie in 0..1")
     if len(words) == 5:
         return AnnotatedBox(label, _bound_box(numbers, where, polygons=polygons))
     if len(words) == 6:
-        raise ValueError(f"{where}: 6 values are a prediction with its confidence; remove the last column")
+        raise ValueError(
+            f"{where}: 6 values are a prediction with its confidence, whose last column can be removed, or a box with "
+            "an angle, which must be given by its four corners"
+        )
     if len(words) < 7 or len(words) % 2 == 0:
         raise ValueError(f"{where}: {len(words)} values; a box has 5, a polygon 7, 9, 11, ...")
     points = np.reshape(numbers, (-1, 2))

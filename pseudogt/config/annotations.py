@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pseudogt.config.base import Section, listed_in
+from pseudogt.config.base import PathText, Section, listed_in
 from pseudogt.files.parsing import Name
 
 NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "_darknet.labels")
@@ -17,12 +17,12 @@ The last one is Roboflow's."""
 
 
 def find_name_files(folder: Path) -> list[Path]:
-    """Files of a folder that may hold the class names of YOLO labels: that of the best known name, in any case."""
+    """Files of a folder that may hold the class names of YOLO labels, in any case, the best known names first."""
     # Labels are text files, too, and there may be a hundred thousand.
     named = [p for p in folder.glob("[!.]*.*") if p.name.lower() in NAME_FILES or p.suffix.lower() == ".names"]
     there = {path.name.lower(): path for path in sorted(named)}
     known = [there[name] for name in NAME_FILES if name in there and there[name].is_file()]
-    return known[:1] or [path for name, path in there.items() if name.endswith(".names")]
+    return known or [path for name, path in there.items() if name.endswith(".names")]
 
 
 AnnotationFormat = Annotated[str, listed_in("pseudogt.annotations.formats")]
@@ -37,9 +37,9 @@ class AnnotationsSettings(Section):
         "folder of LabelMe's, CVAT's images 1.1 XML, or a CSV with image,class,x0,y0,x1,y1. Null if there are only "
         "tags.",
     )
-    path: str | None = Field(None, description="File or folder with the boxes; relative paths start at data_root.")
+    path: PathText | None = Field(None, description="File or folder with the boxes; relative paths start at data_root.")
     boxes: bool = Field(True, description="If false, only tags are taken from `path`: a class with a box is present.")
-    names: str | None = Field(
+    names: PathText | None = Field(
         None,
         description="YOLO: data.yaml or classes.txt with the class names; null searches `path` and the folders above "
         "it.",
@@ -49,7 +49,7 @@ class AnnotationsSettings(Section):
         description="VIA: the attribute of regions that holds their class; null uses the only attribute, or the one "
         "called class, label, category, name or type.",
     )
-    tags: str | None = Field(
+    tags: PathText | None = Field(
         None,
         description="CSV or JSON with tags of whole images; Label Studio's choices and CVAT's tags are read from "
         "`path`.",
@@ -90,8 +90,8 @@ class AnnotationsSettings(Section):
     )
     difficult: Literal["skip", "absent", "use"] = Field(
         "skip",
-        description="Objects that VOC calls difficult: skip makes their class unknown in the image, absent treats them "
-        "as not there, as in the paper of JTSM, and use treats them like others.",
+        description="Objects marked as difficult (VOC, LabelMe) or ignored (COCO): skip makes their class unknown in "
+        "the image, absent treats them as not there, as in the paper of JTSM, and use treats them like the rest.",
     )
     bad_boxes: Literal["error", "skip"] = Field(
         "error",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Plan = TypeVar("Plan", bound="DataclassInstance")
+
+
+def expand_home(path: str) -> str:
+    """Path with the user's folder in place of ``~``: a shell does not replace it in ``--config data_root=~/data``."""
+    return str(Path(path).expanduser()) if path == "~" or path.startswith("~/") else path
+
+
+PathText = Annotated[str, AfterValidator(expand_home)]
 
 
 class Section(BaseModel):
@@ -84,11 +94,13 @@ def describe_validation_error(
         Returns an explanation of an unknown key, or None.
     """
     lines = []
+    places = [problem["loc"] for problem in error.errors()]
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] in ("string_type", "literal_error") and isinstance(problem["input"], bool):
-            message = f"{message}; {QUOTE}, or write null for none"
+        message = f"{message}{_find_remedy(problem['type'], problem['input'])}"
+        if problem["type"] == "too_short" and any(p != problem["loc"] == p[: len(problem["loc"])] for p in places):
+            continue  # it lacks what has a problem of its own
         if problem["type"] == "extra_forbidden":
             message = explain(place) or _name_nearest(problem["loc"], model)
         # A section that does not fit together names the settings itself; all its values would hide that.
@@ -98,10 +110,26 @@ def describe_validation_error(
     return "\n".join(lines)
 
 
+def _find_remedy(kind: str, value: Any) -> str:
+    """Remedy for a value of another type than its setting."""
+    if kind in ("string_type", "literal_error") and isinstance(value, bool):
+        return f"; {QUOTE}, or write null for none"
+    if kind == "string_type" and isinstance(value, int | float | date):
+        return "; YAML reads it as a number or a date, so put it in quotes"
+    if kind in ("tuple_type", "list_type"):
+        return "; write it in brackets, even if it is only one: [a]"
+    if kind in ("model_type", "dict_type"):
+        return "; write settings below it, indented, each as 'name: value'"
+    return ""
+
+
 def _name_nearest(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
     """Name the known key most similar to an unknown one, or all known keys."""
     known = _list_fields(model, path[:-1])
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    sections = [name for name in known if path[-1] in _list_fields(model, (name,))] if len(path) == 1 else []
+    if sections:
+        return f"unknown key; it is a setting of {', '.join(sections)}: indent it below one of these"
     return "unknown key" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pseudogt.config.base import listed_in
+from pseudogt.config.base import PathText, listed_in
 from pseudogt.config.machine import ComputingSettings
 
 Segmenter = Annotated[str, listed_in("models.pretrained.box_segmenters")]
@@ -45,7 +45,7 @@ class BoxMasksSettings(ComputingSettings):
         description="Start GrabCut from the pixels where the CAMs show the class of the box; needs useful CAMs of "
         "things.",
     )
-    sam_model: str | None = Field(
+    sam_model: PathText | None = Field(
         None,
         description="Segment Anything model of Hugging Face transformers (SAM, SAM-HQ, SAM 2, SAM 3), needed by sam: "
         "its folder, or its name if it is in the local cache (`hf download NAME`).",

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pseudogt.config.base import PathText
 from pseudogt.config.machine import ComputingSettings
 
 
@@ -18,7 +19,7 @@ class CamsSettings(ComputingSettings):
         "map in closed form); `gradcam`: Grad-CAM of `layer`; `concepts`: no classifier, `concept_model` finds the "
         "tagged classes by their prompts (docs/your-data.md).",
     )
-    concept_model: str | None = Field(
+    concept_model: PathText | None = Field(
         None,
         description="Model of Hugging Face transformers that finds what words name (SAM 3, CLIPSeg), needed by "
         "concepts: its folder, or its name if it is in the local cache (`hf download NAME`).",

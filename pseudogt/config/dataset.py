@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import colorsys
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pseudogt.config.base import Section, listed_in
-from pseudogt.files.parsing import Name, parse_name
+from pseudogt.config.base import Section, expand_home, listed_in
+from pseudogt.files.contents import describe_missing
+from pseudogt.files.parsing import EXTRA, Name, parse_csv, parse_header, parse_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_COLUMNS = ("name", "id", "isthing", "color")
@@ -19,6 +19,9 @@ CLASS_COLUMNS = ("name", "id", "isthing", "color")
 
 OTHER_COLUMNS = ("source_id", "prompt")
 """Columns that it may have."""
+
+KINDS = {"thing": True, "stuff": False}
+"""Words for ``isthing``, beside truth values."""
 
 
 class ClassEntry(Section):
@@ -46,6 +49,8 @@ class ClassEntry(Section):
         filled = {key: value for key, value in data.items() if value != ""}
         filled.setdefault("source_id", filled.get("id"))
         filled.setdefault("prompt", filled.get("name"))
+        if isinstance(filled.get("isthing"), str):
+            filled["isthing"] = KINDS.get(filled["isthing"].strip().lower(), filled["isthing"])
         if isinstance(filled.get("color"), str):
             filled["color"] = _parse_color(filled["color"])
         return filled
@@ -61,23 +66,25 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
     ValueError
         If the file is missing, empty or lacks a column; the message names it.
     """
-    found = next((p for p in (Path(path), REPOSITORY / path) if p.is_file()), None)
+    path = Path(expand_home(str(path)))
+    found = next((p for p in (path, REPOSITORY / path) if p.is_file()), None)
     if found is None:
-        raise ValueError(f"class table {path}: no such file")
-    with found.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = [name.strip() for name in reader.fieldnames or ()]
-        others = [name for name in columns if name not in CLASS_COLUMNS]
-        is_complete = set(CLASS_COLUMNS) <= set(columns) and len(set(columns)) == len(columns)
-        if not is_complete or not set(others) <= set(OTHER_COLUMNS):
-            raise ValueError(
-                f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}; source_id, prompt may follow"
-            )
-        reader.fieldnames = columns
-        rows = list(reader)
+        raise ValueError(f"class table {path}: {describe_missing(path)}")
+    names = {name: name.lower() for name in parse_header(found)}
+    columns = list(names.values())
+    others = [name for name in columns if name not in CLASS_COLUMNS]
+    is_complete = set(CLASS_COLUMNS) <= set(columns) and len(set(columns)) == len(columns)
+    if not is_complete or not set(others) <= set(OTHER_COLUMNS):
+        raise ValueError(
+            f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}; source_id, prompt may follow"
+        )
+    rows = parse_csv(found, CLASS_COLUMNS, synonyms=names)[1]
+    wide = next((line for line, row in rows if EXTRA in row), None)
+    if wide is not None:
+        raise ValueError(f"class table {found}: line {wide} has more values than the first line has names")
     if not rows:
         raise ValueError(f"class table {found}: contains no class")
-    return rows
+    return [row for _, row in rows]
 
 
 def _parse_color(text: str) -> tuple[int, ...]:
@@ -90,6 +97,8 @@ def _parse_color(text: str) -> tuple[int, ...]:
 def _read_classes(value: Any) -> Any:
     if isinstance(value, str):
         return read_class_csv(value)
+    if isinstance(value, list) and any(isinstance(entry, str | int | float) for entry in value):
+        raise ValueError("a list of names does not say what is countable; write {name: thing, name: stuff}")
     return number_classes(value) if isinstance(value, dict) else value
 
 

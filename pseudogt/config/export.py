@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pseudogt.config.base import Section, listed_in
+from pseudogt.config.base import PathText, Section, listed_in
 
 WITH_SHAPES = ("coco_instances", "yolo", "cvat", "label_studio")
 """Formats that hold objects one by one, in any shape."""
@@ -31,7 +31,7 @@ class ExportSettings(Section):
     split: Literal["train", "val"] = Field(
         "train", description="Images of the predictions; labels and box masks exist for train only."
     )
-    only: str | None = Field(
+    only: PathText | None = Field(
         None,
         description="File with the ids of the images to export, one per line, such as images.txt of the review queue; "
         "null for all.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pseudogt.config.base import Section
+from pseudogt.config.base import PathText, Section
 
 
 class FullLabelsSettings(Section):
@@ -13,7 +13,7 @@ class FullLabelsSettings(Section):
     All others use their weak labels (docs/mixed.md).
     """
 
-    images: str | None = Field(
+    images: PathText | None = Field(
         None,
         description="File with the ids of training images whose labels of the dataset are used, one per line; null for "
         "none.",
@@ -29,7 +29,7 @@ class FullLabelsSettings(Section):
         "precedence over those of the dataset, if every object of the image has one and some stuff does, too (or "
         "annotations.background is set); they are box masks if every thing of the image has one.",
     )
-    folder: str | None = Field(
+    folder: PathText | None = Field(
         None,
         description="Folder with labels of training images, for example corrected ones, which take precedence over all "
         "others: what `export` writes (coco_panoptic, cityscapes, voc, label_studio, cvat), what Label Studio and "

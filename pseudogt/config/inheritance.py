@@ -63,9 +63,10 @@ def resolve(config: Mapping[str, Any], sections: Sections) -> dict[str, Any]:
     ValueError
         If a setting that can be inherited is null.
     """
-    resolved = dict(config)
+    # YAML reads a section whose settings are all commented out as null.
+    resolved = {key: {} if value is None and key in sections else value for key, value in config.items()}
     for shared in SHARED:
-        given = _keep_valid(config.get(shared), SHARED[shared])
+        given = _keep_valid(resolved.get(shared), SHARED[shared])
         for name, section in sections.items():
             own = resolved.get(name, {})
             inherited = list_inherited(section, shared)

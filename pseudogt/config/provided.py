@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pseudogt.config.base import Section
+from pseudogt.config.base import PathText, Section
 
 
 class ProvidedSettings(Section):
@@ -15,7 +15,7 @@ class ProvidedSettings(Section):
     `python -m pseudogt.wsps import` makes all three from the files that the WSPS authors published (docs/wsps.md).
     """
 
-    weak_labels: str | None = Field(
+    weak_labels: PathText | None = Field(
         None,
         description="Boxes and tags of the training images, in one COCO-style JSON like a run's `weak_labels.json`; "
         "null derives them from the ground truth.",
@@ -25,12 +25,12 @@ class ProvidedSettings(Section):
         description="Unreadable records of `weak_labels`, and boxes without area or beyond their image: error, or skip "
         "with a warning; their class is then unknown in the image.",
     )
-    cams: str | None = Field(
+    cams: PathText | None = Field(
         None,
         description="Score file (HDF5) with a label and a confidence of each training image, from which round 0 "
         "starts; null trains the tag classifier.",
     )
-    box_masks: str | None = Field(
+    box_masks: PathText | None = Field(
         None,
         description="COCO panoptic folder with the box masks of the training images; null makes masks from the boxes.",
     )

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.augmentation import AugmentationSettings
-from pseudogt.config.base import Section, describe_validation_error
+from pseudogt.config.base import PathText, Section, describe_validation_error
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.cams import CamsSettings
 from pseudogt.config.classifier import ClassifierSettings
@@ -51,7 +51,9 @@ class RunConfig(Section):
         description="How weak labels become the labels of round 0: `wsps` uses boxes and tags (classifier, CAMs, box "
         "masks), or tags alone with `cams.method: concepts`; `jtsm` only tags (segment proposals, mining).",
     )
-    data_root: str | None = Field(None, description="Folder of the dataset; not needed for `dataset.format: streets`.")
+    data_root: PathText | None = Field(
+        None, description="Folder of the dataset; not needed for `dataset.format: streets`."
+    )
     shard_size: int = Field(64, ge=1, description="Images per job.")
     gpus: int = Field(
         0,
@@ -65,22 +67,22 @@ class RunConfig(Section):
         description="Keep score files and predictions of training images, which take most of the disk space; if false, "
         "each is removed once no stage needs it, and remade if a stage is forced later.",
     )
-    images: str | None = Field(None, description="For `snakemake predict`: folder of the images to label.")
-    model: str | None = Field(
+    images: PathText | None = Field(None, description="For `snakemake predict`: folder of the images to label.")
+    model: PathText | None = Field(
         None,
         description="For `snakemake predict` and `export_model`: model file, for `predict` also one that was exported "
         "to ONNX; the default is the run's last model.",
     )
-    predict_to: str = Field("predicted", description="For `snakemake predict`: output folder.")
-    model_to: str = Field(
+    predict_to: PathText = Field("predicted", description="For `snakemake predict`: output folder.")
+    model_to: PathText = Field(
         "model.onnx",
         description="For `snakemake export_model`: output file, model.onnx by default; its suffix decides the format, "
         ".onnx or .pt2 (torch.export).",
     )
-    boxes_from: str | None = Field(
+    boxes_from: PathText | None = Field(
         None, description="For `snakemake boxes_to_masks`: folder of images and of boxes in any supported format."
     )
-    masks_to: str = Field("masks", description="For `snakemake boxes_to_masks`: output folder.")
+    masks_to: PathText = Field("masks", description="For `snakemake boxes_to_masks`: output folder.")
     dataset: DatasetSettings
     streets: StreetsSettings = StreetsSettings()
     weak_labels: WeakLabelsSettings = WeakLabelsSettings()

@@ -17,7 +17,9 @@ from pseudogt.config.registry import Registry
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles
 from pseudogt.datasets.streets.names import list_street_ids
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import name_images
+from pseudogt.files.parsing import SHOWN
 
 if TYPE_CHECKING:
     from pseudogt.classes import ClassTable
@@ -104,7 +106,9 @@ def list_images(
         return DatasetImages(list_street_ids(streets))
     root = Path(data_root)
     if not root.is_dir():
-        raise ValueError(f"data_root {root}: no such folder; give yours with --config data_root=...")
+        raise ValueError(
+            f"data_root {root}: {describe_missing(root, 'folder')}; give yours with --config data_root=..."
+        )
     layout: Layout = LAYOUTS.load(settings.format)
     train, val = (_list_parts(layout, root, name) for name in (settings.train_split, settings.val_split))
     listed = [*train.images, *val.images]
@@ -115,9 +119,10 @@ def list_images(
     ids = {"train": names[: len(train.images)], "val": names[len(train.images) :]}
     if settings.val_fraction is not None:
         ids["train"], ids["val"] = _split_off(ids["train"], settings.val_fraction, settings.split_seed)
-    if not ids["train"]:
-        raise ValueError(f"{root}: split {settings.train_split!r} leaves no image to train on")
     passed_over = [*train.passed_over, *val.passed_over]
+    if not ids["train"]:
+        text = f"{root}: split {settings.train_split!r} leaves no image to train on"
+        raise ValueError("; ".join([text, *passed_over[:SHOWN]]))
     return DatasetImages(ids, passed_over, layout, root, dict(zip(names, listed, strict=True)))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, path_if_there
+from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, find_labels
 from pseudogt.files.listing import describe_passed_over, scan_folder
 
 IMAGE_FOLDER = "leftImg8bit"
@@ -50,11 +50,11 @@ def locate(root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles
     """Files of one image; its labels lie in a folder of the same city."""
     kind = label_folder(image.split)
     labels = root / kind / image.split / Path(image.folder).name
-    return SourceFiles(
-        image=folders.find(root, image),
-        semantic=path_if_there(labels / f"{image.name}_{kind}_labelIds.png"),
-        instances=path_if_there(labels / f"{image.name}_{kind}_instanceIds.png"),
-    )
+    wanted = {
+        "semantic": labels / f"{image.name}_{kind}_labelIds.png",
+        "instances": labels / f"{image.name}_{kind}_instanceIds.png",
+    }
+    return find_labels(folders.find(root, image), wanted)
 
 
 def label_folder(split: str) -> str:

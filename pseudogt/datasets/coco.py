@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pseudogt.datasets import images
-from pseudogt.datasets.source import ImageFolders, ListedImage, SourceFiles, path_if_there
+from pseudogt.datasets.source import ImageFolders, ListedImage, SourceFiles, find_labels
 
 list_split = images.list_split
 
@@ -25,9 +25,8 @@ def locate(root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles
     """Files of one image."""
     labels = root / "annotations"
     inside = Path(image.folder).relative_to(image.split)
-    return SourceFiles(
-        image=folders.find(root, image),
-        semantic=path_if_there(labels / f"panoptic_{image.split}" / inside / f"{image.name}.png"),
-        instances=None,
-        segments=path_if_there(labels / f"panoptic_{image.split}.json"),
-    )
+    wanted = {
+        "semantic": labels / f"panoptic_{image.split}" / inside / f"{image.name}.png",
+        "segments": labels / f"panoptic_{image.split}.json",
+    }
+    return find_labels(folders.find(root, image), wanted)

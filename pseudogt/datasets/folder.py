@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, path_if_there
+from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, find_labels
 from pseudogt.files.parsing import read_image_list
 
 IMAGE_FOLDER = "images"
@@ -31,8 +31,5 @@ def list_split(root: Path, split: str) -> Listing:
 def locate(root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles:
     """Files of one image; all splits share the three folders."""
     inside = Path(image.folder).relative_to(IMAGE_FOLDER)
-    return SourceFiles(
-        image=folders.find(root, image),
-        semantic=path_if_there(root / "semantic" / inside / f"{image.name}.png"),
-        instances=path_if_there(root / "instances" / inside / f"{image.name}.png"),
-    )
+    wanted = {kind: root / kind / inside / f"{image.name}.png" for kind in ("semantic", "instances")}
+    return find_labels(folders.find(root, image), wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired
 
 import cv2
 import numpy as np
@@ -24,7 +24,10 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.files.images import decode_image, read_png
 from pseudogt.files.labels import SEGMENT_INFO, SEGMENTED_IMAGE, SegmentInfo, rgb_to_panoptic
-from pseudogt.files.parsing import SHOWN, fit_record, parse_json, read_each, unify_id
+from pseudogt.files.parsing import SHOWN, fit_record, parse_json, read_each, shorten_list, unify_id
+
+LISTED = 20
+"""Values of a label file that a message spells out."""
 
 VOC_BORDER = 255
 """In VOC's maps of objects: the border around an object."""
@@ -101,13 +104,18 @@ class SegmentDocument(TypedDict):
     """The part of COCO's panoptic JSON that is read; entries may be of any form."""
 
     annotations: list[Any]
+    categories: NotRequired[Any]
 
 
 class SegmentTable(NamedTuple):
-    """Entries of ``segments_info`` by image id, the name of the PNG without suffix, and entries that have none."""
+    """Entries of ``segments_info`` by image id, the name of the PNG without suffix, and entries that have none.
+
+    ``categories`` are those that the file declares, in any form.
+    """
 
     segments: dict[str, list[Any]]
     broken: list[str]
+    categories: list[Any]
 
 
 class Segments(NamedTuple):
@@ -131,7 +139,8 @@ class Segments(NamedTuple):
 def read_segment_table(path: Path) -> SegmentTable:
     """Read COCO's panoptic JSON; an annotation that can't be read hides no other."""
     document = parse_json(path, TypeAdapter(SegmentDocument))
-    table = SegmentTable({}, [])
+    categories = document.get("categories")
+    table = SegmentTable({}, [], categories if isinstance(categories, list) else [])
     entries = enumerate(document["annotations"])
     read = read_each(entries, lambda e: fit_record(SEGMENTED_IMAGE, e[1], f"{path}: annotation number {e[0]}"))
     for (_, entry), annotation, error in read:
@@ -172,6 +181,27 @@ def read_segments(files: SourceFiles, settings: DatasetSettings) -> Segments:
             unknown |= {i for source_id, i in train_ids.items() if source_id == category} or set(train_ids.values())
     found.unknown_ids.extend(sorted(unknown))
     return found
+
+
+def compare_categories(path: Path, settings: DatasetSettings) -> list[str]:
+    """Warn of categories that the class table calls something else: ids may be those of another table."""
+    by_id = {entry.source_id: entry for entry in settings.classes}
+    others = {entry.name.lower(): entry.source_id for entry in settings.classes}
+    lines = []
+    for category in read_segment_table(path).categories:
+        found = category if isinstance(category, dict) else {}
+        key, name, isthing = (found.get(part) for part in ("id", "name", "isthing"))
+        entry = by_id.get(unify_id(key)) if isinstance(key, int | str) else None  # type: ignore[arg-type]
+        if entry is None:
+            continue
+        is_other = others.get(str(name).lower(), entry.source_id) != entry.source_id
+        if is_other or (isthing in (0, 1) and bool(isthing) != entry.isthing):
+            lines.append(f"{key} is {name!r} ({'thing' if isthing else 'stuff'})")
+    text = (
+        f"{path}: categories differ from dataset.classes: {', '.join(shorten_list(lines))}; correct the ids, or the "
+        "kind of class, in one of the two"
+    )
+    return [text] if lines else []
 
 
 def find_unknown_classes(files: SourceFiles, settings: DatasetSettings) -> list[int]:
@@ -281,8 +311,10 @@ def map_to_train_ids(values: NDArray[Any], settings: DatasetSettings, path: Path
     train_ids = lookup[values]
     if (train_ids == unlisted).any():
         found = np.unique(values[train_ids == unlisted]).tolist()
+        shown = f"{found[:LISTED]}{' ...' if len(found) > LISTED else ''}"
         raise ValueError(
-            f"{path}: values {found} are neither in the class table nor in void_values; add them to one of the two"
+            f"{path}: values {shown} are neither in the class table nor in void_values; add them to one of the "
+            "two, or, if they lie along borders, save the labels without smoothing"
         )
     return train_ids.astype(np.uint8)
 
@@ -296,8 +328,25 @@ def read_instances(path: Path, semantic: NDArray[np.uint8], settings: DatasetSet
         return values
     # Smaller values are bare classes, without an instance.
     numbered = np.where(values >= settings.instance_divisor, values, 0)
+    _check_bare_classes(values, semantic, settings, path)
     _check_instance_classes(numbered // settings.instance_divisor, semantic, settings, path)
     return numbered
+
+
+def _check_bare_classes(
+    values: NDArray[np.int32], semantic: NDArray[np.uint8], settings: DatasetSettings, path: Path
+) -> None:
+    """Refuse small values that are not the class of their pixel: plain numbers would all be one group without box."""
+    divisor = settings.instance_divisor or 0
+    for train_id, entry in enumerate(settings.classes):
+        inside = values[semantic == train_id] if entry.isthing else values[:0]
+        wrong = inside[(inside != 0) & (inside < divisor) & (inside != entry.source_id)]
+        if wrong.size:
+            raise ValueError(
+                f"{path}: value {wrong[0]} in {entry.name!r} is neither {entry.source_id} * {divisor} + number nor "
+                f"{entry.source_id}, a group without instances; if the values are plain instance numbers, set "
+                "dataset.instance_divisor to null; if they were cut to 8 bits, save them again with 16"
+            )
 
 
 def _check_instance_classes(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import list_tree
 
 
@@ -22,7 +23,8 @@ def list_split(root: Path, split: str) -> Listing:
     folder = root / split
     if not folder.is_dir():
         raise ValueError(
-            f"{folder}: no such folder; dataset.train_split must name the folder of the images in data_root"
+            f"{folder}: {describe_missing(folder, 'folder')}; dataset.train_split must name the folder of the images "
+            "in data_root, and dataset.val_split that of others, or be null"
         )
     found, passed_over = list_tree(folder)
     start = len(str(root)) + 1

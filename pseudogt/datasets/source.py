@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from pseudogt.files.io import IMAGE_SUFFIXES
 from pseudogt.files.listing import FolderContent, scan_folder
 
 
@@ -52,6 +54,8 @@ class SourceFiles:
         A second annotation of the image (SBD beside VOC).
     boxes : Path or None
         Boxes of its objects, VOC's XML; the file need not be there.
+    wanted : mapping
+        Where ``semantic``, ``instances`` and ``segments`` were looked for.
     """
 
     image: Path
@@ -61,6 +65,7 @@ class SourceFiles:
     other_semantic: Path | None = None
     other_instances: Path | None = None
     boxes: Path | None = None
+    wanted: Mapping[str, Path] = field(default_factory=dict)
 
 
 class ImageFolders:
@@ -74,12 +79,19 @@ class ImageFolders:
         if image.path is not None:
             return Path(image.path)
         folder = root / image.folder
+        stem, dot, suffix = image.name.rpartition(".")
+        has_suffix = f"{dot}{suffix}".lower() in IMAGE_SUFFIXES
+        hint = f"; list names without suffix and folder: {PurePath(stem).name}" if has_suffix else ""
         if folder not in self._contents:
-            self._contents[folder] = scan_folder(folder)
+            try:
+                self._contents[folder] = scan_folder(folder)
+            except ValueError as error:
+                raise ValueError(f"{error}{hint}") from error
         file = self._contents[folder].images.get(image.name)
         if file is None:
             raise ValueError(
-                f"{folder / image.name}: no image of that name (.jpg, .png, ...); add it or take it off the list"
+                f"{folder / image.name}: no image of that name (.jpg, .png, ...)"
+                f"{hint or '; add it or take it off the list'}"
             )
         return folder / file
 
@@ -87,3 +99,9 @@ class ImageFolders:
 def path_if_there(path: Path) -> Path | None:
     """Return the path, or None if no such file exists."""
     return path if path.is_file() else None
+
+
+def find_labels(image: Path, wanted: Mapping[str, Path]) -> SourceFiles:
+    """Files of an image: those of ``semantic``, ``instances`` and ``segments`` that are there."""
+    there = {kind: path_if_there(path) for kind, path in wanted.items()}
+    return SourceFiles(image, there.get("semantic"), there.get("instances"), there.get("segments"), wanted=wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
+
+from pseudogt.files.contents import describe_file, describe_missing
 
 ORIENTATION = 0x0112
 """Number of the EXIF tag for the orientation of an image."""
@@ -50,7 +53,7 @@ def open_image(path: Path | str) -> Iterator[Image.Image]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise ValueError(f"{path}: {describe_missing(path)}")
     Image.MAX_IMAGE_PIXELS = None
     try:
         with warnings.catch_warnings():
@@ -75,16 +78,40 @@ def read_header(path: Path | str) -> ImageHeader:
         If the file is missing, is no image or is too large.
     """
     with open_image(path) as image:
-        # Pillow's own method for PNG would read all pixels to find a tag behind them.
-        orientation = int(Image.Image.getexif(image).get(ORIENTATION, 1))
+        orientation = _read_orientation(path, image)
         width, height = image.size
         # Pillow gives the size of a turned TIFF as upright already.
         if orientation in TURNED and image.format != "TIFF":
             width, height = height, width
         # Phones append a second picture, such as a depth map, to a JPEG; Pillow then calls the file MPO.
         is_animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
-        upright = orientation if orientation in range(1, 9) else 1
-        return ImageHeader(width, height, image.mode, upright, is_animated)
+        return ImageHeader(width, height, image.mode, orientation, is_animated)
+
+
+def _read_orientation(path: Path | str, image: Image.Image) -> int:
+    """Orientation that OpenCV follows: 1 to 8, by EXIF alone.
+
+    Pillow's own method also takes it from XMP and from ImageMagick's text in PNG, and misses it behind the pixels.
+    """
+    if image.format == "TIFF":
+        value = getattr(image, "tag_v2", {}).get(ORIENTATION)
+    else:
+        exif = Image.Exif()
+        exif.load(_find_png_exif(Path(path)) if image.format == "PNG" else image.info.get("exif", b""))
+        value = exif.get(ORIENTATION)
+    return value if isinstance(value, int) and value in range(1, 9) else 1
+
+
+def _find_png_exif(path: Path) -> bytes:
+    """Content of the chunk ``eXIf``, wherever it is in the file; empty if there is none. Reads no pixel."""
+    with path.open("rb") as file:
+        file.seek(8)  # the signature
+        while len(head := file.read(8)) == 8:
+            size, name = struct.unpack(">I4s", head)
+            if name == b"eXIf":
+                return file.read(size)
+            file.seek(size + 4, 1)  # a checksum follows the content
+    return b""
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
@@ -97,5 +124,8 @@ def check_pixels(path: Path, width: int, height: int) -> None:
 
 
 def describe_unreadable(path: Path | str, error: Exception) -> str:
-    """Report that a file can't be read as an image."""
+    """Report that a file can't be read as an image, and what it is instead, if that is known."""
+    found = describe_file(Path(path))
+    if found:
+        return f"{path}: can't be read as an image because it {found}"
     return f"{path}: can't be read as an image ({error}); replace the file, or save it again as 8-bit JPEG or PNG"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.headers import check_pixels, describe_unreadable, open_image, read_header
 from pseudogt.files.io import replace_atomically
+
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Marker in the compressed pixels of a JPEG, other than those that restart the decoder."""
 
 PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
@@ -70,14 +76,15 @@ def decode_image(path: Path | str, flags: int) -> NDArray[Any]:
     """Pixels of an image file as OpenCV decodes them with ``flags``; ``ValueError`` as :func:`read_image`.
 
     OpenCV's decoders decide whether a file is complete: data after the end of a JPEG does no harm, and the end marker
-    of its thumbnail is not that of the image. Versions before 5.0 fill the missing part of a cut JPEG with grey.
+    of its thumbnail is not that of the image. Versions before 5.0 fill the missing part of a cut JPEG with grey. Zeros
+    in place of the end, which a copy to a full disk leaves, are pixels to all of them.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    data = np.fromfile(path, np.uint8)
+        raise ValueError(f"{path}: {describe_missing(path)}")
+    data = path.read_bytes()
     try:
-        image = cv2.imdecode(data, flags) if len(data) else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data and not lacks_jpeg_end(data) else None
     except cv2.error as error:
         check_pixels(path, *read_header(path)[:2])
         raise ValueError(describe_unreadable(path, error)) from error
@@ -85,5 +92,30 @@ def decode_image(path: Path | str, flags: int) -> NDArray[Any]:
         mode = read_header(path).mode
         if mode.startswith(("I", "F")):
             raise ValueError(f"{path}: has {mode} pixels, which are not supported; convert them to 8 or 16 bits")
-        raise ValueError(f"{path}: truncated image; replace the file")
+        if lacks_jpeg_end(data) or not _is_whole(path):
+            raise ValueError(f"{path}: truncated image; replace the file")
+        raise ValueError(f"{path}: is of a kind that is not read ({mode}); save it again as 8-bit JPEG or PNG")
     return image
+
+
+def lacks_jpeg_end(data: bytes) -> bool:
+    """Whether a file is a JPEG without the marker that ends its pixels; what is behind that marker does not matter."""
+    if not data.startswith(JPEG_START) or data.endswith(JPEG_END):
+        return False
+    position = len(JPEG_START)
+    while (found := JPEG_MARKER.search(data, position)) is not None:
+        if found.group() == JPEG_END:
+            return False
+        # A segment has a length, which counts itself; compressed pixels follow that of a scan.
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return True
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether Pillow can read all pixels of a file that OpenCV can't, such as a TIFF of five channels."""
+    try:
+        with open_image(path) as image:
+            image.load()
+    except ValueError:
+        return False
+    return True

@@ -41,6 +41,10 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         os.replace(temporary, path)
+    except OSError as error:
+        # Where a disk is full, the system does not say which file it was.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

@@ -18,6 +18,9 @@ SUFFIXES = frozenset(IMAGE_SUFFIXES)
 FOLDER_SEPARATOR = "__"
 """Between the folders and the name in the id of an image whose name alone is not unique."""
 
+PLACEHOLDER = ".icloud"
+"""Suffix of the hidden file that macOS keeps where it has not fetched a photo from iCloud."""
+
 IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """Files that file managers leave behind, besides hidden ones."""
 
@@ -56,16 +59,21 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     Raises
     ------
     ValueError
-        If there is no such folder, or two images in it would have one name.
+        If there is no such folder, it can't be read, or two images in it would have one name.
     """
     content = FolderContent()
     try:
         with os.scandir(folder) as entries:
-            is_folder = {entry.name: entry.is_dir() for entry in entries}
+            is_folder = {entry.name: _is_folder(entry) for entry in entries}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{folder}: no such folder") from error
+    except OSError as error:
+        raise ValueError(f"{folder}: can't be read ({error.strerror})") from error
     for file in sorted(is_folder):
         if file[0] == ".":
+            if file.endswith(PLACEHOLDER):
+                content.passed_over[PLACEHOLDER] += 1
+                content.examples.setdefault(PLACEHOLDER, file)
             continue
         if is_folder[file]:
             content.subfolders.append(file)
@@ -88,6 +96,14 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     return content
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Images of a folder or, if none lies in it directly, of its subfolders, and what was passed over.
 
@@ -105,8 +121,13 @@ def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]
     images: dict[str, dict[str, str]] = {}
     notes: list[str] = []
     pending = [str(folder)]
+    seen: set[str] = set()
     while pending:
         place = pending.pop()
+        if (real := os.path.realpath(place)) in seen:
+            notes.append(f"{place}: is a link to {real}, which is listed already, and is passed over")
+            continue
+        seen.add(real)
         content = scan_folder(place)
         notes += describe_passed_over(place, content)
         if not content.images:

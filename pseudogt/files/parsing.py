@@ -17,6 +17,8 @@ from xml.parsers import expat
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
+from pseudogt.files.contents import describe_content, describe_missing
+
 LARGEST_COORDINATE = 1e6
 """Pixels; larger numbers are no coordinates, and products of these are finite."""
 
@@ -34,6 +36,9 @@ SHOWN = 5
 PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 """Text that a program which keeps ids as numbers would have written as one."""
 
+PLAIN_KEY = re.compile(r"[^\W\d_][\w-]*(?: [\w-]+)*")
+"""Name that YAML reads as text without quotes, unless it is a word for a truth value."""
+
 EXTRA = "\0more"
 """Column of the values of a CSV row that its header has no name for."""
 
@@ -41,9 +46,6 @@ DELIMITERS = (",", ";", "\t")
 """Marks that separate the values of a CSV."""
 
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
-
-SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""First bytes of the files of spreadsheet programs: a zip archive, and a compound file of old ones."""
 
 QUOTE = "YAML reads an unquoted yes, no, on or off as a truth value; put the word in quotes"
 """Why a word arrives as a truth value, and the remedy."""
@@ -60,16 +62,23 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file") from error
+        raise ValueError(f"{path}: {describe_missing(path)}") from error
     except OSError as error:
         raise ValueError(f"{path}: can't be read ({error.strerror})") from error
 
 
-def read_text(path: Path) -> str:
-    """Text in UTF-8, or in another encoding of Unicode if it starts with its mark."""
+def read_document(path: Path) -> bytes:
+    """Content of a file that must hold text of some kind; ``ValueError`` if it is empty or something else."""
     data = read_bytes(path)
-    if data.startswith(SPREADSHEETS):
-        raise ValueError(f"{path}: is a spreadsheet or an archive, whatever its name says; save it as text (CSV UTF-8)")
+    found = describe_content(data)
+    if found:
+        raise ValueError(f"{path}: {found}")
+    return data
+
+
+def read_text(path: Path) -> str:
+    """Text in UTF-8, or in another encoding of Unicode if it starts with its mark; it may be empty."""
+    data = read_bytes(path) and read_document(path)
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)
@@ -89,7 +98,7 @@ def parse_json(path: Path, adapter: TypeAdapter[Value]) -> Value:
     ValueError
         If the file is not JSON at all.
     """
-    data = read_bytes(path)
+    data = read_document(path)
     try:
         text = data.decode(json.detect_encoding(data))
     except UnicodeDecodeError as error:
@@ -106,7 +115,12 @@ def describe_misfits(path: Path, error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_url=False)[:SHOWN]:
         place = ".".join(str(part) for part in problem["loc"])
-        found = "" if problem["type"] == "json_invalid" else f" (got {str(problem['input'])[:80]!r})"
+        if problem["type"] == "json_invalid":
+            found = "; if the file was cut, or edited, export it again"
+        elif problem["type"] == "missing" and isinstance(problem["input"], dict):
+            found = f" (got the keys {', '.join(map(repr, problem['input']))[:80] or 'of nothing'})"
+        else:
+            found = f" (got {str(problem['input'])[:80]!r})"
         lines.append(f"{path}: {place + ': ' if place else ''}{problem['msg']}{found}")
     hidden = error.error_count() - len(lines)
     return "\n".join(lines + ([f"{path}: and {hidden} more of this kind"] if hidden else []))
@@ -140,17 +154,38 @@ def shorten_list(problems: Sequence[str]) -> list[str]:
     return [*problems[:SHOWN], *([f"and {hidden} more of this kind"] if hidden > 0 else [])]
 
 
+class _TextLoader(yaml.BaseLoader):
+    """Every scalar as text. YAML's own loaders keep the last of equal keys; here they are an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+        if twice is not None:
+            line = node.start_mark.line + 1
+            raise ValueError(f"{twice!r} is there twice in the mapping that starts in line {line}; remove one")
+        return super().construct_mapping(node, deep=deep)
+
+
 def parse_yaml(path: Path) -> Any:
-    """YAML with every scalar as text: ``no``, ``1e3`` and ``2026-01-01`` stay as they are written."""
+    """YAML with every scalar as text: ``no``, ``1e3`` and ``2026-01-01`` stay as they are written.
+
+    Raises
+    ------
+    ValueError
+        If the file is not YAML, or a mapping holds a key twice.
+    """
+    text = read_text(path)
     try:
-        return yaml.BaseLoader(read_text(path)).get_single_data()
+        return _TextLoader(text).get_single_data()
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def parse_xml(path: Path) -> Element:
     """Root element of an XML file that declares no entities: those can blow a kilobyte up to gigabytes."""
-    data = read_bytes(path)
+    data = read_document(path)
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -162,7 +197,7 @@ def parse_xml(path: Path) -> Element:
         parser.Parse(data, True)
         return builder.close()
     except (expat.ExpatError, LookupError, ValueError, AssertionError) as error:
-        raise ValueError(f"{path}: not valid XML ({error})") from error
+        raise ValueError(f"{path}: not valid XML ({error}); export it again, or save it as UTF-8") from error
 
 
 def _refuse_entity(name: str, *_: Any) -> None:
@@ -190,6 +225,18 @@ def parse_name(value: object) -> str:
     if not isinstance(value, str | int | float):
         raise ValueError("a class name must be text")
     return unicodedata.normalize("NFC", str(value).strip())
+
+
+def quote_key(name: str) -> str:
+    """Name as a key of YAML that stands for it and for nothing else.
+
+    Examples
+    --------
+    >>> print(quote_key("traffic light"), quote_key("no"), quote_key("car, red"))
+    traffic light 'no' 'car, red'
+    """
+    is_plain = PLAIN_KEY.fullmatch(name) is not None and name.lower() not in FLAGS
+    return name if is_plain else "'" + name.replace("'", "''") + "'"
 
 
 def unify_id(value: int | str) -> int | str:
@@ -261,7 +308,8 @@ def parse_csv(
     """
     reader, skipped = _open_table(path)
     try:
-        names = [(synonyms or {}).get(name, name) for name in reader.fieldnames or ()]
+        first = list(reader.fieldnames or ())
+        names = [(synonyms or {}).get(name, name) for name in first]
         reader.fieldnames = names
         rows = [(reader.line_num + skipped, {k: ",".join(v).strip() for k, v in _wrap(row)}) for row in reader]
     except csv.Error as error:
@@ -269,8 +317,8 @@ def parse_csv(
     missing = [name for name in columns if name not in names]
     if missing or len(set(names)) != len(names):
         raise ValueError(
-            f"{path}: its first line is {','.join(names)!r}; it must name the columns {','.join(columns)}, once each, "
-            "separated by commas, semicolons or tabs"
+            f"{path}: its first line is {','.join(first)!r:.200}; it must name the columns {','.join(columns)}, once "
+            "each, separated by commas, semicolons or tabs"
         )
     if reader.reader.dialect.delimiter != ",":
         present = [name for name in numbers if name in names]

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from pseudogt.config.dataset import REPOSITORY, number_classes
 from pseudogt.datasets import LAYOUTS, Layout
 from pseudogt.datasets.source import ImageFolders
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.images import read_png
 from pseudogt.files.parsing import Flag, Name, parse_json
 from pseudogt.setup.guessing import guess_by_name
@@ -105,6 +106,10 @@ def list_value_classes(root: Path, found: FoundLayout, split: str) -> list[dict[
     layout: Layout = LAYOUTS.load(found.format)
     folders = ImageFolders()
     files = [layout.locate(root, image, folders) for image in layout.list_split(root, split).images[:SAMPLED]]
+    if all(f.semantic is None for f in files):
+        wanted = [f.wanted["semantic"] for f in files[:1] if "semantic" in f.wanted]
+        missing = "".join(f": {path}: {describe_missing(path)}" for path in wanted)
+        raise ValueError(f"{root}: none of the {len(files)} images of split {split!r} has a label file{missing}")
     values = _find_values([f.semantic for f in files if f.semantic is not None])
     numbered = {v // DIVISOR for v in _find_values([f.instances for f in files if f.instances is not None])}
     kept = [value for value in values if value != USUAL_VOID]

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pydantic import TypeAdapter
-
-from pseudogt.annotations import FORMATS
-from pseudogt.annotations.form import AnnotationFormat
-from pseudogt.annotations.tables import recognise_tags
+from pseudogt.annotations import PARSERS, SAMPLED, get_format, recognise_file
 from pseudogt.files.listing import scan_folder
-from pseudogt.files.parsing import parse_header, parse_json, parse_xml, read_text
-
-SAMPLED = 8
-"""Files of one suffix in a folder that are parsed, if each of them is of one image."""
-
-PARSERS: dict[str, Callable[[Path], Any]] = {
-    ".json": lambda path: parse_json(path, TypeAdapter(Any)),
-    ".xml": parse_xml,
-    ".csv": parse_header,
-    ".txt": read_text,
-}
-"""Parser that recognises a file, by its suffix."""
 
 
 class FoundSource(NamedTuple):
@@ -112,22 +96,6 @@ def _survey_files(root: Path, files: list[Path], survey: Survey, recognised: dic
             # The others of the folder are of other images.
             if number + 1 >= SAMPLED:
                 return
-
-
-def recognise_file(path: Path) -> str | None:
-    """Name of the format that a file is of; empty for tags of images, None for anything else."""
-    try:
-        content = PARSERS[path.suffix.lower()](path)
-    except ValueError:
-        return None
-    name = next((name for name in FORMATS.names if get_format(name).recognise(content)), None)
-    return "" if name is None and recognise_tags(content) else name
-
-
-def get_format(name: str) -> AnnotationFormat:
-    """Return the module of a format."""
-    reader: AnnotationFormat = FORMATS.load(name)
-    return reader
 
 
 def _add_common_folders(paths: list[str]) -> Iterable[str]:

@@ -25,6 +25,7 @@ from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.opening import open_labels
 from pseudogt.export.segments import LabelSource
 from pseudogt.files.labels import LabelFolder, write_labels
+from pseudogt.files.parsing import shorten_list
 from pseudogt.weak_labels.files import write_weak_labels
 from pseudogt.weak_labels.from_masks import derive_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if settings.polygons:
         annotations = parse_settings(AnnotationsSettings, arguments.annotations)
         drawn = read_masks(annotations, arguments.data_root, everything.records, shard.classes)
+        if drawn.problems:
+            raise ValueError("; ".join(shorten_list(drawn.problems)))
         masks = AnnotationSet(drawn.full, shard.classes, background=drawn.background)
         sources |= {image_id: (masks, image_id) for image_id in masks.image_ids}
         write_things(arguments.things_out, shard, AnnotationSet(drawn.things, shard.classes))

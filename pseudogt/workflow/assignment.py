@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.costs.estimate import ASSUMED_PIXELS
 from pseudogt.costs.requirements import measure_pixels
 from pseudogt.datasets import class_table, list_images
-from pseudogt.files.io import write_json
+from pseudogt.files.io import read_json, write_json
 from pseudogt.workflow.shards import plan_shards, split_of_shard
 
 
@@ -36,10 +37,20 @@ def assign_shards(config: RunConfig, record: Path) -> tuple[dict[str, list[str]]
     """
     if config.images is not None:
         return {}, ASSUMED_PIXELS, ()
-    previous = json.loads(record.read_text())["shards"] if record.is_file() else None
+    previous = read_shards(record) if record.is_file() else None
     data_root = find_data_root(config)
     images = list_images(config.dataset, data_root, config.streets)
     return plan_shards(previous, images.ids, config.shard_size), measure_pixels(config, images), images.passed_over
+
+
+def read_shards(path: Path) -> dict[str, list[str]]:
+    """Image ids by shard of ``index.json``; ``ValueError`` if it was cut or edited."""
+    try:
+        return TypeAdapter(dict[str, list[str]]).validate_python(read_json(path)["shards"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: can't be read as the shards of an earlier run; delete it, and images are assigned anew"
+        ) from error
 
 
 def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: DatasetSettings) -> None:

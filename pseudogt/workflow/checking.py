@@ -16,9 +16,11 @@ from tqdm import tqdm
 from pseudogt.annotations import convert_annotations
 from pseudogt.annotations.masks import read_masks
 from pseudogt.classes import ClassTable
+from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.costs.estimate import describe_estimate
-from pseudogt.datasets import class_table, list_images
+from pseudogt.datasets import DatasetImages, class_table, list_images
+from pseudogt.datasets.ground_truth import compare_categories
 from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_label_file
@@ -28,6 +30,9 @@ from pseudogt.workflow.assignment import find_odd_shards
 from pseudogt.workflow.image_checking import ImageFindings, check_image
 from pseudogt.workflow.labelling import describe_labelling
 from pseudogt.workflow.shards import plan_shards
+
+SMALL_BYTES = 2**26
+"""Size of a file that is parsed in about a second."""
 
 COUNTED = ("name", "isthing", "images", "unknown", "boxes")
 """What is always said of a class."""
@@ -97,7 +102,7 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     for image in checked:
         findings.add_problems(image.problems, image.split, image.image_id)
         findings.warnings += image.warnings
-    findings.warnings += find_duplicates(checked)
+    findings.warnings += [*find_duplicates(checked), *describe_categories(images, settings, decode=config.decode)]
     findings.warnings += find_odd_shards(plan_shards(None, ids_by_split, config.shard_size), config.shard_size)
     check_weak_labels(config, data_root, checked, classes, findings)
     if config.decode and settings.has_ground_truth:
@@ -149,6 +154,8 @@ def check_weak_labels(
             images = result.images
             if config.full_labels.polygons:
                 drawn = read_masks(config.annotations, data_root, records, classes)
+                findings.add_problems(drawn.problems)
+                findings.warnings += drawn.warnings
                 describe_masks(len(drawn.full.images), len(drawn.things.images), findings)
         elif config.provided.weak_labels:
             found, _, broken = read_weak_label_file(Path(config.provided.weak_labels))
@@ -165,6 +172,16 @@ def check_weak_labels(
         findings.warnings += find_gaps(images, classes)
         acts = sum((count_acts(image) for image in images), Counter())
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))
+
+
+def describe_categories(images: DatasetImages, settings: DatasetSettings, *, decode: bool) -> list[str]:
+    """Warn of panoptic files whose categories are not those of the class table; large ones are read with ``decode``."""
+    try:
+        paths = {images.locate(image_ids[0]).segments for image_ids in images.ids.values() if image_ids}
+        read = [path for path in paths if path is not None and (decode or path.stat().st_size <= SMALL_BYTES)]
+        return [line for path in sorted(read) for line in compare_categories(path, settings)]
+    except ValueError:  # problems of a file are told with its images
+        return []
 
 
 def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -42,8 +43,14 @@ def run_stage(stage: Callable[[Sequence[str] | None], None]) -> None:
             raise
         # The line may hold the progress bar of another process of torchrun.
         start = "\n" if "RANK" in os.environ else ""
-        print(f"{start}error: {error}", file=sys.stderr)
+        print(f"{start}error: {error}{_find_remedy(error)}", file=sys.stderr)
         raise SystemExit(1) from error
+
+
+def _find_remedy(error: Exception) -> str:
+    """What to do about a full disk; empty for any other error, which says it itself."""
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "; free some space and run again: what is finished is kept" if is_full else ""
 
 
 def stage_parser(description: str | None) -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import LAYOUTS, SPLIT_SEPARATOR, list_images
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import find_images
 from pseudogt.files.model_folders import ModelFolder
 from pseudogt.files.parsing import read_id_list
@@ -146,7 +147,8 @@ def digest_annotations(settings: AnnotationsSettings, data_root: str) -> str:
     named = [Path(data_root, path) for path in (settings.path, settings.names, settings.tags) if path]
     for path in named:
         if not path.exists():
-            raise ValueError(f"annotations: {path}: no such file or folder")
+            missing = describe_missing(path, "file or folder")
+            raise ValueError(f"annotations: {path}: {missing}; relative paths start at data_root, {data_root}")
     if settings.format == "yolo":
         folders = [named[0], *named[0].resolve().parents[:2]]
         named += [path for folder in folders for path in find_name_files(folder)]
@@ -207,7 +209,11 @@ def digest_predict_inputs(folder: Path, model: Path) -> str:
     if not folder.is_dir():
         raise ValueError(f"images={folder}: no such folder")
     check_model(model)
-    images = sorted((image_id, path.stat().st_size) for image_id, path in find_images(folder)[0].items())
+    found = find_images(folder)[0]
+    missing = next((path for path in found.values() if not path.is_file()), None)
+    if missing is not None:
+        raise ValueError(f"images={folder}: {missing}: {describe_missing(missing)}; remove it")
+    images = sorted((image_id, path.stat().st_size) for image_id, path in found.items())
     return compute_input_digest([images, model.stat().st_size, model.stat().st_mtime_ns], [])
 
 

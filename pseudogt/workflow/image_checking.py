@@ -12,6 +12,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import DatasetImages
 from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.datasets.source import SourceFiles
+from pseudogt.files.contents import describe_missing
 from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
@@ -68,7 +69,8 @@ def check_image(
     record, problems, warnings = read_headers(files, image_id)
     if settings.has_ground_truth:
         problems += find_missing(files, classes)
-    found = {"record": record, "file_bytes": files.image.stat().st_size, "warnings": tuple(warnings)}
+    file_bytes = files.image.stat().st_size if record is not None else 0
+    found = {"record": record, "file_bytes": file_bytes, "warnings": tuple(warnings)}
     if problems or not decode:
         return ImageFindings(split, image_id, tuple(problems), **found)  # type: ignore[arg-type]
     try:
@@ -88,9 +90,15 @@ def check_image(
 def find_missing(files: SourceFiles, classes: ClassTable) -> list[str]:
     """Label files that should be there."""
     missing = ["semantic"] if files.semantic is None else []
-    if files.instances is None and len(classes.thing_ids) and files.segments is None:
+    if "segments" in files.wanted:
+        missing += ["segments"] if files.segments is None else []
+    elif files.instances is None and len(classes.thing_ids):
         missing.append("instances")
-    return [f"{files.image}: its {kind} file is missing; add it or take the image off the list" for kind in missing]
+    places = {kind: f" ({path}: {describe_missing(path)})" for kind, path in files.wanted.items() if kind in missing}
+    return [
+        f"{files.image}: its {kind} file is missing{places.get(kind, '')}; add it or take the image off the list"
+        for kind in missing
+    ]
 
 
 def read_headers(files: SourceFiles, image_id: str) -> tuple[ImageRecord | None, list[str], list[str]]:
@@ -111,6 +119,8 @@ def read_headers(files: SourceFiles, image_id: str) -> tuple[ImageRecord | None,
             f"{files.image}: has 16-bit pixels; of the bits in use (8, 10, 12, 14 or 16, by its largest value) the "
             "upper 8 are read"
         )
+    elif header.mode == "F":
+        problems.append(f"{files.image}: has pixels of type float; convert it to 8 bits, or to 16 bits without sign")
     elif header.mode not in IMAGE_MODES:
         warnings.append(f"{files.image}: has {header.mode} pixels, which are converted to 8-bit RGB")
     if header.is_animated:
@@ -126,14 +136,19 @@ def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -
     """Problems with kind and size of a label file."""
     try:
         with open_image(path) as image:
-            size, mode = image.size, image.mode
+            size, mode, kind = image.size, image.mode, image.format
     except ValueError as error:
         return [str(error)]
     problems = []
+    if kind == "JPEG":
+        problems.append(f"{path}: is a JPEG, which changes values, whatever its name says; save the labels as PNG")
     if is_rgb and mode not in COLOUR_MODES:
         problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as 8-bit RGB")
     if not is_rgb and mode not in LABEL_MODES:
         problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
-    if size != expected:
+    if size == expected[::-1] and size != expected:
+        upright = f"{expected[0]}x{expected[1]}"
+        problems.append(f"{path}: is {size[0]}x{size[1]}, its upright image {upright}; turn it as its image is shown")
+    elif size != expected:
         problems.append(f"{path}: is {size[0]}x{size[1]}, its image {expected[0]}x{expected[1]}; make them one size")
     return problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -50,12 +51,39 @@ def configure(changes) -> RunConfig:
             "each computes 8 at once; set it to a multiple of 16",
         ),
         (JTSM | {"gpus": 3, "segmenter": {"batch_size": 6}, "mining": {"init": "scratch"}}, "mining.batch_size 4"),
+        (
+            {"name": 2026},
+            "name: Input should be a valid string; YAML reads it as a number or a date, so put",
+        ),
+        ({"name": date(2026, 1, 1)}, "put it in quotes"),
+        ({"annotations": GIVEN["annotations"] | {"leave_out": "polyline"}}, "write it in brackets"),
+        ({"classifier": "small"}, "write settings below it, indented"),
+        ({"steps": 100}, "steps: unknown key; it is a setting of classifier, mining, segmenter: indent it"),
+        ({"dataset": {"classes": ["car", "sky"]}}, "write {name: thing, name: stuff}"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=r"(?s)problems") as caught:
         configure(changes)
     assert message in str(caught.value)
+
+
+def test_a_problem_inside_of_a_list_is_told_once():
+    with pytest.raises(ValueError, match="isthing") as caught:
+        configure({"dataset": {"classes": [{"name": "car", "id": 1, "isthing": "maybe", "color": "#ff0000"}]}})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_section_without_settings_changes_nothing():
+    """YAML reads it as null."""
+    assert configure({"classifier": None, "machine": None}) == configure({})
+
+
+def test_the_home_folder_in_paths(monkeypatch):
+    """A shell leaves it in --config data_root=~/data."""
+    monkeypatch.setenv("HOME", "/home/me")
+    config = configure({"data_root": "~/data", **GIVEN, "predict_to": "a~/b"} | {"annotations": {"tags": "~/t.csv"}})
+    assert (config.data_root, config.annotations.tags, config.predict_to) == ("/home/me/data", "/home/me/t.csv", "a~/b")
 
 
 def test_section_that_does_not_fit_together_is_not_printed_as_a_whole():

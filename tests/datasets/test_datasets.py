@@ -114,6 +114,15 @@ def test_bad_label_values(folder_dataset, folder_settings, folder, value, messag
     assert f"{folder}/a.png" in str(error.value)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8], ids=["plain numbers", "cut to 8 bits"])
+def test_instances_that_would_all_be_one_group(folder_dataset, folder_settings, dtype):
+    path = folder_dataset / "instances" / "a.png"
+    values = read_png(path)
+    write_png(path, values.astype(np.uint8) if dtype is np.uint8 else np.where(values >= 2000, values - 1999, 0))
+    with pytest.raises(ValueError, match=r"in 'car' is neither 2 \* 1000 \+ number nor 2, .*instance_divisor to null"):
+        read(folder_settings, folder_dataset, "a")
+
+
 def test_instances_may_be_missing_only_without_things(folder_dataset, folder_settings):
     (folder_dataset / "instances" / "a.png").unlink()
     with pytest.raises(ValueError, match="instances file is missing"):
@@ -196,6 +205,27 @@ def test_csv_without_source_ids(tmp_path, folder_settings):
     (tmp_path / "classes.csv").write_text("id,name,isthing,color\n4,no,0,#102030\n7,car,true,#405060\n")
     classes = change(folder_settings, classes=str(tmp_path / "classes.csv"), void_values=()).classes
     assert [(c.name, c.id, c.source_id, c.isthing) for c in classes] == [("no", 4, 4, False), ("car", 7, 7, True)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Name;ID;IsThing;Color\r\nsky;1;FALSE;#102030\r\n;;;\r\ncar;2;TRUE;#405060\r\n".encode("utf-8-sig"),
+        "name\tid\tisthing\tcolor\nsky\t1\tstuff\t#102030\ncar\t2\tthing\t#405060\n".encode("utf-16"),
+        b"name, id, isthing, color\n sky , 1, no, #102030\n\ncar, 2, yes, 405060\n",
+    ],
+    ids=["Excel", "Unicode text", "blanks"],
+)
+def test_csv_of_spreadsheets(tmp_path, folder_settings, content):
+    (tmp_path / "classes.csv").write_bytes(content)
+    classes = change(folder_settings, classes=str(tmp_path / "classes.csv"), void_values=()).classes
+    assert [(c.name, c.id, c.isthing, c.color[0]) for c in classes] == [("sky", 1, False, 16), ("car", 2, True, 64)]
+
+
+def test_csv_with_more_values_than_columns(tmp_path, folder_settings):
+    (tmp_path / "classes.csv").write_text("name,id,isthing,color\nsky,1,0,#102030\ncar, red,2,1,#405060\n")
+    with pytest.raises(ValidationError, match=r"classes\.csv: line 3 has more values than the first line has names"):
+        change(folder_settings, classes=str(tmp_path / "classes.csv"))
 
 
 @pytest.mark.parametrize("classes", [{False: "thing"}, [{"name": True, "id": 1, "isthing": True, "color": "#000000"}]])

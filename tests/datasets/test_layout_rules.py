@@ -155,3 +155,44 @@ def test_a_city_is_the_folder_it_lies_in(tmp_path, city):
     files = list_images(make_settings("cityscapes"), tmp_path).locate("frame_1")
     assert read_image(files.image).shape == (20, 30, 3)
     assert files.semantic == tmp_path / f"gtFine/train/{city}/frame_1_gtFine_labelIds.png"
+
+
+def test_a_link_back_to_its_folder_is_passed_over(tmp_path):
+    write_photo(tmp_path / "train" / "cam" / "a.jpg")
+    (tmp_path / "train" / "loop").symlink_to(tmp_path / "train")
+    (tmp_path / "train" / "cam" / "self").symlink_to("self")
+    images = list_images(make_settings("images"), tmp_path)
+    assert images.ids["train"] == ["a"]
+    assert any("loop: is a link to" in note and note.endswith("and is passed over") for note in images.passed_over)
+
+
+def test_photos_that_are_still_in_the_cloud_are_counted(tmp_path):
+    write_photo(tmp_path / "train" / "a.jpg")
+    (tmp_path / "train" / ".b.jpg.icloud").touch()
+    (note,) = list_images(make_settings("images"), tmp_path).passed_over
+    assert "1 .icloud (.b.jpg.icloud)" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.jpg", "a.jpg: no image"), ("images/a.jpg", "images: no such folder")]
+)
+def test_a_list_of_files_in_place_of_names(name, message, tmp_path):
+    write_photo(tmp_path / "images" / "a.jpg")
+    write_list(tmp_path / "train.txt", [name])
+    images = list_images(make_settings("folder"), tmp_path)
+    with pytest.raises(ValueError, match=rf"{message}.*list names without suffix and folder: a"):
+        images.locate(images.ids["train"][0])
+
+
+def test_why_no_image_is_left(tmp_path):
+    write_photo(tmp_path / "leftImg8bit" / "train" / "a_leftImg8bit.png", "PNG")
+    with pytest.raises(ValueError, match=r"leaves no image to train on; .*1 images beside the cities are passed over"):
+        list_images(make_settings("cityscapes"), tmp_path)
+
+
+@pytest.mark.parametrize(("split", "message"), [("None", "dataset.val_split .* null"), ("Val", "there is 'val'")])
+def test_a_split_that_is_not_there(split, message, tmp_path):
+    for folder in ("train", "val"):
+        write_photo(tmp_path / folder / "a.jpg")
+    with pytest.raises(ValueError, match=message):
+        list_images(make_settings("images", val_split=split), tmp_path)

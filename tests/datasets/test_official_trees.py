@@ -12,7 +12,7 @@ from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.datasets import class_table, list_images
-from pseudogt.datasets.ground_truth import find_unknown_classes, read_panoptic, read_segment_table
+from pseudogt.datasets.ground_truth import compare_categories, find_unknown_classes, read_panoptic, read_segment_table
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.io import read_json, write_json
 
@@ -117,6 +117,19 @@ class TestCoco2017:
         with pytest.raises(ValueError, match=message) as caught:
             read(settings, root, "train", "000000000009")
         assert "panoptic_train2017" in str(caught.value)
+
+    def test_categories_of_another_table(self, tmp_path):
+        settings, root = load("coco2017"), make_coco2017(tmp_path)
+        path = root / "annotations" / "panoptic_train2017.json"
+        document = read_json(path)
+        document["categories"] = [{"id": 1, "name": "Person", "isthing": 1}, {"id": 2, "name": "bike", "isthing": 1}]
+        write_json(path, document)
+        assert compare_categories(path, settings) == []
+        document["categories"] = [{"id": "1", "name": "car", "isthing": 1}, {"id": 2, "name": "bike", "isthing": 0}, 3]
+        write_json(path, document)
+        read_segment_table.cache_clear()
+        (warning,) = compare_categories(path, settings)
+        assert "1 is 'car' (thing), 2 is 'bike' (stuff); correct the ids" in warning
 
     @pytest.mark.parametrize(
         ("edit", "pixels", "unknown"),

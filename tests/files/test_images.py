@@ -11,10 +11,13 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from pydantic import TypeAdapter
 
 from pseudogt.files import headers
 from pseudogt.files.headers import ORIENTATION, read_header
 from pseudogt.files.images import read_image, read_png, scale_to_bytes
+from pseudogt.files.parsing import parse_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -55,6 +58,27 @@ class TestOrientation:
     def test_values_that_mean_nothing(self, tmp_path, picture):
         assert read_header(save(tmp_path / "a.jpg", picture, 9)).orientation == 1
 
+    def test_an_orientation_that_the_decoder_does_not_follow(self, tmp_path, picture):
+        """XMP in a JPEG, and ImageMagick's text in a PNG: boxes would be turned, pixels not."""
+        xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+        Image.fromarray(picture).save(tmp_path / "a.jpg", xmp=xmp)
+        exif = Image.Exif()
+        exif[ORIENTATION] = 6
+        text = PngInfo()
+        text.add_text("Raw profile type exif", f"\nexif\n{len(exif.tobytes()):8d}\n{exif.tobytes().hex()}\n", zip=True)
+        Image.fromarray(picture).save(tmp_path / "b.png", pnginfo=text)
+        for name in ("a.jpg", "b.png"):
+            header = read_header(tmp_path / name)
+            assert (header.height, header.width) == read_image(tmp_path / name).shape[:2] and header.orientation == 1
+
+    def test_an_orientation_behind_the_pixels(self, tmp_path, picture):
+        data = save(tmp_path / "a.png", picture, 6).read_bytes()
+        start = data.index(b"eXIf") - 4
+        end = start + 12 + struct.unpack_from(">I", data, start)[0]
+        (tmp_path / "a.png").write_bytes(data[:start] + data[end:-12] + data[start:end] + data[-12:])
+        header = read_header(tmp_path / "a.png")
+        assert (header.height, header.width) == read_image(tmp_path / "a.png").shape[:2] == (30, 20)
+
 
 class TestWholeOrCut:
     """The decoder judges."""
@@ -77,6 +101,15 @@ class TestWholeOrCut:
         with pytest.raises(ValueError, match=r"a\.jpg: truncated image"):
             read_image(tmp_path / "a.jpg")
 
+    def test_zeros_in_place_of_the_end(self, tmp_path, picture):
+        """A copy to a full disk may have the length of the whole; to the decoder, zeros are pixels."""
+        for options in ({}, {"progressive": True}):
+            path = save(tmp_path / "a.jpg", cv2.resize(picture, (300, 200)), quality=95, **options)
+            data = path.read_bytes()
+            path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+            with pytest.raises(ValueError, match=r"a\.jpg: truncated image"):
+                read_image(path)
+
     @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".gif", ".bmp", ".jp2"])
     def test_cut_files_of_every_kind(self, tmp_path, picture, suffix):
         path = tmp_path / f"a{suffix}"
@@ -86,6 +119,19 @@ class TestWholeOrCut:
             path.write_bytes(data[:-cut])
             with pytest.raises(ValueError, match=rf"a\{suffix}: "):
                 read_image(path)
+
+    def test_a_whole_file_of_a_kind_that_is_not_read(self, tmp_path):
+        """TIFF of five channels, as of satellites, is not truncated."""
+        entries = [(256, 3, 1), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 2), (273, 4, 160), (277, 3, 5)]
+        entries += [(278, 3, 1), (279, 4, 5), (338, 3, 0)]
+        data = b"II*\0" + struct.pack("<IH", 8, len(entries))
+        for tag, kind, value in entries:
+            count, value = {258: (5, 140), 338: (2, 0)}.get(tag, (1, value))
+            data += struct.pack("<HHII", tag, kind, count, value)
+        data = (data + bytes(4)).ljust(140, b"\0") + struct.pack("<5H", *[8] * 5)
+        (tmp_path / "a.tif").write_bytes(data.ljust(160, b"\0") + bytes(range(5)))
+        with pytest.raises(ValueError, match=r"a\.tif: is of a kind that is not read .*; save it again as 8-bit"):
+            read_image(tmp_path / "a.tif")
 
     def test_the_lowest_version_of_opencv_is_one_that_is_tested(self):
         """Versions before 5.0 fill the missing part of a JPEG with grey, and read WebP as it is stored."""
@@ -174,6 +220,41 @@ class TestOpening:
                 read(tmp_path / "a.png")
             with pytest.raises(ValueError, match="no such file"):
                 read(tmp_path / "missing.png")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", r"is empty \(0 bytes\)"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+                "is a pointer of Git LFS .*git lfs pull",
+            ),
+            (b"\n<!DOCTYPE html><html>404</html>", "is a web page"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0", "is HEIC or AVIF, .* save it as JPEG or PNG"),
+            (b"\x1f\x8b\x08\x00", "is compressed, .*; unpack it"),
+        ],
+    )
+    def test_what_a_file_is_instead_is_said(self, tmp_path, content, message):
+        (tmp_path / "a.jpg").write_bytes(content)
+        for read in (read_header, read_image, read_png):
+            with pytest.raises(ValueError, match=rf"a\.jpg: can't be read as an image because it {message}"):
+                read(tmp_path / "a.jpg")
+        with pytest.raises(ValueError, match=rf"a\.jpg: {message}"):
+            parse_json(tmp_path / "a.jpg", TypeAdapter(dict))
+
+    def test_names_that_are_nearly_right(self, tmp_path, picture):
+        save(tmp_path / "a.JPG", picture)
+        (tmp_path / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+        for name, message in (
+            ("A.jpg", "no such file; there is 'a.JPG'"),
+            ("a.png", "no such file; there is 'a.JPG'"),
+            ("b.jpg", "is a link to .*gone.jpg, which is not there"),
+            ("sub\\a.jpg", "no such file; separate folders by /"),
+            ("$HOME.jpg", "variables of the environment are not replaced"),
+            ("c.jpg", "no such file$"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                read_image(tmp_path / name)
 
     def test_files_of_several_pictures_are_known(self, tmp_path, picture):
         frames = [Image.fromarray(picture), Image.fromarray(picture[::-1])]

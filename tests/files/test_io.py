@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import time
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
 from pseudogt.files.images import read_image, read_png, write_png
 from pseudogt.files.io import read_json, replace_atomically, write_json
+from pseudogt.workflow.cli import run_stage
 
 
 @pytest.fixture
@@ -66,6 +68,18 @@ def test_failed_write_leaves_the_old_file(tmp_path):
         raise RuntimeError
     assert read_json(tmp_path / "a.json") == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_full_disk_is_told_with_the_file_and_a_remedy(tmp_path, capsys, monkeypatch):
+    def write(argv):
+        with replace_atomically(tmp_path / "a.json"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.argv", ["stage"])
+    with pytest.raises(SystemExit):
+        run_stage(write)
+    message = capsys.readouterr().err
+    assert "a.json" in message and message.endswith("; free some space and run again: what is finished is kept\n")
 
 
 def test_folders_are_replaced_whole(tmp_path):

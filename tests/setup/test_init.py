@@ -243,6 +243,14 @@ def test_a_folder_without_images(folder, tmp_path, capsys):
     assert "name the folder that holds your images" in capsys.readouterr().err
 
 
+def test_a_layout_without_labels(folder_dataset, capsys):
+    for path in (folder_dataset / "semantic").iterdir():
+        path.rename(path.with_suffix(".PNG"))
+    with pytest.raises(SystemExit):
+        main(["init", str(folder_dataset), "--out", str(folder_dataset / "x.yaml")])
+    assert "none of the 2 images of split 'train' has a label file" in capsys.readouterr().err
+
+
 def test_label_maps_are_no_photos(init, tmp_path):
     write_photos(tmp_path / "data" / "images" / "cam1")
     write_photos(tmp_path / "data" / "images" / "cam2")

@@ -108,6 +108,58 @@ def test_files_that_are_no_images(run, folder_dataset, section):
     assert len(problems) == 2 and all("can't be read as an image" in p for p in problems)
 
 
+def test_labels_as_jpeg_turned_or_named_otherwise(run, folder_dataset, section):
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(folder_dataset / "semantic" / "a.png", "JPEG")
+    write_png(folder_dataset / "semantic" / "b.png", np.zeros((30, 20), np.uint8))
+    (folder_dataset / "instances" / "c.png").rename(folder_dataset / "instances" / "c.PNG")
+    problems = [p["problem"] for p in run(folder_dataset, section)[0]["problems"]]
+    assert "a.png: is a JPEG, which changes values" in problems[0]
+    assert "b.png: is 20x30, its upright image 30x20; turn it" in problems[1]
+    assert "its instances file is missing" in problems[2] and "no such file; there is 'c.PNG')" in problems[2]
+
+
+def test_a_link_that_leads_nowhere(run, photos):
+    (photos / "images" / "gone.png").symlink_to(photos / "elsewhere.png")
+    (problem,) = run(photos, IMAGES, annotations=YOLO)[0]["problems"]
+    assert problem["image_id"] == "gone" and "elsewhere.png, which is not there" in problem["problem"]
+
+
+def test_pixels_of_floating_point_are_refused_by_their_header(run, photos):
+    Image.fromarray(np.zeros((20, 30), np.float32)).save(photos / "images" / "f.tif")
+    (problem,) = run(photos, IMAGES, annotations=YOLO)[0]["problems"]
+    assert problem["image_id"] == "f" and "has pixels of type float; convert it to 8 bits" in problem["problem"]
+
+
+def test_masks_that_can_not_be_read_are_problems_of_the_check(run, photos):
+    """Without this, only the stage that draws them would stop."""
+    box = {"category_id": 1, "bbox": [5, 5, 10, 10], "iscrowd": 0}
+    runs = {"size": [20, 30], "counts": [0, 5]}
+    square = [[5, 5, 15, 5, 15, 15, 5, 15]]
+    document = {
+        "images": [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(("a", "b b"))],
+        "categories": [{"id": 1, "name": "nucleus"}],
+        "annotations": [
+            {"id": 1, "image_id": 0, "segmentation": runs, **box},
+            {"id": 2, "image_id": 1, "segmentation": square, **box},
+            {
+                "id": 3,
+                "image_id": 1,
+                "segmentation": [[value / 2 for value in square[0]]],
+                **box,
+                "bbox": [4, 5, 11, 9],
+            },
+        ],
+    }
+    (photos / "coco.json").write_text(json.dumps(document))
+    annotations = {"format": "coco", "path": "coco.json", "background": "outside_boxes"}
+    report, _, _ = run(photos, IMAGES, annotations=annotations, full_labels={"polygons": True})
+    (problem,) = report["problems"]
+    assert "image 'a': mask 1 (nucleus): run lengths do not fill a mask of 30x20" in problem["problem"]
+    assert any("1 polygons lie elsewhere than the boxes" in w and "'b b': mask 2" in w for w in report["warnings"])
+    report, _, _ = run(photos, IMAGES, annotations=annotations | {"bad_boxes": "skip"}, full_labels={"polygons": True})
+    assert not report["problems"] and any("1 masks can't be read" in w for w in report["warnings"])
+
+
 def test_a_picture_in_place_of_a_map(run, folder_dataset, section):
     """Masks must be grey or palette images; a palette image is read as its indices."""
     write_png(folder_dataset / "semantic" / "b.png", np.zeros((20, 30, 3), np.uint8))

@@ -121,7 +121,7 @@ def test_annotations_are_known_by_names_sizes_and_times(tmp_path):
         (lambda p: read(full_labels={"images": str(p / "no.txt")}), "full_labels: {}/no.txt: no such list"),
         (
             lambda p: digest_annotations(AnnotationsSettings(format="yolo", path="no"), str(p)),
-            "annotations: {}/no: no such file or folder",
+            "annotations: {0}/no: no such file or folder; relative paths start at data_root, {0}",
         ),
         (lambda p: digest_weights("proposals", [p / "no.pt"]), "{}/no.pt: no such file; the settings in section"),
         (lambda p: digest_predict_inputs(p / "no", p), "images={}/no: no such folder"),
@@ -131,6 +131,14 @@ def test_annotations_are_known_by_names_sizes_and_times(tmp_path):
 def test_what_is_missing_is_named(call, message, tmp_path):
     with pytest.raises(ValueError, match=re.escape(message.format(tmp_path))):
         call(tmp_path)
+
+
+def test_a_broken_link_among_new_images_is_named(tmp_path):
+    (tmp_path / "model.pt").touch()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").symlink_to("gone.jpg")
+    with pytest.raises(ValueError, match=r"a\.jpg: is a link to gone\.jpg, which is not there; remove it"):
+        digest_predict_inputs(tmp_path / "images", tmp_path / "model.pt")
 
 
 def test_a_segment_anything_model_is_looked_at_before_anything_runs(tmp_path):

@@ -270,6 +270,14 @@ def test_images_keep_their_recorded_shards(folder_dataset, folder_settings, tmp_
     assert assign_shards(config, tmp_path / "index.json")[0]["train-0000"] == ["b", "a"]
 
 
+@pytest.mark.parametrize("text", ["", '{"shards": {"tra', "[]", '{"shards": {"train-0000": 3}}'])
+def test_a_record_of_shards_that_was_cut(folder_dataset, folder_settings, tmp_path, text):
+    config = configure(dataset=folder_settings.model_dump(), data_root=str(folder_dataset))
+    (tmp_path / "index.json").write_text(text)
+    with pytest.raises(ValueError, match=r"index\.json: can't be read as the shards of an earlier run; delete it"):
+        assign_shards(config, tmp_path / "index.json")
+
+
 def test_new_images_to_predict_need_no_dataset(tmp_path):
     config = configure(images=str(tmp_path), dataset={**DATASET, "format": "folder"})
     assert assign_shards(config, tmp_path / "index.json")[0] == {}
