@@ -9,15 +9,12 @@ memory. Prints one line of the table for each name; without names, for all that 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
-from measurement import REPOSITORY, write_figures
+from measurement import write_figures
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-
-sys.path.insert(0, str(REPOSITORY))
 
 from models.backbones import build_backbone
 from pseudogt.costs.backbones import MEASURED_SIDE_PX, TIMM_COSTS, BackboneCosts

@@ -51,8 +51,6 @@ from folder_images import AnnotatedImage, draw_image, read_images, write_photos
 from measurement import REPOSITORY, print_table, write_figures
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(REPOSITORY))
-
 from models.pretrained.loading import load_engine, load_segmenters
 from pseudogt.box_masks.consensus import BoxLabels, combine_boxes, fuse_masks
 from pseudogt.box_masks.scene import BoxScene, PrepareScene

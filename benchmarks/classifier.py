@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
-from measurement import REPOSITORY, print_table, write_figures
-
-sys.path.insert(0, str(REPOSITORY))
+from measurement import print_table, write_figures
 
 from pseudogt.files.io import read_json
 from pseudogt.stages import cams, classifier, evaluation

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,10 +24,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ[
 import cv2
 import numpy as np
 import torch
-from measurement import REPOSITORY, measure_in_turns, print_table, write_figures
+from measurement import measure_in_turns, print_table, write_figures
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(REPOSITORY))
 
 from models.pretrained.contours import ContourModel
 from models.pretraining.contours import list_bsds_ids, read_segmentations

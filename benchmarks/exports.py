@@ -24,8 +24,6 @@ import yaml
 from measurement import REPOSITORY, print_table, write_figures
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(REPOSITORY))
-
 from pseudogt.annotations.matching import find_path
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.config.dataset import DatasetSettings

@@ -20,17 +20,14 @@ things. ``mask_iou`` is the mean IoU of what is found. Shares are of all things.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
 from numpy.typing import NDArray
 from tqdm import tqdm
 from trained_points import Run
-
-sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.labels import LabelFolder

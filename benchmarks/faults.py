@@ -35,8 +35,6 @@ from typing import Any
 import psutil
 from measurement import REPOSITORY, print_table, write_figures
 
-sys.path.insert(0, str(REPOSITORY))
-
 from pseudogt.workflow.resume import RUN_RECORD, find_left_processes, find_part_files
 
 TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from measurement import REPOSITORY
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.images import read_image, read_png

@@ -22,13 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 from matplotlib.figure import Figure
 from measurement import REPOSITORY, print_table, write_figures
 from trained_points import Run, read_labels, summarise_seeds, train_and_score, write_training_set
-
-sys.path.insert(0, str(REPOSITORY))
-
-import yaml
 
 from pseudogt.config.run import RunConfig
 from pseudogt.files.labels import LabelFolder

@@ -33,14 +33,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from measurement import REPOSITORY, measure_in_turns, print_table, write_figures
+from measurement import measure_in_turns, print_table, write_figures
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from skimage.segmentation import slic
 from torch import Tensor
 from torchvision.ops import roi_pool
-
-sys.path.insert(0, str(REPOSITORY))
 
 from models.jtsm.moi_pool import moi_pool, pool_by_crops
 from pseudogt.files.images import read_image

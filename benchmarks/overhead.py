@@ -31,8 +31,6 @@ from pathlib import Path
 import yaml
 from measurement import REPOSITORY, print_table, write_figures
 
-sys.path.insert(0, str(REPOSITORY))
-
 from pseudogt.files.io import read_json
 from pseudogt.workflow.plan import JOB_ENVIRONMENT
 

@@ -45,7 +45,6 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torchmetrics.detection import PanopticQuality
 
-sys.path.insert(0, str(REPOSITORY))
 # hotcoco takes all cores otherwise.
 os.environ["RAYON_NUM_THREADS"] = "1"
 # Cityscapes' scripts print where they look for data when no folder is set.

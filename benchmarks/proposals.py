@@ -23,7 +23,6 @@ import multiprocessing
 import os
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,10 +36,8 @@ import numpy as np
 from folder_images import AnnotatedImage, draw_image, read_images
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(REPOSITORY))
 
 from models.pretrained.loading import load_engine
 from pseudogt.config.proposals import ProposalsSettings

@@ -15,20 +15,17 @@ order, three seeds each. ``--quick`` takes one shard and five random orders.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from tqdm import tqdm
 from trained_points import Run, summarise_seeds, train_and_score, write_training_set
-
-sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.io import read_json

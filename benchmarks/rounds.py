@@ -23,18 +23,15 @@ the gain NAME (absent with fewer than three rounds).
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from tqdm import tqdm
 from trained_points import Run
-
-sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID
 from pseudogt.config.rounds import RoundsSettings

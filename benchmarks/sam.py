@@ -25,9 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measurement import REPOSITORY, print_table, write_figures
-
-sys.path.insert(0, str(REPOSITORY))
+from measurement import print_table, write_figures
 
 from models.pretrained.sam import SamModel
 from models.training import choose_device, choose_precision

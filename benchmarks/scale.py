@@ -32,8 +32,6 @@ from pathlib import Path
 import numpy as np
 from measurement import REPOSITORY, print_table, write_figures
 
-sys.path.insert(0, str(REPOSITORY))
-
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.workflow.shards import abbreviate_paths

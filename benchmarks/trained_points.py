@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-
-from measurement import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.files.index import write_shard
 from pseudogt.files.io import read_json

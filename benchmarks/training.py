@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -35,9 +34,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from measurement import REPOSITORY, print_table, write_figures
-
-sys.path.insert(0, str(REPOSITORY))
+from measurement import print_table, write_figures
 
 from models.augmentation import Augmentation
 from models.loader import load_batches, load_in_order

@@ -18,7 +18,6 @@ in the ground truth is above 0.5; groups are left out. For pixels and for segmen
 from __future__ import annotations
 
 import argparse
-import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -26,12 +25,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
 from numpy.typing import NDArray
 from tqdm import tqdm
 from trained_points import Run
-
-sys.path.insert(0, str(REPOSITORY))
 
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.labels import LabelFolder

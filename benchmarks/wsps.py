@@ -36,7 +36,6 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from functools import partial
@@ -45,12 +44,9 @@ from pathlib import Path
 import cv2
 import h5py
 import numpy as np
-from measurement import REPOSITORY, measure_in_turns, print_table, write_figures
+from measurement import measure_in_turns, print_table, write_figures
 from numpy.typing import NDArray
 from scipy.io import savemat
-
-sys.path.insert(0, str(REPOSITORY))
-
 from wsps_images import SPLIT, Image, find_images, find_maps
 from wsps_reference import OctaveError, find_octave, run_reference
 
