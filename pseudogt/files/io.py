@@ -42,8 +42,9 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:
-        # Where a disk is full, the system does not say which file it was.
-        error.filename = error.filename or str(path)
+        # Where a disk is full, the system does not say which file it was. Errors without a number are messages.
+        if error.errno is not None:
+            error.filename = error.filename or str(path)
         raise
     finally:
         if temporary.is_dir():
