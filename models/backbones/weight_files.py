@@ -9,10 +9,13 @@ from typing import Any
 from safetensors import SafetensorError
 from timm.models import load_state_dict
 
-from pseudogt.files.model_folders import LFS_POINTER
+from pseudogt.files.contents import START, describe_content
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
 """What trainings put in front of all keys of a network."""
+
+ZIP = b"PK"
+"""First bytes of a zip archive."""
 
 PRETEXT_HEADS = (
     "decoder_blocks.",
@@ -71,13 +74,11 @@ def _drop_pretext_heads(state: dict[str, Any]) -> dict[str, Any]:
 def _find_reason(path: str, error: Exception) -> str:
     """What is wrong with a file that can't be read."""
     with Path(path).open("rb") as file:
-        start = file.read(64).lstrip()
-    if not start:
-        return "it is empty"
-    if start.startswith(b"<"):
-        return "it is a web page; download the file itself"
-    if start.startswith(LFS_POINTER):
-        return "it is a pointer of Git LFS; fetch the file with git lfs pull"
+        start = file.read(START)
+    # A state dict is a zip archive itself, which would be taken for a spreadsheet.
+    found = "" if start.startswith(ZIP) else describe_content(start)
+    if found:
+        return f"it {found}"
     if isinstance(error, UnpicklingError) or "weights_only" in str(error):
         return (
             "it holds Python objects, which are not run; save the tensors alone, torch.save(network.state_dict(), path)"

@@ -1,4 +1,4 @@
-"""Test views of images, made on the device, and the way back: what a view says of boxes and pixels of its image.
+"""Make test views of images on the device, and map boxes and semantic maps between a view and its image.
 
 An image and its mirror image are seen at several sizes in turn.
 

@@ -74,15 +74,15 @@ def match_names(names: Iterable[str], images: Mapping[str, str]) -> Matches:
     best = {image_id: max(places)[0] for image_id, places in found.items()}
     # Where names hold the folders of images, one with another folder means another image of that name.
     elsewhere = {i for i, common in best.items() if not common} if any(best.values()) else set()
-    strangers = {
+    of_others = {
         position
         for image_id in elsewhere
         for _, position in found[image_id]
         if len(find_path(names[position]).parts) > 1
     }
-    unmatched += [names[position] for position in sorted(strangers)]
+    unmatched += [names[position] for position in sorted(of_others)]
     kept = {
-        image_id: [position for common, position in places if common == best[image_id] and position not in strangers]
+        image_id: [position for common, position in places if common == best[image_id] and position not in of_others]
         for image_id, places in found.items()
     }
     return Matches({image_id: positions for image_id, positions in kept.items() if positions}, unmatched, ambiguous)

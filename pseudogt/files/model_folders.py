@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from pseudogt.files.contents import POINTER
 from pseudogt.files.io import read_json
 
 OLDEST_TRANSFORMERS = 5
@@ -22,12 +23,8 @@ PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 """Files that may say how text becomes numbers; the first, or the two that are no settings, suffice."""
 
-
 MODEL_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """An owner and a name, as Hugging Face knows models."""
-
-LFS_POINTER = b"version https://git-lfs"
-"""How a file starts that Git LFS has not replaced by the one that it names."""
 
 
 class ModelUse(NamedTuple):
@@ -159,7 +156,7 @@ def _list_weights(folder: Path) -> list[Path]:
 def _is_pointer(path: Path) -> bool:
     """Whether a file stands for a large one in a clone without Git LFS."""
     with path.open("rb") as file:
-        return file.read(len(LFS_POINTER)) == LFS_POINTER
+        return file.read(len(POINTER)) == POINTER
 
 
 def _has_tokenizer(folder: Path) -> bool:

@@ -49,7 +49,8 @@ def read_shards(path: Path) -> dict[str, list[str]]:
         return TypeAdapter(dict[str, list[str]]).validate_python(read_json(path)["shards"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path}: can't be read as the shards of an earlier run; delete it, and images are assigned anew"
+            f"{path}: can't be read as the shards of an earlier run; delete it, and the next run assigns all images to "
+            "shards again"
         ) from error
 
 
