@@ -22,6 +22,7 @@ from pseudogt.weak_labels.marks import NO_MARKS, find_inside
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.surroundings import find_surroundings
 from pseudogt.weak_labels.widths import ClassWidths
+from pseudogt.weak_labels.windows import REGION_INSIDE
 
 LARGE_REGION = 0.02
 """Share of an image from which on a region of even colour is large."""
@@ -31,9 +32,6 @@ MIN_REGION_PX = 20
 
 SAMPLED_EVERY = 2
 """Rows and columns of which one is taken, of the pixels of large regions."""
-
-REGION_INSIDE = 0.9
-"""A tag holds in a window that shows this share of its region; below, what was tagged may be cut off."""
 
 
 def _label_nothing() -> NDArray[np.int32]:

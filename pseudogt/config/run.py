@@ -124,6 +124,13 @@ class RunConfig(Section):
         makes_scores = self.method == "wsps" and self.images is None and self.provided.cams is None
         return makes_scores and self.cams.method == "concepts"
 
+    @property
+    def trains_classifier(self) -> bool:
+        """Whether a tag classifier is trained, for its maps or as the start of mining."""
+        if self.method == "jtsm":
+            return self.mining.init == "classifier"
+        return self.provided.cams is None and not self.uses_concepts
+
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, config: Any) -> Any:
@@ -139,11 +146,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _check_gpus(self) -> RunConfig:
         """Refuse what a training refuses when it starts, which for the last one may be after days."""
-        is_trained = {
-            "classifier": self.mining.init == "classifier" if self.method == "jtsm" else not self.uses_concepts,
-            "mining": self.method == "jtsm",
-            "segmenter": True,
-        }
+        is_trained = {"classifier": self.trains_classifier, "mining": self.method == "jtsm", "segmenter": True}
         for section in (name for name, trained in is_trained.items() if trained and self.gpus > 1):
             settings: TrainingSettings = getattr(self, section)
             size = settings.find_pass_size(self.gpus) * self.gpus

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from pseudogt.config.dataset import REPOSITORY, number_classes
+from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.datasets import LAYOUTS, Layout
 from pseudogt.datasets.source import ImageFolders
 from pseudogt.files.contents import describe_missing
@@ -19,10 +20,11 @@ from pseudogt.files.images import read_png
 from pseudogt.files.parsing import Flag, Name, parse_json
 from pseudogt.setup.guessing import guess_by_name
 from pseudogt.setup.proposal import Proposal
+from pseudogt.setup.sizes import propose_sizes
 from pseudogt.setup.splits import find_role
 
 SAMPLED = 200
-"""Label files that are read to see which values occur."""
+"""Files of a split that are looked at, to see which values and sizes occur."""
 
 VAL_FRACTION = 0.2
 """Part of a single list to set aside for scores."""
@@ -90,7 +92,14 @@ def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal,
         dataset["void_values"] = [USUAL_VOID]
         reasons["dataset.classes"] = "values found in the label files; replace them by the names of the classes"
     sections = {"name": name, "data_root": str(root), "dataset": dataset, **others}
-    return Proposal(sections, reasons), table
+    layout: Layout = LAYOUTS.load(found.format)
+    folders = ImageFolders()
+    images = layout.list_split(root, train).images
+    spread = images[:: -(-len(images) // SAMPLED)] if images else []
+    paths = [str(layout.locate(root, image, folders).image) for image in spread]
+    weak = WeakLabelsSettings()
+    tagged = None if "annotations" in others else (weak.crop_height_fraction, weak.crop_width_fraction)
+    return Proposal(sections, reasons).with_sizes(propose_sizes(paths, None, tagged)), table
 
 
 def list_coco_classes(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import list_images
 from pseudogt.files.parsing import SHOWN
 from pseudogt.setup.guessing import Guess, guess_kinds
+from pseudogt.setup.sizes import SizeSetting, propose_sizes
 from pseudogt.setup.sources import ClassCount, SourceChoice, choose_source, choose_tags, count_classes
 from pseudogt.setup.splits import Splits, choose_splits
 from pseudogt.setup.survey import Survey
@@ -47,6 +48,13 @@ class Proposal:
             sections={**self.sections, section: changed},
             reasons={**self.reasons, f"{section}.{key}": reason},
         )
+
+    def with_sizes(self, settings: Iterable[SizeSetting]) -> Proposal:
+        """Return the same with windows and scales."""
+        proposal = self
+        for setting in settings:
+            proposal = proposal.with_setting(*setting)
+        return proposal
 
 
 def make_run_name(folder: Path) -> str:
@@ -94,7 +102,10 @@ def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
     reasons |= _describe_splits(splits, survey, len(images))
     questions = _ask(source, tags, survey)
     sections = {"name": name, "data_root": str(root), **method, "dataset": {**dataset, "classes": classes}}
-    return Proposal({**sections, "annotations": annotations} if annotations else sections, reasons, questions)
+    proposal = Proposal({**sections, "annotations": annotations} if annotations else sections, reasons, questions)
+    # Without tags of whole images, only boxes are learned from.
+    tagged = None if "background" in annotations else (1.0, 1.0)
+    return proposal.with_sizes(propose_sizes(list(images.values()), source.reading if source else None, tagged))
 
 
 def list_train_images(root: Path, splits: Splits) -> dict[str, str]:

@@ -20,6 +20,7 @@ from pseudogt.config.classifier import ClassifierSettings
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.weak_labels.gaps import check_supervision
 from pseudogt.weak_labels.widths import ClassWidths, find_narrowness, measure_class_widths
+from pseudogt.weak_labels.windows import Windows, check_windows
 from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = settings.fill(TrainingPlan, cores=arguments.cores)
     weak_labels = [image.weak for image in shard]
     check_supervision(weak_labels)
+    check_windows(weak_labels, shard.classes, settings.fill(Windows))
     widths = measure_widths(shard)
     # Marks have surroundings, if these are learned from.
     surroundings = widths if settings.ring_weight else None

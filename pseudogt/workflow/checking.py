@@ -26,6 +26,7 @@ from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_label_file
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.weak_labels.windows import Windows, describe_unlearned
 from pseudogt.workflow.assignment import find_odd_shards
 from pseudogt.workflow.image_checking import ImageFindings, check_image
 from pseudogt.workflow.labelling import describe_labelling
@@ -170,6 +171,8 @@ def check_weak_labels(
     if images:
         findings.classes = count_weak_labels(images, classes)
         findings.warnings += find_gaps(images, classes)
+        if config.trains_classifier:
+            findings.add_problems(describe_unlearned(images, classes, config.classifier.fill(Windows)))
         acts = sum((count_acts(image) for image in images), Counter())
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))
 

@@ -32,10 +32,10 @@ TREES = {
 }
 
 
-def write_photos(folder, names="abc"):
+def write_photos(folder, names="abc", size=(rules.HEIGHT, rules.WIDTH)):
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(names):
-        pixels = np.random.default_rng(seed).integers(0, 256, (rules.HEIGHT, rules.WIDTH, 3), np.uint8)
+        pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.jpg")
 
 
@@ -261,3 +261,36 @@ def test_label_maps_are_no_photos(init, tmp_path):
     assert not findings.problems and findings.images["train"] == 6
     assert config["dataset"]["train_split"] == "images"
     assert "not used: masks" in (tmp_path / "run.yaml").read_text()
+
+
+LARGE = (1200, 1600)
+
+PHOTOS = {
+    "tags of whole images": (LARGE, "image,sky,sea\na.jpg,1,1\nb.jpg,1,0\nc.jpg,0,1\n", 0.18, 0.4),
+    "usual boxes": (LARGE, "image,class,x0,y0,x1,y1\na.jpg,bus,0,0,300,300\n", 0.4, 0.4),
+    "boxes as large as the photo": (LARGE, "image,class,x0,y0,x1,y1\na.jpg,bus,0,0,1600,1200\n", 0.2, 0.4),
+    "small boxes": (LARGE, "image,class,x0,y0,x1,y1\na.jpg,bus,0,0,40,40\n", 0.8, 0.8),
+    "small photos": ((100, 200), "image,class,x0,y0,x1,y1\na.jpg,bus,0,0,40,40\n", 1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("case", PHOTOS)
+def test_images_are_trained_on_at_a_size_that_suits(case, init, tmp_path):
+    size, text, classifier_scale, segmenter_scale = PHOTOS[case]
+    write_photos(tmp_path / "data", size=size)
+    (tmp_path / "data" / "labels.csv").write_text(text)
+    config, _, findings = init()
+    assert not findings.problems
+    scales = [config.get(section, {}).get("scale", 1.0) for section in ("classifier", "segmenter")]
+    assert scales == [pytest.approx(value, rel=0.1) for value in (classifier_scale, segmenter_scale)]
+    assert ("augmentation" in config) == (size[0] > 128)
+
+
+def test_a_scale_at_which_tags_are_never_learned_is_a_problem(init, tmp_path):
+    write_photos(tmp_path / "data", size=(480, 640))
+    (tmp_path / "data" / "tags.csv").write_text("image,sky,sea\na.jpg,1,1\nb.jpg,1,0\nc.jpg,0,1\n")
+    config, _, _ = init()
+    for section in ("augmentation", "classifier"):
+        del config[section]
+    problems = check_dataset(parse_run_config(config), tmp_path / "data").problems
+    assert "can't learn 'sea', 'sky'" in problems[0]["problem"]
