@@ -9,10 +9,11 @@ size, or on drawn ones. ``--quick`` takes an eighth of the size.
     On one core: decoding, finding targets, writing. Once per training.
 ``loader_ms_per_sample``, ``loader_scaling``
     Of one worker after the first epoch, and how much faster two are.
-``waiting_share``, ``waiting_share_before``
+``waiting_share``, ``waiting_share_auto``, ``waiting_share_before``
     Share of the time spent waiting for batches if a step takes as long as the workers need for a batch: two here, and
-    eight times as fast on a machine with sixteen. Before: one thread that decodes each image whenever it is drawn, one
-    batch ahead.
+    eight times as fast on a machine with sixteen. On two cores, two workers leave none to the process that receives the
+    batches; ``auto`` is one worker, which leaves it one, as ``loader_workers: auto`` does. Before: one thread that
+    decodes each image whenever it is drawn, one batch ahead.
 ``step_over_compute``, ``step_over_compute_before``
     A step of the small panoptic network with batches that are loaded, over one with a batch that is there.
 ``bytes_on_disk_per_image``
@@ -199,22 +200,24 @@ def measure_loader(
     for number in range(len(target) // PIECE):
         prepared.load(number)  # the first epoch
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    waiting: dict[int, list[float]] = {0: [], 2: []}
+    waiting: dict[int, list[float]] = {0: [], 1: [], 2: []}
     with ExitStack() as stack:
         one, two = (stack.enter_context(closing(load_batches(prepared.load, MANY, workers=n))) for n in (1, 2))
         before = stack.enter_context(closing(load_in_order(decoded.load, MANY)))
         for _ in range(TURNS):
             seconds[1].append(time_batches(one))
             seconds[2].append(time_batches(two))
-        # What two workers sustain, not their best moment: nobody could keep up with that.
-        step_s = statistics.median(seconds[2])
+        # What workers sustain, not their best moment: nobody could keep up with that.
+        step_s = {workers: statistics.median(times) for workers, times in seconds.items()}
         for _ in range(TURNS):
-            waiting[2].append(measure_waiting(two, step_s, BATCHES))
-        waiting[0].append(measure_waiting(before, step_s, BATCHES // 2))
+            waiting[1].append(measure_waiting(one, step_s[1], BATCHES))
+            waiting[2].append(measure_waiting(two, step_s[2], BATCHES))
+        waiting[0].append(measure_waiting(before, step_s[2], BATCHES // 2))
     return {
         "loader_ms_per_sample": 1e3 * min(seconds[1]) / PIECE,
         "loader_scaling": min(seconds[1]) / min(seconds[2]),
         "waiting_share": statistics.median(waiting[2]),
+        "waiting_share_auto": statistics.median(waiting[1]),
         "waiting_share_before": statistics.median(waiting[0]),
     }
 
