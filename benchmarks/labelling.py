@@ -72,15 +72,21 @@ class Dataset:
         Folds, each with lists <name>_train and <name>_val; or the one of the config, named by an empty string.
     outline : str
         The act that draws a segment in full labels.
+    tag_scale : float, optional
+        ``classifier.scale`` where tags of whole images alone teach stuff, so that a window shows a whole image; None
+        takes that of the config.
     """
 
     config: Path
     splits: tuple[str, ...] = ("",)
     outline: str = "outline"
+    tag_scale: float | None = None
 
 
 DATASETS = {
-    "camvid-imagenet": Dataset(REPOSITORY / "configs" / "camvid-imagenet.yaml", ("fold_a", "fold_b", "fold_c")),
+    "camvid-imagenet": Dataset(
+        REPOSITORY / "configs" / "camvid-imagenet.yaml", ("fold_a", "fold_b", "fold_c"), tag_scale=0.5
+    ),
     "msrc-imagenet": Dataset(REPOSITORY / "configs" / "msrc-imagenet.yaml"),
     "dsb2018": Dataset(REPOSITORY / "configs" / "dsb2018.yaml", outline="compact_outline"),
 }
@@ -368,6 +374,8 @@ class Bench:
         settings["rounds"] = {"max": 1, "min": 1} if self.arguments.quick else {"min": rounds}
         if weak == "image tags":
             update_config(settings, read_mining(base.get("classifier", {}).get("backbone")))
+        if self.dataset.tag_scale and point.form.weak in ("image tags", "image tags + boxes"):
+            update_config(settings, {"classifier": {"scale": self.dataset.tag_scale}})
         update_config(settings, parse_assignments(self.arguments.config))
         return settings
 
