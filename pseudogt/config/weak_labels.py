@@ -46,8 +46,11 @@ class WeakLabelsSettings(Section):
     thing_tags: bool = Field(True, description="Also tag thing classes; false if your annotators tag only stuff.")
     points: Literal["stuff", "things", "all"] | None = Field(
         None,
-        description="Points like people's clicks, one in each segment of stuff, of things, or of both, away from its "
+        description="Points like people's clicks in each segment of stuff, of things, or of both, away from its "
         "border; groups get none. Null for none.",
+    )
+    points_per_segment: int = Field(
+        1, ge=1, description="Points in each of these segments; the further ones in parts that have none yet."
     )
     scribbles: Literal["stuff", "things", "all"] | None = Field(
         None,

@@ -48,7 +48,7 @@ class Drawn(NamedTuple):
 
 
 def draw_in_segments(
-    draw: Callable[[NDArray[np.bool_], np.random.Generator], NDArray[np.int64]],
+    draw: Callable[[NDArray[np.bool_], np.random.Generator], list[NDArray[np.int64]]],
     image_id: str,
     panoptic_id: NDArray[np.int32],
     crowd_ids: Container[int],
@@ -57,12 +57,12 @@ def draw_in_segments(
     *,
     seed: int,
 ) -> list[Drawn]:
-    """One point or stroke in each segment of the wanted classes, groups and void left out.
+    """Points or a stroke in each segment of the wanted classes, groups and void left out.
 
     Parameters
     ----------
     draw : function
-        :func:`draw_point` or :func:`draw_stroke`.
+        :func:`draw_points` or :func:`draw_strokes`.
     image_id : str
         What is drawn depends on it, and not on other images.
     panoptic_id : (H, W) int32
@@ -81,11 +81,35 @@ def draw_in_segments(
             continue
         rng = np.random.default_rng([seed, zlib.crc32(image_id.encode()), segment_id])
         mask = panoptic_id[window] == segment_id
-        pixels = draw(mask, rng)
-        room = float(_measure_distance(mask)[tuple(pixels.T)].min())
-        corner = window[1].start + 0.5, window[0].start + 0.5
-        drawn.append(Drawn(segment_id, train_id, pixels[:, ::-1] + corner, room))
+        distance, corner = _measure_distance(mask), (window[1].start + 0.5, window[0].start + 0.5)
+        for pixels in draw(mask, rng):
+            room = float(distance[tuple(pixels.T)].min())
+            drawn.append(Drawn(segment_id, train_id, pixels[:, ::-1] + corner, room))
     return drawn
+
+
+def draw_points(mask: NDArray[np.bool_], rng: np.random.Generator, count: int) -> list[NDArray[np.int64]]:
+    """``count`` points ``(1, 2)`` (y, x) of a mask ``(h, w)``, fewer if it has fewer pixels.
+
+    The first is that of :func:`draw_point`; each further one lies in the largest part that has none yet, then in parts
+    drawn by their area.
+    """
+    points = [draw_point(mask, rng)]
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = statistics[:, cv2.CC_STAT_AREA].astype(float)
+    areas[0] = 0
+    clicked = {int(parts[tuple(points[0][0])])}
+    for _ in range(min(count, int(areas.sum())) - 1):
+        left = [part for part in np.argsort(-areas, kind="stable").tolist() if areas[part] and part not in clicked]
+        part = left[0] if left else int(rng.choice(len(areas), p=areas / areas.sum()))
+        clicked.add(part)
+        points.append(draw_point(parts == part, rng))
+    return points
+
+
+def draw_strokes(mask: NDArray[np.bool_], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """The one stroke of :func:`draw_stroke`."""
+    return [draw_stroke(mask, rng)]
 
 
 def draw_point(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy.ndimage import find_objects
 
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, VOID, ClassTable, panoptic_to_semantic
 from pseudogt.config.weak_labels import WeakLabelsSettings
-from pseudogt.weak_labels.clicks import Drawn, draw_in_segments, draw_point, draw_stroke
+from pseudogt.weak_labels.clicks import Drawn, draw_in_segments, draw_points, draw_strokes
 from pseudogt.weak_labels.crops import crop_grid
 from pseudogt.weak_labels.marks import NO_OBJECT, Mark, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
@@ -42,7 +43,7 @@ def derive_weak_labels(
     -------
     ImageWeakLabels
         If wanted, a tight box per thing instance and one around all pixels of each group, ordered by
-        panoptic id; tags of the image; tags of each crop unless ``tags`` is ``image``; a point or a stroke in each
+        panoptic id; tags of the image; tags of each crop unless ``tags`` is ``image``; points or a stroke in each
         segment for which ``points`` or ``scribbles`` ask.
     """
     height, width = panoptic_id.shape
@@ -85,7 +86,8 @@ def _derive_marks(
     isthing = np.array(classes.isthing)
     wanted = {"stuff": ~isthing, "things": isthing, "all": np.ones(len(classes), bool)}
     drawn: list[Drawn] = []
-    for asked, draw in ((settings.points, draw_point), (settings.scribbles, draw_stroke)):
+    click = partial(draw_points, count=settings.points_per_segment)
+    for asked, draw in ((settings.points, click), (settings.scribbles, draw_strokes)):
         if asked:
             drawn += draw_in_segments(
                 draw, image_id, panoptic_id, crowd_ids, classes, wanted[asked], seed=settings.points_seed

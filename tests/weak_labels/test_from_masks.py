@@ -91,6 +91,29 @@ def test_points_depend_on_the_seed_and_the_image_alone(panoptic_id):
     assert first != derive(panoptic_id, points="stuff", points_seed=1).marks.values.tolist()
 
 
+def test_further_points_lie_in_other_parts():
+    scene = make_scene()
+    one, three = (list(derive(scene, points="all", points_per_segment=count).marks) for count in (1, 3))
+    assert len(three) == 3 * len(one)
+    positions = {tuple(mark.values[0]) for mark in three}
+    assert {tuple(mark.values[0]) for mark in one} <= positions
+    for mark in three:
+        (x, y), own = mark.values[0].astype(int), [m.owner for m in one if m.train_id == mark.train_id]
+        assert CLASSES.category_to_train[scene[y, x] // 1000] == mark.train_id and mark.owner in own
+    # Three parts of unequal area: one point in each, whichever was clicked first.
+    panoptic_id = np.full((40, 60), 2000, np.int32)
+    panoptic_id[:, :20] = panoptic_id[:10, 30:40] = panoptic_id[30:, 50:] = 1000
+    marks = [m for m in derive(panoptic_id, points="stuff", points_per_segment=3).marks if m.train_id == 0]
+    assert sorted(int(m.values[0, 0]) // 10 * 10 // 20 for m in marks) == [0, 1, 2]
+
+
+def test_a_segment_has_no_more_points_than_pixels():
+    panoptic_id = np.full((10, 10), 2000, np.int32)
+    panoptic_id[0, :2] = 1000
+    counted = [mark.train_id for mark in derive(panoptic_id, points="stuff", points_per_segment=5).marks]
+    assert (counted.count(0), counted.count(1)) == (2, 5)
+
+
 def make_scene():
     """Sky above a road that narrows upwards and has a smaller part, a strip, in the sky; a car on the road."""
     panoptic_id = np.full((80, 120), 1000, np.int32)
