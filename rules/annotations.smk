@@ -18,7 +18,7 @@ if CONFIG.annotations.given:
             mem_mb=limit_memory("annotations", PLAN.image_count),
             runtime=limit_time("annotations", PLAN.image_count),
         params:
-            shards=lambda wildcards, input: pass_files("shards", input.shards),
+            inputs=pass_inputs,
             data_root=PLAN.data_root,
             folder=lambda wildcards, output: os.path.dirname(output.weak_labels[0]),
             content=GIVEN.annotations,
@@ -27,5 +27,5 @@ if CONFIG.annotations.given:
         message:
             "annotations: weak labels from annotation files"
         shell:
-            "python -m pseudogt.stages.annotations {params.shards} --data-root {params.data_root:q} "
+            "python -m pseudogt.stages.annotations {params.inputs} --data-root {params.data_root:q} "
             "--out-dir {params.folder:q} --settings {params.settings:q} 2> {log:q}"

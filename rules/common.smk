@@ -35,7 +35,7 @@ from pseudogt.workflow.networks import describe_networks, find_fast_rates, list_
 from pseudogt.workflow.plan import JOB_ENVIRONMENT, RunPlan
 from pseudogt.workflow.provenance import compute_code_digest
 from pseudogt.workflow.resume import join_live_runs, record_run
-from pseudogt.workflow.shards import pass_files, pass_files_if_any, split_of_shard
+from pseudogt.workflow.shards import pass_files, pass_files_if_any, pass_named_files, split_of_shard
 from pseudogt.workflow.subjects import EXPORT_PATTERN, MEASURES, SUBJECT_PATTERN, find_subject
 
 # SLURM and other schedulers may send a whole job SIGUSR1 as a warning, and SIGTERM before they kill it. Both are meant
@@ -115,6 +115,11 @@ def dump_provided(kind):
 def digest_code(stage, **entries):
     """Digest of the code behind a stage, of tables only the entries that the settings, or ``entries``, name."""
     return compute_code_digest(f"pseudogt.stages.{stage}", select_entries(CONFIG, stage, **entries))
+
+
+def pass_inputs(wildcards, input):
+    """Pass each named input as the option of that name, `weak_labels` as `--weak-labels`, and the others not at all."""
+    return pass_named_files(input.items())
 
 
 def get_data_root(wildcards, input):

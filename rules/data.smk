@@ -110,13 +110,14 @@ rule ground_truth_shard:
         mem_mb=limit_memory("ground_truth"),
         runtime=limit_time("ground_truth"),
     params:
+        inputs=pass_inputs,
         data_root=PLAN.data_root,
         settings=dump_settings("dataset"),
         code=digest_code("ground_truth"),
     message:
         "ground_truth: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.ground_truth --shard {input.shard:q} --data-root {params.data_root:q} "
+        "python -m pseudogt.stages.ground_truth {params.inputs} --data-root {params.data_root:q} "
         "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -143,16 +144,16 @@ rule objects_shard:
         mem_mb=limit_memory("ground_truth"),
         runtime=limit_time("ground_truth"),
     params:
-        source=lambda wildcards, input: (
-            pass_files_if_any("ground-truth", input.ground_truth)
-            or pass_files("data-root", [PLAN.data_root])
+        inputs=pass_inputs,
+        data_root=lambda wildcards, input: (
+            "" if input.ground_truth else pass_files("data-root", [PLAN.data_root])
         ),
         settings=dump_settings("dataset"),
         code=digest_code("objects"),
     message:
         "objects: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.objects --shard {input.shard:q} {params.source} --out {output.objects:q} "
+        "python -m pseudogt.stages.objects {params.inputs} {params.data_root} --out {output.objects:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 
@@ -175,13 +176,14 @@ if not PLAN.has_given_weak_labels:
             mem_mb=limit_memory("weak_labels"),
             runtime=limit_time("weak_labels"),
         params:
+            inputs=pass_inputs,
             settings=dump_settings("weak_labels"),
             code=digest_code("weak_labels"),
         message:
             "weak_labels: {wildcards.shard}"
         shell:
-            "python -m pseudogt.stages.weak_labels derive --shard {input.shard:q} --ground-truth {input.ground_truth:q} "
-            "--out {output.weak_labels:q} --settings {params.settings:q} 2> {log:q}"
+            "python -m pseudogt.stages.weak_labels derive {params.inputs} --out {output.weak_labels:q} "
+            "--settings {params.settings:q} 2> {log:q}"
 
 
 rule weak_labels:
@@ -200,12 +202,12 @@ rule weak_labels:
         mem_mb=limit_memory("weak_labels", PLAN.image_count),
         runtime=limit_time("weak_labels", PLAN.image_count),
     params:
-        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
+        inputs=pass_inputs,
         code=digest_code("weak_labels"),
     message:
         "weak_labels: all training images in one file"
     shell:
-        "python -m pseudogt.stages.weak_labels merge {params.weak_labels} --out {output.weak_labels:q} 2> {log:q}"
+        "python -m pseudogt.stages.weak_labels merge {params.inputs} --out {output.weak_labels:q} 2> {log:q}"
 
 
 rule check:

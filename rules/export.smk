@@ -4,9 +4,9 @@ EXPORT_SETTINGS = CONFIG.export.model_dump_json(exclude={"formats", "source", "r
 
 rule export_shard:
     input:
+        CONFIG.export.only or [],
         shard=f"{RESULTS}/index/{{shard}}.json",
         labels=lambda wildcards: PLAN.find_exported(wildcards.subject, wildcards.shard),
-        only=CONFIG.export.only or [],
     output:
         folder=temp(directory(f"{RESULTS}/export_shards/{{subject}}/{{format}}/{{shard}}")),
     log:
@@ -22,13 +22,14 @@ rule export_shard:
         mem_mb=limit_memory("export"),
         runtime=limit_time("export"),
     params:
+        inputs=pass_inputs,
         settings=EXPORT_SETTINGS,
         code=lambda wildcards: digest_code("export", export_format=wildcards.format),
     message:
         "export: {wildcards.subject} as {wildcards.format}, {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.export shard --format {wildcards.format} --shard {input.shard:q} "
-        "--labels {input.labels:q} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.export shard --format {wildcards.format} {params.inputs} "
+        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule export_set:
@@ -53,17 +54,15 @@ rule export_set:
         mem_mb=limit_memory("export", PLAN.image_count),
         runtime=limit_time("export", PLAN.image_count),
     params:
-        shards=lambda wildcards, input: pass_files("shards", input.shards),
-        parts=lambda wildcards, input: pass_files("parts", input.parts),
-        weak_labels=lambda wildcards, input: pass_files_if_any("weak-labels", input.weak_labels),
+        inputs=pass_inputs,
         provenance=lambda wildcards: json.dumps(PLAN.describe_provenance(wildcards.subject), sort_keys=True),
         settings=EXPORT_SETTINGS,
         code=lambda wildcards: digest_code("export", export_format=wildcards.format),
     message:
         "export: {wildcards.subject} as {wildcards.format}"
     shell:
-        "python -m pseudogt.stages.export merge --format {wildcards.format} {params.shards} "
-        "{params.parts} {params.weak_labels} --provenance {params.provenance:q} --out {output.folder:q} "
+        "python -m pseudogt.stages.export merge --format {wildcards.format} {params.inputs} "
+        "--provenance {params.provenance:q} --out {output.folder:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

@@ -23,8 +23,7 @@ if PLAN.has_full_labels:
             mem_mb=limit_memory("ground_truth"),
             runtime=limit_time("ground_truth"),
         params:
-            all_shards=lambda wildcards, input: pass_files("all-shards", input.all_shards),
-            ground_truth=lambda wildcards, input: pass_files_if_any("ground-truth", input.ground_truth),
+            inputs=pass_inputs,
             listed=lambda wildcards: pass_files_if_any("listed", PLAN.list_full_ids(wildcards.shard)),
             content=lambda wildcards: GIVEN.digest_full_labels(SHARDS[wildcards.shard]),
             data_root=PLAN.data_root,
@@ -37,8 +36,7 @@ if PLAN.has_full_labels:
         message:
             "full_labels: {wildcards.shard}"
         shell:
-            "python -m pseudogt.stages.full_labels --shard {input.shard:q} {params.all_shards} "
-            "--weak-labels {input.weak_labels:q} {params.ground_truth} {params.listed} --out {output.folder:q} "
+            "python -m pseudogt.stages.full_labels {params.inputs} {params.listed} --out {output.folder:q} "
             "--weak-out {output.weak_labels:q} --settings {params.settings:q} "
             "--weak-settings {params.weak_settings:q} --data-root {params.data_root:q} "
             "--annotations {params.annotations:q} {params.things} 2> {log:q}"

@@ -1,6 +1,7 @@
 # From tags and proposals to labels of round 0: with `method: jtsm`, this replaces CAMs and box masks.
 rule mining:
     input:
+        PLAN.find_network_check("mining"),
         shards=PLAN.list_train("index/{shard}.json"),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         proposals=PLAN.list_train("proposals/{shard}.h5"),
@@ -9,7 +10,6 @@ rule mining:
         val_shards=PLAN.list_measured_val("index/{shard}.json"),
         val_weak_labels=PLAN.list_measured_val("weak_labels/{shard}.json"),
         val_proposals=PLAN.list_measured_val("proposals/{shard}.h5"),
-        backbone=PLAN.find_network_check("mining"),
     output:
         model=f"{RESULTS}/mining/model.pt",
         record=f"{RESULTS}/mining/record.json",
@@ -25,15 +25,8 @@ rule mining:
         runtime=limit_training_time("mining"),
         gpu=CONFIG.gpus,
     params:
-        shards=lambda wildcards, input: pass_files("shards", input.shards),
-        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
-        proposals=lambda wildcards, input: pass_files("proposals", input.proposals),
+        inputs=pass_inputs,
         launcher=LAUNCHER,
-        weights=lambda wildcards, input: pass_files_if_any("weights", input.weights),
-        val=lambda wildcards, input: " ".join(
-            pass_files_if_any(f"val-{name}", input[f"val_{name.replace('-', '_')}"])
-            for name in ("shards", "weak-labels", "proposals")
-        ),
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/mining",
         evidence=EVIDENCE,
@@ -42,9 +35,8 @@ rule mining:
     message:
         "mining: learn the classes of proposals from tags"
     shell:
-        "{params.launcher} -m pseudogt.stages.mining {params.shards} "
-        "{params.weak_labels} {params.proposals} {params.weights} "
-        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} --evidence {params.evidence:q} "
+        "{params.launcher} -m pseudogt.stages.mining {params.inputs} "
+        "--out {params.out:q} --scratch {params.scratch:q} --cores {threads} --evidence {params.evidence:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 
@@ -69,15 +61,14 @@ rule evidence_shard:
         runtime=limit_time("evidence"),
     params:
         boxes=count_boxes_ahead(CONFIG.mining),
-        classifier=lambda wildcards, input: pass_files_if_any("classifier", input.classifier),
+        inputs=pass_inputs,
         evidence=EVIDENCE,
         settings=dump_settings("mining"),
         code=digest_code("evidence"),
     message:
         "evidence: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.evidence --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--proposals {input.proposals:q} {params.classifier} --boxes {params.boxes:q} --evidence {params.evidence:q} "
+        "python -m pseudogt.stages.evidence {params.inputs} --boxes {params.boxes:q} --evidence {params.evidence:q} "
         "--out {output.counts:q} --cores {threads} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -110,13 +101,13 @@ rule mined_shard:
         runtime=limit_time("mined"),
         gpu=min(CONFIG.gpus, 1),
     params:
+        inputs=pass_inputs,
         settings=dump_settings("mined"),
         code=digest_code("mined"),
     message:
         "mined: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.mined --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--proposals {input.proposals:q} --model {input.model:q} --out {output.folder:q} "
+        "python -m pseudogt.stages.mined {params.inputs} --out {output.folder:q} "
         "--scores {output.scores:q} --detections {output.detections:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -143,13 +134,13 @@ rule mined_val_shard:
         runtime=limit_time("mined"),
         gpu=min(CONFIG.gpus, 1),
     params:
+        inputs=pass_inputs,
         settings=dump_settings("mined"),
         code=digest_code("mined"),
     message:
         "mined: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.mined --shard {input.shard:q} --proposals {input.proposals:q} "
-        "--model {input.model:q} --out {output.folder:q} --detections {output.detections:q} "
+        "python -m pseudogt.stages.mined {params.inputs} --out {output.folder:q} --detections {output.detections:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

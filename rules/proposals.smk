@@ -14,13 +14,14 @@ rule proposals_shard:
         mem_mb=limit_memory("proposals"),
         runtime=limit_time("proposals"),
     params:
+        inputs=pass_inputs,
         settings=dump_settings("proposals"),
         code=digest_code("proposals"),
         weights=GIVEN.weights["proposals"],
     message:
         "proposals: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.proposals --shard {input.shard:q} --out {output.proposals:q} "
+        "python -m pseudogt.stages.proposals {params.inputs} --out {output.proposals:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 

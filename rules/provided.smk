@@ -3,8 +3,8 @@ if CONFIG.provided.weak_labels:
 
     rule weak_labels_shard:
         input:
+            ancient(CONFIG.provided.weak_labels),
             shard=f"{RESULTS}/index/{{shard}}.json",
-            provided=ancient(CONFIG.provided.weak_labels),
         output:
             weak_labels=GIVEN_WEAK_LABELS,
         log:
@@ -18,6 +18,7 @@ if CONFIG.provided.weak_labels:
             mem_mb=limit_memory("weak_labels"),
             runtime=limit_time("weak_labels"),
         params:
+            inputs=pass_inputs,
             may_miss="--may-miss" if PLAN.has_full_labels else "",
             content=lambda wildcards: GIVEN.digest_weak_labels(SHARDS[wildcards.shard]),
             settings=dump_provided("weak_labels"),
@@ -25,7 +26,7 @@ if CONFIG.provided.weak_labels:
         message:
             "weak_labels: {wildcards.shard}, provided"
         shell:
-            "python -m pseudogt.stages.provided --kind weak_labels {params.may_miss} --shard {input.shard:q} "
+            "python -m pseudogt.stages.provided --kind weak_labels {params.may_miss} {params.inputs} "
             "--out {output.weak_labels:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -33,8 +34,8 @@ if CONFIG.provided.cams:
 
     rule cams_shard:
         input:
+            CONFIG.provided.cams,
             shard=f"{RESULTS}/index/{{shard}}.json",
-            provided=CONFIG.provided.cams,
         output:
             scores=f"{RESULTS}/cams/{{shard}}.h5",
         log:
@@ -48,12 +49,13 @@ if CONFIG.provided.cams:
             mem_mb=limit_memory("cams"),
             runtime=limit_time("cams"),
         params:
+            inputs=pass_inputs,
             settings=dump_provided("cams"),
             code=digest_code("provided"),
         message:
             "cams: {wildcards.shard}, provided"
         shell:
-            "python -m pseudogt.stages.provided --kind cams --shard {input.shard:q} "
+            "python -m pseudogt.stages.provided --kind cams {params.inputs} "
             "--out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -61,8 +63,8 @@ if CONFIG.provided.box_masks:
 
     rule box_masks_shard:
         input:
+            CONFIG.provided.box_masks,
             shard=f"{RESULTS}/index/{{shard}}.json",
-            provided=CONFIG.provided.box_masks,
         output:
             folder=directory(f"{RESULTS}/box_masks/{{shard}}"),
         log:
@@ -76,10 +78,11 @@ if CONFIG.provided.box_masks:
             mem_mb=limit_memory("box_masks"),
             runtime=limit_time("box_masks"),
         params:
+            inputs=pass_inputs,
             settings=dump_provided("box_masks"),
             code=digest_code("provided"),
         message:
             "box_masks: {wildcards.shard}, provided"
         shell:
-            "python -m pseudogt.stages.provided --kind box_masks --shard {input.shard:q} "
+            "python -m pseudogt.stages.provided --kind box_masks {params.inputs} "
             "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"

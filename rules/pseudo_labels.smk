@@ -1,11 +1,11 @@
 rule classifier:
     input:
+        PLAN.find_network_check("classifier"),
         shards=PLAN.list_train("index/{shard}.json"),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         # Given weak labels exist for training images only.
         val_shards=PLAN.list_measured_val("index/{shard}.json"),
         val_weak_labels=PLAN.list_measured_val("weak_labels/{shard}.json"),
-        backbone=PLAN.find_network_check("classifier"),
     output:
         model=f"{RESULTS}/classifier/model.pt",
         record=f"{RESULTS}/classifier/record.json",
@@ -21,21 +21,17 @@ rule classifier:
         runtime=limit_training_time("classifier"),
         gpu=CONFIG.gpus,
     params:
-        shards=lambda wildcards, input: pass_files("shards", input.shards),
-        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
+        inputs=pass_inputs,
         launcher=LAUNCHER,
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/classifier",
-        val=lambda wildcards, input: pass_files_if_any("val-shards", input.val_shards)
-        + " "
-        + pass_files_if_any("val-weak-labels", input.val_weak_labels),
         settings=dump_settings("classifier"),
         code=digest_code("classifier"),
     message:
         "classifier: learn from tags where each class is"
     shell:
-        "{params.launcher} -m pseudogt.stages.classifier {params.shards} {params.weak_labels} "
-        "{params.val} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
+        "{params.launcher} -m pseudogt.stages.classifier {params.inputs} "
+        "--out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
         "--settings {params.settings:q} 2> {log:q}"
 
 
@@ -60,6 +56,7 @@ if CONFIG.uses_concepts:
             runtime=limit_time("cams"),
             gpu=min(CONFIG.gpus, 1),
         params:
+            inputs=pass_inputs,
             prompts=json.dumps(PLAN.prompts),
             settings=dump_settings("cams"),
             code=digest_code("concepts"),
@@ -67,8 +64,8 @@ if CONFIG.uses_concepts:
         message:
             "cams: {wildcards.shard}, by the names of classes"
         shell:
-            "python -m pseudogt.stages.concepts --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-            "--prompts {params.prompts:q} --out {output.scores:q} --instances {output.instances:q} "
+            "python -m pseudogt.stages.concepts {params.inputs} --prompts {params.prompts:q} "
+            "--out {output.scores:q} --instances {output.instances:q} "
             "--settings {params.settings:q} 2> {log:q}"
 
 elif not CONFIG.provided.cams:
@@ -92,13 +89,14 @@ elif not CONFIG.provided.cams:
             runtime=limit_time("cams"),
             gpu=min(CONFIG.gpus, 1),
         params:
+            inputs=pass_inputs,
             settings=dump_settings("cams"),
             code=digest_code("cams"),
         message:
             "cams: {wildcards.shard}"
         shell:
-            "python -m pseudogt.stages.cams --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-            "--model {input.model:q} --out {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+            "python -m pseudogt.stages.cams {params.inputs} --out {output.scores:q} "
+            "--settings {params.settings:q} 2> {log:q}"
 
 
 rule cams:
@@ -130,17 +128,14 @@ if not CONFIG.provided.box_masks:
             runtime=limit_time("box_masks"),
             gpu=min(CONFIG.gpus, 1) if CONFIG.uses_sam else 0,
         params:
-            proposals=lambda wildcards, input: pass_files_if_any("proposals", input.proposals),
-            cams=lambda wildcards, input: pass_files_if_any("cams", input.cams),
-            drawn=lambda wildcards, input: pass_files_if_any("drawn", input.drawn),
+            inputs=pass_inputs,
             settings=dump_settings("box_masks"),
             code=digest_code("box_masks"),
             weights=GIVEN.weights["box_masks"],
         message:
             "box_masks: {wildcards.shard}"
         shell:
-            "python -m pseudogt.stages.box_masks --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-            "{params.proposals} {params.cams} {params.drawn} --out {output.folder:q} "
+            "python -m pseudogt.stages.box_masks {params.inputs} --out {output.folder:q} "
             "--settings {params.settings:q} 2> {log:q}"
 
 
@@ -175,22 +170,15 @@ rule labels_shard:
         mem_mb=limit_memory("labels"),
         runtime=limit_time("labels"),
     params:
-        first_scores=lambda wildcards, input: pass_files_if_any("first-scores", input.first_scores),
-        box_masks=lambda wildcards, input: pass_files_if_any("box-masks", input.box_masks),
-        instances=lambda wildcards, input: pass_files_if_any("instances", input.instances)
-        + (" --keep-shown" if CONFIG.uses_concepts else ""),
-        full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
-        previous=lambda wildcards, input: " ".join(
-            [pass_files_if_any("record", input.record), pass_files_if_any("previous", input.previous)]
-        ),
+        inputs=pass_inputs,
+        keep_shown="--keep-shown" if CONFIG.uses_concepts else "",
         settings=dump_settings("labels"),
         code=digest_code("labels"),
     message:
         "labels: round {wildcards.round}, {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.labels --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--scores {input.scores:q} {params.first_scores} {params.box_masks} {params.instances} {params.previous} "
-        "{params.full_labels} --round {wildcards.round} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.labels {params.inputs} {params.keep_shown} --round {wildcards.round} "
+        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule labels:

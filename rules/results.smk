@@ -51,14 +51,13 @@ rule detection_scores:
         mem_mb=limit_memory("detection_scores", PLAN.image_count),
         runtime=limit_time("detection_scores", PLAN.image_count),
     params:
-        objects=lambda wildcards, input: pass_files("objects", input.objects),
-        detections=lambda wildcards, input: pass_files("detections", input.detections),
+        inputs=pass_inputs,
         settings=dump_settings("evaluation"),
         code=digest_code("detection_scores"),
     message:
         "evaluation: {wildcards.measure} of detections"
     shell:
-        "python -m pseudogt.stages.detection_scores {wildcards.measure} {params.objects} {params.detections} "
+        "python -m pseudogt.stages.detection_scores {wildcards.measure} {params.inputs} "
         "--settings {params.settings:q} --out {output.scores:q} 2> {log:q}"
 
 
@@ -80,26 +79,25 @@ if not PLAN.uses_boxes:
             mem_mb=limit_memory("evaluation"),
             runtime=limit_time("evaluation", 1),
         params:
+            inputs=pass_inputs,
             dataset=CONFIG.name,
-            panoptic=lambda wildcards, input: pass_files_if_any("panoptic", input.panoptic),
             code=digest_code("protocol"),
         message:
             "protocol: the scores of the paper's tables"
         shell:
-            "python -m pseudogt.stages.protocol --dataset {params.dataset:q} {params.panoptic} "
-            "--measures {input.measures:q} --out {output.table:q} 2> {log:q}"
+            "python -m pseudogt.stages.protocol {params.inputs} --dataset {params.dataset:q} "
+            "--out {output.table:q} 2> {log:q}"
 
 
 # Without ground truth there are no scores: they are null in the summary, never 0.
 rule evaluation:
     input:
-        stages=PLAN.list_scores(PLAN.first_stages),
-        labels=PLAN.list_scores(PLAN.list_rounds("labels")),
-        last_labels=PLAN.list_scores([f"labels-{PLAN.label_rounds}"]),
-        models=PLAN.list_scores(PLAN.list_rounds("model")),
+        stage_scores=PLAN.list_scores([*PLAN.first_stages, f"labels-{PLAN.label_rounds}"]),
+        label_scores=PLAN.list_scores(PLAN.list_rounds("labels")),
+        model_scores=PLAN.list_scores(PLAN.list_rounds("model")),
         records=PLAN.keep_if_scored(PLAN.list_records(CONFIG.rounds.max)),
-        reference=PLAN.list_scores(["reference"]),
-        measures=PLAN.list_measures(),
+        reference_scores=PLAN.list_scores(["reference"]),
+        detection_scores=PLAN.list_measures(),
     output:
         summary=report(
             f"{RESULTS}/evaluation/summary.json",
@@ -115,24 +113,21 @@ rule evaluation:
         mem_mb=limit_memory("evaluation", PLAN.image_count),
         runtime=limit_time("evaluation", PLAN.image_count),
     params:
+        inputs=pass_inputs,
         dataset=CONFIG.name,
         supervision=PLAN.describe_supervision(),
-        reference=lambda wildcards, input: pass_files_if_any("reference-scores", input.reference),
-        measures=lambda wildcards, input: pass_files_if_any("detection-scores", input.measures),
         benchmarks=BENCHMARKS,
         code=digest_code("evaluation"),
     message:
         "evaluation: summary of the run"
     shell:
-        "python -m pseudogt.stages.evaluation summary --dataset {params.dataset:q} "
-        "--supervision {params.supervision:q} --label-scores {input.labels:q} --model-scores {input.models:q} "
-        "--records {input.records:q} --stage-scores {input.stages:q} {input.last_labels:q} "
-        "{params.reference} {params.measures} --benchmarks {params.benchmarks:q} "
-        "--out {output.summary:q} 2> {log:q}"
+        "python -m pseudogt.stages.evaluation summary {params.inputs} --dataset {params.dataset:q} "
+        "--supervision {params.supervision:q} --benchmarks {params.benchmarks:q} --out {output.summary:q} 2> {log:q}"
 
 
 rule report:
     input:
+        [folder for folders in PLAN.shown_labels.values() for folder in folders],
         summary=rules.evaluation.output.summary,
         shards=PLAN.list_all("index/{shard}.json"),
         ground_truth=PLAN.keep_if_scored(PLAN.list_all("ground_truth/{shard}")),
@@ -141,7 +136,6 @@ rule report:
         cams=PLAN.list_train("cams/{shard}.h5") if PLAN.uses_boxes else [],
         box_masks=PLAN.list_train("box_masks/{shard}") if PLAN.uses_boxes else [],
         mined=[] if PLAN.uses_boxes else PLAN.list_all("mined/{shard}"),
-        labels=[folder for folders in PLAN.shown_labels.values() for folder in folders],
         predictions=PLAN.list_all(f"predictions/{PLAN.last_round}/{{shard}}"),
         reference_predictions=PLAN.keep_if_scored(PLAN.list_val("reference_predictions/{shard}")),
         scores=PLAN.list_scores([f"model-{PLAN.last_round}"]),
@@ -165,33 +159,17 @@ rule report:
         mem_mb=limit_memory("report", PLAN.image_count),
         runtime=limit_time("report", PLAN.image_count),
     params:
-        shards=lambda wildcards, input: pass_files("shards", input.shards),
-        ground_truth=lambda wildcards, input: pass_files("ground-truth", input.ground_truth),
-        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
-        full_labels=lambda wildcards, input: pass_files("full-labels", input.full_labels),
-        cams=lambda wildcards, input: pass_files("cams", input.cams),
-        box_masks=lambda wildcards, input: pass_files("box-masks", input.box_masks),
-        mined=lambda wildcards, input: pass_files("mined", input.mined),
+        inputs=pass_inputs,
         labels=lambda wildcards: " ".join(
             pass_files("labels", [number, *folders]) for number, folders in PLAN.shown_labels.items()
         ),
-        predictions=lambda wildcards, input: pass_files("predictions", input.predictions),
-        reference_predictions=lambda wildcards, input: pass_files(
-            "reference-predictions", input.reference_predictions
-        ),
-        scores=lambda wildcards, input: pass_files_if_any("scores", input.scores),
-        label_scores=lambda wildcards, input: pass_files_if_any("label-scores", input.label_scores),
         networks=json.dumps(describe_networks(CONFIG)),
         settings=dump_settings("report"),
         code=digest_code("report"),
     message:
         "report: figures and pages"
     shell:
-        "python -m pseudogt.stages.report --summary {input.summary:q} {params.shards} "
-        "{params.ground_truth} {params.cams} {params.box_masks} "
-        "{params.mined} {params.weak_labels} {params.full_labels} "
-        "{params.labels} {params.predictions} {params.reference_predictions} "
-        "{params.scores} {params.label_scores} --networks {params.networks:q} "
+        "python -m pseudogt.stages.report {params.inputs} {params.labels} --networks {params.networks:q} "
         "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 

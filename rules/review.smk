@@ -19,16 +19,12 @@ rule review_shard:
         mem_mb=limit_memory("review"),
         runtime=limit_time("review"),
     params:
-        scores=lambda wildcards, input: pass_files_if_any("scores", input.scores),
-        box_masks=lambda wildcards, input: pass_files_if_any("box-masks", input.box_masks),
-        full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
+        inputs=pass_inputs,
         code=digest_code("review"),
     message:
         "review: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.review shard --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--labels {input.labels:q} {params.scores} {params.box_masks} {params.full_labels} "
-        "--out {output.reviewed:q} 2> {log:q}"
+        "python -m pseudogt.stages.review shard {params.inputs} --out {output.reviewed:q} 2> {log:q}"
 
 
 rule review:
@@ -49,13 +45,11 @@ rule review:
         mem_mb=limit_memory("review", PLAN.image_count),
         runtime=limit_time("review", PLAN.image_count),
     params:
-        shards=lambda wildcards, input: pass_files("shards", input.shards),
-        reviewed=lambda wildcards, input: pass_files("reviewed", input.reviewed),
-        labels=lambda wildcards, input: pass_files("labels", input.labels),
+        inputs=pass_inputs,
         settings=dump_settings("review"),
         code=digest_code("review"),
     message:
         "review: rank the images to check first"
     shell:
-        "python -m pseudogt.stages.review merge {params.shards} {params.reviewed} "
-        "{params.labels} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.review merge {params.inputs} --out {output.folder:q} "
+        "--settings {params.settings:q} 2> {log:q}"

@@ -1,12 +1,12 @@
 rule segmenter_round:
     input:
+        PLAN.find_network_check("segmenter"),
         shards=PLAN.list_train("index/{shard}.json"),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         labels=PLAN.list_train("labels/{round}/{shard}"),
         full_labels=PLAN.list_full_labels(),
         init=lambda wildcards: PLAN.find_initial_model(int(wildcards.round)),
-        earlier=lambda wildcards: PLAN.list_records(int(wildcards.round)),
-        backbone=PLAN.find_network_check("segmenter"),
+        earlier_records=lambda wildcards: PLAN.list_records(int(wildcards.round)),
     output:
         model=f"{RESULTS}/segmenter/{{round}}/model.pt",
         record=f"{RESULTS}/segmenter/{{round}}/record.json",
@@ -22,13 +22,8 @@ rule segmenter_round:
         runtime=limit_training_time("segmenter"),
         gpu=CONFIG.gpus,
     params:
-        shards=lambda wildcards, input: pass_files("shards", input.shards),
-        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
-        labels=lambda wildcards, input: pass_files("labels", input.labels),
-        full_labels=lambda wildcards, input: pass_files_if_any("full-labels", input.full_labels),
+        inputs=pass_inputs,
         launcher=LAUNCHER,
-        init=lambda wildcards, input: pass_files_if_any("init", input.init),
-        earlier=lambda wildcards, input: pass_files_if_any("earlier-records", input.earlier),
         out=subpath(output.model, parent=True),
         scratch=lambda wildcards: f"{RESULTS}/scratch/segmenter-{wildcards.round}",
         rounds=lambda wildcards: json.dumps(PLAN.describe_rounds(int(wildcards.round)), sort_keys=True),
@@ -37,8 +32,7 @@ rule segmenter_round:
     message:
         f"segmenter: train round {{wildcards.round}} of at most {CONFIG.rounds.max}, counted from 0"
     shell:
-        "{params.launcher} -m pseudogt.stages.segmenter {params.shards} "
-        "{params.weak_labels} {params.labels} {params.full_labels} {params.init} {params.earlier} "
+        "{params.launcher} -m pseudogt.stages.segmenter {params.inputs} "
         "--round {wildcards.round} --rounds {params.rounds:q} --out {params.out:q} "
         "--scratch {params.scratch:q} --cores {threads} --settings {params.settings:q} 2> {log:q}"
 
@@ -54,12 +48,12 @@ rule predictions_shard:
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
         model=f"{RESULTS}/segmenter/{{round}}/model.pt",
         record=f"{RESULTS}/segmenter/{{round}}/record.json",
-        previous=lambda wildcards: PLAN.find_previous(
-            "predictions/{round}/{shard}", int(wildcards.round), wildcards.shard
-        ),
-        previous_scores=lambda wildcards: PLAN.find_previous(
-            "predictions/{round}/{shard}.h5", int(wildcards.round), wildcards.shard
-        ),
+        # Labels, then scores.
+        previous=lambda wildcards: [
+            path
+            for pattern in ("predictions/{round}/{shard}", "predictions/{round}/{shard}.h5")
+            for path in PLAN.find_previous(pattern, int(wildcards.round), wildcards.shard)
+        ],
     output:
         folder=remove_after_use(directory(f"{RESULTS}/predictions/{{round}}/{{shard}}")),
         scores=remove_after_use(f"{RESULTS}/predictions/{{round}}/{{shard}}.h5"),
@@ -77,16 +71,13 @@ rule predictions_shard:
         runtime=limit_time("predictions"),
         gpu=min(CONFIG.gpus, 1),
     params:
-        previous=lambda wildcards, input: pass_files_if_any(
-            "previous", [*input.previous, *input.previous_scores]
-        ),
+        inputs=pass_inputs,
         settings=dump_settings("predictions"),
         code=digest_code("predictions"),
     message:
         "predictions: round {wildcards.round}, {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.predictions --shard {input.shard:q} --weak-labels {input.weak_labels:q} "
-        "--model {input.model:q} --record {input.record:q} {params.previous} --out {output.folder:q} "
+        "python -m pseudogt.stages.predictions {params.inputs} --out {output.folder:q} "
         "--scores {output.scores:q} --settings {params.settings:q} 2> {log:q}"
 
 
@@ -115,14 +106,13 @@ rule predictions_val_shard:
         runtime=limit_time("predictions"),
         gpu=min(CONFIG.gpus, 1),
     params:
-        previous=lambda wildcards, input: pass_files_if_any("previous", input.previous),
+        inputs=pass_inputs,
         settings=dump_settings("predictions"),
         code=digest_code("predictions"),
     message:
         "predictions: round {wildcards.round}, {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.predictions --shard {input.shard:q} --model {input.model:q} "
-        "--record {input.record:q} {params.previous} --out {output.folder:q} "
+        "python -m pseudogt.stages.predictions {params.inputs} --out {output.folder:q} "
         "--settings {params.settings:q} 2> {log:q}"
 
 
@@ -134,11 +124,11 @@ rule predictions:
 
 rule reference:
     input:
+        PLAN.find_network_check("segmenter"),
         shards=PLAN.list_train("index/{shard}.json"),
         weak_labels=PLAN.list_train("weak_labels/{shard}.json"),
         labels=PLAN.list_train("ground_truth/{shard}"),
         records=PLAN.list_records(CONFIG.rounds.max),
-        backbone=PLAN.find_network_check("segmenter"),
     output:
         model=f"{RESULTS}/reference/model.pt",
         record=f"{RESULTS}/reference/record.json",
@@ -154,9 +144,7 @@ rule reference:
         runtime=limit_training_time("segmenter", CONFIG.rounds.max),
         gpu=CONFIG.gpus,
     params:
-        shards=lambda wildcards, input: pass_files("shards", input.shards),
-        weak_labels=lambda wildcards, input: pass_files("weak-labels", input.weak_labels),
-        labels=lambda wildcards, input: pass_files("labels", input.labels),
+        inputs=pass_inputs,
         launcher=LAUNCHER,
         out=subpath(output.model, parent=True),
         scratch=f"{RESULTS}/scratch/reference",
@@ -166,8 +154,7 @@ rule reference:
     message:
         "reference: train the same network on full labels, as long as all rounds together"
     shell:
-        "{params.launcher} -m pseudogt.stages.reference {params.shards} "
-        "{params.weak_labels} {params.labels} --records {input.records:q} "
+        "{params.launcher} -m pseudogt.stages.reference {params.inputs} "
         "--rounds {params.rounds:q} --out {params.out:q} --scratch {params.scratch:q} --cores {threads} "
         "--settings {params.settings:q} 2> {log:q}"
 
@@ -190,10 +177,11 @@ rule reference_predictions_shard:
         runtime=limit_time("predictions"),
         gpu=min(CONFIG.gpus, 1),
     params:
+        inputs=pass_inputs,
         settings=dump_settings("predictions"),
         code=digest_code("predictions"),
     message:
         "reference_predictions: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.predictions --shard {input.shard:q} --model {input.model:q} "
-        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.predictions {params.inputs} --out {output.folder:q} "
+        "--settings {params.settings:q} 2> {log:q}"

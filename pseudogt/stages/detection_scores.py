@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=tuple(MEASURE_KEYS))
-    parser.add_argument("--objects", required=True, nargs="*", type=Path, help="true objects, one file per shard")
-    parser.add_argument("--detections", required=True, nargs="*", type=Path, help="of the same shards")
+    parser.add_argument("--objects", nargs="*", default=[], type=Path, help="true objects, one file per shard")
+    parser.add_argument("--detections", nargs="*", default=[], type=Path, help="of the same shards")
     parser.add_argument("--settings", default="{}", help="the config section `evaluation` as JSON")
     parser.add_argument("--out", required=True, type=Path)
     arguments = parser.parse_args(argv)

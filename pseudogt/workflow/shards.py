@@ -104,6 +104,15 @@ def pass_files_if_any(name: str, files: str | Sequence[str]) -> str:
     return pass_files(name, files) if files else ""
 
 
+def pass_named_files(inputs: Iterable[tuple[str, str | Sequence[str]]]) -> str:
+    """Options of a stage for the named inputs of its rule: ``weak_labels`` becomes ``--weak-labels FILE...``.
+
+    An input without files is left out.
+    """
+    options = (pass_files_if_any(name.replace("_", "-"), files) for name, files in inputs)
+    return " ".join(option for option in options if option)
+
+
 def _find_successor(path: str) -> str | None:
     """Return the same path of the next shard."""
     found = SHARD_IN_PATH.fullmatch(path)

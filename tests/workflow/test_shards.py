@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pseudogt.workflow.shards import abbreviate_paths, expand_paths, plan_shards, split_of_shard
+from pseudogt.workflow.shards import abbreviate_paths, expand_paths, pass_named_files, plan_shards, split_of_shard
 
 
 def test_names_and_sizes():
@@ -56,3 +56,9 @@ def test_a_million_images_fit_into_a_command():
     words = abbreviate_paths(paths)
     assert sum(map(len, words)) < 1000
     assert expand_paths(words) == paths
+
+
+def test_named_inputs_become_options():
+    inputs = {"shard": "a b.json", "weak_labels": ["w/train-0000.json", "w/train-0001.json"], "init": []}
+    options = pass_named_files(inputs.items())
+    assert options == "--shard 'a b.json' --weak-labels 'w/train-{0000..0001}.json'"
