@@ -19,6 +19,10 @@ SUPERVISION_NAMES = {
     "points_of_stuff": "a point in each stuff class of an image",
     "points_of_things": "a point in each thing",
     "points_of_all": "a point in each thing and in each stuff class of an image",
+    "scribbles_of_stuff": "a scribble in each stuff class of an image",
+    "scribbles_of_things": "a scribble in each thing",
+    "scribbles_of_all": "a scribble in each thing and in each stuff class of an image",
+    "provided": "weak labels from a file",
     "full": "full labels of some images",
 }
 DETECTION_NAMES = {

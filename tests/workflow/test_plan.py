@@ -8,6 +8,7 @@ import re
 import pytest
 
 from pseudogt.config.run import RunConfig
+from pseudogt.reporting.report import SUPERVISION_NAMES
 from pseudogt.workflow.assignment import assign_shards, find_data_root, find_odd_shards
 from pseudogt.workflow.entries import select_entries
 from pseudogt.workflow.networks import list_initial_networks
@@ -243,6 +244,7 @@ def test_initial_weights_of_mining_that_are_a_file_are_an_input(tmp_path):
 )
 def test_supervision(sections, expected):
     assert plan(**sections).describe_supervision() == expected
+    assert set(expected.split("+")) <= SUPERVISION_NAMES.keys(), "the report has words for each part"
 
 
 def test_only_sets_that_may_hold_marks_have_them_counted():
