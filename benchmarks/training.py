@@ -40,8 +40,9 @@ from measurement import print_table, write_figures
 from models.augmentation import Augmentation
 from models.loader import load_batches, load_in_order
 from models.segmenter.batches import PanopticSample
+from models.segmenter.bottom_up import Loss
 from models.segmenter.model import PanopticModel
-from models.segmenter.training import PanopticBatches, SegmenterLoss, prepare_sample
+from models.segmenter.training import PanopticBatches, prepare_sample
 from models.training import TrainingPlan, choose_device, select_samples, train
 from models.training_set import Preparation, Samples, TrainingSet
 from pseudogt.classes import ClassTable
@@ -272,7 +273,7 @@ def time_steps(load: Callable[..., Any], workers: int | str, samples: int, devic
     model = PanopticModel.build(
         CLASSES, backbone="small", weights=None, decoder_channels=48, scale=1.0, seed=0, settings={}
     )
-    compute = settings.fill(SegmenterLoss, class_weights=torch.ones(len(CLASSES)))
+    compute = settings.fill(Loss, class_weights=torch.ones(len(CLASSES)))
     starts: list[float] = []
 
     def compute_losses(network: Any, batch: Any) -> Any:

@@ -22,8 +22,8 @@ from models.classifier.batches import TagSample, make_tag_batch
 from models.classifier.network import STRIDE, build_tag_classifier
 from models.classifier.training import ClassifierLoss
 from models.segmenter.batches import make_batch
-from models.segmenter.bottom_up import build_network
-from models.segmenter.training import SegmenterLoss, prepare_sample
+from models.segmenter.bottom_up import Loss, build_network
+from models.segmenter.training import prepare_sample
 from models.training import TrainingPlan, train
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.config.classifier import ClassifierSettings
@@ -85,7 +85,7 @@ def prepare(settings: ClassifierSettings | SegmenterSettings, classes: ClassTabl
         return network, settings.fill(ClassifierLoss, narrowness=(0.0,) * len(classes)), batch
     network = build_network(**shape, decoder_channels=settings.decoder_channels)
     batch = make_batch([prepare_sample(i, p, w, classes, 1.0) for i, p, w in made], augmentation, generator)
-    return network, settings.fill(SegmenterLoss, class_weights=torch.ones(len(classes))), batch
+    return network, settings.fill(Loss, class_weights=torch.ones(len(classes))), batch
 
 
 def main(recipe: str, section: str, crops: str) -> None:

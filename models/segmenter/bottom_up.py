@@ -5,19 +5,21 @@ After Panoptic-DeepLab (Cheng et al., CVPR 2020), with one U-shaped decoder for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.augmentation import jitter_colours
 from models.backbones import Backbone, build_backbone
 from models.backbones.layers import ConvNorm
 from models.segmenter.heads import FineHead, Head, double_size
+from models.segmenter.losses import candidate_loss, centre_loss, offset_loss, semantic_loss
 from models.segmenter.model import SegmenterNetwork, check_image_size
-from models.segmenter.training import SegmenterLoss as Loss
-
-__all__ = ["Loss", "NetworkShape", "build_network"]
+from models.segmenter.targets import encode_targets
 
 OFFSET_UNIT_PX = 32.0
 """Pixels of one unit of the offset head, which keeps its weights at the scale of the others."""
@@ -43,6 +45,43 @@ def build_network(
     return PanopticNetwork(
         backbone=build_backbone(backbone, weights=weights), class_count=class_count, decoder_channels=decoder_channels
     )
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The weighted losses of a batch.
+
+    Attributes
+    ----------
+    class_weights : (C,)
+        See :func:`models.segmenter.losses.compute_class_weights`.
+    centre_weight, offset_weight, candidate_weight : float
+        Next to the semantic loss.
+    centre_sigma : float or None
+        See :func:`models.segmenter.targets.encode_targets`.
+    """
+
+    class_weights: Tensor
+    centre_weight: float
+    offset_weight: float
+    candidate_weight: float
+    centre_sigma: float | None
+
+    def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses by name of a batch of :func:`models.segmenter.batches.make_batch`."""
+        output = network(jitter_colours(batch["images"], batch["colour_factors"]))
+        semantic = batch["semantic"].long()
+        logits = F.interpolate(output.semantic.float(), size=semantic.shape[1:], mode="bilinear", align_corners=False)
+        target = encode_targets(batch["instance"], batch["centres_yx"], batch["sizes"], self.centre_sigma)
+        losses = {
+            "semantic": semantic_loss(logits, semantic, self.class_weights.to(logits.device)),
+            "centre": self.centre_weight * centre_loss(output.centre, target.centre, target.centre_weight),
+            "offset": self.offset_weight * offset_loss(output.offset, target.offset, target.offset_weight),
+        }
+        if self.candidate_weight:
+            possible = candidate_loss(logits, semantic, batch["candidate_set"].long(), batch["candidates"])
+            losses["candidates"] = self.candidate_weight * possible
+        return losses
 
 
 class PanopticOutput(NamedTuple):

@@ -1,4 +1,4 @@
-"""Train the panoptic network: its samples, its losses, and the loss that decides when rounds stop."""
+"""Train a panoptic network of any kind: its samples, and the loss that decides when rounds stop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.augmentation import Augmentation, jitter_colours
+from models.augmentation import Augmentation
 from models.segmenter.batches import PanopticSample, index_candidates, make_batch
-from models.segmenter.losses import candidate_loss, centre_loss, offset_loss, semantic_loss
-from models.segmenter.targets import encode_targets, find_instance_targets
+from models.segmenter.targets import find_instance_targets
 from models.training_set import Samples
 from pseudogt.boxes import scale_boxes
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable, panoptic_to_semantic
@@ -27,43 +25,6 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 
 FIXED_IMAGES = 64
 """Images of the fixed, un-augmented training subset whose loss decides when rounds stop."""
-
-
-@dataclass(frozen=True)
-class SegmenterLoss:
-    """The weighted losses of a batch.
-
-    Attributes
-    ----------
-    class_weights : (C,)
-        See :func:`models.segmenter.losses.compute_class_weights`.
-    centre_weight, offset_weight, candidate_weight : float
-        Next to the semantic loss.
-    centre_sigma : float or None
-        See :func:`models.segmenter.targets.encode_targets`.
-    """
-
-    class_weights: Tensor
-    centre_weight: float
-    offset_weight: float
-    candidate_weight: float
-    centre_sigma: float | None
-
-    def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Losses by name of a batch of :func:`models.segmenter.batches.make_batch`."""
-        output = network(jitter_colours(batch["images"], batch["colour_factors"]))
-        semantic = batch["semantic"].long()
-        logits = F.interpolate(output.semantic.float(), size=semantic.shape[1:], mode="bilinear", align_corners=False)
-        target = encode_targets(batch["instance"], batch["centres_yx"], batch["sizes"], self.centre_sigma)
-        losses = {
-            "semantic": semantic_loss(logits, semantic, self.class_weights.to(logits.device)),
-            "centre": self.centre_weight * centre_loss(output.centre, target.centre, target.centre_weight),
-            "offset": self.offset_weight * offset_loss(output.offset, target.offset, target.offset_weight),
-        }
-        if self.candidate_weight:
-            possible = candidate_loss(logits, semantic, batch["candidate_set"].long(), batch["candidates"])
-            losses["candidates"] = self.candidate_weight * possible
-        return losses
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from pseudogt.config.training import FreezingSettings
 NETWORK_TABLE = "models.segmenter.networks"
 """Table of networks."""
 
-OPTIONAL_NETWORKS = ("mask_transformer", "eomt")
-"""Those that need a library of an extra."""
+QUERY_NETWORKS = ("mask_transformer", "eomt")
+"""Those that predict a class and a mask with each of their queries; they need the extra `transformers`."""
 
 READ_BY = {
     ("bottom_up",): ("decoder_channels", "centre_weight", "centre_sigma", "offset_weight"),
     ("mask_transformer",): ("query_channels", "encoder_layers"),
-    ("mask_transformer", "eomt"): (
+    QUERY_NETWORKS: (
         "queries",
         "query_layers",
         "query_weight",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pseudogt.config.inheritance import list_own, list_sections
 from pseudogt.config.run import RunConfig
-from pseudogt.config.segmenter import OPTIONAL_NETWORKS
+from pseudogt.config.segmenter import QUERY_NETWORKS
 
 
 class SettingsUse(NamedTuple):
@@ -58,7 +58,6 @@ def has_marks(config: RunConfig) -> bool:
 def _list_uses(config: RunConfig) -> list[SettingsUse]:
     is_jtsm, full = config.method == "jtsm", config.full_labels
     has_classifier_maps = is_jtsm or not config.uses_concepts
-    has_queries = config.segmenter.network in OPTIONAL_NETWORKS
     no_marks = "no image has points, scribbles or masks as weak labels"
     if not is_jtsm:
         no_marks += "; set annotations.points to weak, or weak_labels.points"
@@ -86,7 +85,7 @@ def _list_uses(config: RunConfig) -> list[SettingsUse]:
         SettingsUse(
             "predictions",
             ("min_query_score", "min_mask_share"),
-            has_queries,
+            config.segmenter.network in QUERY_NETWORKS,
             f"segmenter.network: {config.segmenter.network} has no queries",
         ),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SegmenterSettings
+from pseudogt.config.segmenter import QUERY_NETWORKS, SegmenterSettings
 from pseudogt.config.training import TrainingSettings
 from pseudogt.costs.backbones import find_network_size
 
@@ -15,7 +15,7 @@ each layer between features, and for each mask that is predicted: four bytes of 
 
 def has_queries(settings: TrainingSettings) -> TypeGuard[SegmenterSettings]:
     """Whether the network is a mask transformer of the segmenter."""
-    return isinstance(settings, SegmenterSettings) and settings.network in OPTIONAL_NETWORKS
+    return isinstance(settings, SegmenterSettings) and settings.network in QUERY_NETWORKS
 
 
 def count_mask_gigaproducts(settings: SegmenterSettings) -> float:

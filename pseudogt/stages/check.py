@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pseudogt.box_masks.sam_folder import find_sam_problem
 from pseudogt.config.run import RunConfig
-from pseudogt.config.segmenter import OPTIONAL_NETWORKS
+from pseudogt.config.segmenter import QUERY_NETWORKS
 from pseudogt.config.unread import find_unread
 from pseudogt.files.io import write_json
 from pseudogt.files.model_folders import find_transformers_problem
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone", "network"})):
             findings.add_problems([f"{section}.backbone: {problem}"])
     network_name = config.segmenter.network
-    if network_name in OPTIONAL_NETWORKS and (problem := find_transformers_problem(network_name)):
+    if network_name in QUERY_NETWORKS and (problem := find_transformers_problem(network_name)):
         findings.add_problems([f"segmenter.network: {problem}"])
     if config.uses_sam and (problem := find_sam_problem(config.box_masks.sam_model or "")):
         findings.add_problems([f"box_masks.sam_model: {problem}"])

@@ -29,7 +29,7 @@ from models.training_set import Preparation, TrainingSet
 from pseudogt.classes import ClassTable
 from pseudogt.config.machine import UNRECORDED
 from pseudogt.config.rounds import RoundsSettings
-from pseudogt.config.segmenter import OPTIONAL_NETWORKS, SegmenterSettings
+from pseudogt.config.segmenter import QUERY_NETWORKS, SegmenterSettings
 from pseudogt.files.io import link_atomically, read_json, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.pseudo_labels.rounds import StopRule, is_worth_another_round
@@ -111,7 +111,7 @@ def train_segmenter(
     shard.check_images(labels, label_folders[0])
     pixels = count_pixels(shard, labels)
     check_labelled(pixels, shard.classes, label_folders[0])
-    if settings.network in OPTIONAL_NETWORKS:
+    if settings.network in QUERY_NETWORKS:
         warn_of_crowded_images(shard, labels, settings.queries)
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)

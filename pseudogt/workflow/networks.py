@@ -12,7 +12,7 @@ from pseudogt.config.base import Section
 from pseudogt.config.mining import DENSE_LEVELS
 from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
-from pseudogt.config.segmenter import OPTIONAL_NETWORKS
+from pseudogt.config.segmenter import QUERY_NETWORKS
 from pseudogt.config.training import BACKBONE_TABLE
 from pseudogt.costs.estimate import list_trainings
 from pseudogt.pseudo_labels.concept_folder import KINDS, find_concept_model
@@ -71,7 +71,7 @@ def list_initial_networks(config: RunConfig) -> dict[str, InitialNetwork]:
         for section, network in networks.items()
         if "/" in network.backbone
         or (network.weights and network.backbone in list_entries(BACKBONE_TABLE))
-        or network.network in OPTIONAL_NETWORKS
+        or network.network in QUERY_NETWORKS
     }
 
 
