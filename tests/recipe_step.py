@@ -19,8 +19,8 @@ from snakemake.utils import update_config
 
 from models.augmentation import Augmentation
 from models.classifier.batches import TagSample, make_tag_batch
+from models.classifier.losses import ClassifierLoss
 from models.classifier.network import STRIDE, build_tag_classifier
-from models.classifier.training import ClassifierLoss
 from models.segmenter.batches import make_batch
 from models.segmenter.bottom_up import Loss, build_network
 from models.segmenter.training import prepare_sample

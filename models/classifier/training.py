@@ -1,76 +1,23 @@
-"""Train the tag classifier: its samples and losses, and its accuracy on the tags of other images."""
+"""Train the tag classifier: its samples, and its accuracy on the tags of other images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.augmentation import Augmentation, jitter_colours
+from models.augmentation import Augmentation
 from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions, locate_cells, make_tag_batch
-from models.classifier.network import (
-    PRESENCE_SHARPNESS,
-    STRIDE,
-    ClassifierModel,
-    candidate_map_loss,
-    keep_candidates,
-    marked_cell_loss,
-    pool_regions,
-    presence_loss,
-    region_tag_loss,
-    ring_loss,
-)
+from models.classifier.network import STRIDE, ClassifierModel, pool_regions
 from models.training_set import Samples
 from pseudogt.classes import ClassTable
 from pseudogt.metrics.tag_precision import summarise_tag_precision
 from pseudogt.weak_labels.records import ImageWeakLabels
-
-
-@dataclass(frozen=True)
-class ClassifierLoss:
-    """The weighted losses of a batch.
-
-    Attributes
-    ----------
-    sharpness : float
-        See :func:`models.classifier.network.pool_regions`.
-    candidate_weight, presence_weight, point_weight, ring_weight : float
-        Weights relative to the loss of the tags.
-    narrowness : tuple of float
-        Of each class, see :func:`pseudogt.weak_labels.widths.find_narrowness`.
-    """
-
-    sharpness: float
-    candidate_weight: float
-    presence_weight: float
-    point_weight: float
-    ring_weight: float
-    narrowness: tuple[float, ...]
-
-    def __call__(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Losses by name of a batch of :func:`models.classifier.batches.make_tag_batch`."""
-        logits = network(jitter_colours(batch["images"], batch["colour_factors"]))
-        scores = pool_regions(logits, batch["rows"], batch["columns"], self.sharpness)
-        log_probabilities = logits.float().log_softmax(1)
-        candidates = batch["candidates"]
-        presence = pool_regions(
-            keep_candidates(log_probabilities, candidates), batch["rows"], batch["columns"], PRESENCE_SHARPNESS
-        )
-        losses = {
-            "regions": region_tag_loss(scores, batch["tags"], batch["known"]),
-            "candidates": self.candidate_weight * candidate_map_loss(log_probabilities, candidates),
-            "presence": self.presence_weight * presence_loss(presence, batch["tags"]),
-        }
-        if "marked" in batch:
-            losses["points"] = self.point_weight * marked_cell_loss(log_probabilities, batch["marked"])
-            narrowness = logits.new_tensor(self.narrowness, dtype=torch.float32)
-            losses["rings"] = self.ring_weight * ring_loss(log_probabilities, batch["rings"], narrowness)
-        return losses
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import torch
 
 from models.augmentation import Augmentation
 from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions, make_tag_batch
-from models.classifier.network import candidate_map_loss, keep_candidates, pool_regions, presence_loss, region_tag_loss
+from models.classifier.losses import candidate_map_loss, keep_candidates, presence_loss, region_tag_loss
+from models.classifier.network import pool_regions
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label, find_allowed_classes

@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.classifier.network import (
+from models.classifier.losses import (
     RING_SHARE,
-    ClassifierModel,
-    build_tag_classifier,
     candidate_map_loss,
     keep_candidates,
     marked_cell_loss,
-    pool_regions,
     presence_loss,
     region_tag_loss,
-    resize_for_classifier,
     ring_loss,
 )
+from models.classifier.network import ClassifierModel, build_tag_classifier, pool_regions, resize_for_classifier
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (9, 9, 9)))
