@@ -35,6 +35,7 @@ from pseudogt.workflow.networks import describe_networks, find_fast_rates, list_
 from pseudogt.workflow.plan import JOB_ENVIRONMENT, RunPlan
 from pseudogt.workflow.provenance import compute_code_digest
 from pseudogt.workflow.resume import join_live_runs, record_run
+from pseudogt.workflow.run_facts import describe_provenance, name_supervision
 from pseudogt.workflow.shards import pass_files, pass_files_if_any, pass_named_files, split_of_shard
 from pseudogt.workflow.subjects import EXPORT_PATTERN, MEASURES, SUBJECT_PATTERN, find_subject
 

@@ -157,7 +157,7 @@ rule objects_shard:
         "--settings {params.settings:q} 2> {log:q}"
 
 
-if not PLAN.has_given_weak_labels:
+if not CONFIG.has_given_weak_labels:
 
     rule weak_labels_shard:
         input:

@@ -55,7 +55,9 @@ rule export_set:
         runtime=limit_time("export", PLAN.image_count),
     params:
         inputs=pass_inputs,
-        provenance=lambda wildcards: json.dumps(PLAN.describe_provenance(wildcards.subject), sort_keys=True),
+        provenance=lambda wildcards: json.dumps(
+            describe_provenance(CONFIG, wildcards.subject, GIVEN.full_label_ids), sort_keys=True
+        ),
         settings=EXPORT_SETTINGS,
         code=lambda wildcards: digest_code("export", export_format=wildcards.format),
     message:

@@ -1,5 +1,5 @@
 # Images with full labels: training uses these labels unchanged, and derives the images' weak labels from them.
-if PLAN.has_full_labels:
+if CONFIG.has_full_labels:
 
     rule full_labels_shard:
         input:

@@ -19,7 +19,7 @@ if CONFIG.provided.weak_labels:
             runtime=limit_time("weak_labels"),
         params:
             inputs=pass_inputs,
-            may_miss="--may-miss" if PLAN.has_full_labels else "",
+            may_miss="--may-miss" if CONFIG.has_full_labels else "",
             content=lambda wildcards: GIVEN.digest_weak_labels(SHARDS[wildcards.shard]),
             settings=dump_provided("weak_labels"),
             code=digest_code("provided"),

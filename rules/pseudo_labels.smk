@@ -57,7 +57,7 @@ if CONFIG.uses_concepts:
             gpu=min(CONFIG.gpus, 1),
         params:
             inputs=pass_inputs,
-            prompts=json.dumps(PLAN.prompts),
+            prompts=json.dumps(CONFIG.prompts),
             settings=dump_settings("cams"),
             code=digest_code("concepts"),
             weights=GIVEN.weights.get("cams", ""),

@@ -115,7 +115,7 @@ rule evaluation:
     params:
         inputs=pass_inputs,
         dataset=CONFIG.name,
-        supervision=PLAN.describe_supervision(),
+        supervision=name_supervision(CONFIG),
         benchmarks=BENCHMARKS,
         code=digest_code("evaluation"),
     message:

@@ -113,6 +113,16 @@ class RunConfig(Section):
         return bool(self.annotations.given or self.provided.weak_labels)
 
     @property
+    def has_full_labels(self) -> bool:
+        """Whether some images may have full labels."""
+        return any(self.full_labels.model_dump().values())
+
+    @property
+    def prompts(self) -> list[str]:
+        """Words for each class, by train id."""
+        return [entry.prompt for entry in self.dataset.classes]
+
+    @property
     def uses_sam(self) -> bool:
         """Whether a Segment Anything model of the user's makes the box masks."""
         makes_box_masks = self.method == "wsps" and self.images is None and self.provided.box_masks is None

@@ -56,7 +56,7 @@ def has_marks(config: RunConfig) -> bool:
 
 
 def _list_uses(config: RunConfig) -> list[SettingsUse]:
-    is_jtsm, full = config.method == "jtsm", config.full_labels
+    is_jtsm = config.method == "jtsm"
     has_classifier_maps = is_jtsm or not config.uses_concepts
     no_marks = "no image has points, scribbles or masks as weak labels"
     if not is_jtsm:
@@ -79,7 +79,7 @@ def _list_uses(config: RunConfig) -> list[SettingsUse]:
         SettingsUse(
             "segmenter",
             ("full_share",),
-            bool(full.images or full.split or full.polygons or full.folder),
+            config.has_full_labels,
             "no image has a full label; name some in section full_labels",
         ),
         SettingsUse(

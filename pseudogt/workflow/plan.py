@@ -12,13 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pseudogt import __version__
-from pseudogt.config.inheritance import SHARED
 from pseudogt.config.run import RunConfig
 from pseudogt.config.unread import has_marks
 from pseudogt.workflow.assignment import find_data_root
-from pseudogt.workflow.networks import describe_networks, list_initial_networks
-from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
+from pseudogt.workflow.networks import list_initial_networks
 from pseudogt.workflow.shards import split_of_shard
 from pseudogt.workflow.subjects import MEASURES, find_subject
 
@@ -27,25 +24,6 @@ JOB_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 wait for each other, and on a machine with other work they take the cores from the very threads they wait for. A short
 spin costs nothing there and saves an idle machine half of what sleeping at once costs. Results are the same bits;
 ``benchmarks/overhead.py`` measures the time."""
-
-WITHOUT_INFLUENCE = {
-    *SHARED,
-    "evaluation",
-    "report",
-    "export",
-    "review",
-    "images",
-    "model",
-    "predict_to",
-    "model_to",
-    "boxes_from",
-    "masks_to",
-    "threads",
-    "decode",
-    "keep_scores",
-}
-"""Settings that no label depends on, and sections that stages have inherited from; the digest in an export's manifest
-leaves them out."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +86,6 @@ class RunPlan:
     def last_round(self) -> int:
         """Number of the last round that is trained, from 0."""
         return self.config.rounds.max - 1
-
-    @property
-    def has_given_weak_labels(self) -> bool:
-        """Whether weak labels are not derived from ground truth."""
-        return self.config.has_given_weak_labels
-
-    @property
-    def has_full_labels(self) -> bool:
-        """Whether some images may have full labels."""
-        return any(self.config.full_labels.model_dump().values())
 
     @property
     def has_ground_truth(self) -> bool:
@@ -191,19 +159,19 @@ class RunPlan:
 
         None if weak labels were given: those are of training images only.
         """
-        return [] if self.has_given_weak_labels else self.list_val(pattern)
+        return [] if self.config.has_given_weak_labels else self.list_val(pattern)
 
     def find_given_weak_labels(self) -> str:
         """Pattern of the weak labels as they were derived or given; full labels replace some of them."""
-        return f"{self.results}/weak_labels{'_given' if self.has_full_labels else ''}/{{shard}}.json"
+        return f"{self.results}/weak_labels{'_given' if self.config.has_full_labels else ''}/{{shard}}.json"
 
     def list_full_labels(self) -> list[str]:
         """Label folders of all training images with full labels; none if there are no such images."""
-        return self.list_train("full_labels/{shard}") if self.has_full_labels else []
+        return self.list_train("full_labels/{shard}") if self.config.has_full_labels else []
 
     def find_full_labels(self, shard: str) -> list[str]:
         """Full labels of a shard, if any image may have some."""
-        return [f"{self.results}/full_labels/{shard}"] if self.has_full_labels else []
+        return [f"{self.results}/full_labels/{shard}"] if self.config.has_full_labels else []
 
     def find_drawn_things(self, shard: str) -> list[str]:
         """Box masks of a shard that were drawn, if polygons are used."""
@@ -220,11 +188,6 @@ class RunPlan:
     def find_first_scores(self, shard: str) -> str:
         """Sources of the labels of round 0: CAMs, or the scores of the mined network."""
         return f"{self.results}/{'cams' if self.uses_boxes else 'mined'}/{shard}.h5"
-
-    @property
-    def prompts(self) -> list[str]:
-        """Words for each class, by train id."""
-        return [entry.prompt for entry in self.config.dataset.classes]
 
     def find_scores(self, number: int, shard: str) -> str:
         """Sources of a round's labels: the first scores, then those of the last model."""
@@ -337,21 +300,6 @@ class RunPlan:
         """Files of all shards of what is exported."""
         return self.list_split("val" if subject.endswith("-val") else "train", pattern)
 
-    def describe_supervision(self) -> str:
-        """Supervision of the labels, its parts joined by a plus."""
-        annotations, weak_labels = self.config.annotations, self.config.weak_labels
-        if self.config.provided.weak_labels:
-            parts = ["provided"]
-        elif annotations.given:
-            parts = ["image_tags", *(["boxes"] if annotations.path and annotations.boxes else [])]
-            parts += ["points"] if annotations.path and annotations.points == "weak" else []
-            parts += ["scribbles"] if annotations.path and annotations.masks == "scribbles" else []
-        else:
-            parts = [f"{weak_labels.tags}_tags", *(["boxes"] if weak_labels.boxes else [])]
-            parts += [f"points_of_{weak_labels.points}"] if weak_labels.points else []
-            parts += [f"scribbles_of_{weak_labels.scribbles}"] if weak_labels.scribbles else []
-        return "+".join([*parts, "full"] if self.has_full_labels else parts)
-
     def list_marked(self) -> list[str]:
         """Weak labels of all training shards, if points, scribbles or masks may be in them."""
         return self.list_train("weak_labels/{shard}.json") if has_marks(self.config) else []
@@ -361,37 +309,3 @@ class RunPlan:
         rounds = self.config.rounds
         values = rounds.model_dump(mode="json", exclude={"box_mask_rounds"})
         return values | {"max": max(number + 1, rounds.min)}
-
-    def _digest_config(self) -> str:
-        """Digest of the settings that labels depend on; prompts are no part of the dumped configuration."""
-        settings = self.config.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
-        return compute_input_digest([settings, *([self.prompts] if self.config.uses_concepts else [])], [])
-
-    def describe_provenance(self, subject: str) -> dict[str, Any]:
-        """The run's entries in the manifest of an export."""
-        source, *number = subject.split("-")[:2]
-        config = self.config
-        return {
-            "run": config.name,
-            "subject": {
-                "source": source,
-                "round": int(number[0]) if number else None,
-                "split": "val" if subject.endswith("-val") else "train",
-            },
-            "config_digest": self._digest_config(),
-            "code": {"version": __version__, "digest": compute_code_digest(f"pseudogt.stages.{source}")},
-            "weak_labels": {
-                "source": config.provided.weak_labels
-                or config.annotations.path
-                or config.annotations.tags
-                or "derived from the ground truth of the dataset",
-                "ground_truth_used": not self.has_given_weak_labels,
-            },
-            "full_labels": {
-                "of_the_dataset": len(self.full_label_ids),
-                "folder": config.full_labels.folder,
-                "polygons": config.full_labels.polygons,
-                "ground_truth_used": bool(self.full_label_ids),
-            },
-            "mask_networks": describe_networks(self.config),
-        }

@@ -12,7 +12,7 @@ from pseudogt.costs.requirements import find_costs
 from pseudogt.files.io import write_json
 from pseudogt.workflow.given_files import GivenFiles
 from pseudogt.workflow.networks import describe_networks, find_fast_rates
-from pseudogt.workflow.plan import RunPlan
+from pseudogt.workflow.run_facts import describe_provenance, digest_config
 
 CLASSES = [
     {"name": "nucleus", "id": 1, "isthing": True, "color": "#ff0000", "prompt": "cell nucleus"},
@@ -58,16 +58,16 @@ def test_without_boxes_no_segmenter_of_boxes_takes_part(model, sections):
 
 def test_the_manifest_names_them_and_its_digest_tells_prompts_apart(model):
     config = configure(model)
-    facts = RunPlan(config, {}).describe_provenance("labels-0")
+    facts = describe_provenance(config, "labels-0", ())
     assert facts["mask_networks"] == describe_networks(config)
     others = [CLASSES[0] | {"prompt": "nucleus"}, CLASSES[1]]
     changed = configure(model, dataset={"classes": others, "void_values": []})
-    assert RunPlan(changed, {}).describe_provenance("labels-0")["config_digest"] != facts["config_digest"]
+    assert digest_config(changed) != facts["config_digest"]
 
 
 def test_a_prompt_is_the_name_unless_it_is_given_and_no_other_stage_sees_it(model):
     config = configure(model)
-    assert RunPlan(config, {}).prompts == ["cell nucleus", "ground"]
+    assert config.prompts == ["cell nucleus", "ground"]
     assert "prompt" not in config.model_dump_json(include={"dataset"})
 
 

@@ -14,6 +14,7 @@ from pseudogt.workflow.entries import select_entries
 from pseudogt.workflow.networks import list_initial_networks
 from pseudogt.workflow.plan import RunPlan
 from pseudogt.workflow.provenance import find_first_party_modules
+from pseudogt.workflow.run_facts import describe_provenance, digest_config, name_supervision
 from pseudogt.workflow.subjects import EXPORT_PATTERN, SUBJECT_PATTERN, find_subject
 
 DATASET = {"classes": "configs/classes/streets.csv", "void_values": []}
@@ -173,7 +174,7 @@ def test_what_is_exported(section, subject, split):
     assert run.list_exported(subject, "{shard}") == run.list_split(split, "{shard}")
     source, number = subject.split("-")[:2]
     assert run.find_exported(subject, "s") == f"results/x/{source}/{number}/s"
-    facts = run.describe_provenance(subject)
+    facts = describe_provenance(run.config, subject, frozenset())
     assert facts["subject"] == {"source": source, "round": int(number), "split": split}
 
 
@@ -208,7 +209,7 @@ def test_full_labels_stand_between_given_and_final_weak_labels():
     assert run.find_listed_truth("train-0000") == ["results/x/ground_truth/train-0000"]
     assert run.find_listed_truth("train-0001") == []
     assert run.list_full_ids("train-0000") == ["b"]
-    assert run.describe_provenance("labels-0")["full_labels"]["of_the_dataset"] == 1
+    assert describe_provenance(run.config, "labels-0", {"b"})["full_labels"]["of_the_dataset"] == 1
 
 
 def test_what_box_masks_and_mining_read():
@@ -243,7 +244,7 @@ def test_initial_weights_of_mining_that_are_a_file_are_an_input(tmp_path):
     ],
 )
 def test_supervision(sections, expected):
-    assert plan(**sections).describe_supervision() == expected
+    assert name_supervision(configure(**sections)) == expected
     assert set(expected.split("+")) <= SUPERVISION_NAMES.keys(), "the report has words for each part"
 
 
@@ -255,9 +256,9 @@ def test_only_sets_that_may_hold_marks_have_them_counted():
     assert plan(provided={"weak_labels": "w.json"}).list_marked()
 
 
-def test_provenance_leaves_out_what_no_label_depends_on():
+def test_digest_leaves_out_what_no_label_depends_on():
     digests = [
-        plan(**sections).describe_provenance("labels-0")["config_digest"]
+        digest_config(configure(**sections))
         for sections in ({}, {"threads": 7, "report": {"examples": 1}}, {"segmenter": {"steps": 7}})
     ]
     assert digests[0] == digests[1] != digests[2]
