@@ -31,7 +31,7 @@ from trained_points import Run
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.labels import LabelFolder
-from pseudogt.metrics.panoptic_quality import MATCH_IOU, count_overlaps
+from pseudogt.metrics.panoptic_counts import MATCH_IOU, count_overlaps
 from pseudogt.workflow.stage import Shard
 
 OUTCOMES = ("found", "wrong_class", "merged", "split", "poor_mask", "missed")

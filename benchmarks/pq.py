@@ -61,7 +61,8 @@ from pseudogt.files.images import read_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, describe_segments, write_labels
 from pseudogt.metrics.average_precision import ImageThings, compute_average_precision, describe_things
-from pseudogt.metrics.panoptic_quality import Counts, count_image, summarise
+from pseudogt.metrics.panoptic_counts import Counts, count_image
+from pseudogt.metrics.panoptic_quality import summarise
 
 FAST_REPEATS = 15  # of what takes milliseconds
 SHARD = 64

@@ -30,7 +30,8 @@ from trained_points import Run, summarise_seeds, train_and_score, write_training
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
-from pseudogt.metrics.panoptic_quality import Counts, count_image, summarise
+from pseudogt.metrics.panoptic_counts import Counts, count_image
+from pseudogt.metrics.panoptic_quality import summarise
 from pseudogt.pseudo_labels.instances import number_boxes
 from pseudogt.reporting.review_queue import Suspect, from_json, rank_images
 from pseudogt.stages import review

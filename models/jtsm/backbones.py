@@ -23,13 +23,12 @@ from models.backbones.small import SmallBackbone
 from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
 from models.jtsm.foreign_weights import read_resnet_ws_weights
 from models.jtsm.resnet_ws_blocks import BasicBlock, Bottleneck, Stem, make_ws_stage
-from pseudogt.config.mining import DENSE_LEVELS
+from pseudogt.config.mining import DENSE_LEVELS, RESNET_WS
 
 STRIDE = 8
 """Pixels per cell of the feature map."""
 
-RESNET_WS_NAMES = ("resnet_ws18", "resnet_ws50", "resnet_ws101")
-JTSM_BACKBONE_NAMES = (*RESNET_WS_NAMES, *BACKBONE_NAMES)
+JTSM_BACKBONE_NAMES = (*RESNET_WS, *BACKBONE_NAMES)
 
 INITS = ("weights", "classifier", "scratch")
 FREEZES = ("all", "norm", "none")
@@ -162,11 +161,11 @@ def build_jtsm_backbone(
             f"backbone {name!r} with init {init!r} and weights {weights!r}: "
             "weights name a file, and only init 'scratch' goes without"
         )
-    if not padding and name not in RESNET_WS_NAMES:
-        raise ValueError(f"backbone {name!r} needs padding; only {', '.join(RESNET_WS_NAMES)} can do without")
+    if not padding and name not in RESNET_WS:
+        raise ValueError(f"backbone {name!r} needs padding; only {', '.join(RESNET_WS)} can do without")
     source = None if weights is None else str(weights)
     backbone: JtsmBackbone
-    if name in RESNET_WS_NAMES:
+    if name in RESNET_WS:
         backbone = _build_resnet_ws(name, init, source, levels)
         backbone.multiple = STRIDE if padding else 1
     elif init == "classifier":
@@ -240,7 +239,7 @@ class ResNetWS(JtsmBackbone):
     Parameters
     ----------
     name : str
-        One of ``RESNET_WS_NAMES``.
+        One of ``RESNET_WS``.
     """
 
     def __init__(self, name: str) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.jtsm.backbones import RESNET_WS_NAMES, JtsmBackbone
+from models.jtsm.backbones import JtsmBackbone
 from models.jtsm.foreign_weights import read_resnet_ws_weights
+from pseudogt.config.mining import RESNET_WS
 
 BINS = 7
 """A proposal is pooled to ``BINS x BINS``."""
@@ -94,10 +95,8 @@ def build_neck(
 
 
 def _load_weights(neck: Neck, backbone: JtsmBackbone, name: str, weights: str | Path) -> None:
-    if name not in RESNET_WS_NAMES:
-        raise ValueError(
-            f"{weights}: only the files of {', '.join(RESNET_WS_NAMES)} hold a neck, not those of {name!r}"
-        )
+    if name not in RESNET_WS:
+        raise ValueError(f"{weights}: only the files of {', '.join(RESNET_WS)} hold a neck, not those of {name!r}")
     _, state = read_resnet_ws_weights(weights, backbone.state_dict())
     for key, value in neck.state_dict().items():
         if state[key].shape != value.shape:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.files.parsing import SHOWN
 from pseudogt.metrics.average_precision import ImageThings, compute_average_precision, describe_things
-from pseudogt.metrics.panoptic_quality import SCORE_KEYS, Counts, count_image, summarise
+from pseudogt.metrics.panoptic_counts import Counts, count_image
+from pseudogt.metrics.panoptic_quality import SCORE_KEYS, summarise
 
 IMAGE_SCORE_KEYS = ("pq", "pq_th", "pq_st", "miou", "coverage", "precision")
 """Scores that are given for each image."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from pseudogt.metrics.summary import RATIO_KEYS
+
 METRIC_NAMES = {"pq": "PQ", "pq_th": "PQ things", "pq_st": "PQ stuff", "miou": "mIoU", "ap": "AP"}
 QUALITY_NAMES = {"coverage": "coverage", "precision": "precision", "miou": "mIoU"}
 SUPERVISION_NAMES = {
@@ -114,8 +116,8 @@ def tabulate_ratios(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     weak = summary["rounds"][-1]["model"]["val"] if summary["rounds"] else {}
     full = summary["reference"]["val"] or {}
     return [
-        {"metric": name, "weak": weak.get(key), "full": full.get(key), "ratio": summary["ratio"][key]}
-        for key, name in METRIC_NAMES.items()
+        {"metric": METRIC_NAMES[key], "weak": weak.get(key), "full": full.get(key), "ratio": summary["ratio"][key]}
+        for key in RATIO_KEYS
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pseudogt.classes import ClassTable
-from pseudogt.metrics.panoptic_quality import count_image
+from pseudogt.metrics.panoptic_counts import count_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((9, 9, 9), (255, 0, 0)))

@@ -14,7 +14,8 @@ from PIL import Image
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.labels import describe_segments, panoptic_to_rgb
-from pseudogt.metrics.panoptic_quality import Counts, count_image, count_overlaps, score_classes, summarise
+from pseudogt.metrics.panoptic_counts import Counts, count_image, count_overlaps
+from pseudogt.metrics.panoptic_quality import score_classes, summarise
 
 CLASSES = ClassTable(
     ("road", "sky", "person", "car"),
