@@ -42,6 +42,16 @@ def test_links_lead_somewhere(page):
     assert not missing
 
 
+@pytest.mark.parametrize(
+    "path", [*PAGES, *sorted(REPOSITORY.glob("configs/*.yaml"))], ids=lambda path: str(path.relative_to(REPOSITORY))
+)
+def test_commands_can_be_copied(path):
+    """Snakemake refuses to start without a number of cores; a dry run and a profile of a cluster need none."""
+    commands = re.findall(r"(?m)^(?:#   |    )(snakemake .*(?:\\\n.*)*)", path.read_text(encoding="utf-8"))
+    needed = re.compile(r"--cores|-n\b|--workflow-profile|^snakemake \.\.\.")
+    assert not [command for command in commands if not needed.search(command)]
+
+
 def test_the_site_builds(tmp_path):
     if importlib.util.find_spec("zensical") is None:
         reason = "zensical is not installed: pip install -c constraints.txt -e '.[dev]'"
