@@ -79,6 +79,14 @@ def test_a_section_without_settings_changes_nothing():
     assert configure({"classifier": None, "machine": None}) == configure({})
 
 
+def test_null_on_the_command_line():
+    """Snakemake reads what follows --config as text."""
+    config = configure(
+        {"full_labels": {"split": "null"}, "annotations": {**GIVEN["annotations"], "rename": {"*": "null"}}}
+    )
+    assert (config.full_labels.split, config.annotations.rename) == (None, {"*": None})
+
+
 def test_the_home_folder_in_paths(monkeypatch):
     """A shell leaves it in --config data_root=~/data."""
     monkeypatch.setenv("HOME", "/home/me")
