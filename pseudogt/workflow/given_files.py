@@ -15,6 +15,7 @@ from pseudogt.box_masks.sam_folder import find_sam
 from pseudogt.config.annotations import AnnotationsSettings, find_name_files
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.full_labels import FullLabelsSettings
+from pseudogt.config.mining import RESNET_WS
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import LAYOUTS, SPLIT_SEPARATOR, list_images
 from pseudogt.files.contents import describe_missing
@@ -196,6 +197,19 @@ def digest_model(setting: str, find: Callable[[str], ModelFolder], name: str | N
         return digest_times(find(name or "").files)
     except ValueError as error:
         raise ValueError(f"{setting}: {error}") from error
+
+
+def find_missing_for_mining(config: RunConfig) -> list[str]:
+    """Problems of a run that mines: folders of proposals and weights of a ResNet-WS that are not there."""
+    if config.method != "jtsm":
+        return []
+    mining = config.mining
+    problems = [
+        f"proposals.folder: {name}: no such folder" for name in config.proposals.folders if not Path(name).is_dir()
+    ]
+    if mining.backbone in RESNET_WS and mining.weights and not Path(mining.weights).is_file():
+        problems.append(f"mining.weights: {mining.weights}: no such file; docs/jtsm.md says which files there are")
+    return problems
 
 
 def digest_predict_inputs(folder: Path, model: Path) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pseudogt.config.mining import RESNET_WS
 from pseudogt.config.run import RunConfig
 from pseudogt.config.unread import has_marks
 from pseudogt.workflow.assignment import find_data_root
@@ -223,11 +224,12 @@ class RunPlan:
         return [f"{self.results}/segmenter/{number}/record.json" for number in range(count)]
 
     def find_mining_weights(self) -> list[str]:
-        """Initial weights of mining's backbone, if they are a file."""
+        """Initial weights of mining's backbone, if they are a file; those of a ResNet-WS must be one."""
         mining = self.config.mining
         if mining.init == "classifier":
             return [f"{self.results}/classifier/model.pt"]
-        return [mining.weights] if mining.weights and Path(mining.weights).is_file() else []
+        is_file = mining.weights and (mining.backbone in RESNET_WS or Path(mining.weights).is_file())
+        return [mining.weights] if mining.weights and is_file else []
 
     def find_ranking_classifier(self) -> list[str]:
         """The tag classifier that ranks proposals before GrabCut segments them, if mining looks where it says."""

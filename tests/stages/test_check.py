@@ -306,6 +306,16 @@ def test_a_model_that_does_not_segment_boxes_is_a_problem(run, photos):
     assert run(photos, IMAGES, annotations=YOLO, box_masks=box_masks, provided=given)[1] is None
 
 
+def test_missing_files_of_mining_are_problems(run, photos):
+    mining = {"init": "weights", "backbone": "resnet_ws18", "weights": "missing.pkl"}
+    config = {"method": "jtsm", "mining": mining, "proposals": {"source": "mcg", "folder": ["missing", str(photos)]}}
+    report, _, _ = run(photos, IMAGES, annotations=YOLO | {"boxes": False}, weak_labels={"boxes": False}, **config)
+    assert [problem["problem"].partition(";")[0] for problem in report["problems"]] == [
+        "proposals.folder: missing: no such folder",
+        "mining.weights: missing.pkl: no such file",
+    ]
+
+
 def test_a_network_without_its_library_is_a_problem(run, photos, monkeypatch):
     def find_nothing(name):
         raise importlib.metadata.PackageNotFoundError(name)

@@ -226,9 +226,11 @@ def test_what_box_masks_and_mining_read():
 
 
 def test_initial_weights_of_mining_that_are_a_file_are_an_input(tmp_path):
-    (tmp_path / "w.pkl").write_bytes(b"")
-    settings = {"init": "weights", "backbone": "resnet_ws18", "weights": str(tmp_path / "w.pkl")}
-    assert plan(mining=settings, **JTSM).find_mining_weights() == [str(tmp_path / "w.pkl")]
+    """Those of a ResNet-WS even if they are missing, so that Snakemake says so before anything is computed."""
+    (tmp_path / "w.pth").write_bytes(b"")
+    for backbone, file in (("resnet18", str(tmp_path / "w.pth")), ("resnet_ws18", "missing.pkl")):
+        settings = {"init": "weights", "backbone": backbone, "weights": file}
+        assert plan(mining=settings, **JTSM).find_mining_weights() == [file]
 
 
 @pytest.mark.parametrize(
