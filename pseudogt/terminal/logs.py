@@ -81,7 +81,8 @@ def find_message(text: str) -> str:
     >>> find_message('Traceback (most recent call last):\n  File "a.py", line 1\nMemoryError: 3 GB\n')
     'MemoryError: 3 GB'
     """
-    lines = [line.rstrip() for line in re.split(r"[\r\n]+", text)]
+    # A stage that stops inside of a loop leaves its bar as it is, and the message follows on the same line.
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+|(?<=\])(?=error: )", text)]
     lines = [line for line in lines if line and not BAR.match(line.strip())]
     # Of several processes, torchrun reports how each has ended; that matters if none has said why.
     own = list(takewhile(lambda line: not TORCHRUN.match(line), lines))

@@ -48,6 +48,10 @@ def test_message_is_that_of_the_stage_with_all_its_lines():
     assert find_message(log) == "error: settings are wrong:\n  steps: -1 is less than 1"
 
 
+def test_message_on_the_line_of_a_bar_that_was_left_open():
+    assert find_message("a:   0%|  | 0/4 [00:00<?, ?image/s]error: a [1]\n") == "error: a [1]"
+
+
 def test_message_of_a_job_that_was_killed_is_no_progress_bar():
     assert find_message(TRAINING_LOG) == ""
     assert find_message("Traceback (most recent call last):\n  File 'a'\nMemoryError: 3 GB\n") == "MemoryError: 3 GB"
