@@ -56,6 +56,8 @@ def read_png(path: Path | str) -> NDArray[Any]:
         raise ValueError(f"{path}: expected one channel, found shape {values.shape}")
     if values.dtype == bool:
         return values.astype(np.uint8)
+    if values.dtype.kind == "f" or values.min(initial=0) < 0 or values.max(initial=0) > np.iinfo(np.uint16).max:
+        raise ValueError(f"{path}: has values other than whole numbers from 0 to 65535; save it with 8 or 16 bits")
     return values.astype(np.uint16) if values.dtype == np.int32 else values
 
 

@@ -21,6 +21,9 @@ IMAGE_SUFFIXES = (
 TIMESTAMP = ".snakemake_timestamp"
 """File by which Snakemake dates a folder."""
 
+LONGEST_START = 40
+"""Characters of a name that the name of its temporary file starts with."""
+
 CHECKSUM = "sha256"
 """Entry of a JSON document that holds the checksum of the others."""
 
@@ -34,8 +37,8 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Processes of two machines or containers may have equal numbers.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+    # Processes of two machines or containers may have equal numbers. A whole name may be as long as the disk allows.
+    temporary = path.with_name(f".{path.stem[:LONGEST_START]}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():

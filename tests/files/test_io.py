@@ -6,6 +6,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
 from pseudogt.files.images import read_image, read_png, write_png
@@ -61,6 +62,13 @@ def test_colour_where_a_map_is_expected(tmp_path, picture):
         read_png(tmp_path / "colour.png")
 
 
+@pytest.mark.parametrize("value", [0.5, -1, 65536])
+def test_values_that_no_map_holds(tmp_path, value):
+    Image.fromarray(np.full((20, 30), value, np.float32 if value == 0.5 else np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: has values other than whole numbers from 0 to 65535"):
+        read_png(tmp_path / "a.tif")
+
+
 def test_failed_write_leaves_the_old_file(tmp_path):
     write_json(tmp_path / "a.json", {"old": 1})
     with pytest.raises(RuntimeError), replace_atomically(tmp_path / "a.json") as temporary:
@@ -68,6 +76,13 @@ def test_failed_write_leaves_the_old_file(tmp_path):
         raise RuntimeError
     assert read_json(tmp_path / "a.json") == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("name", ["x" * 251, "海" * 83])
+def test_names_as_long_as_the_disk_allows(tmp_path, name):
+    """Images keep their names through all stages."""
+    write_json(tmp_path / f"{name}.png", 1)
+    assert [p.name for p in tmp_path.iterdir()] == [f"{name}.png"]
 
 
 def test_a_full_disk_is_told_with_the_file_and_a_remedy(tmp_path, capsys, monkeypatch):
