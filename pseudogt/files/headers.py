@@ -31,7 +31,7 @@ class ImageHeader(NamedTuple):
     width, height : int
         Size of the upright image, as :func:`pseudogt.files.images.read_image` reads it.
     mode : str
-        Pillow's name for the kind of pixels.
+        Pillow's name for the kind of pixels; it ends in ``;16``, or in this and a letter, if they have 16 bits.
     orientation : int
         EXIF orientation in which it is stored; 1 is upright.
     is_animated : bool
@@ -85,7 +85,14 @@ def read_header(path: Path | str) -> ImageHeader:
             width, height = height, width
         # Phones append a second picture, such as a depth map, to a JPEG; Pillow then calls the file MPO.
         is_animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
-        return ImageHeader(width, height, image.mode, orientation, is_animated)
+        return ImageHeader(width, height, _find_mode(image), orientation, is_animated)
+
+
+def _find_mode(image: Image.Image) -> str:
+    """Pillow's name for the pixels, with ``;16`` for 16 bits without sign in any format, also in colour."""
+    stored = str(getattr(image, "tile", [])[:1])
+    is_deep = ";16" in stored and ";16S" not in stored
+    return f"{image.mode};16" if is_deep and ";16" not in image.mode else image.mode
 
 
 def _read_orientation(path: Path | str, image: Image.Image) -> int:

@@ -28,6 +28,7 @@ from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.windows import Windows, describe_unlearned
 from pseudogt.workflow.assignment import find_odd_shards
+from pseudogt.workflow.given_files import find_missing_results
 from pseudogt.workflow.image_checking import ImageFindings, check_image
 from pseudogt.workflow.labelling import describe_labelling
 from pseudogt.workflow.shards import plan_shards
@@ -103,9 +104,11 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     for image in checked:
         findings.add_problems(image.problems, image.split, image.image_id)
         findings.warnings += image.warnings
-    findings.warnings += [*find_duplicates(checked), *describe_categories(images, settings, decode=config.decode)]
+    findings.warnings += find_duplicates(checked)
+    describe_categories(images, settings, findings, decode=config.decode)
     findings.warnings += find_odd_shards(plan_shards(None, ids_by_split, config.shard_size), config.shard_size)
     check_weak_labels(config, data_root, checked, classes, findings)
+    findings.add_problems(find_missing_results(config.provided))
     if config.decode and settings.has_ground_truth:
         findings.classes = count_ground_truth(checked, classes)
         findings.warnings += describe_gaps(checked, findings.classes)
@@ -177,14 +180,20 @@ def check_weak_labels(
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))
 
 
-def describe_categories(images: DatasetImages, settings: DatasetSettings, *, decode: bool) -> list[str]:
+def describe_categories(
+    images: DatasetImages, settings: DatasetSettings, findings: DatasetFindings, *, decode: bool
+) -> None:
     """Warn of panoptic files whose categories are not those of the class table; large ones are read with ``decode``."""
     try:
         paths = {images.locate(image_ids[0]).segments for image_ids in images.ids.values() if image_ids}
-        read = [path for path in paths if path is not None and (decode or path.stat().st_size <= SMALL_BYTES)]
-        return [line for path in sorted(read) for line in compare_categories(path, settings)]
-    except ValueError:  # problems of a file are told with its images
-        return []
+    except ValueError:  # told with the image
+        return
+    read = [path for path in paths if path is not None and (decode or path.stat().st_size <= SMALL_BYTES)]
+    try:
+        findings.warnings += [line for path in sorted(read) for line in compare_categories(path, settings)]
+    except ValueError as error:
+        # Where pixels are read, problems of a file are told with its images.
+        findings.add_problems([] if decode else [str(error)])
 
 
 def describe_masks(full: int, things: int, findings: DatasetFindings) -> None:
@@ -248,6 +257,12 @@ def describe_gaps(checked: Iterable[ImageFindings], rows: Iterable[Mapping[str, 
     """Classes that never occur in the ground truth and images without any class."""
     warnings = [
         f"class {row['name']!r} occurs in no image; take it out of dataset.classes" for row in rows if not row["images"]
+    ]
+    warnings += [
+        f"class {row['name']!r} is a thing, but no pixel of it has an instance number, so it gives no boxes; if the "
+        "instance files hold plain numbers, set dataset.instance_divisor to null"
+        for row in rows
+        if row["isthing"] and row["images"] and not row["boxes"]
     ]
     return warnings + [
         f"image {image.image_id!r} holds no class, so it gets no box and no tag; take it off the list"

@@ -16,6 +16,7 @@ from pseudogt.config.annotations import AnnotationsSettings, find_name_files
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.mining import RESNET_WS
+from pseudogt.config.provided import ProvidedSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import LAYOUTS, SPLIT_SEPARATOR, list_images
 from pseudogt.files.contents import describe_missing
@@ -137,6 +138,16 @@ def list_full_label_files(settings: FullLabelsSettings) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+def find_missing_results(settings: ProvidedSettings) -> list[str]:
+    """Scores and masks that the section names and that are not there; Snakemake would not name the setting."""
+    named = {"cams": (settings.cams, "file"), "box_masks": (settings.box_masks, "folder")}
+    return [
+        f"provided.{setting}: {path}: {describe_missing(Path(path), kind)}; correct it, or set it to null"
+        for setting, (path, kind) in named.items()
+        if path is not None and not Path(path).exists()
+    ]
+
+
 def digest_annotations(settings: AnnotationsSettings, data_root: str) -> str:
     """Digest of the names, sizes and times of the files with boxes and tags.
 
@@ -165,6 +176,8 @@ def digest_weak_labels(path: Path) -> dict[str, str]:
     ValueError
         If it can't be read.
     """
+    if not path.is_file():
+        raise ValueError(f"provided.weak_labels: {path}: {describe_missing(path)}")
     try:
         return compute_image_digests(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -26,8 +26,8 @@ COLOUR_MODES = ("RGB", "RGBA", "P")
 IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 """Images that are read without loss but for transparency."""
 
-DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
-"""Images of 16 bits, or of the 10, 12 or 14 that cameras and microscopes store in them."""
+REFUSED_MODES = {"F": "float", "I": "integer, of 32 bits or with a sign"}
+"""Images that are not read, and the type of their pixels."""
 
 
 @dataclass(frozen=True)
@@ -114,20 +114,23 @@ def read_headers(files: SourceFiles, image_id: str) -> tuple[ImageRecord | None,
             f"{files.image}: is stored turned (EXIF orientation {header.orientation}) and read upright; boxes and "
             "label files must be upright, too"
         )
-    if header.mode in DEEP_MODES:
+    if ";16" in header.mode:
         warnings.append(
             f"{files.image}: has 16-bit pixels; of the bits in use (8, 10, 12, 14 or 16, by its largest value) the "
             "upper 8 are read"
         )
-    elif header.mode == "F":
-        problems.append(f"{files.image}: has pixels of type float; convert it to 8 bits, or to 16 bits without sign")
+    elif header.mode in REFUSED_MODES:
+        problems.append(
+            f"{files.image}: has pixels of type {REFUSED_MODES[header.mode]}; convert it to 8 bits, or to 16 bits "
+            "without sign"
+        )
     elif header.mode not in IMAGE_MODES:
         warnings.append(f"{files.image}: has {header.mode} pixels, which are converted to 8-bit RGB")
     if header.is_animated:
         warnings.append(f"{files.image}: holds several pictures, of which the first is read")
     for path in (files.semantic, files.instances):
         if path is not None and path.suffix != ".mat":
-            problems += check_label_header(path, (header.width, header.height), is_rgb=files.segments is not None)
+            problems += check_label_header(path, (header.width, header.height), is_rgb="segments" in files.wanted)
     record = ImageRecord(image_id, str(files.image), header.height, header.width, "", header.orientation)
     return record, problems, warnings
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import json
 
+import cv2
 import numpy as np
 import pytest
+import yaml
+from official_trees import make_coco2017
 from PIL import Image
 
 from pseudogt.classes import ClassTable
+from pseudogt.config.dataset import REPOSITORY
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.stages import check
@@ -124,10 +128,19 @@ def test_a_link_that_leads_nowhere(run, photos):
     assert problem["image_id"] == "gone" and "elsewhere.png, which is not there" in problem["problem"]
 
 
-def test_pixels_of_floating_point_are_refused_by_their_header(run, photos):
-    Image.fromarray(np.zeros((20, 30), np.float32)).save(photos / "images" / "f.tif")
+@pytest.mark.parametrize(("dtype", "kind"), [(np.float32, "float"), (np.int32, "integer, of 32 bits or with a sign")])
+def test_other_numbers_are_refused_by_their_header(run, photos, dtype, kind):
+    Image.fromarray(np.zeros((20, 30), dtype)).save(photos / "images" / "f.tif")
     (problem,) = run(photos, IMAGES, annotations=YOLO)[0]["problems"]
-    assert problem["image_id"] == "f" and "has pixels of type float; convert it to 8 bits" in problem["problem"]
+    assert problem["image_id"] == "f" and f"has pixels of type {kind}; convert it to 8 bits" in problem["problem"]
+
+
+@pytest.mark.parametrize(("suffix", "shape"), [(".png", (20, 30, 3)), (".tif", (20, 30, 3)), (".pgm", (20, 30))])
+def test_images_of_16_bits_are_named_in_any_format(run, photos, suffix, shape):
+    """Pillow calls colours of 16 bits RGB, and grey ones in PGM I."""
+    cv2.imwrite(str(photos / "images" / f"f{suffix}"), np.full(shape, 4000, np.uint16))
+    report, error, _ = run(photos, IMAGES, annotations=YOLO)
+    assert error is None and any(f"f{suffix}: has 16-bit pixels" in warning for warning in report["warnings"])
 
 
 def test_masks_that_can_not_be_read_are_problems_of_the_check(run, photos):
@@ -170,6 +183,31 @@ def test_a_picture_in_place_of_a_map(run, folder_dataset, section):
     report, _, _ = run(folder_dataset, section, decode=True)
     assert [p["image_id"] for p in report["problems"]] == ["b"]
     assert "has RGB pixels, a picture in place of a map" in report["problems"][0]["problem"]
+
+
+def test_headers_alone_show_that_a_panoptic_json_is_cut_or_missing(run, tmp_path):
+    path = make_coco2017(tmp_path) / "annotations" / "panoptic_val2017.json"
+    coco = yaml.safe_load((REPOSITORY / "configs/coco2017.yaml").read_text())["dataset"]
+    path.write_text(path.read_text()[:50])
+    (problem,) = run(tmp_path, coco)[0]["problems"]
+    assert "panoptic_val2017.json: Invalid JSON" in problem["problem"]
+    path.unlink()
+    (problem,) = run(tmp_path, coco)[0]["problems"]
+    assert "its segments file is missing" in problem["problem"]
+
+
+def test_things_without_instances(run, folder_dataset, section):
+    """Each would be a group, which gives no box."""
+    for name in ("a", "b", "c"):
+        write_png(folder_dataset / "instances" / f"{name}.png", np.zeros((20, 30), np.uint16))
+    report, error, _ = run(folder_dataset, section, decode=True)
+    assert error is None and any("no pixel of it has an instance number" in w for w in report["warnings"])
+
+
+def test_results_of_another_run_that_are_not_there(run, folder_dataset, section, tmp_path):
+    provided = {"cams": str(tmp_path / "no.h5"), "box_masks": str(tmp_path)}
+    (problem,) = run(folder_dataset, section, provided=provided)[0]["problems"]
+    assert "provided.cams: " in problem["problem"] and "no.h5: no such file; correct it" in problem["problem"]
 
 
 def test_label_files_of_16_bits(run, folder_dataset, section):

@@ -118,6 +118,7 @@ def test_annotations_are_known_by_names_sizes_and_times(tmp_path):
     ("call", "message"),
     [
         (lambda p: read(full_labels={"folder": str(p / "no")}), "full_labels.folder: {}/no: no such folder"),
+        (lambda p: read(provided={"weak_labels": str(p / "w")}), "provided.weak_labels: {}/w: no such file"),
         (lambda p: read(full_labels={"images": str(p / "no.txt")}), "full_labels: {}/no.txt: no such list"),
         (
             lambda p: digest_annotations(AnnotationsSettings(format="yolo", path="no"), str(p)),
