@@ -126,6 +126,9 @@ def _find_remedy(kind: str, value: Any) -> str:
 def _name_nearest(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
     """Name the known key most similar to an unknown one, or all known keys."""
     known = _list_fields(model, path[:-1])
+    section, dot, name = str(path[-1]).partition(".")
+    if dot and section in known and len(path) == 1:
+        return f"unknown key; write {{{section}: {{{name}: ...}}}}, and after --config '{section}={{\"{name}\": ...}}'"
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     sections = [name for name in known if path[-1] in _list_fields(model, (name,))] if len(path) == 1 else []
     if sections:
@@ -134,8 +137,11 @@ def _name_nearest(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
 
 
 def _list_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the section at ``path``; empty inside lists."""
+    """Names of the fields of the section at ``path``, or of an entry of a list."""
     section: Any = model
     for part in path:
-        section = section.model_fields[part].annotation if part in getattr(section, "model_fields", {}) else None
+        if isinstance(part, int):
+            section = next(iter(get_args(section)), None)
+        else:
+            section = section.model_fields[part].annotation if part in getattr(section, "model_fields", {}) else None
     return list(getattr(section, "model_fields", {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,9 @@ CLASS_COLUMNS = ("name", "id", "isthing", "color")
 OTHER_COLUMNS = ("source_id", "prompt")
 """Columns that it may have."""
 
+LARGEST_ID = 16777
+"""As in :mod:`pseudogt.classes`, which parsing does not import: a segment has the id of its class * 1000 + number."""
+
 KINDS = {"thing": True, "stuff": False}
 """Words for ``isthing``, beside truth values."""
 
@@ -28,7 +32,9 @@ class ClassEntry(Section):
     """One class of the table."""
 
     name: Name = Field(min_length=1, description="Name of the class, shown in reports.")
-    id: int = Field(ge=1, description="Category id in every label file this workflow writes; at least 1.")
+    id: int = Field(
+        ge=1, le=LARGEST_ID, description="Category id in every label file this workflow writes; at least 1."
+    )
     isthing: bool = Field(description="True for countable objects with instances, false for stuff.")
     color: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
         min_length=3, max_length=3, description="Colour in pictures: [r, g, b] in 0..255, or '#rrggbb'."
@@ -76,7 +82,8 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
     is_complete = set(CLASS_COLUMNS) <= set(columns) and len(set(columns)) == len(columns)
     if not is_complete or not set(others) <= set(OTHER_COLUMNS):
         raise ValueError(
-            f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}; source_id, prompt may follow"
+            f"class table {found}: its first line must be {','.join(CLASS_COLUMNS)}; source_id, prompt may follow. It "
+            f"is {','.join(names)!r:.200}"
         )
     rows = parse_csv(found, CLASS_COLUMNS, synonyms=names)[1]
     wide = next((line for line, row in rows if EXTRA in row), None)
@@ -84,22 +91,30 @@ def read_class_csv(path: Path | str) -> list[dict[str, str]]:
         raise ValueError(f"class table {found}: line {wide} has more values than the first line has names")
     if not rows:
         raise ValueError(f"class table {found}: contains no class")
+    empty = next(((line, name) for line, row in rows for name in CLASS_COLUMNS if not row.get(name)), None)
+    if empty is not None:
+        raise ValueError(f"class table {found}: line {empty[0]} has no {empty[1]}; add it, or remove the line")
     return [row for _, row in rows]
 
 
 def _parse_color(text: str) -> tuple[int, ...]:
-    digits = text.removeprefix("#")
-    if len(digits) != 6:
+    if re.fullmatch("#?[0-9a-fA-F]{6}", text) is None:
         raise ValueError(f"colour {text!r} is not of the form #rrggbb")
-    return tuple(bytes.fromhex(digits))
+    return tuple(bytes.fromhex(text.removeprefix("#")))
 
 
 def _read_classes(value: Any) -> Any:
     if isinstance(value, str):
         return read_class_csv(value)
-    if isinstance(value, list) and any(isinstance(entry, str | int | float) for entry in value):
+    if isinstance(value, list) and any(_is_bare(entry) for entry in value):
         raise ValueError("a list of names does not say what is countable; write {name: thing, name: stuff}")
     return number_classes(value) if isinstance(value, dict) else value
+
+
+def _is_bare(entry: Any) -> bool:
+    """Whether an entry of a list is a name alone, or a name with its kind: ``- car: thing``."""
+    kinds = entry.values() if isinstance(entry, dict) else [entry]
+    return all(isinstance(kind, str | int | float) and (kind is entry or kind in KINDS) for kind in kinds)
 
 
 def number_classes(kinds: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -122,6 +122,7 @@ def list_images(
     passed_over = [*train.passed_over, *val.passed_over]
     if not ids["train"]:
         text = f"{root}: split {settings.train_split!r} leaves no image to train on"
+        text += "; lower dataset.val_fraction" if ids["val"] and settings.val_fraction else ""
         raise ValueError("; ".join([text, *passed_over[:SHOWN]]))
     return DatasetImages(ids, passed_over, layout, root, dict(zip(names, listed, strict=True)))
 

@@ -81,7 +81,8 @@ class ImageFolders:
         folder = root / image.folder
         stem, dot, suffix = image.name.rpartition(".")
         has_suffix = f"{dot}{suffix}".lower() in IMAGE_SUFFIXES
-        hint = f"; list names without suffix and folder: {PurePath(stem).name}" if has_suffix else ""
+        name = PurePath(stem if has_suffix else image.name).name
+        hint = f"; list names without suffix and folder: {name}" if has_suffix or not folder.is_dir() else ""
         if folder not in self._contents:
             try:
                 self._contents[folder] = scan_folder(folder)

@@ -373,7 +373,7 @@ def read_image_list(path: Path) -> list[tuple[str, str]]:
         If there is no such file, it is not UTF-8, a name is hidden or leads out of the folder, or is listed twice.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such list; write one image id per line, without suffix")
+        raise ValueError(f"{path}: {describe_missing(path, 'list')}; write one image id per line, without suffix")
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     seen: set[str] = set()
     for line in lines:

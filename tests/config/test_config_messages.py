@@ -59,7 +59,13 @@ def configure(changes) -> RunConfig:
         ({"annotations": GIVEN["annotations"] | {"leave_out": "polyline"}}, "write it in brackets"),
         ({"classifier": "small"}, "write settings below it, indented"),
         ({"steps": 100}, "steps: unknown key; it is a setting of classifier, mining, segmenter: indent it"),
+        (
+            {"segmenter.steps": 9},
+            "unknown key; write {segmenter: {steps: ...}}, and after --config 'segmenter={\"steps\": ...}'",
+        ),
         ({"dataset": {"classes": ["car", "sky"]}}, "write {name: thing, name: stuff}"),
+        ({"dataset": {"classes": [{"car": "thing"}, {"sky": "stuff"}]}}, "write {name: thing, name: stuff}"),
+        ({"dataset": {"classes": [{"name": "car", "is_thing": 1}]}}, "is_thing: unknown key; did you mean isthing?"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):

@@ -182,6 +182,8 @@ def test_official_cityscapes_classes():
     [
         ({"classes": "nowhere.csv"}, "nowhere.csv: no such file"),
         ({"classes": []}, "at least 1"),
+        ({"classes": [{"name": "a", "id": 16778, "isthing": 0, "color": "#000000"}]}, "less than or equal to 16777"),
+        ({"classes": [{"name": "a", "id": 1, "isthing": 0, "color": "#00000g"}]}, "'#00000g' is not of the form"),
         ({"void_values": [2]}, r"void_values \[2\]"),
         ({"val_fraction": 0.5}, "set val_split to null"),
         ({"val_split": "train"}, "no image may be in both"),
@@ -222,9 +224,17 @@ def test_csv_of_spreadsheets(tmp_path, folder_settings, content):
     assert [(c.name, c.id, c.isthing, c.color[0]) for c in classes] == [("sky", 1, False, 16), ("car", 2, True, 64)]
 
 
-def test_csv_with_more_values_than_columns(tmp_path, folder_settings):
-    (tmp_path / "classes.csv").write_text("name,id,isthing,color\nsky,1,0,#102030\ncar, red,2,1,#405060\n")
-    with pytest.raises(ValidationError, match=r"classes\.csv: line 3 has more values than the first line has names"):
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("car, red,2,1,#405060", "more values than the first line has names"),
+        ("car,2,,#405060", "no isthing; add it"),
+        ('"car,2,1,#405060', "no id; add it"),
+    ],
+)
+def test_csv_with_more_or_fewer_values_than_columns(tmp_path, folder_settings, row, message):
+    (tmp_path / "classes.csv").write_text(f"name,id,isthing,color\nsky,1,0,#102030\n{row}\n")
+    with pytest.raises(ValidationError, match=rf"classes\.csv: line 3 has {message}"):
         change(folder_settings, classes=str(tmp_path / "classes.csv"))
 
 

@@ -174,7 +174,8 @@ def test_photos_that_are_still_in_the_cloud_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("a.jpg", "a.jpg: no image"), ("images/a.jpg", "images: no such folder")]
+    ("name", "message"),
+    [("a.jpg", "a.jpg: no image"), ("images/a.jpg", "images: no such folder"), ("images/a", "images: no such folder")],
 )
 def test_a_list_of_files_in_place_of_names(name, message, tmp_path):
     write_photo(tmp_path / "images" / "a.jpg")
