@@ -54,7 +54,8 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
         KeyError,
         ValueError,
     ) as error:
-        raise ValueError(f"{path}: not a readable model file ({str(error).splitlines()[0]})") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: not a readable model file ({reason}); name a model.pt, or copy it again") from error
     found = state.get("kind") if isinstance(state, dict) else None
     if found != kind:
         raise ValueError(f"{path}: expected a file of kind {kind!r}, found {found!r}")

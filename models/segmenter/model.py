@@ -122,12 +122,18 @@ class PanopticModel:
 
     @classmethod
     def load(cls, path: Path | str) -> PanopticModel:
-        """Read a model file onto the CPU; a ``ValueError`` names a file that is missing or of another kind."""
+        """Read a model file onto the CPU; a ``ValueError`` names one that is missing, of another kind or version."""
         state = load_checkpoint(path, kind=MODEL_KIND)
-        network = build_from_architecture(state["architecture"])
-        network.load_state_dict(state["weights"])
-        classes = ClassTable.from_categories(state["categories"])
-        return cls(network, state["architecture"], classes, state["scale"], state["settings"])
+        try:
+            network = build_from_architecture(state["architecture"])
+            network.load_state_dict(state["weights"])
+            classes = ClassTable.from_categories(state["categories"])
+            return cls(network, state["architecture"], classes, state["scale"], state["settings"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"{path}: was written by another version of the workflow ({error!r:.200}); use that version, or train "
+                "the model again"
+            ) from error
 
 
 def check_image_size(images: Tensor) -> None:

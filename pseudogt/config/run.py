@@ -38,6 +38,7 @@ from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.config.training import TrainingSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
+from pseudogt.files.io import TIMESTAMP
 
 
 class RunConfig(Section):
@@ -178,6 +179,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _check_folders(self) -> RunConfig:
+        if self.images is not None:
+            self._check_predict_to(Path(self.images), Path(self.predict_to))
         if self.boxes_from is None:
             return self
         if self.images is not None:
@@ -194,6 +197,18 @@ class RunConfig(Section):
                 "folder"
             )
         return self
+
+    def _check_predict_to(self, images: Path, predict_to: Path) -> None:
+        """Snakemake would take any folder for finished predictions, and would empty it if they are made again."""
+        if images.resolve().is_relative_to(predict_to.resolve()):
+            raise ValueError(
+                f"predict_to={predict_to}: holds images={images}, which would be lost; give another folder"
+            )
+        is_made = any((predict_to / name).is_file() for name in (TIMESTAMP, "panoptic.json"))
+        if predict_to.exists() and not is_made:
+            raise ValueError(
+                f"predict_to={predict_to}: is there already and holds no predictions; give another folder, or remove it"
+            )
 
     @model_validator(mode="after")
     def _check_export(self) -> RunConfig:

@@ -134,7 +134,7 @@ def list_full_label_files(settings: FullLabelsSettings) -> list[Path]:
         return []
     folder = Path(settings.folder)
     if not folder.is_dir():
-        raise ValueError(f"full_labels.folder: {folder}: no such folder")
+        raise ValueError(f"full_labels.folder: {folder}: {describe_missing(folder, 'folder')}")
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
@@ -234,7 +234,7 @@ def digest_predict_inputs(folder: Path, model: Path) -> str:
         If there is no such folder or model.
     """
     if not folder.is_dir():
-        raise ValueError(f"images={folder}: no such folder")
+        raise ValueError(f"images={folder}: {describe_missing(folder, 'folder')}")
     check_model(model)
     found = find_images(folder)[0]
     missing = next((path for path in found.values() if not path.is_file()), None)
@@ -247,7 +247,7 @@ def digest_predict_inputs(folder: Path, model: Path) -> str:
 def check_model(path: Path) -> None:
     """Raise ``ValueError`` if there is no model file of that name."""
     if not path.is_file():
-        raise ValueError(f"model={path}: no such file; name one with --config model=FILE")
+        raise ValueError(f"model={path}: {describe_missing(path)}; name one with --config model=FILE")
 
 
 def digest_times(files: Iterable[Path]) -> str:

@@ -100,6 +100,27 @@ def test_the_home_folder_in_paths(monkeypatch):
     assert (config.data_root, config.annotations.tags, config.predict_to) == ("/home/me/data", "/home/me/t.csv", "a~/b")
 
 
+@pytest.mark.parametrize(
+    ("images", "predict_to", "problem"),
+    [
+        ("photos", ".", "holds images="),
+        ("photos", "photos", "holds images="),
+        ("photos", "mine", "holds no predictions"),
+        ("photos", "empty", "holds no predictions"),
+    ],
+)
+def test_predictions_take_the_place_of_predictions_alone(tmp_path, monkeypatch, images, predict_to, problem):
+    """Snakemake would report that everything is up to date, or remove the folder first."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("photos", "mine", "empty", "predicted"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "predicted" / "panoptic.json").write_text("{}")
+    assert configure({"images": images}).predict_to == "predicted"
+    with pytest.raises(ValueError, match=f"predict_to={predict_to}: .*{problem}.*give another folder"):
+        configure({"images": images, "predict_to": predict_to})
+
+
 def test_section_that_does_not_fit_together_is_not_printed_as_a_whole():
     with pytest.raises(ValueError, match="overlap_power") as caught:
         configure(JTSM | {"mining": {"overlap_power": 2}})
