@@ -125,6 +125,7 @@ def make_tables(
     summary: Mapping[str, Any],
     supervision: Mapping[str, int],
     marks: Mapping[str, int],
+    counts: Sequence[Mapping[str, Any]],
     networks: Sequence[Mapping[str, str]] = (),
 ) -> list[dict[str, Any]]:
     """Tables of the page: ``title``, ``caption``, ``columns`` and ``rows`` of text; those without scores are left out.
@@ -137,6 +138,8 @@ def make_tables(
         How many training images had what.
     marks : mapping
         How many points, scribbles and masks they have; empty if none.
+    counts : sequence of mapping
+        As of :func:`pseudogt.reporting.class_counts.count_classes`.
     networks : sequence of mapping
         ``section``, ``model`` and ``has_seen`` of networks that took part in the labels.
     """
@@ -144,6 +147,7 @@ def make_tables(
     return [
         *([_make_ratio_table(summary), _make_class_table(summary)] if is_scored else []),
         *_make_detection_tables(summary),
+        _make_count_table(counts),
         _make_supervision_table(supervision, marks),
         *([_make_network_table(networks)] if networks else []),
         _make_time_table(summary),
@@ -197,6 +201,26 @@ def _make_detection_tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         "rows": [[name, *(_format_score(row.get(key)) for key in DETECTION_NAMES)] for name, row in rows.items()],
     }
     return [table]
+
+
+def _make_count_table(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "title": "What the labels hold",
+        "caption": "Labels of the last round, and the training images that have a class by their weak labels. Nothing "
+        "else shows without ground truth that the labels have lost a class.",
+        "columns": ["", "", "images", "labelled", "boxes", "instances", "share of pixels"],
+        "rows": [
+            [
+                row["name"],
+                "thing" if row["isthing"] else "stuff",
+                str(row["images"]),
+                str(row["labelled_images"]),
+                *(str(row[key]) if row["isthing"] else "" for key in ("boxes", "instances")),
+                f"{row['pixel_share']:.1%}",
+            ]
+            for row in counts
+        ],
+    }
 
 
 def _make_supervision_table(supervision: Mapping[str, int], marks: Mapping[str, int]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Make the report: one HTML page with pictures to compare, figures and tables.
 
 The folder holds ``index.html``, which needs no other file, ``train_examples.png``, ``val_examples.png``,
-``worst_examples.png`` (with ``--scores``), ``rounds.png``, ``stages.png``, ``ratios.csv`` and ``supervision.csv`` (what
-was known about each training image). A figure of a split without images is left out.
+``worst_examples.png`` (with ``--scores``), ``rounds.png``, ``stages.png``, ``ratios.csv``, ``labels.csv`` (what the
+labels hold of each class) and ``supervision.csv`` (what was known about each training image). A figure of a split
+without images is left out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pseudogt.files.io import read_json, replace_atomically
 from pseudogt.files.labels import read_label_folders
 from pseudogt.files.scores import read_score_files
 from pseudogt.files.tables import write_table
+from pseudogt.reporting.class_counts import COLUMNS, count_classes
 from pseudogt.reporting.examples import ExampleImage, Examples, ImageScores, Sources, embed_examples
 from pseudogt.reporting.page import name_views, render_page
 from pseudogt.reporting.report import (
@@ -59,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources = open_sources(vars(arguments)) | rounds
     judged = {"train": list(rounds)[-1], "val": "predictions"}
     shards, width_px = open_splits(arguments.shards), settings.panel_width_px
+    classes = next(iter(shards.values())).classes
+    counts = count_classes(weak_labels, rounds[judged["train"]], classes)
     images = {split: {image.image_id: image for image in shard} for split, shard in shards.items()}
     examples = {
         split: Examples(split, shard.classes, sources, list(rounds), judged[split], weak_labels, supervision, width_px)
@@ -69,12 +73,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_examples(folder, examples, images, scores["val"], settings)
         titles = write_charts(folder, summary)
         write_table(folder / "ratios.csv", ["metric", "weak", "full", "ratio"], tabulate_ratios(summary))
+        write_table(folder / "labels.csv", COLUMNS, counts)
         rows = [{"image_id": image_id, "supervision": what} for image_id, what in supervision.items()]
         write_table(folder / "supervision.csv", ["image_id", "supervision"], rows)
         entries, rules = embed_examples(examples, images, scores, worst=settings.worst, drawn=settings.examples)
         page = render_page(
             summary,
-            next(iter(shards.values())).classes,
+            classes,
             entries,
             name_views(list(rounds), entries),
             list(rounds),
@@ -87,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 summary,
                 count_images(supervision),
                 count_marks(weak_labels.values()),
+                counts,
                 json.loads(arguments.networks),
             ),
         )

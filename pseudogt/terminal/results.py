@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from pseudogt.files.io import read_json
 
 DETECTIONS = {"box_ap": "box AP", "voc_ap": "AP of VOC 2007", "corloc": "CorLoc"}
 """Scores of detections that are shown."""
+
+LOST = 0.25
+"""A class of which fewer of its images have labels is worth a warning."""
 
 
 def describe_results(results: Path, made: Mapping[str, int]) -> list[str]:
@@ -29,7 +33,22 @@ def describe_results(results: Path, made: Mapping[str, int]) -> list[str]:
         lines.append(f"Scores:  {summary}")
     if made.get("report") and page.is_file():
         lines.append(f"Report:  {page}")
+        lines += find_lost(page.with_name("labels.csv"))
     return lines
+
+
+def find_lost(path: Path) -> list[str]:
+    """Warn of each class that most of its images have no label of, from the report's counts; none without the file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        f"warning: class {row['name']!r} is in {row['images']} training images, but in the labels of only "
+        f"{row['labelled_images']} of them; give it more or better weak labels, such as points"
+        for row in rows
+        if int(row["labelled_images"]) < LOST * int(row["images"])
+    ]
 
 
 def describe_scores(summary: Mapping[str, Any]) -> list[str]:

@@ -19,5 +19,5 @@ NETWORK = {"section": "cams", "model": "facebook/sam3", "has_seen": "masks"}
 
 @pytest.mark.parametrize(("networks", "rows"), [([NETWORK], [["cams", "facebook/sam3", "masks"]]), ([], None)])
 def test_networks_are_listed_if_there_are_any(networks, rows):
-    tables = {table["title"]: table["rows"] for table in make_tables(SUMMARY, {}, {}, networks)}
+    tables = {table["title"]: table["rows"] for table in make_tables(SUMMARY, {}, {}, [], networks)}
     assert tables.get("What the mask networks have seen") == rows

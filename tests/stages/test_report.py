@@ -167,7 +167,7 @@ def run(folder: Path, *, splits=("train", "val"), settings=SMALL, scores=True, t
 
 def test_report_holds_all_figures_and_tables(report):
     assert sorted(p.name for p in report.iterdir()) == [
-        "index.html", "ratios.csv", "rounds.png", "stages.png", "supervision.csv", "train_examples.png",
+        "index.html", "labels.csv", "ratios.csv", "rounds.png", "stages.png", "supervision.csv", "train_examples.png",
         "val_examples.png", "worst_examples.png",
     ]  # fmt: skip
     for path in report.glob("*.png"):
@@ -190,6 +190,16 @@ def test_report_says_which_image_had_what(report):
     page = (report / "index.html").read_text()
     assert re.search(r"<td>crop tags \+ boxes</td>\s*<td>2</td>", page)
     assert re.search(r"<td>full label</td>\s*<td>1</td>", page)
+
+
+def test_report_says_what_the_labels_hold(report):
+    with (report / "labels.csv").open() as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    first = CLASSES.names[0]
+    assert (rows[first]["images"], rows[first]["labelled_images"]) == ("8", "8")
+    assert re.search(
+        rf"<td>{first}</td>\s*<td>stuff</td>\s*<td>8</td>\s*<td>8</td>", (report / "index.html").read_text()
+    )
 
 
 def test_marks_are_counted_and_drawn(run_folder, report):
