@@ -66,6 +66,8 @@ class PanopticModel:
         Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.
     settings : dict
         The training's settings, for the record.
+    usual_px : int or None
+        Median of the longer sides of the training images; None if that is not known.
     """
 
     network: SegmenterNetwork
@@ -73,6 +75,7 @@ class PanopticModel:
     classes: ClassTable
     scale: float
     settings: dict[str, Any]
+    usual_px: int | None = None
 
     @classmethod
     def build(
@@ -106,7 +109,8 @@ class PanopticModel:
     @property
     def card(self) -> ModelCard:
         """All but the weights and the record of the training."""
-        return ModelCard(self.architecture.get("network", BOTTOM_UP), self.architecture, self.classes, self.scale)
+        network = self.architecture.get("network", BOTTOM_UP)
+        return ModelCard(network, self.architecture, self.classes, self.scale, usual_px=self.usual_px)
 
     def save(self, path: Path | str) -> None:
         """Write a file that :meth:`load` reads."""
@@ -116,6 +120,7 @@ class PanopticModel:
             "categories": self.classes.to_categories(),
             "scale": self.scale,
             "settings": self.settings,
+            "usual_px": self.usual_px,
             "weights": {k: v.cpu().contiguous() for k, v in self.network.state_dict().items()},
         }
         save_checkpoint(path, state)
@@ -128,7 +133,8 @@ class PanopticModel:
             network = build_from_architecture(state["architecture"])
             network.load_state_dict(state["weights"])
             classes = ClassTable.from_categories(state["categories"])
-            return cls(network, state["architecture"], classes, state["scale"], state["settings"])
+            rest = state["scale"], state["settings"], state.get("usual_px")
+            return cls(network, state["architecture"], classes, *rest)
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(
                 f"{path}: was written by another version of the workflow ({error!r:.200}); use that version, or train "

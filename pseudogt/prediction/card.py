@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any, NamedTuple
 
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.kinds import KINDS, NetworkKind
 from pseudogt.prediction.maps import SIZE_MULTIPLE, RunNetwork
+
+ANOTHER_SIZE = 1.5
+"""Images that are larger or smaller than those of the training by this factor are worth a warning."""
 
 CARD_VERSION = 1
 """Of the text that :meth:`ModelCard.to_text` writes."""
@@ -30,6 +35,8 @@ class ModelCard:
         Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.
     only_px : int or None
         Side of the square images that an exported network takes if it takes no others.
+    usual_px : int or None
+        Median of the longer sides of the training images; None if that is not known.
     """
 
     network: str
@@ -37,11 +44,23 @@ class ModelCard:
     classes: ClassTable
     scale: float
     only_px: int | None = None
+    usual_px: int | None = None
 
     @property
     def kind(self) -> NetworkKind:
         """What is done with the outputs of the network."""
         return KINDS[self.network]
+
+    def describe_sizes(self, sizes: Sequence[tuple[int, int]]) -> list[str]:
+        """Say if images of the given sizes (H, W) are far larger or smaller than those that the model learned from."""
+        side = round(median(max(size) for size in sizes))
+        if self.usual_px is None or 1 / ANOTHER_SIZE < side / self.usual_px < ANOTHER_SIZE:
+            return []
+        return [
+            f"the longer side of these images is {side} pixels and was {self.usual_px} in training, so that everything "
+            f"looks {side / self.usual_px:.2g} times as large to the model; if they show the same, resize them to "
+            f"{self.usual_px}"
+        ]
 
     def to_text(self, decoding: Decoding) -> str:
         """JSON with all that a program needs to apply an exported network, and to decode its outputs."""
@@ -58,6 +77,7 @@ class ModelCard:
                     "type": "uint8 RGB",
                     "size_multiple": SIZE_MULTIPLE,
                     "only_px": self.only_px,
+                    "usual_px": self.usual_px,
                 },
                 "output_strides": dict(self.kind.strides),
                 "decoding": asdict(decoding),
@@ -82,8 +102,8 @@ class ModelCard:
                 f"is version {CARD_VERSION} of {', '.join(KINDS)}); export the model again with this one"
             )
         classes = ClassTable.from_categories(values["categories"])
-        only_px = values["input"].get("only_px")
-        card = cls(network, values["architecture"], classes, float(values["scale"]), only_px)
+        sides = {name: values["input"].get(name) for name in ("only_px", "usual_px")}
+        card = cls(network, values["architecture"], classes, float(values["scale"]), **sides)
         return card, Decoding(**values["decoding"])
 
 

@@ -11,10 +11,10 @@ from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 COLUMNS = ("name", "isthing", "images", "labelled_images", "boxes", "instances", "pixel_share")
-"""Of :func:`count_classes`."""
+"""Of :func:`count_labels`."""
 
 
-class Segments(Protocol):
+class ListedSegments(Protocol):
     """Labels that list the segments of an image, such as a label folder."""
 
     def segments(self, image_id: str) -> list[dict[str, Any]]:
@@ -22,8 +22,8 @@ class Segments(Protocol):
         ...
 
 
-def count_classes(
-    weak_labels: Mapping[str, ImageWeakLabels], labels: Mapping[str, Segments], classes: ClassTable
+def count_labels(
+    weak_labels: Mapping[str, ImageWeakLabels], labels: Mapping[str, ListedSegments], classes: ClassTable
 ) -> list[dict[str, Any]]:
     """Count the images, instances and pixels of each class in labels of training images.
 

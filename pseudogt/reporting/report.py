@@ -139,7 +139,7 @@ def make_tables(
     marks : mapping
         How many points, scribbles and masks they have; empty if none.
     counts : sequence of mapping
-        As of :func:`pseudogt.reporting.class_counts.count_classes`.
+        As of :func:`pseudogt.reporting.class_counts.count_labels`.
     networks : sequence of mapping
         ``section``, ``model`` and ``has_seen`` of networks that took part in the labels.
     """

@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     classes, decoding = model.card.classes, settings.fill(Decoding)
     image_ids, paths = list(images), list(images.values())
     sizes = measure_images(paths)
+    for note in model.card.describe_sizes(sizes):
+        print(f"warning: {note}", file=sys.stderr)
     free_pixels = None if model.free_bytes is None else count_pixels_in_memory(model.card, model.free_bytes)
     passes = settings.fill(
         Passes,

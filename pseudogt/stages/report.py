@@ -23,7 +23,7 @@ from pseudogt.files.io import read_json, replace_atomically
 from pseudogt.files.labels import read_label_folders
 from pseudogt.files.scores import read_score_files
 from pseudogt.files.tables import write_table
-from pseudogt.reporting.class_counts import COLUMNS, count_classes
+from pseudogt.reporting.class_counts import COLUMNS, count_labels
 from pseudogt.reporting.examples import ExampleImage, Examples, ImageScores, Sources, embed_examples
 from pseudogt.reporting.page import name_views, render_page
 from pseudogt.reporting.report import (
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     judged = {"train": list(rounds)[-1], "val": "predictions"}
     shards, width_px = open_splits(arguments.shards), settings.panel_width_px
     classes = next(iter(shards.values())).classes
-    counts = count_classes(weak_labels, rounds[judged["train"]], classes)
+    counts = count_labels(weak_labels, rounds[judged["train"]], classes)
     images = {split: {image.image_id: image for image in shard} for split, shard in shards.items()}
     examples = {
         split: Examples(split, shard.classes, sources, list(rounds), judged[split], weak_labels, supervision, width_px)

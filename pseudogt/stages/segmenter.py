@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,8 @@ def train_segmenter(
         warn_of_crowded_images(shard, labels, settings.queries)
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
-    model = build_model(shard.classes, settings, resolved, init)
+    sides = [max(image.size) for image in shard]
+    model = replace(build_model(shard.classes, settings, resolved, init), usual_px=round(median(sides)))
     augmentation = settings.fill(Augmentation)
     class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
     compute_losses = settings.fill(NETWORKS.load(settings.network).Loss, class_weights=class_weights)

@@ -110,3 +110,18 @@ def test_file_of_another_version(tmp_path, old, new):
     path = write_model(tmp_path / "newer.onnx", CARD.to_text(DECODING).replace(old, new))
     with pytest.raises(ValueError, match=r"newer\.onnx: was exported by another version"):
         ExportedModel.open(path)
+
+
+@pytest.mark.parametrize(
+    ("sides", "usual_px", "warned"),
+    [
+        ((96, 70, 100), 96, ""),
+        ((4000, 4000), 480, "is 4000 pixels and was 480"),
+        ((100,), 400, "0.25 times"),
+        ((9,), None, ""),
+    ],
+)
+def test_photos_of_another_size_than_those_of_the_training(sides, usual_px, warned):
+    card = ModelCard.from_text(replace(CARD, usual_px=usual_px).to_text(DECODING))[0]
+    notes = card.describe_sizes([(side, side // 2) for side in sides])
+    assert warned in " ".join(notes) and bool(notes) == bool(warned)

@@ -5,7 +5,7 @@ import pytest
 from mark_testing import make_point
 
 from pseudogt.classes import ClassTable
-from pseudogt.reporting.class_counts import count_classes
+from pseudogt.reporting.class_counts import count_labels
 from pseudogt.weak_labels.marks import Marks
 from pseudogt.weak_labels.records import ImageWeakLabels
 
@@ -35,7 +35,7 @@ def test_images_instances_and_pixels_are_counted():
         "c": make_weak("c", [1, 0, 0]),  # without labels
     }
     labels = {"a": Labels((7, 100), (3, 60)), "b": Labels((5, 30), (7, 10))}  # sky in b, which nobody tagged
-    rows = {row["name"]: row for row in count_classes(weak, labels, CLASSES)}
+    rows = {row["name"]: row for row in count_labels(weak, labels, CLASSES)}
     keys = ("images", "labelled_images", "boxes", "instances")
     assert {name: tuple(row[key] for key in keys) for name, row in rows.items()} == {
         "sky": (2, 1, 0, 0),

@@ -31,6 +31,15 @@ def test_labels_and_overlays_need_the_model_file_alone(images, panoptic_model, t
         assert picture.shape == read_image(images / f"{name}.png").shape
 
 
+def test_a_model_knows_the_size_of_its_training_images(images, panoptic_model, tmp_path, capsys):
+    run(images, panoptic_model, tmp_path / "out")
+    assert "the longer side" not in capsys.readouterr().err
+    for path in images.glob("*.png"):
+        write_png(path, np.zeros((200, 300, 3), np.uint8))
+    run(images, panoptic_model, tmp_path / "other")
+    assert "the longer side of these images is 300 pixels and was 96 in training" in capsys.readouterr().err
+
+
 def test_folder_without_images(panoptic_model, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="there is no image"):
