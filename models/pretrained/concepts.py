@@ -46,7 +46,8 @@ def _encode_text(tokenizer: Any, prompts: Sequence[str], limit: int) -> dict[str
     """Numbers of the words of prompts, and where there are words, ``(P, limit)`` each."""
     for prompt in prompts:
         if len(tokenizer(prompt)["input_ids"]) > limit:
-            raise ValueError(f"the prompt {prompt!r} is too long: the model reads {limit} tokens; shorten it")
+            remedy = "give its class a shorter prompt in dataset.classes"
+            raise ValueError(f"the prompt {prompt!r} is too long: the model reads {limit} tokens; {remedy}")
     tokens = tokenizer(list(prompts), padding="max_length", max_length=limit, return_tensors="pt")
     return {key: tokens[key] for key in ("input_ids", "attention_mask")}
 
