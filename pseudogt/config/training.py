@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pseudogt.config.base import listed_in
+from pseudogt.config.base import Section, listed_in
 from pseudogt.config.machine import MachineSettings
 from pseudogt.config.optimisation import OptimisationSettings
 
@@ -64,3 +64,24 @@ class FreezingSettings(TrainingSettings):
         description="Keep the statistics and weights of the backbone's batch normalisation: for pretrained weights and "
         "small batches.",
     )
+
+
+class InitialNetwork(Section):
+    """A backbone as a training starts with it.
+
+    Attributes
+    ----------
+    backbone : str
+    weights : str or None
+    levels : int
+    dense : bool
+        Whether dilation replaces its later strides.
+    network : str
+        Network of the segmenter that has it, if it needs a library that may be missing; else empty.
+    """
+
+    backbone: str
+    weights: str | None
+    levels: int = 4
+    dense: bool = False
+    network: str = ""

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.backbones import build_backbone
-from pseudogt.config.segmenter import QUERY_NETWORKS
+from pseudogt.config.training import InitialNetwork
 from pseudogt.files.io import write_json
 from pseudogt.files.model_folders import require_transformers
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
-from pseudogt.workflow.networks import InitialNetwork
 from pseudogt.workflow.provenance import compute_input_digest
 
 
@@ -26,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(argv)
     network = parse_settings(InitialNetwork, arguments.settings)
-    if network.network in QUERY_NETWORKS:
+    if network.network:
         require_transformers(f"segmenter.network: {network.network}")
     try:
         backbone = build_backbone(network.backbone, weights=network.weights, levels=network.levels, dense=network.dense)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pseudogt.config.base import Section
 from pseudogt.config.mining import DENSE_LEVELS
 from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
 from pseudogt.config.segmenter import QUERY_NETWORKS
-from pseudogt.config.training import BACKBONE_TABLE
+from pseudogt.config.training import BACKBONE_TABLE, InitialNetwork
 from pseudogt.costs.estimate import list_trainings
 from pseudogt.pseudo_labels.concept_folder import KINDS, find_concept_model
 from pseudogt.workflow.weights import BOX_MASKS, CONTOURS, RANKER, list_weights
@@ -31,34 +30,14 @@ FASTEST_RATE = 1e-3
 """Learning rate of AdamW above which pretrained weights are in danger; published ones are 0.0001 to 0.0005."""
 
 
-class InitialNetwork(Section):
-    """A backbone as a training starts with it.
-
-    Attributes
-    ----------
-    backbone : str
-    weights : str or None
-    levels : int
-    dense : bool
-        Whether dilation replaces its later strides.
-    network : str
-        Network of the segmenter that has it; empty if it is not the segmenter's.
-    """
-
-    backbone: str
-    weights: str | None
-    levels: int = 4
-    dense: bool = False
-    network: str = ""
-
-
 def list_initial_networks(config: RunConfig) -> dict[str, InitialNetwork]:
     """Backbones that have to be looked up before they can be trained, by section.
 
     So have networks that need a library which may be missing.
     """
     segmenter, classifier, mining = config.segmenter, config.classifier, config.mining
-    networks = {"segmenter": InitialNetwork(**segmenter.model_dump(include={"backbone", "weights", "network"}))}
+    optional = segmenter.network if segmenter.network in QUERY_NETWORKS else ""
+    networks = {"segmenter": InitialNetwork(**segmenter.model_dump(include={"backbone", "weights"}), network=optional)}
     if "classifier" in list_trainings(config):
         networks["classifier"] = InitialNetwork(**classifier.model_dump(include=set(InitialNetwork.model_fields)))
     if config.method == "jtsm" and not mining.decoder:
@@ -71,7 +50,7 @@ def list_initial_networks(config: RunConfig) -> dict[str, InitialNetwork]:
         for section, network in networks.items()
         if "/" in network.backbone
         or (network.weights and network.backbone in list_entries(BACKBONE_TABLE))
-        or network.network in QUERY_NETWORKS
+        or network.network
     }
 
 

@@ -43,6 +43,13 @@ def test_comments_and_docstrings_do_not_count(package, old, new):
     assert digest("pseudogt.one") == before
 
 
+def test_stages_do_not_depend_on_all_settings():
+    """A change of any setting would rerun them; the trainings follow `backbones`."""
+    stages = {f"pseudogt.stages.{path.stem}" for path in (registry.ROOT / "pseudogt" / "stages").glob("[a-z]*.py")}
+    depend = {stage for stage in stages if "pseudogt.config.run" in provenance.find_first_party_modules(stage)}
+    assert depend == {"pseudogt.stages.check"}
+
+
 def test_missing_module_is_an_error(package):
     with pytest.raises(ValueError, match=r"no module pseudogt\.three"):
         digest("pseudogt.three")
