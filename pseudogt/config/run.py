@@ -135,12 +135,17 @@ class RunConfig(Section):
         makes_scores = self.method == "wsps" and self.images is None and self.provided.cams is None
         return makes_scores and self.cams.method == "concepts"
 
-    @property
-    def trains_classifier(self) -> bool:
-        """Whether a tag classifier is trained, for its maps or as the start of mining."""
-        if self.method == "jtsm":
-            return self.mining.init == "classifier"
-        return self.provided.cams is None and not self.uses_concepts
+    def list_trainings(self) -> dict[str, TrainingSettings]:
+        """Settings of the networks that a run trains, by section, in their order."""
+        if self.method == "wsps":
+            has_classifier = self.provided.cams is None and not self.uses_concepts
+        else:
+            has_classifier = self.mining.init == "classifier"
+        return {
+            **({"classifier": self.classifier} if has_classifier else {}),
+            **({"mining": self.mining} if self.method == "jtsm" else {}),
+            "segmenter": self.segmenter,
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -157,9 +162,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _check_gpus(self) -> RunConfig:
         """Refuse what a training refuses when it starts, which for the last one may be after days."""
-        is_trained = {"classifier": self.trains_classifier, "mining": self.method == "jtsm", "segmenter": True}
-        for section in (name for name, trained in is_trained.items() if trained and self.gpus > 1):
-            settings: TrainingSettings = getattr(self, section)
+        for section, settings in self.list_trainings().items() if self.gpus > 1 else ():
             size = settings.find_pass_size(self.gpus) * self.gpus
             if settings.batch_size % size:
                 raise ValueError(

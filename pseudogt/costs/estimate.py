@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pseudogt.config.run import RunConfig
-from pseudogt.config.training import TrainingSettings
 from pseudogt.costs.mining import GRABCUT_S, count_boxes_ahead, count_masks, estimate_mined_seconds
 from pseudogt.costs.networks import estimate_gpu_mb, estimate_training_seconds
 
@@ -87,7 +86,7 @@ def estimate_seconds_of_jobs(
         Rule -> number of jobs.
     val_images : int
     """
-    sections = list_trainings(config)
+    sections = config.list_trainings()
     trained = {n: estimate_training_seconds(s, train_images, config.gpus, config.threads) for n, s in sections.items()}
     segmenter = trained.pop("segmenter")
     seconds = {**trained, "segmenter_round": segmenter, "reference": count_reference_trainings(config) * segmenter}
@@ -106,19 +105,11 @@ def estimate_seconds_of_mining_jobs(config: RunConfig, train_images: int, val_im
     return {"evidence_shard": in_train * grabcut, "mined_shard": in_train * mined, "mined_val_shard": in_val * mined}
 
 
-def list_trainings(config: RunConfig) -> dict[str, TrainingSettings]:
-    """Settings of the networks that a run trains, by section, in their order."""
-    if config.method == "wsps":
-        return ({} if config.uses_concepts else {"classifier": config.classifier}) | {"segmenter": config.segmenter}
-    first = {"classifier": config.classifier} if config.mining.init == "classifier" else {}
-    return {**first, "mining": config.mining, "segmenter": config.segmenter}
-
-
 def estimate_seconds_of_trainings(config: RunConfig, train_images: int) -> float:
     """Seconds of all trainings of a run; that of the segmenter is repeated in every round and for the reference."""
     *first, segmenter = (
         estimate_training_seconds(settings, train_images, config.gpus, config.threads)
-        for settings in list_trainings(config).values()
+        for settings in config.list_trainings().values()
     )
     return sum(first) + (config.rounds.max + count_reference_trainings(config)) * segmenter
 
@@ -132,7 +123,7 @@ def estimate_gpu_gb(config: RunConfig) -> float:
     """Memory of each GPU for the largest training of a run; 0 without GPUs."""
     classes = len(config.dataset.classes)
     return (
-        max(estimate_gpu_mb(s, classes, config.gpus) for s in list_trainings(config).values()) / 1e3
+        max(estimate_gpu_mb(s, classes, config.gpus) for s in config.list_trainings().values()) / 1e3
         if config.gpus
         else 0.0
     )
@@ -154,7 +145,7 @@ def estimate_bytes(config: RunConfig, train_images: int, val_images: int, pixels
 def estimate_prepared_bytes_per_pixel(config: RunConfig, train_images: int) -> float:
     """Bytes, per pixel of an image, of what that training prepares that takes most: the images that it draws."""
     needed = []
-    for name, settings in list_trainings(config).items():
+    for name, settings in config.list_trainings().items():
         # The reference takes as many steps as all rounds together.
         rounds = config.rounds.max + 1 if name == "segmenter" else 1
         drawn = min(train_images, rounds * settings.steps * settings.batch_size)

@@ -174,7 +174,7 @@ def check_weak_labels(
     if images:
         findings.classes = count_weak_labels(images, classes)
         findings.warnings += find_gaps(images, classes)
-        if config.trains_classifier:
+        if "classifier" in config.list_trainings():
             findings.add_problems(describe_unlearned(images, classes, config.classifier.fill(Windows)))
         acts = sum((count_acts(image) for image in images), Counter())
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))

@@ -13,7 +13,6 @@ from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
 from pseudogt.config.segmenter import QUERY_NETWORKS
 from pseudogt.config.training import BACKBONE_TABLE, InitialNetwork
-from pseudogt.costs.estimate import list_trainings
 from pseudogt.pseudo_labels.concept_folder import KINDS, find_concept_model
 from pseudogt.workflow.weights import BOX_MASKS, CONTOURS, RANKER, list_weights
 
@@ -38,7 +37,7 @@ def list_initial_networks(config: RunConfig) -> dict[str, InitialNetwork]:
     segmenter, classifier, mining = config.segmenter, config.classifier, config.mining
     optional = segmenter.network if segmenter.network in QUERY_NETWORKS else ""
     networks = {"segmenter": InitialNetwork(**segmenter.model_dump(include={"backbone", "weights"}), network=optional)}
-    if "classifier" in list_trainings(config):
+    if "classifier" in config.list_trainings():
         networks["classifier"] = InitialNetwork(**classifier.model_dump(include=set(InitialNetwork.model_fields)))
     if config.method == "jtsm" and not mining.decoder:
         levels = (classifier if mining.init == "classifier" else mining).levels
@@ -60,7 +59,7 @@ def find_fast_rates(config: RunConfig) -> list[str]:
         f"{section}.weights: with learning_rate {settings.learning_rate:g} and backbone_rate "
         f"{settings.backbone_rate:g}, pretrained weights may be lost in the first steps; set {section}.backbone_rate "
         "to 0.1, or lower learning_rate"
-        for section, settings in list_trainings(config).items()
+        for section, settings in config.list_trainings().items()
         if settings.weights is not None
         and settings.optimiser == "adamw"
         and settings.learning_rate * settings.backbone_rate > FASTEST_RATE

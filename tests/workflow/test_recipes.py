@@ -14,7 +14,7 @@ from official_trees import make_cityscapes, make_coco2017, make_voc2012
 from recipe_step import read_recipe
 
 from pseudogt.config.dataset import REPOSITORY
-from pseudogt.costs.estimate import estimate_gpu_gb, estimate_seconds_of_trainings, list_trainings
+from pseudogt.costs.estimate import estimate_gpu_gb, estimate_seconds_of_trainings
 from pseudogt.costs.networks import estimate_gpu_mb, estimate_step_mb
 from pseudogt.costs.requirements import request_training_memory_mb
 
@@ -45,7 +45,7 @@ def compute_needs(name, gpus):
     config = config.model_copy(update=changes)
     needed = [
         request_training_memory_mb(settings, pixels, config.threads, gpus, 1)
-        for settings in list_trainings(config).values()
+        for settings in config.list_trainings().values()
     ]
     main_mb = max(needed)
     return estimate_gpu_gb(config), main_mb / 1000, estimate_seconds_of_trainings(config, images) / 3600
