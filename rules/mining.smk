@@ -102,17 +102,18 @@ rule mined_shard:
         gpu=min(CONFIG.gpus, 1),
     params:
         inputs=pass_inputs,
+        scores=lambda wildcards, output: pass_files_if_any("scores", output.get("scores", [])),
         settings=dump_settings("mined"),
         code=digest_code("mined"),
     message:
         "mined: {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.mined {params.inputs} --out {output.folder:q} "
-        "--scores {output.scores:q} --detections {output.detections:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.mined {params.inputs} --out {output.folder:q} {params.scores} "
+        "--detections {output.detections:q} --settings {params.settings:q} 2> {log:q}"
 
 
 # Without weak labels: scored predictions must not depend on tags.
-rule mined_val_shard:
+use rule mined_shard as mined_val_shard with:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
         proposals=f"{RESULTS}/proposals/{{shard}}.h5",
@@ -120,28 +121,8 @@ rule mined_val_shard:
     output:
         folder=directory(f"{RESULTS}/mined/{{shard}}"),
         detections=f"{RESULTS}/detections/{{shard}}.json",
-    log:
-        f"{LOGS}/mined/{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/mined/{{shard}}.tsv"
     wildcard_constraints:
         shard=r"val-\d+",
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: CORES_PER_GPU
-    resources:
-        mem_mb=limit_memory("mined"),
-        runtime=limit_time("mined"),
-        gpu=min(CONFIG.gpus, 1),
-    params:
-        inputs=pass_inputs,
-        settings=dump_settings("mined"),
-        code=digest_code("mined"),
-    message:
-        "mined: {wildcards.shard}"
-    shell:
-        "python -m pseudogt.stages.mined {params.inputs} --out {output.folder:q} --detections {output.detections:q} "
-        "--settings {params.settings:q} 2> {log:q}"
 
 
 rule mined:

@@ -72,17 +72,18 @@ rule predictions_shard:
         gpu=min(CONFIG.gpus, 1),
     params:
         inputs=pass_inputs,
+        scores=lambda wildcards, output: pass_files_if_any("scores", output.get("scores", [])),
         settings=dump_settings("predictions"),
         code=digest_code("predictions"),
     message:
         "predictions: round {wildcards.round}, {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.predictions {params.inputs} --out {output.folder:q} "
-        "--scores {output.scores:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.predictions {params.inputs} --out {output.folder:q} {params.scores} "
+        "--settings {params.settings:q} 2> {log:q}"
 
 
 # Without weak labels: scored predictions must not depend on tags.
-rule predictions_val_shard:
+use rule predictions_shard as predictions_val_shard with:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
         model=f"{RESULTS}/segmenter/{{round}}/model.pt",
@@ -92,28 +93,8 @@ rule predictions_val_shard:
         ),
     output:
         folder=directory(f"{RESULTS}/predictions/{{round}}/{{shard}}"),
-    log:
-        f"{LOGS}/predictions/{{round}}/{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/predictions/{{round}}/{{shard}}.tsv"
     wildcard_constraints:
         shard=r"val-\d+",
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: CORES_PER_GPU
-    resources:
-        mem_mb=limit_memory("predictions"),
-        runtime=limit_time("predictions"),
-        gpu=min(CONFIG.gpus, 1),
-    params:
-        inputs=pass_inputs,
-        settings=dump_settings("predictions"),
-        code=digest_code("predictions"),
-    message:
-        "predictions: round {wildcards.round}, {wildcards.shard}"
-    shell:
-        "python -m pseudogt.stages.predictions {params.inputs} --out {output.folder:q} "
-        "--settings {params.settings:q} 2> {log:q}"
 
 
 rule predictions:
@@ -159,7 +140,7 @@ rule reference:
         "--settings {params.settings:q} 2> {log:q}"
 
 
-rule reference_predictions_shard:
+use rule predictions_shard as reference_predictions_shard with:
     input:
         shard=f"{RESULTS}/index/{{shard}}.json",
         model=rules.reference.output.model,
@@ -169,19 +150,7 @@ rule reference_predictions_shard:
         f"{LOGS}/reference_predictions/{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/reference_predictions/{{shard}}.tsv"
-    conda:
-        "../envs/pseudogt.yaml"
-    threads: CORES_PER_GPU
-    resources:
-        mem_mb=limit_memory("predictions"),
-        runtime=limit_time("predictions"),
-        gpu=min(CONFIG.gpus, 1),
-    params:
-        inputs=pass_inputs,
-        settings=dump_settings("predictions"),
-        code=digest_code("predictions"),
+    wildcard_constraints:
+        shard=r"val-\d+",
     message:
         "reference_predictions: {wildcards.shard}"
-    shell:
-        "python -m pseudogt.stages.predictions {params.inputs} --out {output.folder:q} "
-        "--settings {params.settings:q} 2> {log:q}"
