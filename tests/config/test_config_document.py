@@ -13,6 +13,7 @@ from pseudogt.config.__main__ import main
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.document import EMBEDDED, INDEX, ON_COMMAND_LINE, render_config
 from pseudogt.config.inheritance import SHARED, list_inherited, list_sections
+from pseudogt.config.registry import list_entries
 from pseudogt.config.run import RunConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -68,3 +69,17 @@ def test_configs_are_valid_and_keep_no_class_of_the_default(path):
     own = DatasetSettings.model_validate(override.get("dataset", merged["dataset"]))
     update_config(merged, override)
     assert RunConfig.model_validate(merged | {"data_root": "somewhere"}).dataset.classes == own.classes
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "table"),
+    [
+        ("dataset", "format", "pseudogt.datasets.layouts"),
+        ("box_masks", "segmenters", "models.pretrained.box_segmenters"),
+        ("segmenter", "network", "models.segmenter.networks"),
+        ("export", "formats", "pseudogt.export.formats"),
+    ],
+)
+def test_descriptions_name_all_entries_of_a_table(section, setting, table):
+    description = SECTIONS[section].model_fields[setting].description
+    assert not [name for name in list_entries(table) if name not in description]
