@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,21 +52,53 @@ class Windows:
         return np.minimum(1, np.array(self.crop_size) / (self.scale * zoom * extents)).prod(axis=1)
 
 
-def describe_unlearned(images: Sequence[ImageWeakLabels], classes: ClassTable, windows: Windows) -> list[str]:
-    """Problem of classes whose tags and boxes fit into no window, so that the classifier never learns from them.
+class Unlearned(NamedTuple):
+    """What is to be said of classes that fit into no window.
+
+    Attributes
+    ----------
+    problems : list of str
+        Of classes with tags alone, whose labels would be arbitrary.
+    warnings : list of str
+        Of classes with boxes, for which box masks remain.
+    """
+
+    problems: list[str]
+    warnings: list[str]
+
+
+def find_unlearned(images: Sequence[ImageWeakLabels], classes: ClassTable, windows: Windows) -> Unlearned:
+    """Find classes whose tags and boxes fit into no window, so that the classifier never learns from them.
 
     Classes with marks are learned from these. A single class of stuff needs no tags where there are boxes: it is
     everything outside them.
     """
-    tagged, learned = np.zeros(len(classes), bool), np.zeros(len(classes), bool)
+    tagged, boxed, learned = np.zeros((3, len(classes)), bool)
     for image in images:
         extents, tags = list_regions(image)
         tagged |= tags.any(0)
+        boxed[image.box_classes] = True
         learned |= tags[windows.measure_shown(extents) >= REGION_INSIDE].any(0)
         learned[image.marks.classes] = True
-    if len(classes.stuff_ids) == 1 and any(len(image.boxes_xyxy) for image in images):
+    if len(classes.stuff_ids) == 1 and boxed.any():
         learned[classes.stuff_ids] = True
     unlearned = tagged & ~learned
+    return Unlearned(*(_describe(images, classes, windows, unlearned & asked) for asked in (~boxed, boxed)))
+
+
+def check_windows(images: Sequence[ImageWeakLabels], classes: ClassTable, windows: Windows) -> None:
+    """Raise ``ValueError`` for the problems of :func:`find_unlearned`, and print its warnings."""
+    found = find_unlearned(images, classes, windows)
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if found.problems:
+        raise ValueError("; ".join(found.problems))
+
+
+def _describe(
+    images: Sequence[ImageWeakLabels], classes: ClassTable, windows: Windows, unlearned: NDArray[np.bool_]
+) -> list[str]:
+    """One line about the classes ``(C,)`` and a scale at which they are learned; none without classes."""
     if not unlearned.any():
         return []
     regions = [extents[tags[:, unlearned].any(1)] for extents, tags in map(list_regions, images)]
@@ -80,12 +114,6 @@ def describe_unlearned(images: Sequence[ImageWeakLabels], classes: ClassTable, w
         f"width) shows {share:.0%} of {height}x{width} px at classifier.scale {windows.scale:g}; set classifier.scale "
         f"to {_round_down(scales[middle]):g}, or raise classifier.crop_height_px and classifier.crop_width_px"
     ]
-
-
-def check_windows(images: Sequence[ImageWeakLabels], classes: ClassTable, windows: Windows) -> None:
-    """Raise ``ValueError`` if a class can't be learned; see :func:`describe_unlearned`."""
-    if problems := describe_unlearned(images, classes, windows):
-        raise ValueError("; ".join(problems))
 
 
 def list_regions(image: ImageWeakLabels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -26,7 +26,7 @@ from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_label_file
 from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels
-from pseudogt.weak_labels.windows import Windows, describe_unlearned
+from pseudogt.weak_labels.windows import Windows, find_unlearned
 from pseudogt.workflow.assignment import find_odd_shards
 from pseudogt.workflow.given_files import find_missing_results
 from pseudogt.workflow.image_checking import ImageFindings, check_image
@@ -175,7 +175,9 @@ def check_weak_labels(
         findings.classes = count_weak_labels(images, classes)
         findings.warnings += find_gaps(images, classes)
         if "classifier" in config.list_trainings():
-            findings.add_problems(describe_unlearned(images, classes, config.classifier.fill(Windows)))
+            unlearned = find_unlearned(images, classes, config.classifier.fill(Windows))
+            findings.add_problems(unlearned.problems)
+            findings.warnings += unlearned.warnings
         acts = sum((count_acts(image) for image in images), Counter())
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))
 
