@@ -184,11 +184,13 @@ onstart:
             # A model that is named is no input of `export_model`; other targets may be about to write it.
             if CONFIG.model and jobs["export_model"]:
                 check_model(Path(CONFIG.model))
+            if jobs["predict"] and not CONFIG.images:
+                raise ValueError("predict: name the folder of the images with --config images=FOLDER")
             claim_name(Path.cwd(), LOCK_NAME)
-        except ValueError as error:
+            if SHARDS:
+                record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset)
+        except (ValueError, OSError) as error:
             raise WorkflowError(str(error)) from None
-        if SHARDS:
-            record_shards(Path(f"{RESULTS}/index.json"), SHARDS, CONFIG.dataset)
         os.close(START_LOCK)
         # Snakemake 9 limits local jobs to 100 per second. Every finished job leaves a timer behind, which makes the
         # scheduler scan all ready jobs once a second: a run of 300 jobs takes 9 s instead of 4. No option removes the

@@ -78,7 +78,7 @@ def read_json(path: Path | str) -> Any:
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from error
+        raise ValueError(f"{path}: not valid JSON ({error}); if a run made it, delete it and run again") from error
     if isinstance(value, dict) and CHECKSUM in value:
         expected = value.pop(CHECKSUM)
         if _compute_checksum(value) != expected:

@@ -160,6 +160,7 @@ def test_setting_reruns_its_stage_and_what_follows(workspace):
         (["dataset={format: folder}", "data_root=/nowhere"], "data_root /nowhere: no such folder"),
         (["name=../elsewhere"], "name: String should match pattern"),
         (["images=/nowhere"], "images=/nowhere: no such folder"),
+        (["images=/", "predict_to=/"], "predict_to=/: holds images=/, which would be lost"),
         (["labels={instances: ignore}"], "labels.instances: this setting is called labels.overlap now (got 'ignore')"),
     ],
 )
@@ -170,6 +171,11 @@ def test_bad_config_stops_before_the_graph(fresh, arguments, message):
     assert message in output
     assert "Traceback" not in output
     assert not (fresh.folder / "results").exists()
+
+
+def test_predict_without_images_says_what_is_missing(fresh):
+    done = fresh.snakemake("predict")
+    assert done.returncode != 0 and "predict: name the folder of the images with --config images=" in done.stderr
 
 
 def test_duplicate_key_stops_before_the_graph(fresh, tmp_path):
