@@ -50,10 +50,13 @@ class VocLayout:
     def locate(self, root: Path, image: ListedImage, folders: ImageFolders) -> SourceFiles:
         """Files of an image with VOC's own masks and SBD's, as far as they are there."""
         folder, sbd = self._folder(root), root / SBD_FOLDER
+        own = {"semantic": "SegmentationClass", "instances": "SegmentationObject"}
+        wanted = {kind: folder / place / f"{image.name}.png" for kind, place in own.items()}
         return SourceFiles(
             image=folders.find(root, image),
-            semantic=path_if_there(folder / "SegmentationClass" / f"{image.name}.png"),
-            instances=path_if_there(folder / "SegmentationObject" / f"{image.name}.png"),
+            semantic=path_if_there(wanted["semantic"]),
+            instances=path_if_there(wanted["instances"]),
+            wanted=wanted,
             other_semantic=path_if_there(sbd / "cls" / f"{image.name}.mat"),
             other_instances=path_if_there(sbd / "inst" / f"{image.name}.mat"),
             boxes=folder / "Annotations" / f"{image.name}.xml",

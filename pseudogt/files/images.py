@@ -53,7 +53,10 @@ def read_png(path: Path | str) -> NDArray[Any]:
     with open_image(path) as file:
         values = np.array(file)
     if values.ndim != 2:
-        raise ValueError(f"{path}: expected one channel, found shape {values.shape}")
+        raise ValueError(
+            f"{path}: expected one channel, found shape {values.shape}; save it as a map of values, in grey or with a "
+            "palette, not as a picture"
+        )
     if values.dtype == bool:
         return values.astype(np.uint8)
     if values.dtype.kind == "f" or values.min(initial=0) < 0 or values.max(initial=0) > np.iinfo(np.uint16).max:

@@ -24,6 +24,9 @@ PLACEHOLDER = ".icloud"
 IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """Files that file managers leave behind, besides hidden ones."""
 
+IGNORED_FOLDERS = frozenset({"__macosx", "@eadir"})
+"""Folders that archives of macOS and network drives leave behind; the second holds thumbnails of the photos."""
+
 
 @dataclass
 class FolderContent:
@@ -76,7 +79,7 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
                 content.examples.setdefault(PLACEHOLDER, file)
             continue
         if is_folder[file]:
-            content.subfolders.append(file)
+            content.subfolders += [file] if file.lower() not in IGNORED_FOLDERS else []
             continue
         stem, dot, kind = file.rpartition(".")
         suffix = dot + kind

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pseudogt.datasets import SPLIT_SEPARATOR
+from pseudogt.files.contents import ARCHIVE_SUFFIXES
 from pseudogt.files.listing import list_tree
 
 ROLES = {
@@ -68,9 +69,9 @@ def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
     """
     photos = [folder for folder in folders if not MAP_WORDS & set(_list_words(folder))]
     if not photos:
-        raise ValueError(
-            f"{root}: there is no image in this folder or below it; name the folder that holds your images"
-        )
+        packed = next((path for path in sorted(root.rglob("*")) if path.suffix.lower() in ARCHIVE_SUFFIXES), None)
+        remedy = f"unpack {packed}" if packed else "name the folder that holds your images"
+        raise ValueError(f"{root}: there is no image in this folder or below it; {remedy}")
     return photos
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pseudogt.annotations import PARSERS, SAMPLED, get_format, recognise_file
-from pseudogt.files.listing import scan_folder
+from pseudogt.files.contents import describe_missing
+from pseudogt.files.listing import IGNORED_FOLDERS, scan_folder
 
 
 class FoundSource(NamedTuple):
@@ -59,11 +60,11 @@ def survey_folder(root: Path) -> Survey:
         If there is no such folder, or two images in one folder have the same name.
     """
     if not root.is_dir():
-        raise ValueError(f"{root}: no such folder; name the folder that holds your images")
+        raise ValueError(f"{root}: {describe_missing(root, 'folder')}; name the folder that holds your images")
     survey = Survey()
     recognised: dict[str, list[str]] = {}
     for place, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and n.lower() not in IGNORED_FOLDERS)
         folder = Path(place)
         relative = folder.relative_to(root).as_posix()
         if count := len(scan_folder(folder).images):

@@ -124,6 +124,15 @@ def test_subfolders_are_searched_where_a_folder_has_no_images(tmp_path):
     assert "images in its subfolders day, night are passed over" in images.passed_over[0]
 
 
+@pytest.mark.parametrize("folder", ["__MACOSX", "@eaDir"])
+def test_folders_of_thumbnails_and_of_archives_are_ignored(folder, tmp_path):
+    write_photo(tmp_path / "train" / "cam1" / "a.jpg")
+    write_photo(tmp_path / "train" / "cam1" / folder / "SYNOPHOTO_THUMB_M.jpg")
+    write_photo(tmp_path / "train" / folder / "SYNOPHOTO_THUMB_M.jpg")
+    images = list_images(make_settings("images"), tmp_path)
+    assert images.ids["train"] == ["a"] and not images.passed_over
+
+
 def test_lists_may_name_folders(tmp_path):
     """Images and masks lie in folders of the same names."""
     for camera in ("cam1", "cam2"):

@@ -243,6 +243,14 @@ def test_a_folder_without_images(folder, tmp_path, capsys):
     assert "name the folder that holds your images" in capsys.readouterr().err
 
 
+def test_photos_that_are_still_packed(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "all.zip").write_bytes(b"PK")
+    with pytest.raises(SystemExit):
+        main(["init", str(tmp_path)])
+    assert capsys.readouterr().err.endswith("all.zip\n")
+
+
 def test_a_layout_without_labels(folder_dataset, capsys):
     for path in (folder_dataset / "semantic").iterdir():
         path.rename(path.with_suffix(".PNG"))
