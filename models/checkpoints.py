@@ -55,7 +55,7 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
         ValueError,
     ) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: not a readable model file ({reason}); copy it again, or make it anew") from error
+        raise ValueError(f"{path}: not a readable model file ({reason}); copy or make it again") from error
     found = state.get("kind") if isinstance(state, dict) else None
     if found != kind:
         raise ValueError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
