@@ -51,7 +51,7 @@ def main() -> None:
 
 def choose_photos(folder: Path, count: int) -> list[Path]:
     """Some photos of a folder, evenly spaced by name."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
+    paths = sorted(path for path in folder.glob("*") if path.suffix in (".jpg", ".png"))
     if not paths:
         raise SystemExit(f"{folder}: no .jpg and no .png")
     return paths[:: max(1, len(paths) // count)][:count]
