@@ -16,7 +16,7 @@ from tqdm import tqdm
 from pseudogt.annotations import convert_annotations
 from pseudogt.annotations.masks import read_masks
 from pseudogt.classes import ClassTable
-from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.dataset import DatasetSettings, read_class_csv
 from pseudogt.config.run import RunConfig
 from pseudogt.costs.estimate import describe_estimate
 from pseudogt.datasets import DatasetImages, class_table, list_images
@@ -32,6 +32,9 @@ from pseudogt.workflow.given_files import find_missing_results
 from pseudogt.workflow.image_checking import ImageFindings, check_image
 from pseudogt.workflow.labelling import describe_labelling
 from pseudogt.workflow.shards import plan_shards
+
+DEMO_CLASSES = "configs/classes/streets.csv"
+"""Default of ``dataset.classes`` in config.yaml."""
 
 SMALL_BYTES = 2**26
 """Size of a file that is parsed in about a second."""
@@ -104,7 +107,7 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     for image in checked:
         findings.add_problems(image.problems, image.split, image.image_id)
         findings.warnings += image.warnings
-    findings.warnings += find_duplicates(checked)
+    findings.warnings += [*find_duplicates(checked), *find_classes_of_the_demo(settings)]
     describe_categories(images, settings, findings, decode=config.decode)
     findings.warnings += find_odd_shards(plan_shards(None, ids_by_split, config.shard_size), config.shard_size)
     check_weak_labels(config, data_root, checked, classes, findings)
@@ -115,6 +118,15 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
         findings.labelling = findings.labelling or describe_full_labelling(checked, classes)
     findings.estimate = describe_estimate(config, ids_by_split, average_pixels(checked))
     return findings
+
+
+def find_classes_of_the_demo(settings: DatasetSettings) -> list[str]:
+    """Warn of the class table that config.yaml gives to a dataset of the user's: values of the two may be equal."""
+    demo = read_class_csv(DEMO_CLASSES)
+    is_same = [entry.name for entry in settings.classes] == [row["name"] for row in demo]
+    if settings.format == "streets" or not is_same:
+        return []
+    return [f"dataset.classes is {DEMO_CLASSES}, the table of the demo; if your classes are others, set it to theirs"]
 
 
 def find_duplicates(checked: Iterable[ImageFindings]) -> list[str]:

@@ -19,6 +19,7 @@ from pseudogt.files.io import read_json, write_json
 from pseudogt.stages import check
 from pseudogt.weak_labels.files import write_weak_labels
 from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.workflow.checking import DEMO_CLASSES
 
 THINGS_AND_REST = {"nucleus": "thing", "rest": "stuff"}
 
@@ -208,6 +209,11 @@ def test_results_of_another_run_that_are_not_there(run, folder_dataset, section,
     provided = {"cams": str(tmp_path / "no.h5"), "box_masks": str(tmp_path)}
     (problem,) = run(folder_dataset, section, provided=provided)[0]["problems"]
     assert "provided.cams: " in problem["problem"] and "no.h5: no such file; correct it" in problem["problem"]
+
+
+def test_classes_of_the_demo_are_no_default_of_a_dataset(run, folder_dataset, section):
+    report, _, _ = run(folder_dataset, section | {"classes": DEMO_CLASSES, "void_values": []})
+    assert any("dataset.classes is configs/classes/streets.csv, the table of the demo" in w for w in report["warnings"])
 
 
 def test_label_files_of_16_bits(run, folder_dataset, section):
