@@ -101,9 +101,18 @@ WEAK_FORMS: dict[str, dict[str, Any]] = {
     "crop tags + boxes": {"tags": "crop", "boxes": True},
     "points": {"points": "all"},
     "stuff points + boxes": {"points": "stuff", "boxes": True},
+    "3 stuff points + boxes": {"points": "stuff", "points_per_segment": 3, "boxes": True},
     "stuff scribbles + boxes": {"scribbles": "stuff", "boxes": True},
 }
-"""Weak forms, as settings of section `weak_labels` over ``NO_LABELS``."""
+"""Weak forms, as settings of section `weak_labels` over ``NO_LABELS``; 3 points are those of each segment of stuff."""
+
+SAYING_WHERE_STUFF_IS = (
+    "crop tags + boxes",
+    "stuff points + boxes",
+    "3 stuff points + boxes",
+    "stuff scribbles + boxes",
+)
+"""Weak forms that add to boxes only what a single class of stuff does not need."""
 
 
 @dataclass(frozen=True)
@@ -230,9 +239,7 @@ def find_reason(form: Form, classes: ClassTable) -> str | None:
     """Why a form makes no sense with these classes; None if it does."""
     if form.weak == "image tags" and len(classes) <= 2:
         return "with one class of stuff and one of things all images have the same tags"
-    if form.weak in ("crop tags + boxes", "stuff points + boxes", "stuff scribbles + boxes") and (
-        len(classes.stuff_ids) <= 1
-    ):
+    if form.weak in SAYING_WHERE_STUFF_IS and len(classes.stuff_ids) <= 1:
         return "boxes alone say where the only class of stuff is: outside them"
     return None
 

@@ -88,7 +88,10 @@ class Cell:
         """Whether these labels are those of another form and more, so that one can go on from there."""
         tags = {"image tags"} if "crop tags" in self.kinds else set()
         return self.full_percent == 100 or (
-            self.full_percent >= other.full_percent and other.kinds <= self.kinds | tags and self != other
+            self.full_percent >= other.full_percent
+            and other.kinds <= self.kinds | tags
+            and self != other
+            and self.seconds >= other.seconds
         )
 
 

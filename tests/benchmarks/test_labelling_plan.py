@@ -61,7 +61,8 @@ def test_cells_that_make_no_sense_have_a_reason():
         name: {form.name for form in FIRST_FORMS if find_reason(form, read_classes(dataset.config))}
         for name, dataset in DATASETS.items()
     }
-    without_stuff = {"image tags", "crop tags + boxes", "stuff points + boxes", "stuff scribbles + boxes"}
+    where = ("crop tags", "stuff points", "3 stuff points", "stuff scribbles")
+    without_stuff = {"image tags", *(f"{marks} + boxes" for marks in where)}
     assert senseless == {"camvid-imagenet": set(), "msrc-imagenet": set(), "dsb2018": without_stuff}
 
 
@@ -71,7 +72,7 @@ def test_names_of_points_differ(tmp_path):
     points = [
         Point("camvid-imagenet", split, f, s) for f in list_forms(WEAK_FORMS) for split in ("", "a") for s in (0, 1)
     ]
-    assert len({point.locate(tmp_path) for point in points}) == len(points) == (6 + 3 + 12) * 4
+    assert len({point.locate(tmp_path) for point in points}) == len(points) == (7 + 3 + 14) * 4
     assert all(" " not in point.run_name and "%" not in point.run_name for point in points)
 
 
