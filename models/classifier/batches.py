@@ -22,7 +22,7 @@ from pseudogt.weak_labels.marks import NO_MARKS, find_inside
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.surroundings import find_surroundings
 from pseudogt.weak_labels.widths import ClassWidths
-from pseudogt.weak_labels.windows import REGION_INSIDE
+from pseudogt.weak_labels.windows import REGION_INSIDE, list_regions
 
 LARGE_REGION = 0.02
 """Share of an image from which on a region of even colour is large."""
@@ -288,19 +288,16 @@ def list_tag_regions(weak: ImageWeakLabels, rows: NDArray[np.float64], columns: 
     rows, columns : (h,), (w,)
         Image coordinates of the window's cells, see :func:`locate_cells`.
     """
-    whole = np.array([[0, 0, weak.width, weak.height]], np.int32)
-    areas, tags = (weak.crops_xyxy, weak.crop_tags) if len(weak.crops_xyxy) else (whole, weak.tags[None])
-    # Rectangles of the tagged areas, then of the boxes; a box tags its own class only.
-    rectangles = np.concatenate([areas, weak.boxes_xyxy]).astype(float)
-    box_tags = np.eye(len(weak.tags), dtype=bool)[weak.box_classes]
+    rectangles, tags = list_regions(weak)
+    known = tags.copy()
+    # What is absent is known of the tagged areas alone, which come before the boxes.
+    known[: len(tags) - len(weak.box_classes)] = find_tagged_classes(weak)
     in_rows = cover_span(rows, rectangles[:, 1, None], rectangles[:, 3, None])
     in_columns = cover_span(columns, rectangles[:, 0, None], rectangles[:, 2, None])
     # A rectangle counts only if the window shows enough of it, and the middle of a cell lies in it.
     share = _share_shown(rectangles[:, 1::2], rows) * _share_shown(rectangles[:, 0::2], columns)
     shown = (share >= REGION_INSIDE) & in_rows.any(1) & in_columns.any(1)
-    all_tags = np.concatenate([tags, box_tags])
-    all_known = np.concatenate([np.broadcast_to(find_tagged_classes(weak), tags.shape), box_tags])
-    return Regions(in_rows[shown], in_columns[shown], all_tags[shown], all_known[shown])
+    return Regions(in_rows[shown], in_columns[shown], tags[shown], known[shown])
 
 
 def find_tagged_classes(weak: ImageWeakLabels) -> NDArray[np.bool_]:

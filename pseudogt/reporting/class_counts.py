@@ -1,4 +1,4 @@
-"""What the labels hold of each class, beside what the weak labels say is there; needs no ground truth."""
+"""Counts of each class in labels, beside the images that have the class by their weak labels; needs no ground truth."""
 
 from __future__ import annotations
 

@@ -39,17 +39,19 @@ class Windows:
     zoom: tuple[float, float]
     scale: float
 
+    @property
+    def early_zoom(self) -> float:
+        """Enlargement that a tenth of the windows stay below."""
+        low, high = self.zoom
+        return float(low * (high / low) ** EARLY)
+
     def find_scales(self, extents: NDArray[np.float64]) -> NDArray[np.float64]:
         """Largest factor ``(G,)`` at which a window shows regions of ``extents (G, 2)`` (h, w) in full."""
-        low, high = self.zoom
-        zoom = low * (high / low) ** EARLY
-        return np.min(np.array(self.crop_size) / (zoom * extents), axis=1)
+        return np.min(np.array(self.crop_size) / (self.early_zoom * extents), axis=1)
 
     def measure_shown(self, extents: NDArray[np.float64]) -> NDArray[np.float64]:
         """Largest share ``(G,)`` of regions of ``extents (G, 2)`` (h, w) that a tenth of the windows may show."""
-        low, high = self.zoom
-        zoom = low * (high / low) ** EARLY
-        return np.minimum(1, np.array(self.crop_size) / (self.scale * zoom * extents)).prod(axis=1)
+        return np.minimum(1, np.array(self.crop_size) / (self.scale * self.early_zoom * extents)).prod(axis=1)
 
 
 class Unlearned(NamedTuple):
@@ -75,7 +77,7 @@ def find_unlearned(images: Sequence[ImageWeakLabels], classes: ClassTable, windo
     """
     tagged, boxed, learned = np.zeros((3, len(classes)), bool)
     for image in images:
-        extents, tags = list_regions(image)
+        extents, tags = measure_tagged(image)
         tagged |= tags.any(0)
         boxed[image.box_classes] = True
         learned |= tags[windows.measure_shown(extents) >= REGION_INSIDE].any(0)
@@ -101,7 +103,7 @@ def _describe(
     """One line about the classes ``(C,)`` and a scale at which they are learned; none without classes."""
     if not unlearned.any():
         return []
-    regions = [extents[tags[:, unlearned].any(1)] for extents, tags in map(list_regions, images)]
+    regions = [extents[tags[:, unlearned].any(1)] for extents, tags in map(measure_tagged, images)]
     extents = np.concatenate(regions)
     scales = windows.find_scales(extents)
     # In the middle of the regions by size: half of them or more are then learned from.
@@ -116,13 +118,27 @@ def _describe(
     ]
 
 
+def measure_tagged(image: ImageWeakLabels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Height and width ``(G, 2)`` of the regions of :func:`list_regions`, and the classes ``(G, C)`` in them."""
+    rectangles, tags = list_regions(image)
+    return (rectangles[:, 2:] - rectangles[:, :2])[:, ::-1], tags
+
+
 def list_regions(image: ImageWeakLabels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Tagged areas of an image, and its boxes: ``(G, 2)`` height and width, and ``(G, C)`` classes in them."""
+    """Rectangles in which classes are known to be: the tagged crops (the image, if there are none), then the boxes.
+
+    Returns
+    -------
+    rectangles : (G, 4) float64
+        Half-open ``[x0, y0, x1, y1)``.
+    tags : (G, C) bool
+        A box tags its own class only.
+    """
     whole = np.array([[0, 0, image.width, image.height]])
     areas, tags = (image.crops_xyxy, image.crop_tags) if len(image.crops_xyxy) else (whole, image.tags[None])
     rectangles = np.concatenate([areas, image.boxes_xyxy]).astype(float)
     box_tags = np.eye(len(image.tags), dtype=bool)[image.box_classes]
-    return (rectangles[:, 2:] - rectangles[:, :2])[:, ::-1], np.concatenate([tags, box_tags])
+    return rectangles, np.concatenate([tags, box_tags])
 
 
 def _round_down(value: float) -> float:

@@ -1,4 +1,4 @@
-"""What a run says of itself: in its summary, and in the manifests of its exports."""
+"""The supervision of a run, for its summary, and its provenance, for the manifests of its exports."""
 
 from __future__ import annotations
 
