@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from pseudogt.terminal.logs import read_warnings
 from pseudogt.terminal.painting import BarPainter, LinePainter, NoPainter, Painter
 from pseudogt.terminal.progress import Failure, Job, RulePlan, RunProgress, format_clock
 from pseudogt.terminal.results import describe_results
@@ -100,6 +101,7 @@ class RunDisplay(logging.Handler):
         self.progress = RunProgress({}, time.time())
         self.timed = True
         self.ended = threading.Event()
+        self.told: set[str] = set()
         self.guard = threading.RLock()
         if self.snakemake and not settings.verbose:
             self.snakemake.setFormatter(MessageFormatter(self.snakemake.formatter))
@@ -186,11 +188,20 @@ class RunDisplay(logging.Handler):
         elif event == "job_finished":
             if job := self.progress.finish(values["job_id"]):
                 self.painter.note_end(self.progress.name(job), record.created - job.started, self.progress)
+                self._tell_warnings(job)
         elif event == "job_error":
             explanation = values.get("rule_msg") or "the job ended without a message; it may have been killed"
             failure = self.progress.fail(values["jobid"], explanation)
             if failure and not self.plain:
                 self.painter.say(f"{failure.name} failed: {failure.message}")
+
+    def _tell_warnings(self, job: Job) -> None:
+        """Show what a job has warned of; what several jobs say is shown once."""
+        new = [line for line in (read_warnings(job.log) if job.log else []) if line not in self.told]
+        self.told.update(new)
+        if new and not self.plain:
+            assert self.painter is not None
+            self.painter.say("\n".join(f"{self.progress.name(job)}: {line}" for line in new))
 
     def _is_shown(self, record: logging.LogRecord) -> bool:
         """Whether a message is for the user: what a job's failure makes Snakemake say is in its log file."""

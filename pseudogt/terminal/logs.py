@@ -1,4 +1,4 @@
-"""Read the log file of a job: its last progress bar, and the message that it ended with."""
+"""Read the log file of a job: its last progress bar, its warnings, and the message that it ended with."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ BAR = re.compile(
     r"^(?:(?P<title>.*?):)?\s*\d+%\|[^|]*\|\s*(?P<done>\d+)/(?P<total>\d+) \[[\d:]+<(?P<left>[\d:]+|\?)",
 )
 """A line of tqdm: ``classifier:  35%|███      | 7/20 [00:05<00:10, 1.26it/s]``."""
+
+LINE_END = re.compile(r"[\r\n]+|(?<=\])(?=(?:error|warning): )")
+"""Between lines. A stage that stops or warns inside of a loop leaves its bar as it is, and writes behind it."""
 
 TORCHRUN = re.compile(r"[EW]\d{4} [\d:.]+ \d+ torch/distributed/")
 """Start of the first line that torchrun writes when a process has failed."""
@@ -71,6 +74,15 @@ def find_bar(text: str) -> ProgressBar | None:
     return None
 
 
+def read_warnings(path: Path) -> list[str]:
+    """Lines of a log that begin with ``warning:``, each once; none if it can't be read."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return list(dict.fromkeys(line.rstrip() for line in LINE_END.split(text) if line.startswith("warning: ")))
+
+
 def find_message(text: str) -> str:
     r"""The message with which a job ended: from its last ``error:`` on, or its last line that is no progress bar.
 
@@ -81,8 +93,7 @@ def find_message(text: str) -> str:
     >>> find_message('Traceback (most recent call last):\n  File "a.py", line 1\nMemoryError: 3 GB\n')
     'MemoryError: 3 GB'
     """
-    # A stage that stops inside of a loop leaves its bar as it is, and the message follows on the same line.
-    lines = [line.rstrip() for line in re.split(r"[\r\n]+|(?<=\])(?=error: )", text)]
+    lines = [line.rstrip() for line in LINE_END.split(text)]
     lines = [line for line in lines if line and not BAR.match(line.strip())]
     # Of several processes, torchrun reports how each has ended; that matters if none has said why.
     own = list(takewhile(lambda line: not TORCHRUN.match(line), lines))

@@ -99,6 +99,21 @@ def test_lines_without_a_terminal(tmp_path):
     assert run.text.splitlines()[-1] == "2 jobs done in 0:00."
 
 
+def test_warnings_of_jobs_are_shown_once(tmp_path):
+    run = Run(io.StringIO()).begin()
+    for jobid, own in ((2, "warning: sky is grey"), (3, "labels:  50%|#     | 1/2 [00:01<00:01]warning: no sea")):
+        log = tmp_path / f"{jobid}.log"
+        log.write_text(f"warning: old files\n{own}\nUserWarning: of a library\n")
+        run.start(jobid, "labels_shard", log, round="0", shard=f"train-{jobid}")
+        run.finish(jobid)
+    run.display.end(tmp_path)
+    assert [line for line in run.text.splitlines() if "arning" in line] == [
+        "labels round 0, train-2: warning: old files",
+        "labels round 0, train-2: warning: sky is grey",
+        "labels round 0, train-3: warning: no sea",
+    ]
+
+
 def test_failed_run_ends_with_the_message_of_its_stage(failed_log):
     run = Run(io.StringIO()).begin()
     run.start(2, "labels_shard", failed_log, round="0", shard="train-0000")
