@@ -32,8 +32,9 @@ def pool_on_cpu(
     # numpy asks for huge pages, torch doesn't: to touch that much new memory takes a tenth of the time.
     values = np.empty(shape, wide.numpy().dtype)
     argmax = np.empty(shape, np.int32)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(min(torch.get_num_threads(), threads))
+    # Asked first: numba starts its threads when it is first asked, which makes torch use one on each core.
+    threads_of_torch, threads = torch.get_num_threads(), numba.get_num_threads()
+    numba.set_num_threads(min(threads_of_torch, threads))
     try:
         cell_starts, cells = _list_cells(superpixels.int().numpy(), height, width, max(int(superpixels.max()) + 1, 0))
         _pool(
@@ -50,6 +51,7 @@ def pool_on_cpu(
         )
     finally:
         numba.set_num_threads(threads)
+        torch.set_num_threads(threads_of_torch)
     return torch.from_numpy(values).to(features.dtype), torch.from_numpy(argmax)
 
 

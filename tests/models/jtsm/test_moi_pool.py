@@ -224,6 +224,27 @@ def test_bad_inputs_are_named(pool, change, message):
         pool(**make_case(18) | change)
 
 
+def run_alone(script, **variables):
+    """Run a script in a process of its own, with more environment variables."""
+    paths = os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])
+    environment = os.environ | {"PYTHONPATH": paths} | variables
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment, timeout=120)
+
+
+FIRST_CALL = """
+import torch
+from test_moi_pool import make_case
+from models.jtsm.moi_pool import moi_pool
+torch.set_num_threads(1)
+moi_pool(**make_case(0))
+assert torch.get_num_threads() == 1, torch.get_num_threads()
+"""
+
+
+def test_torch_keeps_its_number_of_threads():
+    run_alone(FIRST_CALL, NUMBA_NUM_THREADS="3")
+
+
 TRITON_ON_CPU = """
 import torch
 from test_moi_pool import assert_same, make_case
@@ -237,9 +258,7 @@ for seed, options in ((0, {"count": 10}), (2, {"map_size": (8, 11), "pixels": (6
 
 def test_triton_kernel_in_its_interpreter():
     pytest.importorskip("triton")
-    paths = os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": paths}
-    subprocess.run([sys.executable, "-c", TRITON_ON_CPU], check=True, env=environment, timeout=60)
+    run_alone(TRITON_ON_CPU, TRITON_INTERPRET="1")
 
 
 @pytest.mark.gpu
