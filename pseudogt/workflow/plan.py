@@ -20,10 +20,15 @@ from pseudogt.workflow.networks import list_initial_networks
 from pseudogt.workflow.shards import split_of_shard
 from pseudogt.workflow.subjects import MEASURES, find_subject
 
-JOB_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+JOB_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "1000",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 """What every job finds in its environment unless the user has set it. By default the threads of torch spin while they
 wait for each other, and on a machine with other work they take the cores from the very threads they wait for. A short
-spin costs nothing there and saves an idle machine half of what sleeping at once costs. Results are the same bits;
+spin costs nothing there and saves an idle machine half of what sleeping at once costs. Huge pages spare torch, which
+returns its memory after each step, a tenth of the time of a training on the CPU. Results are the same bits;
 ``benchmarks/overhead.py`` measures the time."""
 
 
