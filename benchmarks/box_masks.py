@@ -35,7 +35,6 @@ import os
 import resource
 import statistics
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -48,8 +47,9 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ[
 import cv2
 import numpy as np
 from folder_images import AnnotatedImage, draw_image, read_images, write_photos
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
 from numpy.typing import NDArray
+from workflow_runs import SNAKEMAKE, make_environment
 
 from models.pretrained.loading import load_engine, load_segmenters
 from pseudogt.box_masks.consensus import BoxLabels, combine_boxes, fuse_masks
@@ -119,13 +119,10 @@ def measure_folder(photos: int) -> dict[str, float | None]:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         write_photos(root / "photos", photos)
-        command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "-d", str(root), "--cores"]
+        command = [*SNAKEMAKE, "-d", str(root), "--cores", "2", "boxes_to_masks", "--config"]
         settings = [f"boxes_from={root / 'photos'}", f"masks_to={root / 'masks'}"]
-        paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         start, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [*command, "2", "boxes_to_masks", "--config", *settings], check=True, env=os.environ | {"PATH": paths}
-        )
+        subprocess.run([*command, *settings], check=True, env=make_environment())
         minutes, after = (time.perf_counter() - start) / 60, resource.getrusage(resource.RUSAGE_CHILDREN)
     computed = (after.ru_utime - used.ru_utime + after.ru_stime - used.ru_stime) / 60
     return {

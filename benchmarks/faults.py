@@ -33,11 +33,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
+from workflow_runs import SNAKEMAKE, TINY, make_environment
 
 from pseudogt.workflow.resume import RUN_RECORD, find_left_processes, find_part_files
 
-TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"
 RESULTS = Path("results") / "tiny"
 TARGETS = ("all", "export", "proposals")
 WAYS = ("kill_snakemake", "kill_job", "kill_group", "terminate", "interrupt")
@@ -397,27 +397,12 @@ def try_two_runs(place: Path, whole: Path, arguments: argparse.Namespace, second
 
 def command(folder: Path) -> list[str]:
     """Snakemake on the tiny chain in a folder, without targets."""
-    words = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
-    return [*words, "--configfile", str(TINY), "--cores", "2", "--"]
+    return [*SNAKEMAKE, "--directory", str(folder), "--configfile", str(TINY), "--cores", "2", "--"]
 
 
 def resume_command(folder: Path) -> list[str]:
     """The command behind `make resume`."""
     return [sys.executable, "-m", "pseudogt.workflow.resume", "--directory", str(folder)]
-
-
-def environment() -> dict[str, str]:
-    """The environment in which `python` is the interpreter that runs this."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
 
 
 def start(folder: Path, words: list[str], output: str = "output.txt") -> subprocess.Popen:
@@ -426,7 +411,7 @@ def start(folder: Path, words: list[str], output: str = "output.txt") -> subproc
     with (folder / output).open("w") as stream:
         return subprocess.Popen(
             words,
-            env=environment(),
+            env=make_environment(),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
@@ -439,7 +424,7 @@ def start(folder: Path, words: list[str], output: str = "output.txt") -> subproc
 def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     folder.mkdir(parents=True, exist_ok=True)
-    return subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    return subprocess.run(words, env=make_environment(), capture_output=True, text=True, check=False)
 
 
 def snakemake(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:

@@ -35,13 +35,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from labelling import read_files
-from loop import plan_runs, run_workflow
+from loop import plan_runs
 from measurement import REPOSITORY, print_table, write_figures
 from numpy.typing import NDArray
 from snakemake.utils import update_config
 from trained_points import Run as RunFiles
 from trained_points import read_labels, train_and_score, write_training_set
+from workflow_runs import resolve_config, run_workflow
 
 from models.classifier.apply import CamPlan, label_by_cams, run_network, score_whole
 from models.classifier.network import ClassifierModel, resize_for_classifier
@@ -134,7 +134,7 @@ def measure_run(config: Path, settings: dict[str, Any], arguments: argparse.Name
     results = Path("results", settings["name"])
     summary, cams = (results / "evaluation" / f"{subject}.json" for subject in ("summary", "cams"))
     run_workflow([config], settings, [summary, cams])
-    run = Run.open(results, resolve_config(config, settings))
+    run = Run.open(results, resolve_config([config], settings))
     figures = collect_class_figures(results) | collect_run_figures(results)
     for baseline, predict in make_baselines(run).items():
         figures |= score_baseline(run, baseline, predict)
@@ -145,13 +145,6 @@ def measure_run(config: Path, settings: dict[str, Any], arguments: argparse.Name
         for step in STEPS:
             figures |= run_step(config, settings, step)
     return figures
-
-
-def resolve_config(config: Path, settings: Mapping[str, Any]) -> RunConfig:
-    """The whole configuration of a run."""
-    merged = read_files([config])
-    update_config(merged, settings)
-    return RunConfig.model_validate(merged)
 
 
 def summarise_runs(runs: Sequence[Figures]) -> Figures:

@@ -15,10 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ import numpy as np
 import yaml
 from measurement import REPOSITORY, print_table, write_figures
 from PIL import Image
+from workflow_runs import run_workflow
 
 STAGES = ("proposals", "classifier", "mining", "mined", "labels", "segmenter", "predictions")
 
@@ -88,19 +85,9 @@ def find_split(folder: Path, but: str | None = None) -> str:
     return names[0]
 
 
-def run_workflow(name: str, config: dict[str, Any], targets: Iterable[str]) -> Path:
-    """Run the workflow in the current folder; return its results."""
-    path = Path(f"{name}.yaml")
-    path.write_text(yaml.safe_dump({"name": name} | config))
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
-    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run([*command, "--configfile", str(path), "--", *targets], check=True, env=os.environ | {"PATH": search})
-    return Path("results", name)
-
-
 def measure(dataset: str, config: dict[str, Any]) -> dict[str, float | None]:
     """Run the chain, and report its costs and its output."""
-    results = run_workflow(f"{dataset}-formats", config, ["all"])
+    results = run_workflow([], {"name": f"{dataset}-formats"} | config)
     figures: dict[str, float | None] = {}
     for stage in STAGES:
         seconds, memory = read_costs(results / "benchmarks" / stage)
@@ -148,7 +135,8 @@ def measure_paper_size(config: dict[str, Any]) -> dict[str, float | None]:
     """Seconds of a step and memory of mining at the authors' sizes."""
     paper = yaml.safe_load((REPOSITORY / "configs" / "voc2012-jtsm.yaml").read_text())["mining"] | PAPER
     proposals = {"max_proposals": 2000}
-    results = run_workflow("paper-size", config | {"mining": paper, "proposals": proposals}, ["mining"])
+    settings = config | {"name": "paper-size", "mining": paper, "proposals": proposals}
+    results = run_workflow([], settings, ["mining"])
     record = json.loads((results / "mining" / "record.json").read_text())
     _, memory = read_costs(results / "benchmarks" / "mining")
     return {"paper_step_seconds": record["seconds"] / record["steps"], "paper_gb": memory}

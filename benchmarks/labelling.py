@@ -26,23 +26,34 @@ import json
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from loop import TINY, parse_assignments, run_workflow
+from labelling_forms import (
+    DATASETS,
+    FIRST_FORMS,
+    NO_LABELS,
+    WEAK_FORMS,
+    Dataset,
+    Form,
+    Point,
+    choose_best,
+    find_forms,
+    find_frontier,
+    find_reason,
+    list_forms,
+    list_mixtures,
+    read_classes,
+)
+from labelling_page import write_page
 from measurement import REPOSITORY, describe_commit
 from mixed import spread_images
 from snakemake.utils import update_config
 from trained_points import SCORES, Run, read_labels, train_and_score, write_training_set
+from workflow_runs import TINY, merge_files, parse_assignments, read_yaml, resolve_config, run_workflow
 
-from pseudogt.classes import ClassTable
-from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.run import RunConfig
-from pseudogt.datasets import class_table
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
@@ -51,122 +62,18 @@ from pseudogt.weak_labels.seconds import price_acts
 from pseudogt.workflow.labelling import MEASURED, Cell, read_cells
 
 SEEDS = (0, 1, 2)
-SHARES = (5, 20)
-"""Per cent of the images with full labels, beside none and all."""
-
-BEST_WEAK = 2
-"""How many weak forms are mixed with full labels."""
-
 OF_THE_MACHINE = {"name", "data_root", "keep_scores", "threads", "machine"}
 """Settings that say where and how a point is measured, not what."""
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset of the curve.
-
-    Attributes
-    ----------
-    config : Path
-    splits : tuple of str
-        Folds, each with lists <name>_train and <name>_val; or the one of the config, named by an empty string.
-    outline : str
-        The act that draws a segment in full labels.
-    tag_scale : float, optional
-        ``classifier.scale`` where tags of whole images alone teach stuff, so that a window shows a whole image; None
-        takes that of the config.
-    """
-
-    config: Path
-    splits: tuple[str, ...] = ("",)
-    outline: str = "outline"
-    tag_scale: float | None = None
-
-
-DATASETS = {
-    "camvid-imagenet": Dataset(
-        REPOSITORY / "configs" / "camvid-imagenet.yaml", ("fold_a", "fold_b", "fold_c"), tag_scale=0.5
-    ),
-    "msrc-imagenet": Dataset(REPOSITORY / "configs" / "msrc-imagenet.yaml"),
-    "dsb2018": Dataset(REPOSITORY / "configs" / "dsb2018.yaml", outline="compact_outline"),
-}
 QUICK = {"tiny": Dataset(TINY)}
 QUICK_FORMS = ("stuff points + boxes", "20% full", "20% full + stuff points + boxes")
-
-NO_LABELS = {"tags": "image", "boxes": False, "points": None, "scribbles": None, "thing_tags": True}
-
-WEAK_FORMS: dict[str, dict[str, Any]] = {
-    "image tags": {},
-    "image tags + boxes": {"boxes": True},
-    "crop tags + boxes": {"tags": "crop", "boxes": True},
-    "points": {"points": "all"},
-    "stuff points + boxes": {"points": "stuff", "boxes": True},
-    "3 stuff points + boxes": {"points": "stuff", "points_per_segment": 3, "boxes": True},
-    "stuff scribbles + boxes": {"scribbles": "stuff", "boxes": True},
-}
-"""Weak forms, as settings of section `weak_labels` over ``NO_LABELS``; 3 points are those of each segment of stuff."""
-
-SAYING_WHERE_STUFF_IS = (
-    "crop tags + boxes",
-    "stuff points + boxes",
-    "3 stuff points + boxes",
-    "stuff scribbles + boxes",
-)
-"""Weak forms that add to boxes only what a single class of stuff does not need."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What is labelled.
-
-    Attributes
-    ----------
-    weak : str
-        One of ``WEAK_FORMS``, or empty if the other images have no label at all and are left out.
-    full_percent : int
-        Per cent of the images that have a full label.
-    """
-
-    weak: str
-    full_percent: int = 0
-
-    @property
-    def name(self) -> str:
-        """Name in tables and files: ``5% full + points``."""
-        full = {0: [], 100: ["all full"]}.get(self.full_percent, [f"{self.full_percent}% full"])
-        return " + ".join([*full, *([self.weak] if self.weak else [])])
-
-
-FIRST_FORMS = (*(Form(weak) for weak in WEAK_FORMS), *(Form("", share) for share in (*SHARES, 100)))
-"""All forms but the mixtures, which depend on what these give."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One form on one split with one seed."""
-
-    dataset: str
-    split: str
-    form: Form
-    seed: int
-
-    @property
-    def run_name(self) -> str:
-        """Name of its run and of its JSON."""
-        form = self.form.name.replace("%", "").replace(" + ", "_").replace(" ", "-")
-        return "-".join([*filter(None, [form, self.split]), f"seed{self.seed}"])
-
-    def locate(self, folder: Path) -> Path:
-        """Its JSON."""
-        return folder / self.dataset / f"{self.run_name}.json"
 
 
 def main() -> None:
     """Run the benchmark."""
     arguments = parse_arguments()
     if arguments.page:
-        from labelling_page import write_page
-
         write_page(read_cells(arguments.results))
         return
     name, dataset = next(iter(QUICK.items())) if arguments.quick else (arguments.dataset, DATASETS[arguments.dataset])
@@ -212,81 +119,6 @@ def parse_arguments(command: list[str] | None = None) -> argparse.Namespace:
     if not (arguments.page or arguments.quick or (arguments.dataset and arguments.data)):
         parser.error("give --dataset and --data, or --page, or --quick")
     return arguments
-
-
-@cache
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A config file; it is read once, and must not be changed."""
-    given: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return given
-
-
-def read_files(files: Iterable[Path]) -> dict[str, Any]:
-    """The embedded default with config files over it."""
-    merged = copy.deepcopy(read_yaml(REPOSITORY / "config.yaml"))
-    for path in files:
-        update_config(merged, read_yaml(path))
-    return merged
-
-
-def read_classes(config: Path) -> ClassTable:
-    """Class table of a config file, or of the embedded default if it has none."""
-    merged = read_files([config])
-    return class_table(DatasetSettings.model_validate(merged["dataset"]))
-
-
-def find_reason(form: Form, classes: ClassTable) -> str | None:
-    """Why a form makes no sense with these classes; None if it does."""
-    if form.weak == "image tags" and len(classes) <= 2:
-        return "with one class of stuff and one of things all images have the same tags"
-    if form.weak in SAYING_WHERE_STUFF_IS and len(classes.stuff_ids) <= 1:
-        return "boxes alone say where the only class of stuff is: outside them"
-    return None
-
-
-def list_mixtures(weak_forms: Iterable[str]) -> list[Form]:
-    """Full labels of some images beside weak labels of the others."""
-    return [Form(weak, share) for weak in weak_forms for share in SHARES]
-
-
-def list_forms(weak_forms: Iterable[str]) -> list[Form]:
-    """All forms if these weak ones are the best."""
-    return [*FIRST_FORMS, *list_mixtures(weak_forms)]
-
-
-def find_forms(names: Sequence[str]) -> list[Form]:
-    """The forms of these names.
-
-    Raises
-    ------
-    SystemExit
-        If a name is unknown.
-    """
-    known = {form.name: form for form in list_forms(WEAK_FORMS)}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SystemExit(f"--forms: {unknown[0]!r} is not a form; choose from: {', '.join(known)}")
-    return [known[name] for name in names]
-
-
-def choose_best(cells: Iterable[Cell]) -> list[str]:
-    """Names of the weak forms with the best PQ of one dataset."""
-    weak = [cell for cell in cells if cell.form in WEAK_FORMS]
-    return [cell.form for cell in sorted(weak, key=lambda cell: -cell.mean("pq"))[:BEST_WEAK]]
-
-
-def find_frontier(cells: Iterable[Cell], seconds: Mapping[str, float] | None = None) -> list[str]:
-    """Forms of one dataset than which none is both cheaper and better, cheapest first.
-
-    ``seconds`` replaces those of some acts.
-    """
-    costs = sorted((price_acts(cell.acts, seconds), -cell.mean("pq"), cell.form) for cell in cells)
-    best, frontier = float("inf"), []
-    for _, loss, form in costs:
-        if loss < best:
-            best = loss
-            frontier.append(form)
-    return frontier
 
 
 class Bench:
@@ -375,7 +207,7 @@ class Bench:
             settings["data_root"] = str(self.arguments.data.resolve())
         if point.split:
             update_config(settings, {"dataset": {f"{s}_split": f"{point.split}_{s}" for s in ("train", "val")}})
-        base = read_files(self.files)
+        base = merge_files(self.files)
         rounds = base["rounds"]["max"]
         # Every form trains all rounds, so that all networks have seen as many steps.
         settings["rounds"] = {"max": 1, "min": 1} if self.arguments.quick else {"min": rounds}
@@ -388,9 +220,7 @@ class Bench:
 
     def resolve(self, point: Point) -> RunConfig:
         """The whole configuration of a point."""
-        merged = read_files(self.files)
-        update_config(merged, self.build_settings(point))
-        return RunConfig.model_validate(merged)
+        return resolve_config(self.files, self.build_settings(point))
 
     def describe_settings(self, point: Point) -> dict[str, Any]:
         """Settings of a point that do not depend on where it is measured."""

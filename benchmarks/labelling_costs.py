@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from labelling import (
+from labelling_forms import (
     DATASETS,
     FIRST_FORMS,
     NO_LABELS,
@@ -24,11 +24,11 @@ from labelling import (
     Form,
     find_reason,
     read_classes,
-    read_files,
 )
 from measurement import describe_commit
 from mixed import spread_images
 from tqdm import tqdm
+from workflow_runs import merge_files
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.config.dataset import DatasetSettings
@@ -54,7 +54,7 @@ def main() -> None:
 
 def count_dataset(dataset: Dataset, data: Path) -> dict[str, Any]:
     """Number of training images, and the mean acts of each form over them."""
-    settings = DatasetSettings.model_validate(read_files([dataset.config])["dataset"])
+    settings = DatasetSettings.model_validate(merge_files([dataset.config])["dataset"])
     classes = read_classes(dataset.config)
     images = list_images(settings, data)
     image_ids = images.ids["train"]

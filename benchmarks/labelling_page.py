@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labelling import (
+from labelling_forms import (
     BEST_WEAK,
     DATASETS,
     FIRST_FORMS,

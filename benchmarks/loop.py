@@ -19,23 +19,17 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from measurement import REPOSITORY, print_table, write_figures
 from snakemake.utils import update_config
+from workflow_runs import TINY, parse_assignments, run_workflow
 
-from pseudogt.files.io import read_json, write_json
+from pseudogt.files.io import read_json
 
 SCORES = ("pq", "pq_th", "pq_st", "miou", "ap")
-
-TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"
 
 
 def main() -> None:
@@ -85,17 +79,6 @@ def plan_runs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return runs
 
 
-def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Settings that are given as KEY=VALUE, values in YAML."""
-    given: dict[str, Any] = {}
-    for setting in assignments:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise SystemExit(f"--config {setting}: not of the form KEY=VALUE")
-        update_config(given, {key: yaml.safe_load(value)})
-    return given
-
-
 def run(arguments: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
     """Run the workflow and return its summary."""
     files = list(arguments.configfile)
@@ -104,19 +87,6 @@ def run(arguments: argparse.Namespace, settings: dict[str, Any]) -> dict[str, An
     elif arguments.run != "streets":
         files.insert(0, REPOSITORY / "configs" / f"{arguments.run}.yaml")
     return read_json(run_workflow(files, settings) / "evaluation" / "summary.json")
-
-
-def run_workflow(files: Sequence[Path], settings: dict[str, Any], targets: Sequence[str | Path] = ()) -> Path:
-    """Run the workflow up to ``targets``, by default all of it; return its results, in the current folder."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
-    results = Path("results", settings["name"])
-    # In a file: Snakemake's --config takes every value inside braces for text, null among them.
-    own = results / "loop.json"
-    write_json(own, settings)
-    command += ["--configfile", *map(str, [*files, own]), *(["--", *map(str, targets)] if targets else [])]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(command, check=True, env=os.environ | {"PATH": path})
-    return results
 
 
 def collect_figures(summaries: list[dict[str, Any]]) -> dict[str, float | None]:

@@ -14,26 +14,21 @@ underscore. ``--run`` takes the weak labels of a run that has them, ``--data`` m
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 from matplotlib.figure import Figure
 from measurement import REPOSITORY, print_table, write_figures
 from trained_points import Run, read_labels, summarise_seeds, train_and_score, write_training_set
+from workflow_runs import TINY, resolve_config, run_workflow
 
 from pseudogt.config.run import RunConfig
 from pseudogt.files.labels import LabelFolder
 
 SHARES = {0: 1, 5: 3, 20: 3, 100: 1}
 """Per cent of the images with full labels -> how many times it is trained."""
-
-TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"
 
 
 def main() -> None:
@@ -51,7 +46,8 @@ def main() -> None:
     if not (arguments.quick or arguments.data or arguments.run):
         parser.error("give --data DIR, --run results/<name> or --quick")
     run = Run(arguments.run or make_weak_labels(config, arguments.data))
-    settings = read_config(config, arguments.steps)
+    steps = {"segmenter": {"steps": arguments.steps}} if arguments.steps else {}
+    settings = resolve_config([config], steps | {"data_root": "."})
     figures: dict[str, float | None] = {}
     with tempfile.TemporaryDirectory() as folder:
         for percent, repeats in SHARES.items():
@@ -64,28 +60,10 @@ def main() -> None:
 
 def make_weak_labels(config: Path, data: Path | None) -> Path:
     """Run the workflow up to the labels of round 0; return its results, in the current folder."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--cores", "all"]
-    command += ["--configfile", str(config), "--config", "name=mixed"]
-    command += [f"data_root={data.resolve()}"] if data else []
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    results = Path("results", "mixed")
-    subprocess.run([*command, "--", "index"], check=True, env=environment)
-    run = Run(results)
+    settings = {"name": "mixed"} | ({"data_root": str(data.resolve())} if data else {})
+    run = Run(run_workflow([config], settings, ["index"]))
     targets = [*run.list_files("labels/0", "train"), *run.list_files("ground_truth", "val")]
-    subprocess.run([*command, "--", *map(str, targets)], check=True, env=environment)
-    return results
-
-
-def read_config(path: Path, steps: int | None) -> RunConfig:
-    """The settings of a run: the embedded default with the file's, and so many steps of the segmenter."""
-    merged = merge(yaml.safe_load((REPOSITORY / "config.yaml").read_text()), yaml.safe_load(path.read_text()))
-    merged = merge(merged, {"segmenter": {"steps": steps}} if steps else {})
-    return RunConfig.model_validate(merged | {"data_root": "."})
-
-
-def merge(base: dict, override: dict) -> dict:
-    """Deeply, as Snakemake does it."""
-    return base | {k: merge(base[k], v) if isinstance(v, dict) and base.get(k) else v for k, v in override.items()}
+    return run_workflow([config], settings, targets)
 
 
 def measure_share(run: Run, config: RunConfig, percent: int, repeats: int, folder: Path) -> dict[str, float | None]:

@@ -29,12 +29,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
+from workflow_runs import SNAKEMAKE, TINY, make_environment
 
 from pseudogt.files.io import read_json
 from pseudogt.workflow.plan import JOB_ENVIRONMENT
 
-TINY = REPOSITORY / "tests" / "workflow" / "tiny.yaml"
 MULTI_THREADED = {"index", "classifier", "cams", "segmenter", "predictions", "reference", "reference_predictions"}
 TRAINED_STEPS = 10
 BUSY_LOOPS = 2
@@ -50,11 +50,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", folder]
+        command = [*SNAKEMAKE, "--directory", folder]
         command += ["--cores", str(arguments.cores), *(["--configfile", str(TINY)] if arguments.quick else [])]
         figures: dict[str, float | None] = {}
         if arguments.only_training:
-            subprocess.run([*command, "--", "index", "weak_labels"], check=True, env=make_environment())
+            subprocess.run([*command, "--", "index", "weak_labels"], check=True, env=strip_environment())
         else:
             figures |= measure_chain(command, Path(folder), arguments.cores)
         settings = yaml.safe_load(TINY.read_text())["classifier"] if arguments.quick else {}
@@ -67,11 +67,11 @@ def main() -> None:
 def measure_chain(command: Sequence[str], folder: Path, cores: int) -> dict[str, float]:
     """Run the chain; its wall time, and what its jobs alone would have taken."""
     start = time.monotonic()
-    subprocess.run(command, check=True, env=make_environment())
+    subprocess.run(command, check=True, env=strip_environment())
     wall = time.monotonic() - start
     seconds = read_benchmarks(next(folder.glob("results/*/benchmarks")))
     dag = subprocess.run(
-        [*command, "--forceall", "--dag", "dot"], check=True, env=make_environment(), capture_output=True, text=True
+        [*command, "--forceall", "--dag", "dot"], check=True, env=strip_environment(), capture_output=True, text=True
     ).stdout
     critical = longest_path(dag, seconds)
     busy = sum(s * (cores if job[0] in MULTI_THREADED else 1) for job, s in seconds.items()) / cores
@@ -131,18 +131,16 @@ def train_classifier(
         words += ["--out", out, "--scratch", f"{out}/scratch", "--settings", json.dumps(settings)]
         subprocess.run(
             [sys.executable, "-m", "pseudogt.stages.classifier", *words],
-            check=True, env=make_environment() | environment, cwd=results.parents[1], stderr=subprocess.DEVNULL,
+            check=True, env=strip_environment() | environment, cwd=results.parents[1], stderr=subprocess.DEVNULL,
         )  # fmt: skip
         record = read_json(Path(out) / "record.json")
         checksum = hashlib.sha256((Path(out) / "model.pt").read_bytes()).hexdigest()
     return record["seconds"] / record["steps"], checksum
 
 
-def make_environment() -> dict[str, str]:
-    """The environment in which `python` is the interpreter that runs this, without what the workflow gives its jobs."""
-    kept = {name: value for name, value in os.environ.items() if name not in JOB_ENVIRONMENT}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return kept | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
+def strip_environment() -> dict[str, str]:
+    """The environment of the workflow, without what it gives its jobs."""
+    return {name: value for name, value in make_environment().items() if name not in JOB_ENVIRONMENT}
 
 
 def read_benchmarks(folder: Path) -> dict[tuple[str, ...], float]:

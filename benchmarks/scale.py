@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from measurement import REPOSITORY, print_table, write_figures
+from measurement import print_table, write_figures
+from workflow_runs import SNAKEMAKE, make_environment
 
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
@@ -146,19 +147,17 @@ def snakemake(folder: Path, settings: dict, cores: int, *arguments: str) -> Call
     """Run Snakemake on the targets in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(settings | {"data_root": str(folder / "data")}))
-    words = ["snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
+    words = [*SNAKEMAKE[2:], "--directory", str(folder)]
     words += ["--configfile", str(folder / "settings.json"), "--cores", str(cores), *arguments, "--", *TARGETS]
     return call(folder, words)
 
 
 def call(folder: Path, words: list[str]) -> Call:
     """Run a Python module in ``folder``."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", *words]
     with (folder / "output.txt").open("w+") as said:
         start = time.monotonic()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, env=make_environment(), stdout=said, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - start
         said.seek(0)

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("name", ["msrc-jtsm", "streets-jtsm"])
 def test_each_step_takes_more_of_the_network(jtsm, name):
     config = REPOSITORY / "configs" / f"{name}.yaml"
-    resolved = [jtsm.resolve_config(config, {"data_root": "somewhere", **step}) for step in jtsm.STEPS.values()]
+    resolved = [jtsm.resolve_config([config], {"data_root": "somewhere", **step}) for step in jtsm.STEPS.values()]
     parts = [(c.mining.refinements, c.mining.masks, c.mined.masks, c.mined.stuff) for c in resolved]
     assert parts == [
         (0, False, "segments", "segments"),
@@ -23,7 +23,7 @@ def test_each_step_takes_more_of_the_network(jtsm, name):
 
 
 def test_whole_configuration_of_msrc_uses_every_part_of_the_paper(jtsm):
-    config = jtsm.resolve_config(REPOSITORY / "configs" / "msrc-jtsm.yaml", {"data_root": "somewhere"})
+    config = jtsm.resolve_config([REPOSITORY / "configs" / "msrc-jtsm.yaml"], {"data_root": "somewhere"})
     last = list(jtsm.STEPS.values())[-1]
     assert (config.mining.masks, config.mining.semantic, config.mining.refinements) == (True, True, 4)
     assert {"masks": config.mined.masks, "stuff": config.mined.stuff} == last["mined"]

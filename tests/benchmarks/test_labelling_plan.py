@@ -28,7 +28,7 @@ def make_cell(form, pq, dataset="camvid-imagenet", kinds=("boxes",), full_percen
 
 @pytest.mark.parametrize("name", ["camvid-imagenet", "msrc-imagenet", "dsb2018"])
 def test_every_form_has_settings_that_the_workflow_takes(name, tmp_path):
-    from labelling import FIRST_FORMS, WEAK_FORMS, Form, Point, find_reason
+    from labelling_forms import FIRST_FORMS, WEAK_FORMS, Form, Point, find_reason
 
     bench = open_bench(name, tmp_path)
     steps = set()
@@ -45,7 +45,7 @@ def test_every_form_has_settings_that_the_workflow_takes(name, tmp_path):
 
 
 def test_camvid_is_measured_on_its_folds(tmp_path):
-    from labelling import Form, Point
+    from labelling_forms import Form, Point
 
     bench = open_bench("camvid-imagenet", tmp_path)
     assert bench.splits == ("fold_a", "fold_b", "fold_c")
@@ -55,7 +55,7 @@ def test_camvid_is_measured_on_its_folds(tmp_path):
 
 
 def test_cells_that_make_no_sense_have_a_reason():
-    from labelling import DATASETS, FIRST_FORMS, find_reason, read_classes
+    from labelling_forms import DATASETS, FIRST_FORMS, find_reason, read_classes
 
     senseless = {
         name: {form.name for form in FIRST_FORMS if find_reason(form, read_classes(dataset.config))}
@@ -67,7 +67,7 @@ def test_cells_that_make_no_sense_have_a_reason():
 
 
 def test_names_of_points_differ(tmp_path):
-    from labelling import WEAK_FORMS, Point, list_forms
+    from labelling_forms import WEAK_FORMS, Point, list_forms
 
     points = [
         Point("camvid-imagenet", split, f, s) for f in list_forms(WEAK_FORMS) for split in ("", "a") for s in (0, 1)
@@ -77,7 +77,7 @@ def test_names_of_points_differ(tmp_path):
 
 
 def test_frontier_and_best_forms_follow_from_costs_and_quality():
-    from labelling import choose_best, find_frontier, list_mixtures
+    from labelling_forms import choose_best, find_frontier, list_mixtures
 
     cells = [
         make_cell("image tags", 0.1, tag=10),
@@ -94,7 +94,7 @@ def test_frontier_and_best_forms_follow_from_costs_and_quality():
 
 
 def test_a_point_is_measured_once_for_its_settings(tmp_path, monkeypatch):
-    from labelling import Form, Point
+    from labelling_forms import Form, Point
 
     bench = open_bench("dsb2018", tmp_path)
     scores = {"pq": 0.5, "pq_th": 0.5, "pq_st": 0.5, "miou": 0.5}
@@ -119,7 +119,8 @@ def test_a_point_is_measured_once_for_its_settings(tmp_path, monkeypatch):
 
 
 def test_some_points_can_be_measured_alone(tmp_path, monkeypatch):
-    from labelling import Point, find_forms, measure_curve
+    from labelling import measure_curve
+    from labelling_forms import Point, find_forms
 
     bench = open_bench("dsb2018", tmp_path, "--forms", "20% full + points", "all full", "--seeds", "1", "2")
     measured = []
@@ -132,7 +133,7 @@ def test_some_points_can_be_measured_alone(tmp_path, monkeypatch):
 
 
 def test_a_run_that_fails_stops_no_other(tmp_path, monkeypatch):
-    from labelling import Form
+    from labelling_forms import Form
 
     bench = open_bench("dsb2018", tmp_path)
     runs = []
