@@ -254,7 +254,7 @@ def find_follower_targets(own: Tensor, boxes_xyxy: Tensor) -> Tensor:
     """Targets of the second head from the logits ``(P, 28, 28)`` of the first: ``(P, 28, 28) bool``.
 
     As in the paper's code the mask of the first head is one of the view's pixels, has no holes, and is the whole
-    box if it has no pixel; else a first head that finds nothing would teach the second that nothing is there.
+    box if it has no pixel; otherwise the second head would learn empty masks wherever the first one finds nothing.
 
     Parameters
     ----------

@@ -49,14 +49,14 @@ class Evidence(NamedTuple):
     find_stuff: FindMasks | None = None
 
 
-class Lesson(NamedTuple):
-    """Targets that a stage gives the next for an image: its best proposals, and the class of all others by overlap."""
+class StageTargets(NamedTuple):
+    """Targets of a head for an image, from the stage before: its best proposals, and the class of all by overlap."""
 
     pseudo: PseudoBoxes
     assigned: Assignment
 
 
-class MaskLessons(NamedTuple):
+class BatchMaskTargets(NamedTuple):
     """Targets of the mask branch in a batch.
 
     Attributes
@@ -92,7 +92,7 @@ class MiningStep(nn.Module):
     mask_limit : int or None
         Maximum number of proposals per image that learn masks.
     polygons : bool
-        Whether masks are taught as the polygons of the paper's code: see
+        Whether masks are learned as the polygons of the paper's code: see
         :func:`models.jtsm.masks.complete_masks` and :func:`models.jtsm.masks.find_follower_targets`.
     """
 
@@ -114,14 +114,14 @@ class MiningStep(nn.Module):
         network = self.network
         proposed: Proposed = network(batch)
         losses = {"mining": compute_mining_loss(proposed.mined.presence, batch["tags"], batch["known"])}
-        refinement_losses, lessons = refine(proposed, batch, network.order)
+        refinement_losses, targets = refine(proposed, batch, network.order)
         losses |= refinement_losses
         if network.mask_heads:
-            learned = self._find_mask_lessons(batch, lessons)
-            first, second = network.predict_masks(proposed.features, learned.boxes_xyxy, learned.batch_index)
-            wanted = learned.masks.to(first.device)
+            chosen = self._find_mask_targets(batch, targets)
+            first, second = network.predict_masks(proposed.features, chosen.boxes_xyxy, chosen.batch_index)
+            wanted = chosen.masks.to(first.device)
             losses["masks"], losses["masks_refined"] = compute_mask_losses(
-                first, second, learned.labels, wanted, learned.boxes_xyxy, polygons=self.polygons
+                first, second, chosen.labels, wanted, chosen.boxes_xyxy, polygons=self.polygons
             )
         if network.semantic is not None:
             logits = network.semantic(proposed.features)
@@ -131,15 +131,13 @@ class MiningStep(nn.Module):
             losses["semantic"] = compute_semantic_loss(logits, labels.to(logits.device))
         return losses
 
-    def _find_mask_lessons(self, batch: Batch, lessons: Sequence[Lesson]) -> MaskLessons:
+    def _find_mask_targets(self, batch: Batch, targets: Sequence[StageTargets]) -> BatchMaskTargets:
         """Select the proposals that learn masks, and fetch the masks."""
         counts, things = count_proposals(batch), self.network.order.things
         boxes, rows = batch["boxes"].split(counts), batch["rows"].split(counts)
         chosen = [
-            choose_mask_targets(
-                own, lesson.assigned.labels, lesson.pseudo, things=things, top_k=self.top_k, limit=self.mask_limit
-            )
-            for own, lesson in zip(boxes, lessons, strict=True)
+            choose_mask_targets(own, assigned.labels, pseudo, things=things, top_k=self.top_k, limit=self.mask_limit)
+            for own, (pseudo, assigned) in zip(boxes, targets, strict=True)
         ]
         masks = []
         for b, (target, placement) in enumerate(zip(chosen, get_placements(batch), strict=True)):
@@ -149,7 +147,7 @@ class MiningStep(nn.Module):
                 found = complete_masks(found, placement.to_image(boxes[b][target.evidence_rows].cpu().numpy()))
             own = boxes[b][target.rows].cpu().numpy()
             masks.append(sample_masks(found, target.near.tolist(), own, placement))
-        return MaskLessons(
+        return BatchMaskTargets(
             torch.cat([own[target.rows] for own, target in zip(boxes, chosen, strict=True)]),
             torch.cat([target.rows.new_full(target.rows.shape, b) for b, target in enumerate(chosen)]),
             torch.cat([target.labels for target in chosen]),
@@ -157,8 +155,8 @@ class MiningStep(nn.Module):
         )
 
 
-def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[str, Tensor], list[Lesson]]:
-    """Losses of the refinement heads, each of which learns from the one before, and what the last one teaches.
+def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[str, Tensor], list[StageTargets]]:
+    """Losses of the refinement heads, each of which learns from the one before.
 
     Parameters
     ----------
@@ -169,34 +167,37 @@ def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[st
 
     Returns
     -------
-    (dict, list of Lesson)
-        Losses by name, and a lesson for each image.
+    (dict, list of StageTargets)
+        Losses by name, and the targets that follow from the last head, for each image.
     """
     boxes, counts = batch["boxes"], count_proposals(batch)
     losses: dict[str, Tensor] = {}
-    lessons = teach(proposed.mined.shares.detach()[:, order.of_things], boxes, proposed.mined, batch, order)
+    shares = proposed.mined.shares.detach()[:, order.of_things]
+    targets = find_stage_targets(shares, boxes, proposed.mined, batch, order)
     for stage, (logits, deltas) in enumerate(zip(proposed.logits, proposed.deltas, strict=True)):
-        targets = [
+        matched = [
             pseudo.boxes_xyxy[assigned.matches] if len(pseudo.classes) else own
-            for own, (pseudo, assigned) in zip(boxes.split(counts), lessons, strict=True)
+            for own, (pseudo, assigned) in zip(boxes.split(counts), targets, strict=True)
         ]
-        labels = torch.cat([lesson.assigned.labels for lesson in lessons])
-        weights = torch.cat([lesson.assigned.weights for lesson in lessons])
-        classes, moves = compute_refinement_losses(logits, deltas, boxes, torch.cat(targets), labels, weights)
+        labels = torch.cat([each.assigned.labels for each in targets])
+        weights = torch.cat([each.assigned.weights for each in targets])
+        classes, moves = compute_refinement_losses(logits, deltas, boxes, torch.cat(matched), labels, weights)
         losses[f"classes_{stage}"], losses[f"boxes_{stage}"] = classes, moves
         scores = logits.detach().softmax(1)[:, order.of_things]
-        lessons = teach(scores, decode_boxes(deltas.detach(), boxes), proposed.mined, batch, order)
-    return losses, lessons
+        targets = find_stage_targets(scores, decode_boxes(deltas.detach(), boxes), proposed.mined, batch, order)
+    return losses, targets
 
 
-def teach(scores: Tensor, boxes_xyxy: Tensor, mined: Mined, batch: Batch, order: ClassOrder) -> list[Lesson]:
+def find_stage_targets(
+    scores: Tensor, boxes_xyxy: Tensor, mined: Mined, batch: Batch, order: ClassOrder
+) -> list[StageTargets]:
     """Targets for the next stage from a stage's scores ``(R, K)`` and boxes ``(R, 4)`` or ``(R, K, 4)``, by image."""
     counts = count_proposals(batch)
     tags, presence = batch["tags"][:, order.of_things] > 0, mined.presence.detach()[:, order.of_things]
     parts = zip(scores.split(counts), boxes_xyxy.split(counts), tags, presence, strict=True)
     pseudo = [find_pseudo_boxes(*part) for part in parts]
     own_boxes = batch["boxes"].split(counts)
-    return [Lesson(p, assign_proposals(own, p, order.things)) for own, p in zip(own_boxes, pseudo, strict=True)]
+    return [StageTargets(p, assign_proposals(own, p, order.things)) for own, p in zip(own_boxes, pseudo, strict=True)]
 
 
 def find_tag_probabilities(network: JtsmNetwork, proposed: Proposed, batch: Batch) -> NDArray[np.float32] | None:

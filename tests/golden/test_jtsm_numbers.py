@@ -216,15 +216,15 @@ def inclusive_boxes(monkeypatch):
 
 
 class Recorder:
-    """What a step teaches on its way; the mask losses take their targets in place of ours."""
+    """The targets that a step finds on its way; the mask losses take their targets in place of ours."""
 
     def __init__(self, monkeypatch, arrays, ends):
-        self.arrays, self.ends, self.lessons, self.mask_targets, self.masks = arrays, ends, [], [], {}
+        self.arrays, self.ends, self.targets, self.mask_targets, self.masks = arrays, ends, [], [], {}
         self.outputs = {}
         monkeypatch.setattr(network_module, "moi_pool", self.pool)
-        monkeypatch.setattr(step_module, "teach", self.record("lessons", step_module.teach))
+        monkeypatch.setattr(step_module, "find_stage_targets", self.record("targets", step_module.find_stage_targets))
         monkeypatch.setattr(step_module, "choose_mask_targets", self.record("mask_targets", choose_mask_targets))
-        monkeypatch.setattr(step_module, "label_stuff", self.record("lessons", step_module.label_stuff))
+        monkeypatch.setattr(step_module, "label_stuff", self.record("targets", step_module.label_stuff))
         monkeypatch.setattr(step_module, "compute_mask_losses", self.compute_mask_losses)
 
     def watch(self, network):
@@ -292,12 +292,12 @@ def test_training_step(case, take_step):
     positions = pooled.argmax.contiguous().numpy().ravel()[arrays["pooled_index"]]
     np.testing.assert_array_equal(positions, arrays["pooled_argmax"])
     assert_near(recorder.outputs["neck"].detach(), arrays["neck"], share=1e-5)
-    check_lessons(arrays, ends, recorder)
+    check_stage_targets(arrays, ends, recorder)
     if network.mask_heads:
         check_masks(arrays, ends, recorder)
     if network.semantic is not None:
         assert_near(*take(recorder.outputs["semantic"], arrays, "semantic_logits"), share=1e-5)
-        np.testing.assert_array_equal(recorder.lessons[-1], arrays["semantic_map"])
+        np.testing.assert_array_equal(recorder.targets[-1], arrays["semantic_map"])
     for name, value in zip(arrays["loss_names"], arrays["loss_values"], strict=True):
         assert float(losses[LOSSES[str(name)]].detach()) == pytest.approx(value, rel=2e-5), name
     assert len(losses) == len(arrays["loss_names"])
@@ -334,16 +334,16 @@ def check_gradients(arrays, network, losses):
         assert probe(key, gradient) == pytest.approx(probed, abs=tolerance), key
 
 
-def check_lessons(arrays, ends, recorder):
+def check_stage_targets(arrays, ends, recorder):
     """Pseudo boxes, labels and weights of all stages."""
     for k in range(5 if "pseudo_4_rows_a" in arrays else 4):
-        for end, lesson in zip(ends, recorder.lessons[k], strict=True):
-            np.testing.assert_array_equal(lesson.pseudo.classes, arrays[f"pseudo_{k}_classes{end}"])
-            np.testing.assert_array_equal(lesson.pseudo.rows, arrays[f"pseudo_{k}_rows{end}"])
-            np.testing.assert_array_equal(lesson.assigned.labels, arrays[f"labels_{k}{end}"])
-            assert_near(lesson.pseudo.boxes_xyxy, arrays[f"pseudo_{k}_boxes{end}"], share=1e-5)
+        for end, found in zip(ends, recorder.targets[k], strict=True):
+            np.testing.assert_array_equal(found.pseudo.classes, arrays[f"pseudo_{k}_classes{end}"])
+            np.testing.assert_array_equal(found.pseudo.rows, arrays[f"pseudo_{k}_rows{end}"])
+            np.testing.assert_array_equal(found.assigned.labels, arrays[f"labels_{k}{end}"])
+            assert_near(found.pseudo.boxes_xyxy, arrays[f"pseudo_{k}_boxes{end}"], share=1e-5)
             if k < 4:
-                assert_near(lesson.assigned.weights, arrays[f"weights_{k}{end}"], share=1e-4)
+                assert_near(found.assigned.weights, arrays[f"weights_{k}{end}"], share=1e-4)
 
 
 def check_masks(arrays, ends, recorder):

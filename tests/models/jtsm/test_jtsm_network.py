@@ -148,7 +148,7 @@ def test_each_refinement_head_learns_from_the_one_before():
         "batch_index": torch.zeros(4, dtype=torch.long),
         "tags": torch.tensor([[1.0, 0, 1]]),
     }
-    losses, [lesson] = refine(Proposed(torch.zeros(0), mined, logits, deltas), batch, ClassOrder(things=2, stuff=1))
+    losses, [targets] = refine(Proposed(torch.zeros(0), mined, logits, deltas), batch, ClassOrder(things=2, stuff=1))
     weight = torch.full((4,), 0.7)
     labels = torch.tensor([0, 0, BACKGROUND, BACKGROUND])
     first = compute_refinement_losses(logits[0], deltas[0], BOXES, BOXES[:1].expand(4, 4), labels, weight)
@@ -159,8 +159,8 @@ def test_each_refinement_head_learns_from_the_one_before():
     torch.testing.assert_close(torch.stack(list(losses.values())), torch.stack([*first, *second]))
     assert losses["boxes_1"] > 0
     # What the last head says is what masks are learned from.
-    assert lesson.pseudo.rows.tolist() == [3]
-    assert lesson.assigned.labels.tolist() == [BACKGROUND] * 3 + [0]
+    assert targets.pseudo.rows.tolist() == [3]
+    assert targets.assigned.labels.tolist() == [BACKGROUND] * 3 + [0]
 
 
 # Masks
