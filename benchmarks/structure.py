@@ -108,7 +108,7 @@ def find_dependencies(imports: Iterable[Import], modules: dict[str, Path]) -> di
     dependencies: dict[tuple[str, str], Import] = {}
     for found in imports:
         ends = find_package(found.importer, modules), find_package(found.imported, modules)
-        # ``pseudogt`` itself holds no code: importing it for its version is no dependency.
+        # ``pseudogt`` itself holds no code: importing it for its version is not a dependency.
         if ends[0] != ends[1] and "pseudogt" not in ends:
             dependencies.setdefault(ends, found)
     return dependencies

@@ -159,7 +159,7 @@ def find_instance_boxes(
         Train ids of the stuff and thing classes.
     num_classes : int
     ignore_label : int
-        Value of ``instance_ids`` that is no segment.
+        Value of ``instance_ids`` that does not name a segment.
     include_stuff, include_groups : bool
         Whether stuff gives full-image boxes and bare thing ids give group boxes.
 

@@ -86,7 +86,7 @@ class ClassTable:
 
     @cached_property
     def category_to_train(self) -> NDArray[np.uint8]:
-        """Lookup ``category_id -> train_id``; ids that are no class map to ``IGNORE_LABEL``."""
+        """Lookup ``category_id -> train_id``; ids without a class map to ``IGNORE_LABEL``."""
         lookup = np.full(self.background_category_id + 1, IGNORE_LABEL, np.uint8)
         lookup[list(self.category_ids)] = np.arange(len(self))
         lookup[self.background_category_id] = BACKGROUND

@@ -181,7 +181,7 @@ onstart:
     if workflow.is_main_process:
         jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
         try:
-            # A model that is named is no input of `export_model`; other targets may be about to write it.
+            # A model that is named is not an input of `export_model`; other targets may be about to write it.
             if CONFIG.model and jobs["export_model"]:
                 check_model(Path(CONFIG.model))
             if jobs["predict"] and not CONFIG.images:

@@ -21,7 +21,7 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 def normalise_images(
     images: Tensor, mean: Sequence[float] | Tensor = IMAGE_MEAN, std: Sequence[float] | Tensor = IMAGE_STD
 ) -> Tensor:
-    """Images ``(B, 3, H, W) uint8`` (or float in 0..255) as float32, less the mean and over the deviation of [0, 1]."""
+    """Images ``(B, 3, H, W) uint8`` (or float in 0..255) as float32, standardised by mean and deviation of [0, 1]."""
     mean = torch.as_tensor(mean, device=images.device).view(1, 3, 1, 1) * 255
     std = torch.as_tensor(std, device=images.device).view(1, 3, 1, 1) * 255
     return (images.float() - mean) / std

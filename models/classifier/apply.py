@@ -115,7 +115,7 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
         find_candidates(image.shape[:2]),
         min_confidence=plan.min_confidence,
     )
-    # Grad-CAMs are no probabilities.
+    # Grad-CAMs are not probabilities.
     return CamLabel(scores, label, temper_levels(score) if plan.method == "probability" else score)
 
 
@@ -173,4 +173,4 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
         return network.get_submodule(name)
     except AttributeError as error:
         names = ", ".join(n for n, _ in network.named_modules() if n and n.count(".") < 3)
-        raise ValueError(f"layer {name!r} is no module of the classifier; some are {names}") from error
+        raise ValueError(f"layer {name!r} is not a module of the classifier; some are {names}") from error

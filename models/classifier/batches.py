@@ -95,7 +95,7 @@ class TagSample:
         """Inverse of :meth:`to_arrays`."""
         own = {name: arrays[name] for name in ("image", "labelled", "rings")}
         weak: dict[str, Any] = {name: values for name, values in arrays.items() if name not in own}
-        # What is no array in weak labels: a name, two numbers and two tuples.
+        # The fields of weak labels that are not arrays: a name, two numbers and two tuples.
         weak |= {name: weak[name].tolist() for name in ("image_id", "height", "width")}
         weak |= {name: tuple(weak[name].astype(int).tolist()) for name in ("unknown_ids", "partly_boxed_ids")}
         return cls(weak=ImageWeakLabels(**weak), **own)

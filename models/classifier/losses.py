@@ -107,7 +107,7 @@ def candidate_map_loss(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
 
 
 def keep_candidates(log_probabilities: Tensor, candidates: Tensor) -> Tensor:
-    """Log probabilities, of what is no candidate that of almost nothing: finite, so that no gradient is NaN.
+    """Log probabilities; those of classes that are not candidates are very low but finite, so that no gradient is NaN.
 
     Both have one shape, ``(B, C, h, w)``.
     """

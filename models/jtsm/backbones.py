@@ -75,7 +75,7 @@ class JtsmBackbone(PretrainedModule, ABC):
         Raises
         ------
         ValueError
-            If H or W is no multiple of ``multiple``.
+            If H or W is not a multiple of ``multiple``.
         """
         height, width = images.shape[-2:]
         if height % self.multiple or width % self.multiple:
@@ -315,7 +315,7 @@ class MemberBackbone(JtsmBackbone):
         self.body = body
 
     def normalise(self, images: Tensor) -> Tensor:
-        """RGB images ``(B, 3, H, W)`` in 0..255 less the mean and over the deviation that the weights expect."""
+        """RGB images ``(B, 3, H, W)`` in 0..255, standardised by the mean and deviation that the weights expect."""
         return self.body.normalise(images)
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:

@@ -97,7 +97,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             continue
         name = _rename(key)
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-            raise ValueError(f"{path}: {key} is no array of floating numbers")
+            raise ValueError(f"{path}: {key} is not an array of floating-point numbers")
         if name in arrays:
             raise ValueError(f"{path}: two entries are the weights {name}, one of them {key}")
         arrays[name] = value

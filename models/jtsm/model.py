@@ -49,7 +49,7 @@ class JtsmArchitecture:
 
 @dataclass(frozen=True)
 class JtsmModel:
-    """A network, how it was built, and what it knows.
+    """A network, how it was built, and its class table.
 
     Attributes
     ----------

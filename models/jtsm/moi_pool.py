@@ -142,7 +142,7 @@ def pool_by_crops(
 
 
 def scale_pooled(features: Tensor, filled: Tensor, scores: Tensor) -> Tensor:
-    """Make pooled features independent of how much of the box a segment fills, and let sure proposals speak louder.
+    """Make pooled features independent of how much of the box a segment fills, and weigh them by score.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class JtsmNetwork(nn.Module):
     mask_channels : int
         Width of the mask heads; 0 for none.
     semantic_channels : int
-        Width of the semantic head; 0 for none: what is no thing is then the one class of stuff.
+        Width of the semantic head; 0 for none: all that is not a thing is then one class of stuff.
     semantic_start : {"he", "small"}
         See :class:`models.jtsm.semantic.SemanticHead`.
     overlap_power : float

@@ -181,7 +181,7 @@ def draw_examples(scene: Scene, mode: str, ranker: Ranker | None, rng: np.random
 
 
 def weigh_examples(features: NDArray[np.float32], target: float, weight: float) -> UnionExamples:
-    """UnionExamples of one target that share a weight equally."""
+    """Examples with the same target, among which a weight is divided equally."""
     count = len(features)
     return UnionExamples(features, np.full(count, target), np.full(count, weight / max(count, 1)))
 

@@ -19,7 +19,7 @@ class Head(nn.Sequential):
 
 
 class FineHead(nn.Module):
-    """A head at stride 2 that sees the image once more: a pole or a walker is no wider than a cell of stride 4."""
+    """A head at stride 2 that also sees the image, for poles and pedestrians as narrow as a cell of stride 4."""
 
     def __init__(self, channels_in: int, width: int, channels_out: int) -> None:
         super().__init__()

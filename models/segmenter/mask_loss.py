@@ -47,7 +47,7 @@ class KnownSegments(NamedTuple):
 
 
 class QueryMatches(NamedTuple):
-    """Queries ``(M,) int64`` of the segments of one image; queries that match none are not in it."""
+    """Pairs of a query and a segment of one image, ``(M,) int64`` each; queries without a segment are left out."""
 
     queries: Tensor
     segments: Tensor

@@ -289,7 +289,7 @@ class _Run:
         part.update({name: part.get(name, 0) + value for name, value in zip(counts, new.tolist(), strict=True)})
 
     def agree(self, *flags: bool) -> list[bool]:
-        """Whether any process wants each of several things."""
+        """Each flag, true if any process has set it."""
         if self.processes == 1:
             return list(flags)
         wanted = torch.tensor(flags, dtype=torch.float32, device=self.device)

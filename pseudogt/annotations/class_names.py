@@ -78,7 +78,7 @@ class ClassNames:
         kinds = {seen.kind for reading in self.readings for image in reading.images for seen in image.unusable}
         listed = ", ".join(sorted(declared)) or "none"
         problems += [
-            f"annotations.rename: {name!r} is no class of the annotations; they have {listed}"
+            f"annotations.rename: {name!r} is not a class of the annotations; they have {listed}"
             for name in sorted(set(self.rename) - declared - {OTHERS})
         ]
         problems += [

@@ -38,7 +38,7 @@ class RunLengths(TypedDict):
 
 
 class CocoBox(TypedDict):
-    """An entry of ``annotations`` less its mask, which is large."""
+    """An entry of ``annotations`` without its mask, which is large."""
 
     image_id: Key
     category_id: Key

@@ -249,7 +249,7 @@ def _is_name(text: str) -> bool:
 
 
 def _names_image(value: Any) -> bool:
-    """Whether a value ends like the name of an image, but for what follows it in a URL."""
+    """Whether a value ends like the name of an image; what follows the name in a URL does not count."""
     return isinstance(value, str) and value.split("?")[0].lower().endswith(NAMED_SUFFIXES)
 
 
@@ -279,7 +279,7 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
 
 
 def _list_labels(result: Mapping[str, Any]) -> list[str | None]:
-    """Class names of a result: the list under the name of its type, whatever that is; None for what is no name."""
+    """Class names of a result: the list under the name of its type, whatever that is; None for what is not a name."""
     kind, value = result.get("type"), result.get("value")
     found = value.get(kind) if isinstance(value, dict) and isinstance(kind, str) and kind not in REMARKS else None
     return [_read_name(item) for item in found] if isinstance(found, list) else []

@@ -120,7 +120,7 @@ def find_path(name: str) -> PurePosixPath:
 
 
 def decode_uri(text: str) -> str:
-    """Address in base 64, as Label Studio writes one of a cloud storage; unchanged if it is none.
+    """Address in base 64, as Label Studio writes one of a cloud storage; any other text is returned unchanged.
 
     Examples
     --------
@@ -188,8 +188,8 @@ def match_label_names(names: Sequence[str], files: Mapping[str, str], folder: Pa
     unclear = [*matches.unmatched, *matches.ambiguous]
     if unclear:
         raise ValueError(
-            f"{folder}: {unclear[0]!r} (and {len(unclear) - 1} more) is no image of the dataset, or may be several; "
-            "labels must have the names of their images, or their ids"
+            f"{folder}: {unclear[0]!r} (and {len(unclear) - 1} more) is not an image of the dataset, or may be "
+            "several; labels must have the names of their images, or their ids"
         )
     found: dict[str, str] = {}
     for key, positions in matches.by_image.items():

@@ -30,7 +30,9 @@ def find_true_objects(annotations: ImageAnnotations, classes: ClassTable) -> Tru
     things = {parse_name(classes.names[i]): int(i) for i in classes.thing_ids}
     unknown = [box.label for box in annotations.boxes if box.label not in things]
     if unknown:
-        raise ValueError(f"image {name!r} has an object {unknown[0]!r}, which is no thing of dataset.classes; add it")
+        raise ValueError(
+            f"image {name!r} has an object {unknown[0]!r}, which is not a thing of dataset.classes; add it"
+        )
     return TrueObjects(
         np.array([box.xyxy for box in annotations.boxes], np.float64).reshape(-1, 4),
         np.array([things[box.label] for box in annotations.boxes], np.int64),

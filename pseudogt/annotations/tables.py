@@ -323,7 +323,7 @@ def _add_state(found: dict[str, bool | None], label: Any, state: Any, where: str
     try:
         known = STATES[word] if word in STATES else parse_flag(word, where)
     except ValueError:
-        broken.append(f"{where}: {state!r:.80} is no state of class {label!r}; use present, absent or unknown")
+        broken.append(f"{where}: {state!r:.80} is not a state of class {label!r}; use present, absent or unknown")
         found[label] = None
         return
     if label in found and found[label] != known:

@@ -123,7 +123,7 @@ def read_via(path: Path, attribute: str | None = None) -> Reading:
         marks = [_Mark(label, region) for region in file.regions for label in _list_classes(region, name)]
         boxes, unusable = read_objects(marks, lambda mark: mark.label, lambda mark: [_read_mark(mark)])
         named = _read_value(file.attributes.get(name))
-        unclear = [UnusableObject(None, "tag that is no name")] if None in named else []
+        unclear = [UnusableObject(None, "tag that is not a name")] if None in named else []
         tags = {label: True for label in named if label is not None}
         images.append(ImageAnnotations(file.name, boxes, tags=tags, unusable=[*unusable, *unclear]))
         remarks.update(key for key, value in file.attributes.items() if key != name and _read_value(value))
@@ -173,7 +173,7 @@ def _open_third(content: Mapping[str, Any], path: Path) -> _Project:
     for key, entry in _as_mapping(content["file"]).items():
         name = _as_mapping(entry).get("fname")
         if not isinstance(name, str) or not name or str(_as_mapping(entry).get("type", IMAGE_TYPE)) != str(IMAGE_TYPE):
-            broken.append(f"{path}: file {key!r} is no image")
+            broken.append(f"{path}: file {key!r} is not an image")
             continue
         files[str(key)] = _File(name)
     for key, entry in _as_mapping(content["metadata"]).items():

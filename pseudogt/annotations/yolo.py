@@ -35,7 +35,7 @@ PER_IMAGE = True
 YAML_SUFFIXES = (".yaml", ".yml")
 ORIENTED_BOX = 9
 FARTHEST = 2.0
-"""Fractions farther out are no fractions but pixels."""
+"""Larger values are pixels, not fractions."""
 
 OVERHANG = 0.01
 """Share of the image by which a box may reach beyond it: tools round, and objects are cut by the border."""
@@ -268,7 +268,7 @@ def _count_keypoint_values(document: Mapping[Any, Any], path: Path) -> int:
 
 
 def read_lines(path: Path, keypoint_values: int = 0) -> list[Line]:
-    """Place and words of each line that is not blank, less key points behind a box."""
+    """Place and words of each line that is not blank, without key points behind a box."""
     found = []
     for number, text in enumerate(read_text(path).splitlines(), 1):
         words = text.split()
@@ -316,7 +316,7 @@ def make_box(line: Line, names: Mapping[int, str], *, oriented: bool, polygons: 
         raise ValueError(f"{where}: class {words[0]} has no name; there are {known}")
     numbers = [parse_number(word, where) for word in words[1:]]
     if max(map(abs, numbers), default=0) > FARTHEST:
-        raise ValueError(f"{where}: {max(numbers, key=abs):g} is no fraction; YOLO coordinates lie in 0..1")
+        raise ValueError(f"{where}: {max(numbers, key=abs):g} is not a fraction; YOLO coordinates lie in 0..1")
     if len(words) == 5:
         return AnnotatedBox(label, _bound_box(numbers, where, polygons=polygons))
     if len(words) == 6:

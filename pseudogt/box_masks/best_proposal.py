@@ -13,7 +13,7 @@ MIN_PROPOSAL_IOU = 0.4
 
 
 def load_proposal(options: SegmenterOptions) -> PrepareScene:
-    """The proposal whose box fits best, of like ones that of the higher score; cut at the box.
+    """The proposal whose box fits best, the one with the higher score among equals; cut at the box.
 
     A box that no proposal fits (IoU of boxes under 0.4) gets the ellipse.
     """

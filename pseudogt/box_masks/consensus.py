@@ -81,7 +81,7 @@ def fuse_masks(
 def measure_agreement(verdict: NDArray[np.uint8], train_id: int) -> float:
     """Of the pixels of a verdict ``(h, w)`` that are not surely no thing, the share that surely is; 0 without any.
 
-    For two masks this is their IoU. A box of low agreement wants a second look.
+    For two masks this is their IoU. Low agreement marks a box to review.
     """
     claimed, unsure = (int(np.count_nonzero(verdict == value)) for value in (train_id, IGNORE_LABEL))
     return claimed / max(claimed + unsure, 1)

@@ -128,7 +128,7 @@ def _find_barriers(
 def _choose_regions(
     barriers: NDArray[np.float64], pixels: NDArray[np.float64], prior: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Regions over the threshold with the best soft IoU; equal barriers stand or fall together."""
+    """Regions over the threshold with the best soft IoU; those with equal barriers are taken together or not at all."""
     order = np.argsort(-barriers, kind="stable")
     ordered = barriers[order]
     # Area, prior and soft IoU of the regions with the highest barriers, for every number of them.

@@ -23,8 +23,8 @@ class AppearanceSettings(Section):
 class AugmentationSettings(AppearanceSettings):
     """Random changes of training images.
 
-    The trainings inherit these settings (mining: flip and colour only). A training overrides one by a value in its
-    own section; to inherit, leave the setting out there: null is no value.
+    The trainings inherit these settings (mining: flip and colour only). To override one, give a value in the
+    training's own section. To inherit it, leave it out there; null is an error.
     """
 
     crop_height_px: int = Field(

@@ -252,7 +252,7 @@ def read_segment_colours(path: Path) -> NDArray[np.uint8]:
 def map_segments(
     segments: list[SegmentInfo], settings: DatasetSettings, classes: ClassTable, where: str
 ) -> dict[int, int]:
-    """SegmentInfo id -> panoptic id; 0 and segments of void categories map to ``VOID``."""
+    """Segment id -> panoptic id; 0 and segments of void categories map to ``VOID``."""
     train_ids = {entry.source_id: train_id for train_id, entry in enumerate(settings.classes)}
     targets, counts = {0: VOID}, dict.fromkeys(range(len(classes)), 0)
     for segment in segments:

@@ -31,7 +31,7 @@ class VocLayout:
     lists: str
 
     def find_splits(self, root: Path) -> list[str]:
-        """Names of the lists of images; those of single classes are none."""
+        """Names of the lists of images, without the lists of single classes."""
         folder = root / "VOCdevkit" / f"VOC{self.year}" / "ImageSets" / self.lists
         return [name for name in ("train", "val", "trainval", "test") if (folder / f"{name}.txt").is_file()]
 

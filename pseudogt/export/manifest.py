@@ -96,7 +96,7 @@ def verify(folder: Path) -> list[str]:
     Raises
     ------
     ValueError
-        If there is no manifest or it is none.
+        If the manifest is missing or is not one.
     """
     path = folder / MANIFEST_JSON
     document = read_json(path)

@@ -136,7 +136,7 @@ def assign_panoptic_ids(found: Iterable[tuple[int, str]], classes: ClassTable) -
 
 
 def _parse_id(name: str, category_id: int, isthing: bool) -> int | None:
-    """The panoptic id in a name; None if it is none of this category."""
+    """The panoptic id in a name; None if it is not of this category."""
     if not (name.isascii() and name.isdigit()) or len(name) > 9:
         return None
     segment_id = int(name)

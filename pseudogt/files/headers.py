@@ -75,7 +75,7 @@ def read_header(path: Path | str) -> ImageHeader:
     Raises
     ------
     ValueError
-        If the file is missing, is no image or is too large.
+        If the file is missing, is not an image or is too large.
     """
     with open_image(path) as image:
         orientation = _read_orientation(path, image)

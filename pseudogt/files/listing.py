@@ -100,7 +100,7 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder, or a link to one; a link to itself is none."""
+    """Whether an entry is a folder, or a link to one; False for a link to itself."""
     try:
         return entry.is_dir()
     except OSError:
@@ -156,7 +156,7 @@ def holds_images(folder: str) -> bool:
 
 
 def describe_passed_over(folder: Path | str, content: FolderContent) -> list[str]:
-    """Say which files of a folder are no images of a kind that is read; nothing if there are none."""
+    """Say which files of a folder are not images of a kind that is read; nothing if all are."""
     if not content.passed_over:
         return []
     kinds = [

@@ -21,7 +21,7 @@ PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 """Files that may say how images are normalised."""
 
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
-"""Files that may say how text becomes numbers; the first, or the two that are no settings, suffice."""
+"""Files that may say how text becomes numbers; the first, or the two that are not settings, suffice."""
 
 MODEL_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """An owner and a name, as Hugging Face knows models."""

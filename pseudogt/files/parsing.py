@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 from pseudogt.files.contents import describe_content, describe_missing
 
 LARGEST_COORDINATE = 1e6
-"""Pixels; larger numbers are no coordinates, and products of these are finite."""
+"""Pixels; larger numbers are not coordinates, and products of these are finite."""
 
 LARGEST_MASK_PX = 2**28
 """Maximum number of pixels of a mask; a larger one is treated as a broken or hostile file."""
@@ -360,7 +360,7 @@ def read_id_list(path: Path) -> list[str]:
     listed = read_image_list(path)
     with_folder = next((f"{folder}/{name}" for folder, name in listed if folder), None)
     if with_folder is not None:
-        raise ValueError(f"{path}: {with_folder!r} is no image id; list file names without folder and suffix")
+        raise ValueError(f"{path}: {with_folder!r} is not an image id; list file names without folder and suffix")
     return [name for _, name in listed]
 
 
@@ -378,7 +378,7 @@ def read_image_list(path: Path) -> list[tuple[str, str]]:
     seen: set[str] = set()
     for line in lines:
         if "\\" in line or any(part.startswith(".") or not part for part in line.split("/")):
-            raise ValueError(f"{path}: {line!r} is no image id; list file names without suffix")
+            raise ValueError(f"{path}: {line!r} is not an image id; list file names without suffix")
         if line in seen:
             raise ValueError(f"{path}: image {line!r} is listed twice; remove one")
         seen.add(line)

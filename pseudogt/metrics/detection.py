@@ -72,7 +72,7 @@ def describe_found(found: ScoredBoxes, classes: ClassTable) -> list[dict[str, An
 def _describe(objects: TrueObjects | ScoredBoxes, classes: ClassTable) -> list[dict[str, Any]]:
     unknown = np.setdiff1d(objects.train_ids, classes.thing_ids)
     if unknown.size:
-        raise ValueError(f"an object has train id {unknown[0]}, which is no thing of the class table")
+        raise ValueError(f"an object has train id {unknown[0]}, which is not a thing of the class table")
     annotations: list[dict[str, Any]] = [
         {"category_id": classes.category_ids[int(train_id)], "bbox": box.tolist(), "area": float(box[2] * box[3])}
         for train_id, box in zip(objects.train_ids, _to_xywh(objects.boxes_xyxy), strict=True)

@@ -154,7 +154,7 @@ def _check_found(found: Mapping[str, Annotations], scored: Iterable[str], classe
         for each in of_image:
             if each["category_id"] not in things:
                 raise ValueError(
-                    f"image {image_id!r}: a detection of category {each['category_id']}, which is no thing"
+                    f"image {image_id!r}: a detection of category {each['category_id']}, which is not a thing"
                 )
 
 

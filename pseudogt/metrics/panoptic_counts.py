@@ -163,7 +163,7 @@ def count_image(truth: NDArray[np.int32], labelled: NDArray[np.int32], classes: 
     ``BACKGROUND`` category               error                         no segment
     ====================================  ============================  ===================
 
-    An unmatched segment is no false positive if more than half of it lies on void and on a crowd
+    An unmatched segment is not a false positive if more than half of it lies on void and on a crowd
     of its class; void is taken out of the union (Kirillov et al., CVPR 2019, section 4). Pixels of
     things with k = 0 do count in the confusion matrix, where instances play no part.
     """

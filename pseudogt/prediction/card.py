@@ -91,7 +91,7 @@ class ModelCard:
         Raises
         ------
         ValueError
-            If the text is of another version, or its network is none that is decoded here.
+            If the text is of another version, or its network is not one that is decoded here.
         """
         values = json.loads(text)
         version, network = values.get("version"), values.get("network")

@@ -24,7 +24,7 @@ class NetworkKind:
     maps : type
         Named tuple of the outputs, the first of which, ``semantic``, holds the logits of the classes.
     strides : mapping
-        Name of each output, in their order -> pixels of the network's input per cell; None if it is no map.
+        Name of each output, in their order -> pixels of the network's input per cell; None if it is not a map.
     decode : callable
         From the maps of an image, its size (H, W), classes and settings to its segments.
     can_tile : bool

@@ -323,7 +323,7 @@ def _compare_with_surround(
     around = (right - left) * (lower - upper) - area
     surround = spread_light = spread_colour = 0.0
     for k in range(3):
-        # Lab sum over the larger box from the integral image; less the union's sum, it is that of what is around.
+        # Lab sum over the larger box from the integral image, minus the union's sum: the sum over the surroundings.
         window = integral[lower, right, k] - integral[upper, right, k] - integral[lower, left, k]
         window += integral[upper, left, k]
         mean = total[5 + k] / area

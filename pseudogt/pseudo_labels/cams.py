@@ -21,7 +21,7 @@ def normalise_logits(logits: NDArray[np.float32], candidates: NDArray[np.bool_])
     Returns
     -------
     (C, h, w) float32
-        In [0, 1], 0 for what is no candidate; sums to 1 where there is a candidate.
+        In [0, 1], 0 for classes that are not candidates; sums to 1 where there is a candidate.
     """
     _check_shapes(logits, candidates)
     # Shift by the largest logit so that no power overflows; without a candidate all powers, and the sum, are 0.
@@ -44,7 +44,7 @@ def normalise_cams(cams: NDArray[np.float32], candidates: NDArray[np.bool_]) -> 
     Returns
     -------
     (C, h, w) float32
-        In [0, 1], 0 for what is no candidate; a map that is 0 stays so.
+        In [0, 1], 0 for classes that are not candidates; a map that is 0 stays so.
     """
     _check_shapes(cams, candidates)
     gated = np.where(candidates, cams, np.float32(0))

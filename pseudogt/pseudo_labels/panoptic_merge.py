@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 
 MIN_COMPONENT_PX = 16
-"""Smaller connected parts of a thing are no instances."""
+"""Smaller connected parts of a thing are not instances."""
 
 
 class MergedPanoptic(NamedTuple):
@@ -137,7 +137,7 @@ def _check_instances(
         )
     unknown = train_ids[~np.isin(train_ids, classes.thing_ids)]
     if unknown.size:
-        raise ValueError(f"an instance has train id {unknown[0]}, which is no thing of the class table")
+        raise ValueError(f"an instance has train id {unknown[0]}, which is not a thing of the class table")
     if not np.isfinite(scores).all():
         raise ValueError(f"instance {np.flatnonzero(~np.isfinite(scores))[0]} has a score that is not finite")
 

@@ -111,7 +111,7 @@ def choose_classes(
 
 
 def find_unboxed_things(weak: ImageWeakLabels, classes: ClassTable) -> NDArray[np.uint8]:
-    """Train ids of things that may be in an image though no box says where: boxes are not held against them."""
+    """Train ids of things that may be in an image although none of its boxes is of their class."""
     possible = weak.possible & np.array(classes.isthing)
     possible[weak.box_classes] = False
     return np.flatnonzero(possible).astype(np.uint8)
@@ -205,7 +205,7 @@ def clean_label(
 
 
 def hold_marks(cleaned: NDArray[np.uint8], by_tags: NDArray[np.uint8], weak: ImageWeakLabels) -> NDArray[np.uint8]:
-    """Let marks have the last word.
+    """Restore what marks say after the cleaning steps.
 
     Parameters
     ----------
@@ -246,9 +246,9 @@ def assign_boxes(
     Returns
     -------
     semantic : (H, W) uint8
-        As given, less what is ignored.
+        As given, with contested pixels ignored if ``overlap`` says so.
     owner : (H, W) int32
-        Position of a box; ``NO_OWNER`` in no box of the pixel's class, but for groups.
+        Position of a box; ``NO_OWNER`` where no box of the pixel's class, groups apart, covers the pixel.
     """
     if overlap == "nearest":
         claims = [

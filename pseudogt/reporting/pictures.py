@@ -110,7 +110,7 @@ def _draw_photos(
 
 
 def color_label(panoptic_id: NDArray[np.int32], classes: ClassTable) -> NDArray[np.uint8]:
-    """Colours ``(H, W, 3) uint8`` of a label: as :func:`draw_panoptic` draws it, but for the image below.
+    """Colours ``(H, W, 3) uint8`` of a label: as :func:`draw_panoptic` draws it, without the image below.
 
     A page sets the opacity, so that its reader may. The few colours make small lossless files.
     """

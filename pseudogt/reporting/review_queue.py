@@ -1,4 +1,4 @@
-"""Which labels the pipeline trusts least, by what it knows without the ground truth."""
+"""Which labels are trusted least, measured without ground truth."""
 
 from __future__ import annotations
 

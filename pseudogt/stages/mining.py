@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = parse_settings(MiningSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
-    # Boxes teach this network nothing.
+    # This network learns nothing from boxes.
     check_supervision([image.weak.without_boxes() for image in shard])
     source = MiningSource.open(shard, arguments.proposals, settings.samples, needs_things=settings.needs_things)
     val = (arguments.val_shards, arguments.val_weak_labels, arguments.val_proposals)

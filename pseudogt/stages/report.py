@@ -125,7 +125,7 @@ def read_image_scores(path: Path | None) -> ImageScores:
 
 
 def open_sources(options: Mapping[str, Any]) -> Sources:
-    """Open what the options for labels name, but for the labels of rounds, by the name of the option."""
+    """Open what the options for labels name, by the name of the option; labels of rounds are opened elsewhere."""
     files = {name.replace("_", "-"): paths for name, paths in options.items()}
     sources: Sources = {name: read_score_files(files[name]) for name in SCORE_SOURCES}
     return sources | {name: read_label_folders(files[name]) for name in LABEL_SOURCES}

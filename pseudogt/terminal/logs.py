@@ -43,7 +43,7 @@ class ProgressBar(NamedTuple):
 
     @property
     def fraction(self) -> float:
-        """Part of the job that is done; preparations count as nothing."""
+        """Fraction of the job that is done; 0 during preparations."""
         if self.title.startswith(PREPARATION) or not self.total:
             return 0.0
         return min(self.done / self.total, 1.0)
@@ -84,7 +84,7 @@ def read_warnings(path: Path) -> list[str]:
 
 
 def find_message(text: str) -> str:
-    r"""The message with which a job ended: from its last ``error:`` on, or its last line that is no progress bar.
+    r"""The message with which a job ended: from its last ``error:`` on, or its last line that is not a progress bar.
 
     Examples
     --------

@@ -84,7 +84,7 @@ def _find_allowed(found: LabelledPixels, weak: ImageWeakLabels) -> NDArray[np.bo
 
 
 def _settle_conflicts(found: LabelledPixels, width: int) -> LabelledPixels:
-    """Each pixel once, less those of several classes."""
+    """Each pixel once, without pixels of several classes."""
     if not found:
         return found
     flat = found.rows * width + found.columns

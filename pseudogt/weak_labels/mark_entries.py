@@ -110,7 +110,7 @@ def _parse_mark(number: int, entry: Any, context: MarkContext, instances: dict[t
 def _find_box(key: str, train_id: int, context: MarkContext, where: str) -> int:
     position, box_class = context.boxes.get(key, (None, None))
     if position is None:
-        raise ValueError(f"{where} belongs to annotation {key}, which is no box of this image")
+        raise ValueError(f"{where} belongs to annotation {key}, which is not a box of this image")
     if box_class != train_id:
         raise ValueError(f"{where} is of another class than annotation {key}, to which it belongs")
     return position

@@ -73,7 +73,7 @@ class ImageWeakLabels:
         return found
 
     def without_boxes(self) -> ImageWeakLabels:
-        """The same, less the boxes."""
+        """The same weak labels without the boxes."""
         return replace(
             self,
             boxes_xyxy=self.boxes_xyxy[:0],

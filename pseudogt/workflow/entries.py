@@ -40,7 +40,7 @@ def select_entries(config: RunConfig, stage: str, *, export_format: str | None =
     if stage in BACKBONE_SECTIONS:
         backbone = getattr(config, BACKBONE_SECTIONS[stage]).backbone
         family = backbone.partition("/")[0]
-        # The ResNet-WS of mining are no entries: they are code of JTSM's own.
+        # The ResNet-WS of mining are not entries: they are part of JTSM's own code.
         for table in (BACKBONE_TABLE, FAMILY_TABLE):
             selection[table] = [family] if family in list_entries(table) else []
     if BACKBONE_SECTIONS.get(stage) == "segmenter":

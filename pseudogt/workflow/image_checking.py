@@ -24,7 +24,7 @@ COLOUR_MODES = ("RGB", "RGBA", "P")
 """Of files whose colours are read; alpha must be full."""
 
 IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
-"""Images that are read without loss but for transparency."""
+"""Images of which reading loses only transparency."""
 
 REFUSED_MODES = {"F": "float", "I": "integer, of 32 bits or with a sign"}
 """Images that are not read, and the type of their pixels."""

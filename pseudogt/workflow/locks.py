@@ -157,7 +157,7 @@ def hold_job_lock() -> None:
 
 
 def find_log() -> str | None:
-    """Path of the file that standard error goes to, even if it was removed since; None if that is no file."""
+    """Path of the file that standard error goes to, even if it was removed since; None if that is not a file."""
     stream = sys.__stderr__.fileno() if sys.__stderr__ else -1
     if stream < 0 or not stat.S_ISREG(os.fstat(stream).st_mode):
         return None

@@ -48,7 +48,7 @@ def name_supervision(config: RunConfig) -> str:
 
 
 def digest_config(config: RunConfig) -> str:
-    """Digest of the settings that labels depend on; prompts are no part of the dumped configuration."""
+    """Digest of the settings that labels depend on; prompts are not part of the dumped configuration."""
     settings = config.model_dump(mode="json", exclude=WITHOUT_INFLUENCE)
     return compute_input_digest([settings, *([config.prompts] if config.uses_concepts else [])], [])
 

@@ -110,7 +110,7 @@ def convert_image(image_id: str, inputs: ImageInputs, options: Options, classes:
     Raises
     ------
     ValueError
-        For a train id that is no class, or a box mask of stuff.
+        For a train id that is not in the class table, or a box mask of stuff.
     """
     assert inputs.boxes is not None
     weak = convert_weak_labels(image_id, inputs.pred.shape, inputs.boxes, inputs.gt_label, options, classes)

@@ -133,7 +133,7 @@ def read_scores(path: Path) -> NDArray[np.floating[Any]]:
     Raises
     ------
     ValueError
-        If the file is missing or broken or its first variable is no matrix of numbers.
+        If the file is missing or broken or its first variable is not a matrix of numbers.
     """
     first = _find_first_variable(path)
     scores = _read_variables(path, variable_names=[first], mat_dtype=True)[first]

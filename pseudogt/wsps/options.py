@@ -29,7 +29,7 @@ class Options(Section):
     """
 
     data_root: str = Field("data/Cityscapes", description="Ground truth, boxes and lists.")
-    pred_root: str = Field("results", description="All inputs and outputs that are no ground truth.")
+    pred_root: str = Field("results", description="All inputs and outputs other than ground truth.")
     list_path: str = Field(description="Under data_root: one image id a line.")
     gt_label_dir: str = Field(description="Under data_root: ground truth; the folder of the city is added.")
     gt_label_template: Template = Field(description="Semantic ground truth, source of the crop tags.")

@@ -104,7 +104,7 @@ def read_ids(path: Path) -> list[str]:
     Raises
     ------
     ValueError
-        If the file is missing, is no text or holds no id; the message names it.
+        If the file is missing, is not text or holds no id; the message names it.
     """
     try:
         ids = path.read_text(encoding="utf-8").split()

@@ -118,7 +118,7 @@ def test_renamed_and_unknown_classes():
     assert convert(reading, rename={"van": "bus"}).images[0].box_classes.tolist() == [2, 3]
     assert convert(reading, rename={"van": None}).images[0].box_classes.tolist() == [2]
     problems = convert(reading, rename={"van": "lorry", "truck": "car"}).problems
-    assert "'van'" in problems[0] and "'truck' is no class of the annotations" in problems[1]
+    assert "'van'" in problems[0] and "'truck' is not a class of the annotations" in problems[1]
 
 
 def test_boxes_of_stuff_are_tags():

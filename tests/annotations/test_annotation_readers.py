@@ -400,7 +400,7 @@ class TestYolo:
         [
             ("2 0.5 0.5 0.1 0.1", "class 2 has no name; there are 0 to 1"),
             ("0.5 0.5 0.5 0.1 0.1", "class 0.5 has no name"),
-            ("0 120 80 30 20", "120 is no fraction"),
+            ("0 120 80 30 20", "120 is not a fraction"),
             ("0 0.5 0.5 0.1 0.1 0.93", "a prediction with its confidence"),
             ("0 0.5 0.5 0.1", "4 values; a box has 5"),
             ("0 0.5 0.5 0.1 0.1 0.2 0.2 0.3", "8 values"),
@@ -521,7 +521,7 @@ class TestTags:
     @pytest.mark.parametrize(
         ("name", "text", "message"),
         [
-            ("t.csv", "image,sky\na,maybe\n", "line 2: image 'a': 'maybe' is no state"),
+            ("t.csv", "image,sky\na,maybe\n", "line 2: image 'a': 'maybe' is not a state"),
             ("t.csv", "image,class,state\na,sky,1\na,sky,0\n", "line 3: image 'a' has two states of class 'sky'"),
             ("t.csv", "image,sky\n,1\n", "line 2 names no image"),
             ("t.csv", "picture,sky\na,1\n", "must name the columns image"),

@@ -132,7 +132,7 @@ class TestVia:
         document = project({"vid": "9", "xy": [2, 1, 2, 3, 4], "av": {}})
         document["file"]["2"] = {"fname": "b.mp4", "type": 4}
         broken = read_via(write(document)).broken
-        assert "file '2' is no image" in broken[0] and "metadata 'm0' is of no image" in broken[1]
+        assert "file '2' is not an image" in broken[0] and "metadata 'm0' is of no image" in broken[1]
 
 
 def project(*metadata):

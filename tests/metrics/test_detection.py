@@ -265,5 +265,5 @@ def test_bad_input():
         compute_corloc([objects()], [detections((0.5, box(0)))._replace(scores=np.ones(2))], 3)
     with pytest.raises(ValueError, match="score that is not finite"):
         compute_voc_average_precision([objects()], [detections((np.nan, box(0)))], 3)
-    with pytest.raises(ValueError, match="train id 0, which is no thing"):
+    with pytest.raises(ValueError, match="train id 0, which is not a thing"):
         describe_objects(objects(box(0))._replace(train_ids=np.array([0])), CLASSES)

@@ -224,7 +224,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     truth, found = BY_HAND
     with pytest.raises(ValueError, match="image 'z' has detections but no entry among the true objects"):
         score_detections({}, {}, {"z": []}, CLASSES, max_detections=100)
-    with pytest.raises(ValueError, match="image 'a': a detection of category 7, which is no thing"):
+    with pytest.raises(ValueError, match="image 'a': a detection of category 7, which is not a thing"):
         score_detections({"a": SIZE}, {"a": []}, {"a": [{"category_id": 7}]}, CLASSES, max_detections=100)
     files = write_files(tmp_path, truth, found)
     (tmp_path / "detections-0.json").write_text('[{"image_id": "a", "category_id": 26, "bbox": [0, 0, 1, 1]}]')

@@ -129,7 +129,7 @@ def test_laws(seed, count):
         (np.zeros((1, 9, 10)), [0.5], [CAR], r"masks \(1, 9, 10\), 1 scores, 1 classes and the semantic map"),
         (np.zeros((2, 10, 10)), [0.5], [CAR], "do not fit together"),
         (np.zeros((1, 10, 10)), [0.5], [CAR, CAR], "do not fit together"),
-        (np.zeros((1, 10, 10)), [0.5], [ROAD], "train id 0, which is no thing"),
+        (np.zeros((1, 10, 10)), [0.5], [ROAD], "train id 0, which is not a thing"),
         (np.zeros((1, 10, 10)), [np.nan], [CAR], "instance 0 has a score that is not finite"),
     ],
 )

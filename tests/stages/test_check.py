@@ -103,7 +103,7 @@ def test_a_list_in_another_encoding_or_with_paths(run, folder_dataset, section):
     assert "save the file as UTF-8" in run(folder_dataset, section)[0]["problems"][0]["problem"]
     for escape in ("../../secret", "..\\secret", ".hidden"):
         (folder_dataset / "val.txt").write_text(f"{escape}\n")
-        assert "is no image id" in run(folder_dataset, section)[0]["problems"][0]["problem"]
+        assert "is not an image id" in run(folder_dataset, section)[0]["problems"][0]["problem"]
 
 
 def test_files_that_are_no_images(run, folder_dataset, section):

@@ -218,7 +218,7 @@ def test_bad_input_is_named(data: Path, trained: Path, tmp_path: Path) -> None:
         train(data, tmp_path, zoom_min=2.0, zoom_max=1.5)
     with pytest.raises(ValueError, match="stepps"):
         train(data, tmp_path, stepps=3)
-    with pytest.raises(ValueError, match=r"'backbone\.nothing' is no module"):
+    with pytest.raises(ValueError, match=r"'backbone\.nothing' is not a module"):
         make_cams(data, "first", trained / "model.pt", tmp_path / "c.h5", method="gradcam", layer="backbone.nothing")
     swapped = [str(data / "second.json"), "--weak-labels", str(data / "first_weak.json")]
     with pytest.raises(ValueError, match=r"first_weak\.json: no weak labels of image '2'"):

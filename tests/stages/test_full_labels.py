@@ -156,7 +156,7 @@ def test_full_labels_enter_every_round_as_they_are(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("name", "label", "message"),
     [
-        ("image7.png", CORRECTED, r"'image7' \(and 0 more\) is no image of the dataset"),
+        ("image7.png", CORRECTED, r"'image7' \(and 0 more\) is not an image of the dataset"),
         ("image1.png", CORRECTED[:, :-1], r"image1\.png is 96x64, but its full label is 95x64"),
         ("image1.png", np.full((64, 96), 9001, np.int32), r"image1\.png: id 9001 is of category 9"),
         ("image1.png", np.full((64, 96), 1002, np.int32), r"image1\.png: id 1002 numbers a stuff class; use 1000"),

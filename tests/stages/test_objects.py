@@ -65,7 +65,7 @@ def test_boxes_of_voc_are_half_open_and_difficult_ones_are_crowds(voc):
 def test_missing_and_strange_annotations_are_named(voc):
     path = voc / "VOCdevkit" / "VOC2007" / "Annotations" / "000001.xml"
     path.write_text((path.with_name("000007.xml")).read_text().replace("dog", "dragon"))
-    with pytest.raises(ValueError, match="image '000001' has an object 'dragon', which is no thing"):
+    with pytest.raises(ValueError, match="image '000001' has an object 'dragon', which is not a thing"):
         read_objects_of(voc, "test")
     path.write_text(path.read_text().replace("<xmin>1</xmin>", ""))
     with pytest.raises(ValueError, match=r"image '000001': .*xmin"):

@@ -177,7 +177,7 @@ def test_a_file_without_marks_is_as_before(tmp_path):
     ("change", "message"),
     [
         ({"category_id": 9}, "mark 0 has category_id 9"),
-        ({"annotation_id": 5}, "belongs to annotation 5, which is no box of this image"),
+        ({"annotation_id": 5}, "belongs to annotation 5, which is not a box of this image"),
         ({"annotation_id": 1, "category_id": 2}, "of another class than annotation 1"),
         ({"points": [[31, 5]]}, r"\[31.0, 5.0\] lies outside the 30x20 image"),
         ({"points": []}, "its points are not"),

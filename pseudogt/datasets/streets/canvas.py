@@ -140,7 +140,7 @@ class Canvas:
         np.multiply(self.rgb, 1 - cv2.blur(shade, (5, 5))[..., None], out=self.rgb)
 
     def mark_void(self, mask: Mask, label: int = UNLABELED) -> None:
-        """Give pixels a label that is no class; their colour stays."""
+        """Give pixels a label that is not a class; their colour stays."""
         self.label[mask] = label
         self.instance[mask] = 0
 

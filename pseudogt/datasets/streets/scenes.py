@@ -207,7 +207,7 @@ def render_street(
 
 
 def _leave_out(layout: SceneLayout, rng: Rng, probability: float) -> SceneLayout:
-    """Take all cars, persons or bicycles from a scene, each by its own chance."""
+    """Remove all cars, persons or bicycles from a scene, each kind with a probability of its own."""
     stays = rng.random(3) >= probability
     counts = (layout.cars, layout.persons, layout.bicycles)
     cars, persons, bicycles = (each if stay else (0, 0) for each, stay in zip(counts, stays, strict=True))

@@ -132,8 +132,8 @@ def test_part_of_the_statistics_is_not_enough(tmp_path):
     ("change", "message"),
     [
         ({"stem_conv1_w": np.zeros((64, 3, 7, 7), np.float32)}, r"stem\.conv1\.weight is \(64, 3, 7, 7\)"),
-        ({"stem_conv1_w": "weights"}, "stem_conv1_w is no array of floating numbers"),
-        ({"stem_conv1_w": np.zeros((64, 3, 3, 3), np.int64)}, "stem_conv1_w is no array of floating numbers"),
+        ({"stem_conv1_w": "weights"}, "stem_conv1_w is not an array of floating-point numbers"),
+        ({"stem_conv1_w": np.zeros((64, 3, 3, 3), np.int64)}, "stem_conv1_w is not an array of floating-point numbers"),
         ({"fc6_w": np.zeros((8, 25088), np.float32)}, r"two entries are the weights fc1\.weight"),
         ({"fc1_b": np.zeros(9, np.float32)}, r"fc1 of the neck has weights \(8, 25088\) and a bias \(9,\)"),
     ],
