@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import yaml
 from snakemake.utils import update_config
+from weak_label_testing import make_weak_labels
 
 from models.augmentation import Augmentation
 from models.classifier.batches import TagSample, make_tag_batch
@@ -58,17 +59,8 @@ def make_sample(
     panoptic_id[:, : size[1] // 3] = VOID
     tags = np.zeros(len(classes), bool)
     tags[[*kinds, *stripes]] = True
-    weak = ImageWeakLabels(
-        image_id="made up",
-        height=size[0],
-        width=size[1],
-        boxes_xyxy=np.concatenate([corners[:, ::-1], corners[:, ::-1] + 40], axis=1).astype(np.int32),
-        box_classes=kinds.astype(np.uint8),
-        box_iscrowd=np.zeros(BOXES, bool),
-        tags=tags,
-        crops_xyxy=np.zeros((0, 4), np.int32),
-        crop_tags=np.zeros((0, len(classes)), bool),
-    )
+    boxes = np.concatenate([corners[:, ::-1], corners[:, ::-1] + 40], axis=1)
+    weak = make_weak_labels(size, tags, boxes=boxes, box_classes=kinds)
     return image, panoptic_id, weak
 
 

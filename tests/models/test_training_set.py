@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 import pytest
+from weak_label_testing import make_weak_labels
 
 from models import training_set
 from models.classifier.batches import TagSample
@@ -14,7 +15,6 @@ from models.jtsm.samples import MiningImage
 from models.segmenter.batches import PanopticSample
 from models.training_set import SAMPLES_PER_FILE, Preparation, TrainingSet
 from pseudogt.proposals.members import Members
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 
 def make_panoptic(seed):
@@ -33,17 +33,13 @@ def make_panoptic(seed):
 
 def make_tagged(seed):
     rng = np.random.default_rng(seed)
-    weak = ImageWeakLabels(
+    weak = make_weak_labels(
+        (100, 200 + seed),
+        rng.random(4) < 0.5,
+        boxes=rng.integers(0, 9, (seed % 3, 4)),
+        crops=np.zeros((seed % 2, 4)),
+        unknown=(1, 3)[: seed % 3],
         image_id=f"städte/{seed}",
-        height=100,
-        width=200 + seed,
-        boxes_xyxy=rng.integers(0, 9, (seed % 3, 4)).astype(np.int32),
-        box_classes=np.zeros(seed % 3, np.uint8),
-        box_iscrowd=np.zeros(seed % 3, bool),
-        tags=rng.random(4) < 0.5,
-        crops_xyxy=np.zeros((seed % 2, 4), np.int32),
-        crop_tags=np.ones((seed % 2, 4), bool),
-        unknown_ids=(1, 3)[: seed % 3],
     )
     return TagSample(rng.integers(0, 256, (6, 7, 3), dtype=np.uint8), weak)
 

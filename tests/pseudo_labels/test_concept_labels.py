@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.pseudo_labels.concepts import (
@@ -20,7 +20,7 @@ from pseudogt.pseudo_labels.concepts import (
     share_probabilities,
 )
 from pseudogt.weak_labels.marks import UNSETTLED, Marks
-from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
+from pseudogt.weak_labels.records import complete_marks
 
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 SKY, ROAD, CAR = 0, 1, 2
@@ -31,18 +31,7 @@ NO_MASKS = np.zeros((0, *SIZE), bool)
 
 
 def weak_labels(tags=(SKY, ROAD, CAR), boxes=(), unknown=()):
-    return ImageWeakLabels(
-        image_id="a",
-        height=SIZE[0],
-        width=SIZE[1],
-        boxes_xyxy=np.array(boxes, np.int32).reshape(-1, 4),
-        box_classes=np.full(len(boxes), CAR, np.uint8),
-        box_iscrowd=np.zeros(len(boxes), bool),
-        tags=CLASSES.encode_tags(tags),
-        crops_xyxy=np.zeros((0, 4), np.int32),
-        crop_tags=np.zeros((0, 3), bool),
-        unknown_ids=unknown,
-    )
+    return make_weak_labels(SIZE, CLASSES.encode_tags(tags), boxes=boxes, box_classes=CAR, unknown=unknown)
 
 
 def fill(*rectangles, inside=0.9, outside=0.1):

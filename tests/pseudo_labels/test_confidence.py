@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.box_masks.consensus import find_agreement, trust_agreement
 from pseudogt.classes import ClassTable
@@ -18,8 +18,7 @@ from pseudogt.pseudo_labels.confidence import (
 )
 from pseudogt.pseudo_labels.refinement import CleaningSteps
 from pseudogt.pseudo_labels.round import RoundInputs, RoundPlan, label_image
-from pseudogt.weak_labels.marks import NO_OBJECT, Marks
-from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.weak_labels.marks import NO_OBJECT
 
 SKY, CAR = 0, 2
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
@@ -67,19 +66,7 @@ def test_what_made_a_confidence_is_found_again(value):
 
 def test_pixels_that_were_labelled_are_sure():
     sky = np.full((8, 10), SKY, np.uint8)
-    nothing = np.zeros((0, 4), np.int32)
-    weak = ImageWeakLabels(
-        image_id="a",
-        height=8,
-        width=10,
-        boxes_xyxy=nothing,
-        box_classes=np.zeros(0, np.uint8),
-        box_iscrowd=np.zeros(0, bool),
-        tags=np.array([True, True, False]),
-        crops_xyxy=nothing,
-        crop_tags=np.zeros((0, 3), bool),
-        marks=Marks.collect([make_point(1, NO_OBJECT, 4.5, 4.5, 1.0)]),
-    )
+    weak = make_weak_labels((8, 10), (True, True, False), marks=[make_point(1, NO_OBJECT, 4.5, 4.5, 1.0)])
     inputs = RoundInputs(None, (sky, np.full(sky.shape, 0.5, np.float32)), None, None, None, None, None)
     steps = CleaningSteps(0.0, check_crop_tags=False, keep_unsure_things=True, box_prior=False, fill_below=0.0)
     found = label_image(inputs, weak, CLASSES, RoundPlan("tags", 0.0, 0.0, "nearest"), steps)

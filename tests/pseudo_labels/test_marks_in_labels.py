@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable
 from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label, make_panoptic
@@ -18,19 +20,8 @@ STEPS = CleaningSteps(min_confidence=0.5, check_crop_tags=True, keep_unsure_thin
 
 
 def make_weak(points, boxes=(), size=(1, 12)) -> ImageWeakLabels:
-    weak = ImageWeakLabels(
-        image_id="a",
-        height=size[0],
-        width=size[1],
-        boxes_xyxy=np.array(boxes, np.int32).reshape(-1, 4),
-        box_classes=np.full(len(boxes), CAR, np.uint8),
-        box_iscrowd=np.zeros(len(boxes), bool),
-        tags=np.ones(3, bool),
-        crops_xyxy=np.zeros((0, 4), np.int32),
-        crop_tags=np.zeros((0, 3), bool),
-        marks=Marks.collect(make_point(train_id, UNSETTLED, x + 0.5, y + 0.5, 0) for train_id, x, y in points),
-    )
-    return complete_marks(weak, CLASSES)
+    marks = [make_point(train_id, UNSETTLED, x + 0.5, y + 0.5, 0) for train_id, x, y in points]
+    return complete_marks(make_weak_labels(size, np.ones(3), boxes=boxes, box_classes=CAR, marks=marks), CLASSES)
 
 
 def label_pixels(*pixels) -> LabelledPixels:
@@ -113,9 +104,7 @@ def test_a_mark_decides_between_boxes_that_overlap():
     assert weak.marks.owners.tolist() == [-1]
     boxes = np.array([[0, 0, 6, 1], [5, 0, 12, 1]])
     named = make_weak([], boxes)
-    named = complete_marks(
-        ImageWeakLabels(**(vars(named) | {"marks": Marks.collect([make_point(CAR, 1, 5.5, 0.5, 0)])})), CLASSES
-    )
+    named = complete_marks(replace(named, marks=Marks.collect([make_point(CAR, 1, 5.5, 0.5, 0)])), CLASSES)
     semantic = np.full((1, 12), CAR, np.uint8)
     before = make_panoptic(semantic, make_weak([], boxes), CLASSES, "nearest")[0]
     after = make_panoptic(semantic, named, CLASSES, "nearest")[0]

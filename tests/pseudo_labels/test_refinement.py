@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from weak_label_testing import make_weak_labels
 
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable
 from pseudogt.pseudo_labels.refinement import (
@@ -17,7 +18,6 @@ from pseudogt.pseudo_labels.refinement import (
     make_panoptic,
     mix_scores,
 )
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 SKY, ROAD, CAR = 0, 1, 2
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
@@ -30,18 +30,8 @@ PLAIN = CleaningSteps(
 )
 
 
-def weak_labels(boxes=(), crowd=None, tags=(True, True, True), crops=(), crop_tags=(), size=(2, 6)):
-    return ImageWeakLabels(
-        image_id="a",
-        height=size[0],
-        width=size[1],
-        boxes_xyxy=np.array(boxes, np.int32).reshape(-1, 4),
-        box_classes=np.full(len(boxes), CAR, np.uint8),
-        box_iscrowd=np.array(crowd or [False] * len(boxes), bool),
-        tags=np.array(tags),
-        crops_xyxy=np.array(crops, np.int32).reshape(-1, 4),
-        crop_tags=np.array(crop_tags, bool).reshape(-1, 3),
-    )
+def weak_labels(boxes=(), crowd=False, tags=(True, True, True), crops=(), crop_tags=True, size=(2, 6)):
+    return make_weak_labels(size, tags, boxes=boxes, box_classes=CAR, crowd=crowd, crops=crops, crop_tags=crop_tags)
 
 
 def clean(label, weak, steps, box_masks=None, confidence=1.0):

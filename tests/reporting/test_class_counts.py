@@ -1,23 +1,16 @@
 """What the labels hold of each class, by hand."""
 
-import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.classes import ClassTable
 from pseudogt.reporting.class_counts import count_labels
-from pseudogt.weak_labels.marks import Marks
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("sky", "car", "pole"), (7, 3, 5), (False, True, False), ((0, 0, 0),) * 3)
 
 
 def make_weak(image_id, tags, boxes=0, marks=()):
-    none = np.zeros((0, 4), np.int32)
-    found = np.zeros((boxes, 4), np.int32), np.full(boxes, 1, np.uint8), np.zeros(boxes, bool)
-    return ImageWeakLabels(
-        image_id, 10, 20, *found, np.array(tags, bool), none, np.zeros((0, 3), bool), marks=Marks.collect(marks)
-    )
+    return make_weak_labels((10, 20), tags, boxes=[(0, 0, 0, 0)] * boxes, box_classes=1, marks=marks, image_id=image_id)
 
 
 class Labels:

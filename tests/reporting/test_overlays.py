@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.classes import ClassTable
 from pseudogt.reporting.overlays import (
@@ -18,7 +18,6 @@ from pseudogt.reporting.overlays import (
     resize_to_width,
 )
 from pseudogt.weak_labels.marks import NO_OBJECT, Mark, Marks
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("road", "car"), (7, 26), (False, True), ((128, 64, 128), (0, 0, 142)))
 ROAD, CAR = 7000, 26000
@@ -86,10 +85,8 @@ def test_legend_breaks_lines_where_it_is_narrow():
 
 
 def test_marks_are_seen_where_they_are_however_small_the_picture():
-    empty = np.zeros((0, 4), np.int32)
     marks = [make_point(0, NO_OBJECT, 500, 200, 1), Mark(1, NO_OBJECT, 1.0, np.array([[100, 700.0], [300, 700.0]]))]
-    nothing = (np.zeros(0, np.uint8), np.zeros(0, bool), np.ones(2, bool), empty, np.zeros((0, 2), bool))
-    weak = ImageWeakLabels("a", 800, 1000, empty, *nothing, marks=Marks.collect(marks))
+    weak = make_weak_labels((800, 1000), (True, True), marks=marks)
     drawn = draw_marks(np.zeros((80, 100, 3), np.uint8), weak, CLASSES)
     assert drawn[20, 50].tolist() == [128, 64, 128] and drawn[70, 20].tolist() == [0, 0, 142]
     assert not drawn[:12].any() and not drawn[30:60].any() and (drawn == BORDER_COLOR).all(-1).any()

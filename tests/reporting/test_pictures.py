@@ -5,6 +5,7 @@ import base64
 import cv2
 import numpy as np
 import pytest
+from weak_label_testing import make_weak_labels
 
 from pseudogt.classes import ClassTable
 from pseudogt.reporting.overlays import draw_weak_boxes
@@ -28,11 +29,7 @@ def label():
 
 
 def make_weak(boxes: list[list[int]]) -> ImageWeakLabels:
-    corners = np.array(boxes, np.int32).reshape(-1, 4)
-    none, count = np.zeros((0, 4), np.int32), len(boxes)
-    return ImageWeakLabels(
-        "a", 90, 160, corners, np.ones(count, np.uint8), np.zeros(count, bool), np.ones(2, bool), none, np.ones((0, 2))
-    )
+    return make_weak_labels((90, 160), (True, True), boxes=boxes, box_classes=1)
 
 
 def decode(uri: str) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from weak_label_testing import make_weak_labels
 
 from pseudogt.classes import ClassTable
 from pseudogt.reporting.review_queue import (
@@ -16,16 +17,12 @@ from pseudogt.reporting.review_queue import (
     summarise_suspects,
     to_json,
 )
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((9, 9, 9), (0, 0, 255), (255, 0, 0)))
 
 
-def make_weak(boxes, *, tags=(True, True, True), crowd=None):
-    boxes = np.array(boxes, np.int32).reshape(-1, 4)
-    crowd = np.zeros(len(boxes), bool) if crowd is None else np.array(crowd)
-    empty = (np.zeros((0, 4), np.int32), np.zeros((0, 3), bool))
-    return ImageWeakLabels("x", 40, 60, boxes, np.full(len(boxes), 2, np.uint8), crowd, np.array(tags), *empty)
+def make_weak(boxes, *, tags=(True, True, True), crowd=False):
+    return make_weak_labels((40, 60), tags, boxes=boxes, box_classes=2, crowd=crowd)
 
 
 def review(weak, label, *, confidence=None, agreement=None, certainty=None):

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from weak_label_testing import make_weak_labels
 
 from pseudogt.classes import ClassTable
 from pseudogt.files.images import write_png
@@ -13,7 +14,6 @@ from pseudogt.files.index import ImageRecord, write_shard
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import write_labels
 from pseudogt.weak_labels.files import write_weak_labels
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((9, 9, 9), (0, 0, 255), (255, 0, 0)))
 TINY = {
@@ -47,17 +47,7 @@ def write_dataset(folder, count, *, seed=0):
             labels.add(f"image{i}", panoptic_id)
             records.append(ImageRecord(f"image{i}", str(path), 64, 96, ""))
             weak.append(
-                ImageWeakLabels(
-                    f"image{i}",
-                    64,
-                    96,
-                    np.array(boxes, np.int32),
-                    np.array([2, 2], np.uint8),
-                    np.zeros(2, bool),
-                    np.ones(3, bool),
-                    np.zeros((0, 4), np.int32),
-                    np.zeros((0, 3), bool),
-                )
+                make_weak_labels((64, 96), (True, True, True), boxes=boxes, box_classes=2, image_id=f"image{i}")
             )
     write_shard(folder / "shard.json", records, CLASSES)
     write_weak_labels(folder / "weak.json", weak, CLASSES)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from official_trees import make_coco2017
 from PIL import Image
+from weak_label_testing import make_weak_labels
 
 from pseudogt.classes import ClassTable
 from pseudogt.config.dataset import REPOSITORY
@@ -18,7 +19,6 @@ from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.stages import check
 from pseudogt.weak_labels.files import write_weak_labels
-from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.workflow.checking import DEMO_CLASSES
 
 THINGS_AND_REST = {"nucleus": "thing", "rest": "stuff"}
@@ -306,10 +306,7 @@ def test_classes_without_signal(run, photos):
 
 def test_provided_weak_labels_are_counted(run, photos):
     classes = ClassTable(("nucleus", "rest"), (1, 2), (True, False), ((0, 0, 0),) * 2)
-    weak = ImageWeakLabels(
-        "a", 20, 30, np.array([[1, 2, 3, 4]], np.int32), np.zeros(1, np.uint8), np.zeros(1, bool),
-        np.array([True, False]), np.zeros((0, 4), np.int32), np.zeros((0, 2), bool),
-    )  # fmt: skip
+    weak = make_weak_labels((20, 30), (True, False), boxes=[[1, 2, 3, 4]])
     write_weak_labels(photos / "weak.json", [weak], classes)
     report, _, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
     assert report["classes"][0]["boxes"] == 1

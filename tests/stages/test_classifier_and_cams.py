@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from models.classifier import training
 from models.classifier.network import ClassifierModel
@@ -19,7 +19,6 @@ from pseudogt.stages import cams, classifier
 from pseudogt.weak_labels.crops import crop_grid
 from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.marks import UNSETTLED, Marks
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("red", "green", "ball"), (1, 2, 3), (False, False, True), ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
 SIZE = (64, 96)
@@ -61,16 +60,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         crops = crop_grid(*SIZE)
         records.append(ImageRecord(str(i), str(folder / f"{i}.png"), *SIZE, "0"))
         weak.append(
-            ImageWeakLabels(
+            make_weak_labels(
+                SIZE,
+                CLASSES.encode_tags(np.unique(label)),
+                boxes=[box],
+                box_classes=2,
+                crops=crops,
+                crop_tags=[CLASSES.encode_tags(np.unique(label[b:d, a:c])) for a, b, c, d in crops],
                 image_id=str(i),
-                height=SIZE[0],
-                width=SIZE[1],
-                boxes_xyxy=box[None],
-                box_classes=np.array([2], np.uint8),
-                box_iscrowd=np.array([False]),
-                tags=CLASSES.encode_tags(np.unique(label)),
-                crops_xyxy=crops,
-                crop_tags=np.array([CLASSES.encode_tags(np.unique(label[b:d, a:c])) for a, b, c, d in crops]),
             )
         )
     for name, chosen in (("all", slice(None)), ("first", slice(2)), ("second", slice(2, None))):

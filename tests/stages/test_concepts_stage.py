@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from small_concepts import write_concept_model
+from weak_label_testing import make_weak_labels
 
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.files.images import write_png
@@ -15,7 +16,6 @@ from pseudogt.files.labels import LabelFolder
 from pseudogt.files.scores import ScoreFile
 from pseudogt.stages import concepts
 from pseudogt.weak_labels.files import write_weak_labels
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 SIZE = (40, 60)
@@ -26,14 +26,12 @@ TAGS = {"a": (0, 2), "b": (1,)}
 def run(request, tmp_path):
     """Run the stage on two images with tags alone; return its score file and its instances."""
     model = write_concept_model(tmp_path / "model", request.param)
-    rng, none = np.random.default_rng(0), np.zeros((0, 4), np.int32)
+    rng = np.random.default_rng(0)
     records, weak = [], []
     for image_id, tags in TAGS.items():
         write_png(tmp_path / f"{image_id}.png", rng.integers(0, 255, (*SIZE, 3), np.uint8))
         records.append(ImageRecord(image_id, str(tmp_path / f"{image_id}.png"), *SIZE, "0"))
-        encoded = CLASSES.encode_tags(tags)
-        no_boxes = np.zeros(0, np.uint8), np.zeros(0, bool)
-        weak.append(ImageWeakLabels(image_id, *SIZE, none, *no_boxes, encoded, none, np.zeros((0, 3), bool)))
+        weak.append(make_weak_labels(SIZE, CLASSES.encode_tags(tags), image_id=image_id))
     write_shard(tmp_path / "s.json", records, CLASSES)
     write_weak_labels(tmp_path / "w.json", weak, CLASSES)
     settings = {"method": "concepts", "concept_model": str(model), "min_probability": 0.01, "region_scale": 0}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import yaml
 from cityscapesscripts.evaluation.instances2dict import instances2dict
-from mark_testing import make_point
 from PIL import Image
 from pycocotools.coco import COCO
 from torchvision.datasets import Cityscapes, CocoDetection, VOCSegmentation
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.annotations import read_annotations
 from pseudogt.boxes import find_tight_box
@@ -30,8 +30,7 @@ from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import write_labels
 from pseudogt.stages.export import main
 from pseudogt.weak_labels.files import write_weak_labels
-from pseudogt.weak_labels.marks import NO_OBJECT, Marks
-from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.weak_labels.marks import NO_OBJECT
 
 CLASSES = ClassTable(
     ("road", "sky", "person", "car & <van>"),
@@ -225,10 +224,9 @@ def test_semantic_classes_are_a_class_table_of_this_workflow(run_folder):
 
 def test_manifest_counts_the_marks_of_the_weak_labels(run_folder):
     assert "marks" not in read_json(export(run_folder, "semantic") / "manifest.json")
-    marks = Marks.collect([make_point(0, NO_OBJECT, 2, 2, 1), make_point(0, NO_OBJECT, 9, 9, 1)])
-    empty, nothing = np.zeros((0, 4), np.int32), np.zeros(len(CLASSES), bool)
-    given = (empty, np.zeros(0, np.uint8), np.zeros(0, bool), nothing, empty, np.zeros((0, len(CLASSES)), bool))
-    write_weak_labels(run_folder / "weak.json", [ImageWeakLabels("a", 20, 20, *given, marks=marks)], CLASSES)
+    marks = [make_point(0, NO_OBJECT, 2, 2, 1), make_point(0, NO_OBJECT, 9, 9, 1)]
+    weak = make_weak_labels((20, 20), np.zeros(len(CLASSES)), marks=marks)
+    write_weak_labels(run_folder / "weak.json", [weak], CLASSES)
     exported = export(run_folder, "semantic", weak_labels=[run_folder / "weak.json"])
     assert read_json(exported / "manifest.json")["marks"] == {"points": 2}
 

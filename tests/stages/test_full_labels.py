@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from panoptic_dataset import CLASSES, write_dataset
 from test_labels_stage import make_labels, write_box_masks, write_truth_as_scores
+from weak_label_testing import make_weak_labels
 
 from pseudogt.config.labels import LabelsSettings
 from pseudogt.files.images import write_png
@@ -18,7 +19,6 @@ from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label
 from pseudogt.stages.export import main as export
 from pseudogt.stages.full_labels import main
 from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CORRECTED = np.full((64, 96), 1000, np.int32)
 CORRECTED[:20] = 2000
@@ -190,11 +190,7 @@ def test_a_tag_without_boxes_leaves_things_to_the_scores():
     nothing = np.full(label.shape, 254, np.uint8)
 
     def clean(boxes):
-        boxes = np.array(boxes, np.int32).reshape(-1, 4)
-        weak = ImageWeakLabels(
-            "x", 20, 30, boxes, np.full(len(boxes), 2, np.uint8), np.zeros(len(boxes), bool), np.array([1, 0, 1], bool),
-            np.zeros((0, 4), np.int32), np.zeros((0, 3), bool),
-        )  # fmt: skip
+        weak = make_weak_labels((20, 30), (True, False, True), boxes=boxes, box_classes=2)
         steps = LabelsSettings(fill_below=0).fill(CleaningSteps, min_confidence=0)
         return clean_label(label, confidence, weak, CLASSES, nothing, steps)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.files.images import read_image, write_png
@@ -22,7 +22,6 @@ from pseudogt.reporting.report import choose_evenly, find_worst
 from pseudogt.stages.report import main
 from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_mask
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(
     ("road", "sky", "car & <b>van</b>"),
@@ -114,20 +113,18 @@ def make_run_folder(tmp_path: Path) -> Path:
 
 def write_known(folder: Path) -> None:
     """Weak labels of every kind, and one full label."""
-    crops, none = np.array([[0, 0, 128, 64]], np.int32), np.zeros((0, 4), np.int32)
-    weak = []
-    for i in range(10):
-        boxes = np.array([[0, 0, 9, 9]], np.int32) if i % 2 else none
-        grid = crops if i < 4 else none
-        tags, unknown = np.array([i < 8, False, i % 2 == 1]), (0, 1, 2) if i >= 8 else ()
-        found = (
-            np.full(len(boxes), 2, np.uint8),
-            np.zeros(len(boxes), bool),
-            tags,
-            grid,
-            np.ones((len(grid), 3), bool),
+    weak = [
+        make_weak_labels(
+            (64, 128),
+            (i < 8, False, i % 2 == 1),
+            boxes=[[0, 0, 9, 9]] * (i % 2),
+            box_classes=2,
+            crops=[[0, 0, 128, 64]] if i < 4 else (),
+            unknown=(0, 1, 2) if i >= 8 else (),
+            image_id=f"train-0000-{i}",
         )
-        weak.append(ImageWeakLabels(f"train-0000-{i}", 64, 128, boxes, *found, unknown))
+        for i in range(10)
+    ]
     write_weak_labels(folder / "weak.json", weak, CLASSES)
     with write_labels(folder / "full" / "train-0000", CLASSES) as writer:
         writer.add("train-0000-0", np.full((64, 128), 7000, np.int32))

@@ -1,7 +1,10 @@
 """Candidate classes against a loop over pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from weak_label_testing import make_weak_labels
 
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
@@ -18,15 +21,12 @@ def make_weak(
         y = np.sort(rng.integers(0, height, (count, 2)), axis=1) + [0, 1]
         return np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).astype(np.int32).reshape(-1, 4)
 
-    return ImageWeakLabels(
-        image_id="a",
-        height=height,
-        width=width,
-        boxes_xyxy=rectangles(boxes),
-        box_classes=rng.integers(2, 4, boxes).astype(np.uint8),
-        box_iscrowd=np.zeros(boxes, bool),
-        tags=np.array([True, True, True, rng.random() < 0.5]),
-        crops_xyxy=rectangles(crops),
+    return make_weak_labels(
+        (height, width),
+        boxes=rectangles(boxes),
+        box_classes=rng.integers(2, 4, boxes),
+        tags=(True, True, True, rng.random() < 0.5),
+        crops=rectangles(crops),
         crop_tags=rng.random((crops, 4)) < 0.6,
     )
 
@@ -68,7 +68,7 @@ def test_another_size_samples_the_pixel_under_the_centre(size: tuple[int, int]) 
 
 def test_without_tags_nothing_is_possible() -> None:
     weak = make_weak(np.random.default_rng(0), crops=2, boxes=0)
-    untagged = ImageWeakLabels(**{**weak.__dict__, "tags": np.zeros(4, bool)})
+    untagged = replace(weak, tags=np.zeros(4, bool))
     assert not candidate_classes(untagged, CLASSES).any()
 
 

@@ -6,14 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.annotations.geometry import encode_mask
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.labelled import find_labelled_pixels
-from pseudogt.weak_labels.marks import NO_OBJECT, UNSETTLED, Mark, Marks, make_mask
+from pseudogt.weak_labels.marks import NO_OBJECT, UNSETTLED, Mark, make_mask
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
 from pseudogt.weak_labels.supervision import describe_image
 
@@ -21,20 +21,8 @@ SKY, ROAD, CAR = 0, 1, 2
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 7), (False, False, True), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 
 
-def make_weak(marks, boxes=(), crops=(), tags=(0, 0, 0), crop_tags=(), unknown=(), crowd=None) -> ImageWeakLabels:
-    weak = ImageWeakLabels(
-        image_id="a",
-        height=20,
-        width=30,
-        boxes_xyxy=np.array(boxes, np.int32).reshape(-1, 4),
-        box_classes=np.full(len(boxes), CAR, np.uint8),
-        box_iscrowd=np.array(crowd or [False] * len(boxes), bool),
-        tags=np.array(tags, bool),
-        crops_xyxy=np.array(crops, np.int32).reshape(-1, 4),
-        crop_tags=np.array(crop_tags, bool).reshape(-1, 3),
-        unknown_ids=tuple(unknown),
-        marks=Marks.collect(marks),
-    )
+def make_weak(marks, boxes=(), tags=(0, 0, 0), **others) -> ImageWeakLabels:
+    weak = make_weak_labels((20, 30), tags, boxes=boxes, box_classes=CAR, marks=marks, **others)
     return complete_marks(weak, CLASSES)
 
 
@@ -75,10 +63,10 @@ def test_a_mask_is_read_from_run_lengths():
 @pytest.mark.parametrize(
     ("boxes", "crowd", "owner"),
     [
-        ([], None, 0),
-        ([[20, 0, 30, 9]], None, 1),
-        ([[20, 0, 30, 9], [0, 0, 9, 9]], None, 1),
-        ([[1, 1, 9, 9], [0, 0, 9, 9]], None, NO_OBJECT),
+        ([], False, 0),
+        ([[20, 0, 30, 9]], False, 1),
+        ([[20, 0, 30, 9], [0, 0, 9, 9]], False, 1),
+        ([[1, 1, 9, 9], [0, 0, 9, 9]], False, NO_OBJECT),
         ([[1, 1, 9, 9], [0, 0, 9, 9]], [True, False], 1),
         ([[1, 1, 9, 9]], [True], NO_OBJECT),
     ],

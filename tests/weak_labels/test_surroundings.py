@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
-from pseudogt.weak_labels.marks import Marks, make_mask
+from pseudogt.weak_labels.marks import make_mask
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.surroundings import find_surroundings
 from pseudogt.weak_labels.widths import ClassWidths
@@ -24,11 +24,8 @@ def make_image() -> np.ndarray:
 
 
 def make_weak(marks, boxes=(), box_classes=(), scale=1) -> ImageWeakLabels:
-    nothing = np.zeros((0, 4), np.int32)
-    return ImageWeakLabels(
-        "a", HEIGHT * scale, WIDTH * scale, np.array(boxes, np.int32).reshape(-1, 4), np.array(box_classes, np.uint8),
-        np.zeros(len(boxes), bool), np.ones(3, bool), nothing, np.zeros((0, 3), bool), marks=Marks.collect(marks),
-    )  # fmt: skip
+    size = (HEIGHT * scale, WIDTH * scale)
+    return make_weak_labels(size, (True, True, True), boxes=boxes, box_classes=box_classes, marks=marks)
 
 
 def find(weak: ImageWeakLabels, widths_px=(55.0, 10.0, 55.0)):

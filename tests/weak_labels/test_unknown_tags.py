@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from weak_label_testing import make_weak_labels
 
 from models.augmentation import Augmentation
 from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions, make_tag_batch
@@ -14,29 +15,16 @@ from pseudogt.config.labels import LabelsSettings
 from pseudogt.pseudo_labels.refinement import CleaningSteps, clean_label, find_allowed_classes
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("sky", "road", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
 
 
-def make_weak(tags, unknown, *, boxes=(), crops=()):
-    return ImageWeakLabels(
-        image_id="a",
-        height=32,
-        width=48,
-        boxes_xyxy=np.array(boxes, np.int32).reshape(-1, 4),
-        box_classes=np.full(len(boxes), 2, np.uint8),
-        box_iscrowd=np.zeros(len(boxes), bool),
-        tags=np.array(tags, bool),
-        crops_xyxy=np.array(crops, np.int32).reshape(-1, 4),
-        crop_tags=np.zeros((len(crops), 3), bool),
-        unknown_ids=tuple(unknown),
-    )
+def make_weak(tags, unknown, **others):
+    return make_weak_labels((32, 48), tags, unknown=unknown, box_classes=2, crop_tags=False, **others)
 
 
 def test_unknown_tags_survive_a_file(tmp_path):
-    written = [make_weak([1, 0, 0], [1]), make_weak([1, 1, 0], [])]
-    written[1] = ImageWeakLabels(**(vars(written[1]) | {"image_id": "b"}))
+    written = [make_weak([1, 0, 0], [1]), make_weak([1, 1, 0], [], image_id="b")]
     write_weak_labels(tmp_path / "weak.json", written, CLASSES)
     images, _ = read_weak_labels([tmp_path / "weak.json"])
     assert images["a"].unknown_ids == (1,) and images["b"].unknown_ids == ()

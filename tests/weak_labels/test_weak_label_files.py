@@ -5,26 +5,24 @@ import re
 
 import numpy as np
 import pytest
+from weak_label_testing import make_weak_labels
 
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.files import read_weak_label_file, read_weak_labels, write_weak_labels
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("sky", "car"), (1, 2), (False, True), ((0, 0, 255), (0, 0, 142)))
 
 
 @pytest.fixture
 def weak():
-    return ImageWeakLabels(
-        image_id="a",
-        height=20,
-        width=30,
-        boxes_xyxy=np.array([[0, 0, 30, 20], [3, 4, 5, 6]], np.int32),
-        box_classes=np.array([1, 1], np.uint8),
-        box_iscrowd=np.array([True, False]),
-        tags=np.array([True, True]),
-        crops_xyxy=np.array([[0, 0, 15, 20], [15, 0, 30, 20]], np.int32),
-        crop_tags=np.array([[True, False], [True, True]]),
+    return make_weak_labels(
+        (20, 30),
+        (True, True),
+        boxes=[[0, 0, 30, 20], [3, 4, 5, 6]],
+        box_classes=1,
+        crowd=[True, False],
+        crops=[[0, 0, 15, 20], [15, 0, 30, 20]],
+        crop_tags=[[True, False], [True, True]],
     )
 
 

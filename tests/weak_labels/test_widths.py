@@ -1,11 +1,12 @@
 """The width of marked segments, and the odds of classes that follow from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from pseudogt.weak_labels.marks import Marks, make_mask
-from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.widths import find_log_prior, find_narrowness, measure_class_widths, measure_marks
 
 GREYS = (40, 120, 220)
@@ -23,15 +24,7 @@ def make_image(height=100, width=200, stripe=10):
         make_point(1, -1, middle, y, 1),
         make_point(2, -1, (x1 + width) / 2, y, 1),
     ]
-    return image, weak_labels(height, width, points)
-
-
-def weak_labels(height, width, marks):
-    nothing = np.zeros((0, 4), np.int32)
-    return ImageWeakLabels(
-        "a", height, width, nothing, np.zeros(0, np.uint8), np.zeros(0, bool), np.ones(3, bool), nothing,
-        np.zeros((0, 3), bool), marks=Marks.collect(marks),
-    )  # fmt: skip
+    return image, make_weak_labels((height, width), (True, True, True), marks=points)
 
 
 @pytest.mark.parametrize("factor", [1, 4])  # the larger image is measured at half its size
@@ -47,7 +40,7 @@ def test_width_is_half_that_of_the_segment_whatever_the_size_of_the_image(factor
 def test_a_mark_without_pixels_counts_for_nothing():
     image, weak = make_image()
     empty = make_mask(1, -1, [100 * 200])
-    measured = measure_marks(image, weak_labels(100, 200, [empty, *weak.marks]))
+    measured = measure_marks(image, replace(weak, marks=Marks.collect([empty, *weak.marks])))
     assert measured.classes.tolist() == [0, 1, 2]
     assert measured.numbers.tolist() == [1, 2, 3]
     assert np.isfinite(measured.widths).all()
@@ -55,7 +48,7 @@ def test_a_mark_without_pixels_counts_for_nothing():
 
 def test_marks_of_a_single_class_have_no_width():
     image, weak = make_image()
-    alone = weak_labels(100, 200, [make_point(1, -1, 100, 50, 1), make_point(1, -1, 100, 80, 1)])
+    alone = replace(weak, marks=Marks.collect([make_point(1, -1, 100, 50, 1), make_point(1, -1, 100, 80, 1)]))
     assert len(measure_marks(image, alone).widths) == 0
     widths = measure_class_widths([(image, weak), (image, alone)], 4)
     for each in widths:

@@ -4,13 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from models.augmentation import Augmentation, draw_affine
 from models.classifier.batches import TagSample, list_tag_regions, locate_cells
 from models.classifier.network import STRIDE
 from pseudogt.classes import ClassTable
-from pseudogt.weak_labels.marks import Marks
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.windows import Windows, check_windows, find_unlearned
 
@@ -20,13 +19,11 @@ WINDOWS = Windows((128, 256), (1.0, 1.2), 1.0)
 
 
 def make_weak(height=480, width=640, box=None, tags=(True, True, False), crops=(), marks=()) -> ImageWeakLabels:
-    boxes = np.array([box] if box else np.zeros((0, 4)), np.int32)
-    given = np.array(crops, np.int32).reshape(-1, 4)
-    crop_tags = np.tile(np.array(tags), (len(given), 1))
-    return ImageWeakLabels(
-        "a", height, width, boxes, np.full(len(boxes), 2, np.uint8), np.zeros(len(boxes), bool),
-        np.array(tags) | (np.arange(3) == 2) * bool(box), given, crop_tags, marks=Marks.collect(marks),
-    )  # fmt: skip
+    of_image = np.array(tags) | (np.arange(3) == 2) * bool(box)
+    boxes = [box] if box else []
+    return make_weak_labels(
+        (height, width), of_image, boxes=boxes, box_classes=2, crops=crops, crop_tags=tags, marks=marks
+    )
 
 
 def measure_windows_with_tag(weak: ImageWeakLabels, windows: Windows, train_id: int, count=300) -> float:
@@ -85,9 +82,5 @@ def test_a_class_is_learned_from_one_image_of_many():
 
 def test_a_single_class_of_stuff_is_everything_outside_the_boxes():
     classes = ClassTable(("car", "ground"), (1, 2), (True, False), ((0, 0, 0),) * 2)
-    nothing = np.zeros((0, 4), np.int32)
-    weak = ImageWeakLabels(
-        "a", 480, 640, np.array([[0, 0, 50, 50]], np.int32), np.zeros(1, np.uint8), np.zeros(1, bool),
-        np.ones(2, bool), nothing, np.zeros((0, 2), bool),
-    )  # fmt: skip
+    weak = make_weak_labels((480, 640), (True, True), boxes=[(0, 0, 50, 50)])
     assert not any(find_unlearned([weak], classes, WINDOWS))

@@ -1,9 +1,11 @@
 """Windows of the tag classifier: cells lie where the image was cut, regions hold only where they are shown."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
-from mark_testing import make_point
+from weak_label_testing import make_point, make_weak_labels
 
 from models.augmentation import Augmentation, draw_affine, warp_image
 from models.classifier.batches import (
@@ -17,7 +19,7 @@ from models.classifier.batches import (
 from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.candidates import candidate_classes
 from pseudogt.weak_labels.marks import UNSETTLED, Marks
-from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks
+from pseudogt.weak_labels.records import complete_marks
 from pseudogt.weak_labels.widths import ClassWidths
 
 CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((0, 0, 0),) * 3)
@@ -26,16 +28,13 @@ CLASSES = ClassTable(("road", "sky", "car"), (1, 2, 3), (False, False, True), ((
 def make_sample(height: int = 64, width: int = 96, scale: float = 0.5) -> TagSample:
     ramp = np.zeros((height, width, 3), np.float32)
     ramp[..., 0], ramp[..., 1] = np.arange(width), np.arange(height)[:, None]
-    weak = ImageWeakLabels(
-        image_id="a",
-        height=height,
-        width=width,
-        boxes_xyxy=np.array([[8, 40, 40, 60]], np.int32),
-        box_classes=np.array([2], np.uint8),
-        box_iscrowd=np.array([False]),
-        tags=np.array([True, True, True]),
-        crops_xyxy=np.array([[0, 0, 48, 64], [48, 0, 96, 64]], np.int32),
-        crop_tags=np.array([[True, False, True], [True, True, False]]),
+    weak = make_weak_labels(
+        (height, width),
+        (True, True, True),
+        boxes=[[8, 40, 40, 60]],
+        box_classes=2,
+        crops=[[0, 0, 48, 64], [48, 0, 96, 64]],
+        crop_tags=[[True, False, True], [True, True, False]],
     )
     small = cv2.resize(ramp, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return TagSample(np.round(small).astype(np.uint8), weak)
@@ -95,7 +94,7 @@ def test_a_crop_is_an_image_of_its_own() -> None:
 
 
 def test_tags_that_leave_out_things_say_nothing_about_them() -> None:
-    weak = ImageWeakLabels(**{**vars(make_sample().weak), "tags": np.array([True, True, False])})
+    weak = replace(make_sample().weak, tags=np.array([True, True, False]))
     regions = list_tag_regions(weak, np.arange(2, 64, 4.0), np.arange(2, 96, 4.0))
     assert regions.known.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
 
@@ -108,7 +107,7 @@ def mark_sample(
     widths: ClassWidths | None = None,
 ) -> TagSample:
     collected = Marks.collect(make_point(train_id, UNSETTLED, x, y, radius) for train_id, x, y, radius in marks)
-    weak = ImageWeakLabels(**(vars(sample.weak) | {"marks": collected}))
+    weak = replace(sample.weak, marks=collected)
     return TagSample.make(sample.image, complete_marks(weak, CLASSES), region_scale=region_scale, widths=widths)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from test_jtsm_network import build, make_batch, make_evidence, make_image, make_step
 from torch.nn.parallel import DistributedDataParallel
+from weak_label_testing import make_weak_labels
 
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.jtsm.evidence import open_mask_finder
@@ -18,7 +19,6 @@ from models.jtsm.training import make_evidence as make_planned_evidence
 from pseudogt.classes import ClassTable
 from pseudogt.evidence.grabcut import BoxMask, PlainGrabCut
 from pseudogt.pseudo_labels.class_order import ClassOrder
-from pseudogt.weak_labels.records import ImageWeakLabels
 
 CLASSES = ClassTable(("grass", "car", "bus"), (1, 2, 3), (False, True, True), ((0, 0, 0),) * 3)
 
@@ -48,11 +48,7 @@ def test_a_step_is_one_call_that_several_processes_share():
 
 
 def test_images_without_things_may_be_left_out():
-    no_boxes = np.zeros((0, 4), np.int32), np.zeros(0, np.uint8), np.zeros(0, bool)
-    images = [
-        ImageWeakLabels("a", 4, 4, *no_boxes, np.array(tags), no_boxes[0], np.zeros((0, 3), bool))
-        for tags in ([True, True, False], [True, False, False], [False, False, True])
-    ]
+    images = [make_weak_labels((4, 4), tags) for tags in ([1, 1, 0], [1, 0, 0], [0, 0, 1])]
     assert len(list_mining_samples(images, "image")) == 3
     assert list_mining_samples(images, "image", CLASSES.thing_ids) == [(0, None), (2, None)]
     with pytest.raises(ValueError, match=r"no image has a tagged thing; set mining\.needs_things to false"):
