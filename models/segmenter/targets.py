@@ -1,4 +1,4 @@
-"""Training targets of the panoptic network; :mod:`pseudogt.prediction.decoding` is the inverse."""
+"""Training targets of the panoptic network; :mod:`pseudogt.prediction.bottom_up` is the inverse."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pseudogt.classes import ClassTable
-from pseudogt.prediction.decoding import Decoded, Decoding, decode_panoptic
+from pseudogt.prediction.bottom_up import decode_panoptic
+from pseudogt.prediction.decoding import Decoded, Decoding
 from pseudogt.prediction.maps import OUTPUT_STRIDE, Maps, MaskMaps, PanopticMaps
 from pseudogt.prediction.masks import decode_masks
 

@@ -8,7 +8,8 @@ from pseudogt.boxes import find_tight_box
 from pseudogt.classes import VOID, ClassTable, panoptic_to_semantic
 from pseudogt.maps import enlarge_rows, resize_maps
 from pseudogt.prediction import decoding
-from pseudogt.prediction.decoding import Decoding, decode_panoptic
+from pseudogt.prediction.bottom_up import decode_panoptic
+from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.maps import PanopticMaps
 
 CLASSES = ClassTable(("road", "sky", "car", "person"), (7, 23, 26, 24), (False, False, True, True), ((0, 0, 0),) * 4)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pseudogt.classes import ClassTable
-from pseudogt.prediction.decoding import Decoding, decode_panoptic
+from pseudogt.prediction.bottom_up import decode_panoptic
+from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.maps import MaskMaps, PanopticMaps
 from pseudogt.prediction.passes import Pass, Passes, find_tiled, plan_pass, predict_images
 from pseudogt.prediction.tiles import find_overlap, place_tiles, weigh_tiles
