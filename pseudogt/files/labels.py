@@ -21,6 +21,7 @@ from scipy.ndimage import find_objects
 from typing_extensions import TypedDict
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
+from pseudogt.files.by_image import map_images
 from pseudogt.files.id_maps import UNFILTERED, read_unfiltered
 from pseudogt.files.images import decode_image
 from pseudogt.files.io import read_json, replace_atomically, write_json
@@ -152,8 +153,8 @@ class LabelFolder:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        annotations = read_json(self.folder / PANOPTIC_JSON)["annotations"]
+        self.path = Path(folder)
+        annotations = read_json(self.path / PANOPTIC_JSON)["annotations"]
         self._unknown = {str(a["image_id"]): a.get("unknown_categories", []) for a in annotations}
         self._file_names = {str(a["image_id"]): a["file_name"] for a in annotations}
         self._segments = {str(a["image_id"]): json.dumps(a["segments_info"]) for a in annotations}
@@ -169,10 +170,10 @@ class LabelFolder:
     def read(self, image_id: str) -> NDArray[np.int32]:
         """Panoptic ids ``(H, W) int32`` of one image."""
         if image_id not in self._file_names:
-            raise ValueError(f"{self.folder / PANOPTIC_JSON}: no annotation of image {image_id!r}")
-        path = self.folder / self._file_names[image_id]
-        panoptic_id = read_unfiltered(path)
-        return bgr_to_panoptic(decode_image(path, cv2.IMREAD_COLOR)) if panoptic_id is None else panoptic_id
+            raise ValueError(f"{self.path / PANOPTIC_JSON}: no annotation of image {image_id!r}")
+        png = self.path / self._file_names[image_id]
+        panoptic_id = read_unfiltered(png)
+        return bgr_to_panoptic(decode_image(png, cv2.IMREAD_COLOR)) if panoptic_id is None else panoptic_id
 
     def segments(self, image_id: str) -> list[dict[str, Any]]:
         """``segments_info`` of one image."""
@@ -193,13 +194,7 @@ class LabelFolder:
 
 def read_label_folders(folders: Iterable[Path | str]) -> dict[str, LabelFolder]:
     """Map each image id to the folder that holds its label; an id in two folders is an error."""
-    by_image: dict[str, LabelFolder] = {}
-    for folder in map(LabelFolder, folders):
-        for image_id in folder.image_ids:
-            if image_id in by_image:
-                raise ValueError(f"image {image_id!r} is in {by_image[image_id].folder} and in {folder.folder}")
-            by_image[image_id] = folder
-    return by_image
+    return map_images(map(LabelFolder, folders))
 
 
 def panoptic_to_rgb(panoptic_id: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.files.by_image import map_images
 from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
 
 
@@ -110,10 +111,4 @@ class ScoreFile:
 
 def read_score_files(paths: Iterable[Path | str]) -> dict[str, ScoreFile]:
     """Map each image id to the file that holds its scores; an id in two files is an error."""
-    by_image: dict[str, ScoreFile] = {}
-    for file in map(ScoreFile, paths):
-        for image_id in file.image_ids:
-            if image_id in by_image:
-                raise ValueError(f"image {image_id!r} is in {by_image[image_id].path} and in {file.path}")
-            by_image[image_id] = file
-    return by_image
+    return map_images(map(ScoreFile, paths))

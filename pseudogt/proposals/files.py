@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 from scipy.io import loadmat
 
+from pseudogt.files.by_image import map_images
 from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.members import Members
@@ -83,13 +84,7 @@ class ProposalFile:
 
 def read_proposal_files(paths: Iterable[Path | str]) -> dict[str, ProposalFile]:
     """Map each image id to the file that holds its proposals; an id in two files is an error."""
-    by_image: dict[str, ProposalFile] = {}
-    for file in map(ProposalFile, paths):
-        for image_id in file.image_ids:
-            if image_id in by_image:
-                raise ValueError(f"image {image_id!r} is in {by_image[image_id].path} and in {file.path}")
-            by_image[image_id] = file
-    return by_image
+    return map_images(map(ProposalFile, paths))
 
 
 def read_mcg(path: Path | str) -> Proposals:

@@ -128,8 +128,7 @@ def read_and_score(
         scores = source.scores(image_id) if kind.is_prediction and isinstance(source, LabelFolder) else {}
         return score_image(true_id, labelled_id, scores, classes, kind)
     except ValueError as error:
-        place = source.path if isinstance(source, ScoreFile) else source.folder
-        raise ValueError(f"image {image_id!r} in {place}: {error}") from error
+        raise ValueError(f"image {image_id!r} in {source.path}: {error}") from error
 
 
 def read_truth(folder: LabelFolder, image_id: str) -> NDArray[np.int32]:

@@ -99,7 +99,7 @@ def write_image(
         entry = writer.write_image(folder, labelled, shard.classes, settings)
         measured = measure_image(panoptic_id, scores, shard.classes)
     except ValueError as error:
-        raise ValueError(f"{labels.folder}: {error}") from error
+        raise ValueError(f"{labels.path}: {error}") from error
     if settings.images:
         copy_image(Path(image.record.image), folder / writer.place_image(image.image_id, split, file_name))
     return {

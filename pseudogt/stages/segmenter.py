@@ -177,7 +177,7 @@ class PanopticSource:
         image = self.shard[number]
         folder = self.labels[image.image_id]
         panoptic_id = folder.read(image.image_id)
-        image.check_size(panoptic_id.shape, f"its label in {folder.folder}")
+        image.check_size(panoptic_id.shape, f"its label in {folder.path}")
         return prepare_sample(image.read(), panoptic_id, image.weak, self.shard.classes, self.scale)
 
 

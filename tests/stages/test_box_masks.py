@@ -41,7 +41,7 @@ def test_things_lie_in_boxes_and_all_else_is_background(panoptic_dataset, masks)
 
 
 def test_background_is_listed_as_a_category(masks):
-    categories = read_json(masks.folder / "panoptic.json")["categories"]
+    categories = read_json(masks.path / "panoptic.json")["categories"]
     assert categories[-1]["id"] == CLASSES.background_category_id
     assert categories[-1]["name"] == "background"
 
@@ -51,7 +51,7 @@ def test_bytes_do_not_depend_on_the_shard(panoptic_dataset, masks, tmp_path):
     write_shard(panoptic_dataset / "one.json", records[3:4], classes)
     alone = make_box_masks(panoptic_dataset, tmp_path / "out", shard="one.json")
     name = f"{records[3].image_id}.png"
-    assert (alone.folder / name).read_bytes() == (masks.folder / name).read_bytes()
+    assert (alone.path / name).read_bytes() == (masks.path / name).read_bytes()
 
 
 def test_things_that_were_drawn_are_taken_as_they_are(panoptic_dataset, masks, tmp_path):

@@ -147,7 +147,7 @@ def test_full_labels_enter_every_round_as_they_are(dataset, tmp_path):
     full, _ = give_full_labels(dataset, folder=drop(dataset, "image1.png"))
     scores = write_truth_as_scores(dataset, tmp_path / "scores.h5")
     for number in (0, 1):
-        labels = make_labels(dataset, tmp_path / str(number), scores, number, ("--full-labels", full.folder))
+        labels = make_labels(dataset, tmp_path / str(number), scores, number, ("--full-labels", full.path))
         np.testing.assert_array_equal(labels.read("image1"), CORRECTED)
         assert all("score" not in segment for segment in labels.segments("image1"))
         assert all(segment["score"] > 0.5 for segment in labels.segments("image0"))
@@ -202,7 +202,7 @@ def test_box_masks_are_not_asked_about_full_images(dataset, tmp_path):
     masks = write_box_masks(dataset, tmp_path / "masks", np.full((64, 96), 4000, np.int32))
     full, _ = give_full_labels(dataset, folder=drop(dataset, "image1.png"))
     scores = write_truth_as_scores(dataset, tmp_path / "scores.h5")
-    extra = ("--box-masks", masks, "--full-labels", full.folder)
+    extra = ("--box-masks", masks, "--full-labels", full.path)
     labels = make_labels(dataset, tmp_path / "0", scores, extra=extra)
     np.testing.assert_array_equal(labels.read("image1"), CORRECTED)
 

@@ -112,7 +112,7 @@ def test_linked_round_repeats_the_one_before(panoptic_dataset, scores, tmp_path)
     write_json(tmp_path / "record.json", {"linked": True})
     extra = ("--record", tmp_path / "record.json", "--previous", tmp_path / "0")
     linked = make_labels(panoptic_dataset, tmp_path / "1", scores, 1, extra)
-    assert (linked.folder / "image0.png").samefile(previous.folder / "image0.png")
+    assert (linked.path / "image0.png").samefile(previous.path / "image0.png")
 
 
 def test_image_without_scores_is_named(panoptic_dataset, tmp_path):
