@@ -232,10 +232,11 @@ class _Run:
             for losses in found:
                 self._add_up(losses)
         except (torch.OutOfMemoryError, MemoryError) as error:
+            images = self.plan.batch_size // self.processes // self.passes
+            fewer = f"set images_per_pass below {images}, or " if images > 1 else ""
             raise ValueError(
-                f"out of memory at batch_size {self.plan.batch_size} in {self.passes} passes of each process: "
-                f"set images_per_pass below {self.plan.batch_size // self.processes // self.passes} (less memory), or "
-                "lower batch_size, crop_size or scale"
+                f"out of memory at batch_size {self.plan.batch_size} in {self.passes} passes of each process: {fewer}"
+                "lower the scale or the size of the crops (mining: short_sides_px and max_proposals)"
             ) from error
         self.step += 1
         self.seconds += time.monotonic() - start

@@ -93,7 +93,7 @@ class TrainingPlan:
         if self.batch_size % processes or share % size:
             raise ValueError(
                 f"batch_size {self.batch_size} can't be split into {processes} processes with images_per_pass "
-                f"{self.images_per_pass}; choose a multiple of both"
+                f"{self.images_per_pass}; choose a multiple of {processes * (self.images_per_pass or 1)}"
             )
         return share // size
 

@@ -9,27 +9,12 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from train_in_processes import PLAN as SGD_PLAN
 
-from models.training import TrainingPlan, learning_rate_at, list_drawn, select_samples, train
+from models.training import learning_rate_at, list_drawn, select_samples, train
 from models.training.optimiser import build_optimiser
 
-PLAN = TrainingPlan(
-    steps=12,
-    batch_size=4,
-    images_per_pass=2,
-    optimiser="adamw",
-    learning_rate=1e-2,
-    weight_decay=0.01,
-    momentum=0.9,
-    schedule="one_cycle",
-    warmup=0.1,
-    clip_norm=1.0,
-    precision="fp32",
-    device="cpu",
-    torch_threads=1,
-    seed=0,
-    checkpoint_every_s=1000,
-)
+PLAN = replace(SGD_PLAN, steps=12, images_per_pass=2, optimiser="adamw", checkpoint_every_s=1000)
 IMAGES = np.random.default_rng(0).normal(size=(10, 3, 8, 8)).astype(np.float32)
 CLASSES = np.arange(10) % 3
 
@@ -215,12 +200,16 @@ def test_step_reads_no_value_that_a_gpu_would_have_to_wait_for():
     assert counter.reads == 0
 
 
-def test_out_of_memory_names_the_settings_to_change():
+@pytest.mark.parametrize(
+    ("images_per_pass", "remedy"),
+    [(2, "4 in 2 passes of each process: set images_per_pass below 2, or lower the scale"), (1, "process: lower the")],
+)
+def test_out_of_memory_names_the_settings_to_change(images_per_pass, remedy):
     def losses(network, batch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(ValueError, match=r"out of memory at batch_size 4 in 2 passes .* set images_per_pass below 2"):
-        run(build_network(), losses=losses)
+    with pytest.raises(ValueError, match=remedy):
+        run(build_network(), losses=losses, images_per_pass=images_per_pass)
 
 
 def fail_to_load(indices, generator):
@@ -234,7 +223,9 @@ def test_error_in_loading_a_batch_is_that_of_the_batch(workers):
 
 
 def test_batch_that_cannot_be_split():
-    with pytest.raises(ValueError, match="batch_size 4 can't be split into 1 processes with images_per_pass 3"):
+    with pytest.raises(
+        ValueError, match="batch_size 4 can't be split into 1 processes with images_per_pass 3; choose a multiple of 3"
+    ):
         run(build_network(), images_per_pass=3)
 
 
