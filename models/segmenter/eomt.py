@@ -127,7 +127,7 @@ class Eomt(SegmenterNetwork):
         for block in blocks[-self.query_layers :]:
             classes, masks = self._read(tokens, size)
             found.append((classes, masks))
-            tokens = block(tokens, attn_mask=self._choose_attention(masks, size, tokens.shape[1]))
+            tokens = block(tokens, attn_mask=choose_attention(masks, size, tokens.shape[1]))
         found.append(self._read(tokens, size))
         kept = found if self.training else found[-1:]
         every_class, every_mask = (torch.stack(parts, dim=1) for parts in zip(*kept, strict=True))
@@ -141,10 +141,25 @@ class Eomt(SegmenterNetwork):
         masks = torch.einsum("bqc,bchw->bqhw", self.embed_masks(queries), self.enlarge(features))
         return self.classify(queries), masks
 
-    def _choose_attention(self, masks: Tensor, size: tuple[int, ...], tokens: int) -> Tensor:
-        """Which tokens see which ``(B, 1, N, N)``: a query sees the patches in its mask, or all if there is none."""
-        inside = F.interpolate(masks.detach().float(), size=size, mode="bilinear", align_corners=False).flatten(2) > 0
-        inside |= ~inside.any(-1, keepdim=True)
-        seen = torch.ones(masks.shape[0], 1, tokens, tokens, dtype=torch.bool, device=masks.device)
-        seen[:, 0, : inside.shape[1], -inside.shape[2] :] = inside
-        return seen
+
+def choose_attention(masks: Tensor, size: tuple[int, ...], tokens: int) -> Tensor:
+    """Which tokens see which: a query sees the patches in its mask, or all if its mask is empty.
+
+    Parameters
+    ----------
+    masks : (B, Q, h, w)
+        Logits.
+    size : (h, w)
+        Rows and columns of patches.
+    tokens : int
+        N: Q queries first, patches last.
+
+    Returns
+    -------
+    (B, 1, N, N) bool
+    """
+    inside = F.interpolate(masks.detach().float(), size=size, mode="bilinear", align_corners=False).flatten(2) > 0
+    inside |= ~inside.any(-1, keepdim=True)
+    seen = torch.ones(masks.shape[0], 1, tokens, tokens, dtype=torch.bool, device=masks.device)
+    seen[:, 0, : inside.shape[1], -inside.shape[2] :] = inside
+    return seen

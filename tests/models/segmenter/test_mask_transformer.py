@@ -9,7 +9,6 @@ from models.segmenter.mask_transformer import find_reference_points
 from models.segmenter.model import PanopticModel, build_from_architecture
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.kinds import KINDS
-from pseudogt.prediction.maps import MaskMaps
 from pseudogt.prediction.passes import Passes, predict_images
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (255, 0, 0)))
@@ -42,14 +41,6 @@ def test_the_smallest_image_has_masks(network):
     assert network(make_images(height=32, width=32)).masks.shape == (1, 1, 5, 16, 16)
 
 
-def test_every_weight_has_a_gradient(network):
-    """Parallel training waits for those that have none."""
-    output = network.train()(make_images(2))
-    sum(part.square().mean() for part in output).backward()
-    network.eval()
-    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
-
-
 def test_score_maps_are_sums_of_class_times_mask():
     generator = torch.Generator().manual_seed(0)
     classes, masks = torch.randn(1, 5, 3, generator=generator), torch.randn(1, 5, 4, 6, generator=generator)
@@ -67,23 +58,6 @@ def test_reference_points_are_those_of_transformers(dtype):
     assert torch.equal(find_reference_points(sizes, ratios, "cpu"), expected)
 
 
-def test_sizes_that_do_not_divide_are_an_error(network):
-    with pytest.raises(ValueError, match=r"\(1, 3, 60, 64\) are not a multiple of 32"):
-        network(torch.zeros(1, 3, 60, 64))
-
-
-def test_model_file_is_self_contained_and_repeatable(network, tmp_path):
-    model = PanopticModel(network, ARCHITECTURE, CLASSES, 0.5, {"seed": 3})
-    model.save(tmp_path / "a.pt")
-    model.save(tmp_path / "b.pt")
-    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
-    loaded = PanopticModel.load(tmp_path / "a.pt")
-    assert (loaded.classes, loaded.scale, loaded.settings) == (CLASSES, 0.5, {"seed": 3})
-    with torch.inference_mode():
-        for a, b in zip(network(make_images()), loaded.network.eval()(make_images()), strict=True):
-            assert torch.equal(a, b)
-
-
 def test_a_model_of_another_network_is_no_start(network, tmp_path):
     PanopticModel(network, ARCHITECTURE, CLASSES, 1.0, {}).save(tmp_path / "a.pt")
     others = {"backbone": "small", "weights": None, "scale": 1.0, "seed": 0, "settings": {}}
@@ -91,19 +65,6 @@ def test_a_model_of_another_network_is_no_start(network, tmp_path):
         PanopticModel.build(CLASSES, **others, init=tmp_path / "a.pt", decoder_channels=8)
     equal = PanopticModel.build(CLASSES, **others, init=tmp_path / "a.pt", network="mask_transformer", **SHAPE)
     assert all(map(torch.equal, equal.network.state_dict().values(), network.state_dict().values()))
-
-
-@pytest.mark.parametrize(("flip", "dtype"), [(False, torch.bfloat16), (True, torch.float32)])
-def test_prediction_of_an_image_does_not_depend_on_its_shard(network, flip, dtype):
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (32, 64, 3), dtype=np.uint8) for _ in range(3)]
-    run = prepare_network(network, KINDS["mask_transformer"], torch.device("cpu"), dtype)
-    passes = Passes(scale=1.0, batch_size=2, flip=flip)
-    whole = dict(predict_images(run, [(32, 64)] * 3, lambda i: images[i], passes))
-    ((_, alone),) = predict_images(run, [(32, 64)], lambda _: images[1], passes)
-    assert isinstance(alone, MaskMaps)
-    for a, b in zip(alone, whole[1], strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_averaging_gives_an_image_and_its_mirror_image_the_same_classes(network):

@@ -30,30 +30,12 @@ def test_outputs_have_strides_2_and_4(backbone):
     assert output.offset.shape == (2, 2, 16, 24)
 
 
-def test_sizes_that_do_not_divide_are_an_error(network):
-    with pytest.raises(ValueError, match=r"\(1, 3, 60, 64\) are not a multiple of 32"):
-        network(torch.zeros(1, 3, 60, 64))
-
-
 @pytest.mark.parametrize(
     ("size", "scale", "expected"),
     [((360, 480), 0.5, (192, 256)), ((128, 256), 1, (128, 256)), ((9, 300), 0.5, (32, 160))],
 )
 def test_network_size(size, scale, expected):
     assert choose_network_size(size, scale) == expected
-
-
-def test_model_file_is_self_contained_and_repeatable(network, tmp_path):
-    model = PanopticModel(network, ARCHITECTURE, CLASSES, 0.5, {"seed": 3})
-    model.save(tmp_path / "a.pt")
-    model.save(tmp_path / "b.pt")
-    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
-    loaded = PanopticModel.load(tmp_path / "a.pt")
-    assert (loaded.classes, loaded.scale, loaded.settings) == (CLASSES, 0.5, {"seed": 3})
-    images = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8)
-    with torch.inference_mode():
-        for a, b in zip(network(images), loaded.network.eval()(images), strict=True):
-            assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("entry", ["architecture", "weights", "scale"])
@@ -63,26 +45,6 @@ def test_model_file_of_another_version_is_named(network, tmp_path, entry):
     save_checkpoint(tmp_path / "a.pt", {name: value for name, value in state.items() if name != entry})
     with pytest.raises(ValueError, match=rf"a\.pt: was written by another version of the workflow .*{entry}"):
         PanopticModel.load(tmp_path / "a.pt")
-
-
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_prediction_of_an_image_does_not_depend_on_its_shard(network, dtype, flip):
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (64, 96 if i % 3 else 64, 3), dtype=np.uint8) for i in range(7)]
-    run = prepare_network(network, KINDS[BOTTOM_UP], torch.device("cpu"), dtype)
-    passes = Passes(scale=1.0, batch_size=4, flip=flip)
-
-    def predict(chosen):
-        sizes = [images[i].shape[:2] for i in chosen]
-        found = predict_images(run, sizes, lambda position: images[chosen[position]], passes)
-        return {chosen[position]: prediction for position, prediction in found}
-
-    whole = predict(list(range(7)))
-    for shard in ([0, 1, 2], [3, 4], [6, 5]):
-        for i, prediction in predict(shard).items():
-            for a, b in zip(prediction, whole[i], strict=True):
-                assert np.array_equal(a, b)
 
 
 def test_images_of_the_next_batch_are_read_while_the_network_computes(network):
