@@ -140,11 +140,11 @@ def compare(
             np.where(known, ids, VOID) * LEVELS + level, truth // INSTANCE_DIVISOR * INSTANCE_DIVISOR
         )
         level_of = overlaps.label % LEVELS / (LEVELS - 1)
-        return measure_outcomes(overlaps._replace(label=overlaps.label // LEVELS), level_of, set(), classes)
+        return measure_outcomes(overlaps._replace(label=overlaps.label // LEVELS), level_of, set())
     scores = labels.scores(image_id)
     overlaps = count_overlaps(labels.read(image_id), truth)
     confidence = np.array([scores.get(i, np.nan) for i in overlaps.label.tolist()])
-    return measure_outcomes(overlaps, confidence, crowd_ids | labels.crowd_ids(image_id), classes)
+    return measure_outcomes(overlaps, confidence, crowd_ids | labels.crowd_ids(image_id))
 
 
 def count_overlaps(label: NDArray[np.integer], truth: NDArray[np.int32]) -> Overlaps:
@@ -154,7 +154,7 @@ def count_overlaps(label: NDArray[np.integer], truth: NDArray[np.int32]) -> Over
 
 
 def measure_outcomes(
-    overlaps: Overlaps, confidence: NDArray[np.float64], crowd_ids: set[int], classes: ClassTable
+    overlaps: Overlaps, confidence: NDArray[np.float64], crowd_ids: set[int]
 ) -> tuple[Outcomes, Outcomes]:
     """Outcomes of pixels and segments; entries without a confidence, such as background, are left out."""
     known = (overlaps.label != VOID) & (overlaps.truth != VOID) & np.isfinite(confidence)

@@ -70,7 +70,7 @@ def turn_upright(found: Mapping[str, ImageAnnotations], records: Sequence[ImageR
         if frame is Frame.UNSIZED:
             frame = unsized
         if frame in (Frame.EITHER, Frame.OTHER_FILE):
-            result.problems.append(describe_doubt(boxed, record, frame))
+            result.problems.append(describe_doubt(record, frame))
             empty = replace(boxed, boxes=[], marks=[], boxed=False, width=record.width, height=record.height)
             result.annotations[record.image_id] = empty
             continue
@@ -171,7 +171,7 @@ def turn_mark(mark: AnnotatedMark, boxed: ImageAnnotations, record: ImageRecord)
     return mark._replace(segmentation=encode_mask(mask.T))
 
 
-def describe_doubt(boxed: ImageAnnotations, record: ImageRecord, frame: Frame) -> str:
+def describe_doubt(record: ImageRecord, frame: Frame) -> str:
     """Say why it is open what the boxes of an image are of, and what to do for each cause."""
     size, turned = f"{record.width}x{record.height}", f"{record.height}x{record.width}"
     if frame is Frame.OTHER_FILE:

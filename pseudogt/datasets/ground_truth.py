@@ -68,7 +68,7 @@ def read_panoptic(
             )
         instances = read_instances(files.instances, semantic, settings)
     if settings.format == "voc2012":
-        semantic = settle_voc_objects(semantic, instances, classes, settings)
+        semantic = settle_voc_objects(semantic, instances, settings)
     panoptic_id = combine_semantic_and_instances(semantic, instances, classes)
     return panoptic_id, sorted(find_crowds(panoptic_id, classes))
 
@@ -82,7 +82,7 @@ def choose_masks(files: SourceFiles, settings: DatasetSettings) -> SourceFiles:
 
 
 def settle_voc_objects(
-    semantic: NDArray[np.uint8], instances: NDArray[np.int32], classes: ClassTable, settings: DatasetSettings
+    semantic: NDArray[np.uint8], instances: NDArray[np.int32], settings: DatasetSettings
 ) -> NDArray[np.uint8]:
     """Train ids ``(H, W)`` in which the borders of objects are void and, by the authors' rule, an object has one class.
 

@@ -65,7 +65,7 @@ def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTab
 class CityscapesSet:
     """Files ``*_instanceIds.png`` of all splits and cities."""
 
-    def __init__(self, folder: Path, classes: ClassTable) -> None:
+    def __init__(self, folder: Path) -> None:
         found = sorted((folder / FOLDER).glob(f"*/*/*{SUFFIX}.png"))
         self._files = {path.stem.removesuffix(SUFFIX): path for path in found}
 
@@ -82,4 +82,4 @@ class CityscapesSet:
 
 def read_set(folder: Path, classes: ClassTable) -> CityscapesSet:
     """The labels in a folder."""
-    return CityscapesSet(folder, classes)
+    return CityscapesSet(folder)

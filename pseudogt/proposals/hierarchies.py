@@ -132,11 +132,25 @@ def _segment_scale(contours: Contours) -> tuple[NDArray[np.int32], Adjacency, ND
     flat = strength.ravel()
     basins = hg.labelisation_watershed(graph, (flat[sources] + flat[targets]) / 2)
     regions = (basins.reshape(strength.shape) - 1).astype(np.int32)
-    return regions, *_measure_borders(regions, contours)
+    return regions, *measure_borders(regions, contours)
 
 
-def _measure_borders(regions: NDArray[np.int32], contours: Contours) -> tuple[Adjacency, NDArray[np.float64]]:
-    """Mean strength of each border across its own direction, that of the line through its pixel edges."""
+def measure_borders(regions: NDArray[np.int32], contours: Contours) -> tuple[Adjacency, NDArray[np.float64]]:
+    """Mean strength of each border across its own direction, that of the line through its pixel edges.
+
+    Parameters
+    ----------
+    regions : (H, W) int32
+        Numbered from 0.
+    contours : Contours
+
+    Returns
+    -------
+    adjacency : Adjacency
+        The E borders.
+    strengths : (E,) float64
+        In [0, 1].
+    """
     low, high, rows, columns, down = _list_pixel_edges(regions)
     # One key for each pair of regions, the lower one in the high 32 bits; `border` is the pair of each pixel edge.
     keys, border, lengths = np.unique(low.astype(np.int64) << 32 | high, return_inverse=True, return_counts=True)

@@ -51,11 +51,11 @@ def test_trust_compares_pixels_and_segments_with_the_truth() -> None:
     confidence = {1000: 0.6, 2001: 0.9}
     overlaps = count_overlaps(label, truth)
     known = np.array([confidence.get(int(i), np.nan) for i in overlaps.label])
-    pixels, segments = measure_outcomes(overlaps, known, set(), CLASSES)
+    pixels, segments = measure_outcomes(overlaps, known, set())
     # Without 2002, which has no confidence, and two pixels without truth.
     assert (pixels.weight.sum(), pixels.right.sum()) == (16 + 4 + 6, 16 + 6)
     assert sorted(zip(segments.confidence.tolist(), segments.right.tolist(), strict=True)) == [(0.6, 1.0), (0.9, 1.0)]
-    _, without = measure_outcomes(overlaps, known, {2001}, CLASSES)
+    _, without = measure_outcomes(overlaps, known, {2001})
     assert without.confidence.tolist() == [0.6]
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from test_detection import CAR, CLASSES, PERSON, box, detections, objects
 
-from pseudogt.classes import ClassTable
 from pseudogt.files.detections import write_detections, write_true_objects
 from pseudogt.files.io import read_json
 from pseudogt.metrics.detection import (
@@ -25,8 +25,6 @@ from pseudogt.metrics.detection import (
 from pseudogt.metrics.detection_scores import keep_best, score_detections
 from pseudogt.stages.detection_scores import main
 
-CLASSES = ClassTable(("road", "person", "car"), (7, 24, 26), (False, True, True), ((0, 0, 0),) * 3)
-PERSON, CAR = 1, 2
 SIZE = (40, 90)
 
 
@@ -89,17 +87,17 @@ def compute_voc_slowly(truth, found, train_id):
     """The definition of VOC 2007, one detection and one recall after the other."""
     queue = []
     for image_id, f in found.items():
-        for box, c, s in zip(f.boxes_xyxy, f.train_ids, f.scores, strict=True):
+        for detected, c, s in zip(f.boxes_xyxy, f.train_ids, f.scores, strict=True):
             if c == train_id:
-                queue.append((s, image_id, box))
+                queue.append((s, image_id, detected))
     total = sum(int((~t.difficult[t.train_ids == train_id]).sum()) for t in truth.values())
     used, hits, misses, curve = set(), 0, 0, []
-    for _, image_id, box in sorted(queue, key=lambda entry: -entry[0]):
+    for _, image_id, detected in sorted(queue, key=lambda entry: -entry[0]):
         t = truth[image_id]
         best, chosen = 0.0, None
         for number, (other, c) in enumerate(zip(t.boxes_xyxy, t.train_ids, strict=True)):
-            if c == train_id and overlap_slowly(box, other) > best:
-                best, chosen = overlap_slowly(box, other), number
+            if c == train_id and overlap_slowly(detected, other) > best:
+                best, chosen = overlap_slowly(detected, other), number
         if best > 0.5 and t.difficult[chosen]:
             continue
         if best > 0.5 and (image_id, chosen) not in used:
@@ -121,9 +119,9 @@ def compute_corloc_slowly(truth, found, train_id):
         f = found[image_id]
         of_class = [(s, b) for b, c, s in zip(f.boxes_xyxy, f.train_ids, f.scores, strict=True) if c == train_id]
         if of_class:
-            box = max(of_class, key=lambda entry: entry[0])[1]
-            objects = [b for b, c in zip(t.boxes_xyxy, t.train_ids, strict=True) if c == train_id]
-            right += any(overlap_slowly(box, other) > 0.5 for other in objects)
+            best = max(of_class, key=lambda entry: entry[0])[1]
+            of_objects = [b for b, c in zip(t.boxes_xyxy, t.train_ids, strict=True) if c == train_id]
+            right += any(overlap_slowly(best, other) > 0.5 for other in of_objects)
     return right / images
 
 
@@ -136,20 +134,6 @@ def test_voc_ap_and_corloc_are_those_of_the_slow_oracle(seed):
         assert ap[train_id] == pytest.approx(compute_voc_slowly(truth, found, train_id), abs=1e-12)
         assert corloc[train_id] == pytest.approx(compute_corloc_slowly(truth, found, train_id), abs=1e-12)
     assert 0 < np.nanmean(ap) < 1
-
-
-def box(x0, width=10):
-    return [x0, 0, x0 + width, 10]
-
-
-def objects(*boxes, train_id=CAR, difficult=()):
-    hard = np.isin(np.arange(len(boxes)), difficult)
-    return TrueObjects(np.array(boxes, float).reshape(-1, 4), np.full(len(boxes), train_id), hard)
-
-
-def detections(*pairs, train_id=CAR):
-    boxes = np.array([b for _, b in pairs], float).reshape(-1, 4)
-    return ScoredBoxes(boxes, np.full(len(pairs), train_id), np.array([s for s, _ in pairs], float))
 
 
 BY_HAND = (

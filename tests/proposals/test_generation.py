@@ -9,7 +9,7 @@ from proposal_testing import assert_same
 from pseudogt.proposals.contours import Contours, find_contour_directions, find_gradient_contours
 from pseudogt.proposals.generation import MULTI_SCALES, Quotas, segment_image
 from pseudogt.proposals.grouping import FEATURE_NAMES, add_neighbours, compute_features, list_singles
-from pseudogt.proposals.hierarchies import Adjacency, build_partition
+from pseudogt.proposals.hierarchies import Adjacency, build_partition, measure_borders
 from pseudogt.proposals.regions import gather_facts, measure_regions
 from pseudogt.proposals.selection import fill_holes, find_members, select_distinct, spread_out
 
@@ -70,16 +70,14 @@ def test_ridges_get_their_directions_and_keep_their_strength():
     assert abs(contours.sine[20, 20]) < 1e-3
 
 
-def test_borders_along_a_contour_are_stronger_than_those_across_it(partition):
+def test_borders_along_a_contour_are_stronger_than_those_across_it():
     """A border whose normal is along the contour has the strength of the weaker direction."""
     mean = np.full((20, 20), 0.5, np.float32)
     across = Contours(mean, mean, np.zeros_like(mean))  # strong for vertical borders only
-    from pseudogt.proposals.hierarchies import _measure_borders
-
     halves = np.zeros((20, 20), np.int32)
     halves[:, 10:] = 1
-    assert _measure_borders(halves, across)[1] == pytest.approx(1, abs=1e-3)
-    assert _measure_borders(np.ascontiguousarray(halves.T), across)[1] == pytest.approx(0, abs=1e-3)
+    assert measure_borders(halves, across)[1] == pytest.approx(1, abs=1e-3)
+    assert measure_borders(np.ascontiguousarray(halves.T), across)[1] == pytest.approx(0, abs=1e-3)
 
 
 def test_superpixels_are_numbered_and_connected(partition):
@@ -106,7 +104,7 @@ def test_hierarchies_are_trees_pruned_to_the_asked_regions(scene):
     np.testing.assert_allclose(partition.hierarchies[0].altitudes, partition.hierarchies[1].altitudes, atol=0.01)
 
 
-def test_a_coarse_hierarchy_is_aligned_to_the_fine_superpixels(scene):
+def test_a_coarse_hierarchy_is_aligned_to_the_fine_superpixels():
     """Borders that only the fine scale has get strength 0 at the coarse one."""
     rng = np.random.default_rng(1)
     fine = rng.random((60, 60)).astype(np.float32) * 0.2
@@ -125,7 +123,7 @@ def test_a_coarse_hierarchy_is_aligned_to_the_fine_superpixels(scene):
     assert np.mean(of_coarse[~crossing] == 0) > 0.9
 
 
-def test_region_facts_equal_those_of_their_pixels(scene, partition, table):
+def test_region_facts_equal_those_of_their_pixels(partition, table):
     facts, regions = table
     hierarchy = partition.hierarchies[0]
     members = find_members(list_singles(regions), hierarchy)
@@ -160,7 +158,7 @@ def regions_areas(partition):
     return np.bincount(partition.superpixels.ravel())
 
 
-def test_features_of_a_union_equal_those_of_its_pixels(scene, partition, table):
+def test_features_of_a_union_equal_those_of_its_pixels(partition, table):
     facts, regions = table
     pairs = add_neighbours(list_singles(regions), regions)
     features = compute_features(pairs, regions, facts, scale=2)

@@ -119,7 +119,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_training_command_writes_equal_files_that_load(folder, capsys):
+def test_training_command_writes_equal_files_that_load(folder):
     pytest.importorskip("sklearn")
     from models.pretraining.ranker import main
 

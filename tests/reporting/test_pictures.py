@@ -55,7 +55,7 @@ def test_pictures_shrink_until_they_fit(image, label):
     assert decode(small.photo).shape[:2] == decode(small.labels["truth"]).shape[:2] == (small.height, small.width)
 
 
-def test_photo_loses_quality_before_size(image, label):
+def test_photo_loses_quality_before_size(image):
     large = embed_image(image, {}, None, CLASSES, width_px=160, limit_bytes=10**6)
     small = embed_image(image, {}, None, CLASSES, width_px=160, limit_bytes=large.size_bytes - 1)
     assert small.width == 160

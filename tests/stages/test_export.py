@@ -141,7 +141,7 @@ def test_out_and_in_again_gives_the_same_pixels(run_folder, name):
             assert canonical(after) == canonical(before)
 
 
-def test_polygons_lose_nothing_of_masks_in_one_piece(run_folder):
+def test_polygons_lose_nothing_of_masks_in_one_piece():
     from pseudogt.export.polygons import fill_polygon, trace_polygon
 
     for seed in range(30):

@@ -86,7 +86,7 @@ def test_image_listed_twice(file):
         read_weak_labels([file, file])
 
 
-def test_image_without_boxes_and_tags(tmp_path, file):
+def test_image_without_boxes_and_tags(file):
     change(file, lambda d: d.update(annotations=[], image_tags={}, crop_tags={}))
     image = read_weak_labels([file])[0]["a"]
     assert image.boxes_xyxy.shape == (0, 4)

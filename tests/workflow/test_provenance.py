@@ -103,7 +103,7 @@ def test_a_further_entry_changes_nothing_that_does_not_use_it(reader):
     assert "pseudogt.green" in provenance.find_first_party_modules("pseudogt.reader")
 
 
-def test_a_table_names_its_entries_and_imports_only_the_one_that_is_asked_for(monkeypatch):
+def test_a_table_names_its_entries_and_imports_only_the_one_that_is_asked_for():
     formats = registry.Registry("pseudogt.annotations.formats", "annotation format")
     assert formats.names[0] == "coco" and formats.names[-1] == "csv"
     assert formats.load("coco").__name__ == "pseudogt.annotations.coco"

@@ -134,7 +134,7 @@ def test_a_scene_gives_its_labelled_pixels_to_the_model(folders):
     np.testing.assert_array_equal(bare(3), marked(3))
 
 
-def test_weights_that_are_missing_are_no_random_ones(folders, tmp_path):
+def test_weights_that_are_missing_are_no_random_ones(tmp_path):
     from safetensors.torch import load_file, save_file
 
     folder = write_sam(tmp_path, "sam")
@@ -148,7 +148,7 @@ def test_weights_that_are_missing_are_no_random_ones(folders, tmp_path):
         SamModel.load(str(folder), CPU, torch.float32)
 
 
-def test_other_kinds_are_errors_that_name_those_that_work(folders, tmp_path):
+def test_other_kinds_are_errors_that_name_those_that_work(tmp_path):
     folder = write_sam(tmp_path, "sam")
     config = read_json(folder / "config.json")
     write_json(folder / "config.json", config | {"model_type": "mask2former"})
