@@ -49,7 +49,7 @@ class Evidence(NamedTuple):
     find_stuff: FindMasks | None = None
 
 
-class StageTargets(NamedTuple):
+class RefinementTargets(NamedTuple):
     """Targets of a head for an image, from the stage before: its best proposals, and the class of all by overlap."""
 
     pseudo: PseudoBoxes
@@ -131,7 +131,7 @@ class MiningStep(nn.Module):
             losses["semantic"] = compute_semantic_loss(logits, labels.to(logits.device))
         return losses
 
-    def _find_mask_targets(self, batch: Batch, targets: Sequence[StageTargets]) -> BatchMaskTargets:
+    def _find_mask_targets(self, batch: Batch, targets: Sequence[RefinementTargets]) -> BatchMaskTargets:
         """Select the proposals that learn masks, and fetch the masks."""
         counts, things = count_proposals(batch), self.network.order.things
         boxes, rows = batch["boxes"].split(counts), batch["rows"].split(counts)
@@ -155,7 +155,7 @@ class MiningStep(nn.Module):
         )
 
 
-def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[str, Tensor], list[StageTargets]]:
+def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[str, Tensor], list[RefinementTargets]]:
     """Losses of the refinement heads, each of which learns from the one before.
 
     Parameters
@@ -167,13 +167,13 @@ def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[st
 
     Returns
     -------
-    (dict, list of StageTargets)
+    (dict, list of RefinementTargets)
         Losses by name, and the targets that follow from the last head, for each image.
     """
     boxes, counts = batch["boxes"], count_proposals(batch)
     losses: dict[str, Tensor] = {}
     shares = proposed.mined.shares.detach()[:, order.of_things]
-    targets = find_stage_targets(shares, boxes, proposed.mined, batch, order)
+    targets = find_refinement_targets(shares, boxes, proposed.mined, batch, order)
     for stage, (logits, deltas) in enumerate(zip(proposed.logits, proposed.deltas, strict=True)):
         matched = [
             pseudo.boxes_xyxy[assigned.matches] if len(pseudo.classes) else own
@@ -184,20 +184,21 @@ def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[st
         classes, moves = compute_refinement_losses(logits, deltas, boxes, torch.cat(matched), labels, weights)
         losses[f"classes_{stage}"], losses[f"boxes_{stage}"] = classes, moves
         scores = logits.detach().softmax(1)[:, order.of_things]
-        targets = find_stage_targets(scores, decode_boxes(deltas.detach(), boxes), proposed.mined, batch, order)
+        targets = find_refinement_targets(scores, decode_boxes(deltas.detach(), boxes), proposed.mined, batch, order)
     return losses, targets
 
 
-def find_stage_targets(
+def find_refinement_targets(
     scores: Tensor, boxes_xyxy: Tensor, mined: Mined, batch: Batch, order: ClassOrder
-) -> list[StageTargets]:
+) -> list[RefinementTargets]:
     """Targets for the next stage from a stage's scores ``(R, K)`` and boxes ``(R, 4)`` or ``(R, K, 4)``, by image."""
     counts = count_proposals(batch)
     tags, presence = batch["tags"][:, order.of_things] > 0, mined.presence.detach()[:, order.of_things]
     parts = zip(scores.split(counts), boxes_xyxy.split(counts), tags, presence, strict=True)
     pseudo = [find_pseudo_boxes(*part) for part in parts]
     own_boxes = batch["boxes"].split(counts)
-    return [StageTargets(p, assign_proposals(own, p, order.things)) for own, p in zip(own_boxes, pseudo, strict=True)]
+    assigned = [assign_proposals(own, p, order.things) for own, p in zip(own_boxes, pseudo, strict=True)]
+    return list(map(RefinementTargets, pseudo, assigned))
 
 
 def find_tag_probabilities(network: JtsmNetwork, proposed: Proposed, batch: Batch) -> NDArray[np.float32] | None:

@@ -222,7 +222,9 @@ class Recorder:
         self.arrays, self.ends, self.targets, self.mask_targets, self.masks = arrays, ends, [], [], {}
         self.outputs = {}
         monkeypatch.setattr(network_module, "moi_pool", self.pool)
-        monkeypatch.setattr(step_module, "find_stage_targets", self.record("targets", step_module.find_stage_targets))
+        monkeypatch.setattr(
+            step_module, "find_refinement_targets", self.record("targets", step_module.find_refinement_targets)
+        )
         monkeypatch.setattr(step_module, "choose_mask_targets", self.record("mask_targets", choose_mask_targets))
         monkeypatch.setattr(step_module, "label_stuff", self.record("targets", step_module.label_stuff))
         monkeypatch.setattr(step_module, "compute_mask_losses", self.compute_mask_losses)
@@ -292,7 +294,7 @@ def test_training_step(case, take_step):
     positions = pooled.argmax.contiguous().numpy().ravel()[arrays["pooled_index"]]
     np.testing.assert_array_equal(positions, arrays["pooled_argmax"])
     assert_near(recorder.outputs["neck"].detach(), arrays["neck"], share=1e-5)
-    check_stage_targets(arrays, ends, recorder)
+    check_refinement_targets(arrays, ends, recorder)
     if network.mask_heads:
         check_masks(arrays, ends, recorder)
     if network.semantic is not None:
@@ -334,7 +336,7 @@ def check_gradients(arrays, network, losses):
         assert probe(key, gradient) == pytest.approx(probed, abs=tolerance), key
 
 
-def check_stage_targets(arrays, ends, recorder):
+def check_refinement_targets(arrays, ends, recorder):
     """Pseudo boxes, labels and weights of all stages."""
     for k in range(5 if "pseudo_4_rows_a" in arrays else 4):
         for end, found in zip(ends, recorder.targets[k], strict=True):
