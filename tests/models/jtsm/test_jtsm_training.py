@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_jtsm_network import build, make_batch, make_evidence, make_image, make_step
+from test_jtsm_network import build, make_batch, make_evidence, make_step
+from test_mining_samples import make_image
 from torch.nn.parallel import DistributedDataParallel
 from weak_label_testing import make_weak_labels
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from models.jtsm.detection import DetectionPlan, describe_seen, detect, find_instances, see_images
 from models.jtsm.network import build_jtsm_network
 from models.jtsm.samples import MiningImage, Placement, View, collate, make_view
-from models.jtsm.views import collate_views, group_by_size, move_to_image, place_on_device, place_views
+from models.jtsm.views import collate_views, group_by_size, map_semantic, move_to_image, place_on_device, place_views
 from pseudogt.proposals.members import Members
 
 CPU = torch.device("cpu")
@@ -150,3 +151,17 @@ def test_features_are_kept_for_mask_heads_alone():
     network, sample = build(), make_sample(0)
     assert len(see_images(network, [sample], PLAN)[0].features) == 2
     assert not see_images(network, [sample], replace(PLAN, masks="segments"))[0].features
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_semantic_maps_of_views_go_to_the_image(flipped):
+    """A view of 7x12, padded to 8x16, of an image half as large: logits by the nearest pixel, all of the padded map."""
+    logits = torch.randn(1, 3, 2, 4)
+    padded = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+    placement = Placement((0, 0, 6, 4), (7, 12), flipped)
+    rows = [int(int(y * 7 / 4) * 8 / 7) for y in range(4)]
+    seen = [11 - 2 * x if flipped else 2 * x for x in range(6)]
+    columns = [int(x * 16 / 12) for x in seen]
+    torch.testing.assert_close(map_semantic(logits, placement, (4, 6), "logits"), padded[:, :, rows][..., columns])
+    shares = map_semantic(logits, placement, (4, 6), "probabilities")
+    torch.testing.assert_close(shares.sum(1), torch.ones(1, 4, 6))
