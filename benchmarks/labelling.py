@@ -59,7 +59,7 @@ from pseudogt.files.labels import LabelFolder
 from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.seconds import price_acts
-from pseudogt.workflow.labelling import MEASURED, Cell, read_cells
+from pseudogt.workflow.labelling import MEASURED, FormResult, read_results
 
 SEEDS = (0, 1, 2)
 OF_THE_MACHINE = {"name", "data_root", "keep_scores", "threads", "machine"}
@@ -74,7 +74,7 @@ def main() -> None:
     """Run the benchmark."""
     arguments = parse_arguments()
     if arguments.page:
-        write_page(read_cells(arguments.results))
+        write_page(read_results(arguments.results))
         return
     name, dataset = next(iter(QUICK.items())) if arguments.quick else (arguments.dataset, DATASETS[arguments.dataset])
     bench = Bench(name, dataset, arguments)
@@ -93,10 +93,10 @@ def measure_curve(bench: Bench, *, screen: bool) -> None:
         return
     forms = [form for form in FIRST_FORMS if find_reason(form, bench.classes) is None]
     bench.measure(forms)
-    mixtures = list_mixtures(choose_best(bench.read_cells()))
+    mixtures = list_mixtures(choose_best(bench.read_results()))
     bench.measure(mixtures)
     if not screen:
-        on_frontier = find_frontier(bench.read_cells())
+        on_frontier = find_frontier(bench.read_results())
         bench.measure([form for form in (*forms, *mixtures) if form.name in on_frontier], SEEDS)
 
 
@@ -153,9 +153,9 @@ class Bench:
         """Config files, later ones override earlier ones."""
         return [self.dataset.config, *self.arguments.configfile]
 
-    def read_cells(self) -> list[Cell]:
+    def read_results(self) -> list[FormResult]:
         """What was measured on this dataset."""
-        return [cell for cell in read_cells(self.results) if cell.dataset == self.name]
+        return [result for result in read_results(self.results) if result.dataset == self.name]
 
     def measure(self, forms: Iterable[Form], seeds: Sequence[int] = SEEDS[:1]) -> None:
         """Measure all points of some forms that are not there yet."""

@@ -14,7 +14,7 @@ from pseudogt.classes import ClassTable
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table
 from pseudogt.weak_labels.seconds import price_acts
-from pseudogt.workflow.labelling import Cell
+from pseudogt.workflow.labelling import FormResult
 
 SHARES = (5, 20)
 """Per cent of the images with full labels, beside none and all."""
@@ -161,18 +161,18 @@ def find_forms(names: Sequence[str]) -> list[Form]:
     return [known[name] for name in names]
 
 
-def choose_best(cells: Iterable[Cell]) -> list[str]:
+def choose_best(results: Iterable[FormResult]) -> list[str]:
     """Names of the weak forms with the best PQ of one dataset."""
-    weak = [cell for cell in cells if cell.form in WEAK_FORMS]
-    return [cell.form for cell in sorted(weak, key=lambda cell: -cell.mean("pq"))[:BEST_WEAK]]
+    weak = [result for result in results if result.form in WEAK_FORMS]
+    return [result.form for result in sorted(weak, key=lambda result: -result.mean("pq"))[:BEST_WEAK]]
 
 
-def find_frontier(cells: Iterable[Cell], seconds: Mapping[str, float] | None = None) -> list[str]:
+def find_frontier(results: Iterable[FormResult], seconds: Mapping[str, float] | None = None) -> list[str]:
     """Forms of one dataset than which none is both cheaper and better, cheapest first.
 
     ``seconds`` replaces those of some acts.
     """
-    costs = sorted((price_acts(cell.acts, seconds), -cell.mean("pq"), cell.form) for cell in cells)
+    costs = sorted((price_acts(result.acts, seconds), -result.mean("pq"), result.form) for result in results)
     best, frontier = float("inf"), []
     for _, loss, form in costs:
         if loss < best:

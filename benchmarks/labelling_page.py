@@ -21,7 +21,7 @@ from measurement import REPOSITORY
 
 from pseudogt.files.io import read_json
 from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES, price_acts
-from pseudogt.workflow.labelling import MEASURED, Cell
+from pseudogt.workflow.labelling import MEASURED, FormResult
 
 PAGE = REPOSITORY / "docs" / "what-to-label.md"
 
@@ -45,9 +45,9 @@ COLUMNS = (
 NOT_MEASURED = "not measured"
 
 
-def write_page(cells: Sequence[Cell]) -> None:
+def write_page(results: Sequence[FormResult]) -> None:
     """Replace the generated sections of the page."""
-    sections = render_sections(cells, read_costs())
+    sections = render_sections(results, read_costs())
     PAGE.write_text(replace_sections(PAGE.read_text(encoding="utf-8"), sections), encoding="utf-8")
 
 
@@ -72,9 +72,9 @@ def replace_sections(text: str, sections: Mapping[str, str]) -> str:
     return text
 
 
-def render_sections(cells: Sequence[Cell], costs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def render_sections(results: Sequence[FormResult], costs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """All generated sections by name."""
-    by_dataset = {name: [cell for cell in cells if cell.dataset == name] for name in DATASETS}
+    by_dataset = {name: [result for result in results if result.dataset == name] for name in DATASETS}
     curves = [f"### {name}\n\n{render_curve(name, found, costs.get(name))}" for name, found in by_dataset.items()]
     return {
         "answer": render_answer(by_dataset),
@@ -84,7 +84,7 @@ def render_sections(cells: Sequence[Cell], costs: Mapping[str, Mapping[str, Any]
     }
 
 
-def render_answer(by_dataset: Mapping[str, Sequence[Cell]]) -> str:
+def render_answer(by_dataset: Mapping[str, Sequence[FormResult]]) -> str:
     """The best form for each budget of hours, and how many forms it is chosen from."""
     if not any(by_dataset.values()):
         return (
@@ -93,37 +93,38 @@ def render_answer(by_dataset: Mapping[str, Sequence[Cell]]) -> str:
         )
     lines = ["| hours in all | " + " | ".join(by_dataset) + " |", "|---" * (len(by_dataset) + 1) + "|"]
     for hours in HOURS:
-        lines.append(f"| {hours} | " + " | ".join(find_answer(cells, hours) for cells in by_dataset.values()) + " |")
-    counts = [f"{len(cells)} on {name}{describe_splits(cells)}" for name, cells in by_dataset.items()]
+        answers = [find_answer(results, hours) for results in by_dataset.values()]
+        lines.append(f"| {hours} | {' | '.join(answers)} |")
+    counts = [f"{len(results)} on {name}{describe_splits(results)}" for name, results in by_dataset.items()]
     return "\n".join(lines) + f"\n\nEach answer is the best of the forms that are measured: {', '.join(counts)}."
 
 
-def describe_splits(cells: Sequence[Cell]) -> str:
+def describe_splits(results: Sequence[FormResult]) -> str:
     """The splits of a dataset that were measured, in brackets; nothing where it has only one."""
-    names = sorted(set().union(*(cell.splits for cell in cells)) - {""})
+    names = sorted(set().union(*(result.splits for result in results)) - {""})
     return f" ({', '.join(names)})" if names else ""
 
 
-def find_answer(cells: Sequence[Cell], hours: float) -> str:
+def find_answer(results: Sequence[FormResult], hours: float) -> str:
     """The form with the best PQ among those that the hours suffice for, in words."""
-    affordable = [cell for cell in cells if cell.seconds * cell.images <= hours * 3600]
+    affordable = [result for result in results if result.seconds * result.images <= hours * 3600]
     if not affordable:
-        return "nothing that was measured" if cells else NOT_MEASURED
-    best = max(affordable, key=lambda cell: cell.mean("pq"))
+        return "nothing that was measured" if results else NOT_MEASURED
+    best = max(affordable, key=lambda result: result.mean("pq"))
     return f"**{best.form}**, PQ {describe_score(best, 'pq')}"
 
 
-def render_curve(name: str, cells: Sequence[Cell], costs: Mapping[str, Any] | None) -> str:
+def render_curve(name: str, results: Sequence[FormResult], costs: Mapping[str, Any] | None) -> str:
     """One row for each form: what it costs, what it gives, or why it is missing."""
-    found = {cell.form: cell for cell in cells}
-    best = choose_best(cells)
-    frontier, classes = find_frontier(cells), read_classes(DATASETS[name].config)
+    found = {result.form: result for result in results}
+    best = choose_best(results)
+    frontier, classes = find_frontier(results), read_classes(DATASETS[name].config)
     rows = [list(COLUMNS), ["---"] * len(COLUMNS)]
     for form in (*FIRST_FORMS, *list_mixtures(best)):
         reason = find_reason(form, classes)
         if form.name in found:
             shown = f"**{form.name}**" if form.name in frontier else form.name
-            rows.append([shown, *describe_cell(found[form.name], found.get("all full"))])
+            rows.append([shown, *describe_result(found[form.name], found.get("all full"))])
         elif reason:
             rows.append([form.name, f"makes no sense: {reason}"])
         else:
@@ -135,12 +136,12 @@ def render_curve(name: str, cells: Sequence[Cell], costs: Mapping[str, Any] | No
     return "\n".join("| " + " | ".join([*row, *[""] * (len(COLUMNS) - len(row))]) + " |" for row in rows)
 
 
-def describe_cell(cell: Cell, full: Cell | None) -> list[str]:
+def describe_result(result: FormResult, full: FormResult | None) -> list[str]:
     """All columns of a form that was measured, but its name."""
-    ratio = f"{cell.mean('pq') / full.mean('pq'):.2f}" if full and full.mean("pq") else ""
-    scores = [describe_score(cell, score) for score in ("pq_th", "pq_st", "miou")]
-    labels = f"{statistics.mean(cell.label_scores['pq']):.3f}" if "pq" in cell.label_scores else ""
-    return [*describe_cost(cell.seconds, cell.images), describe_score(cell, "pq"), ratio, *scores, labels]
+    ratio = f"{result.mean('pq') / full.mean('pq'):.2f}" if full and full.mean("pq") else ""
+    scores = [describe_score(result, score) for score in ("pq_th", "pq_st", "miou")]
+    labels = f"{statistics.mean(result.label_scores['pq']):.3f}" if "pq" in result.label_scores else ""
+    return [*describe_cost(result.seconds, result.images), describe_score(result, "pq"), ratio, *scores, labels]
 
 
 def describe_cost(seconds: float, images: float) -> list[str]:
@@ -148,15 +149,15 @@ def describe_cost(seconds: float, images: float) -> list[str]:
     return [f"{seconds:.0f}", f"{seconds * images / 3600:.1f}"]
 
 
-def describe_score(cell: Cell, score: str) -> str:
+def describe_score(result: FormResult, score: str) -> str:
     """Mean and standard error over seeds, or that there is one seed."""
-    if score not in cell.scores:
+    if score not in result.scores:
         return ""
-    error = cell.find_error(score)
-    return f"{cell.mean(score):.3f}" + (" (one seed)" if error is None else f" ± {error:.3f}")
+    error = result.find_error(score)
+    return f"{result.mean(score):.3f}" + (" (one seed)" if error is None else f" ± {error:.3f}")
 
 
-def render_other_seconds(by_dataset: Mapping[str, Sequence[Cell]]) -> str:
+def render_other_seconds(by_dataset: Mapping[str, Sequence[FormResult]]) -> str:
     """Forms on the frontier if the seconds of some acts are halved or doubled."""
     changes: dict[str, dict[str, float]] = {"as published": {}}
     for name, acts in CHANGED.items():
@@ -166,7 +167,7 @@ def render_other_seconds(by_dataset: Mapping[str, Sequence[Cell]]) -> str:
     changes[f"boxes drawn by dragging, {drawn:g} s"] = {"box": drawn}
     lines = ["| seconds | " + " | ".join(by_dataset) + " |", "|---" * (len(by_dataset) + 1) + "|"]
     for name, seconds in changes.items():
-        frontiers = ["; ".join(find_frontier(cells, seconds)) or NOT_MEASURED for cells in by_dataset.values()]
+        frontiers = ["; ".join(find_frontier(results, seconds)) or NOT_MEASURED for results in by_dataset.values()]
         lines.append(f"| {name} | " + " | ".join(frontiers) + " |")
     return "\n".join(lines)
 

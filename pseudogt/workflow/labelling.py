@@ -33,7 +33,7 @@ PLURALS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class FormResult:
     """What one form of label gave on one dataset, over all complete seeds.
 
     Attributes
@@ -84,7 +84,7 @@ class Cell:
         values = self.scores[score]
         return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
 
-    def holds(self, other: Cell) -> bool:
+    def holds(self, other: FormResult) -> bool:
         """Whether these labels are those of another form and more, so that one can go on from there."""
         tags = {"image tags"} if "crop tags" in self.kinds else set()
         return self.full_percent == 100 or (
@@ -101,7 +101,7 @@ class Purchase:
 
     Attributes
     ----------
-    cell, base : Cell
+    result, base : FormResult
         The form, and that of the set as it is.
     images : float
         Images that an hour suffices for.
@@ -111,14 +111,14 @@ class Purchase:
         Standard error of the gain over seeds; None where a form has one seed only.
     """
 
-    cell: Cell
-    base: Cell
+    result: FormResult
+    base: FormResult
     images: float
     gain: float
     error: float | None
 
 
-def read_cells(folder: Path = MEASURED) -> list[Cell]:
+def read_results(folder: Path = MEASURED) -> list[FormResult]:
     """All forms that were measured, by dataset and cost.
 
     Scores of different splits can't be compared. Where all forms of a dataset share splits, only these count. A seed
@@ -132,11 +132,11 @@ def read_cells(folder: Path = MEASURED) -> list[Cell]:
     for (dataset, _), entries in groups.items():
         splits.setdefault(dataset, []).append({entry["split"] for entry in entries})
     shared = {dataset: set.intersection(*each) or set.union(*each) for dataset, each in splits.items()}
-    cells = [build_cell([e for e in entries if e["split"] in shared[d]]) for (d, _), entries in groups.items()]
-    return sorted(cells, key=lambda cell: (cell.dataset, cell.seconds))
+    results = [combine_results([e for e in entries if e["split"] in shared[d]]) for (d, _), entries in groups.items()]
+    return sorted(results, key=lambda result: (result.dataset, result.seconds))
 
 
-def build_cell(entries: Sequence[Mapping[str, Any]]) -> Cell:
+def combine_results(entries: Sequence[Mapping[str, Any]]) -> FormResult:
     """Put the results of one form on one dataset together."""
     splits = {entry["split"] for entry in entries}
     by_seed: dict[int, list[Mapping[str, Any]]] = {}
@@ -147,7 +147,7 @@ def build_cell(entries: Sequence[Mapping[str, Any]]) -> Cell:
     used = [entry for seed in seeds for entry in seed]
     labelled = seeds if all(entry["labels"] for entry in used) else []
     first = entries[0]
-    return Cell(
+    return FormResult(
         dataset=first["dataset"],
         form=first["form"],
         kinds=frozenset(first["kinds"]),
@@ -177,35 +177,35 @@ def average_splits(seeds: Sequence[Sequence[Mapping[str, float | None]]]) -> dic
     return found
 
 
-def find_purchases(cells: Iterable[Cell], kinds: Iterable[str], seconds: float, images: int) -> list[Purchase]:
+def find_purchases(results: Iterable[FormResult], kinds: Iterable[str], seconds: float, images: int) -> list[Purchase]:
     """What an hour more buys a set of ``images`` whose labels took so many seconds each; largest gain first.
 
     Only sets count on which the same form was measured and on which it cost about as much per image (``NEAR``).
     """
-    cells = list(cells)
+    results = list(results)
     own = frozenset(kinds)
     near = [
-        cell
-        for cell in cells
-        if cell.kinds == own and not cell.full_percent and seconds / NEAR <= cell.seconds <= seconds * NEAR
+        result
+        for result in results
+        if result.kinds == own and not result.full_percent and seconds / NEAR <= result.seconds <= seconds * NEAR
     ]
     purchases = []
     for base in near:
-        dearer = (cell for cell in cells if cell.dataset == base.dataset and cell.seconds > base.seconds)
-        purchases += [_buy(cell, base, images) for cell in dearer if cell.holds(base)]
+        dearer = (result for result in results if result.dataset == base.dataset and result.seconds > base.seconds)
+        purchases += [_buy(result, base, images) for result in dearer if result.holds(base)]
     return sorted(purchases, key=lambda purchase: -purchase.gain)
 
 
-def _buy(cell: Cell, base: Cell, images: int) -> Purchase:
+def _buy(result: FormResult, base: FormResult, images: int) -> Purchase:
     """Interpolate between two forms by the share of the way that an hour goes."""
-    share = min(1.0, HOUR / (images * (cell.seconds - base.seconds)))
-    errors = [each.find_error("pq") for each in (cell, base)]
+    share = min(1.0, HOUR / (images * (result.seconds - base.seconds)))
+    errors = [each.find_error("pq") for each in (result, base)]
     known = [error for error in errors if error is not None]
     return Purchase(
-        cell=cell,
+        result=result,
         base=base,
-        images=share * images * (cell.full_percent / 100 if 0 < cell.full_percent < 100 else 1),
-        gain=share * (cell.mean("pq") - base.mean("pq")),
+        images=share * images * (result.full_percent / 100 if 0 < result.full_percent < 100 else 1),
+        gain=share * (result.mean("pq") - base.mean("pq")),
         error=share * sum(error**2 for error in known) ** 0.5 if len(known) == len(errors) else None,
     )
 
@@ -228,12 +228,12 @@ def describe_labelling(acts: Mapping[str, int], kinds: Sequence[str], images: in
     parts = ", ".join(f"{count:,} {PLURALS[act]} at {PRICES[act].seconds:g} s" for act, count in acts.items() if count)
     span = f"{_format_time(total / 2)} to {_format_time(total * 2)} at half and double of these"
     cost = f"labelling: {_format_time(total)} so far by published seconds, {span} ({PAGE}): {parts or 'nothing'}"
-    return f"{cost}\n{describe_next_hour(read_cells(folder), kinds, total / images, images)}"
+    return f"{cost}\n{describe_next_hour(read_results(folder), kinds, total / images, images)}"
 
 
-def describe_next_hour(cells: Iterable[Cell], kinds: Sequence[str], seconds: float, images: int) -> str:
+def describe_next_hour(results: Iterable[FormResult], kinds: Sequence[str], seconds: float, images: int) -> str:
     """One line: what the next hour buys, or that nothing near was measured."""
-    purchases = find_purchases(cells, kinds, seconds, images)
+    purchases = find_purchases(results, kinds, seconds, images)
     if not purchases:
         own = f"{' + '.join(kinds) or 'no labels'} at {seconds / NEAR:.0f} to {seconds * NEAR:.0f} s an image"
         numbers = [f"{HOUR / PRICES[act].seconds:.0f} {PLURALS[act]}" for act in ("point", "box", "outline")]
@@ -246,7 +246,7 @@ def describe_next_hour(cells: Iterable[Cell], kinds: Sequence[str], seconds: flo
         error = "unknown, one seed" if purchase.error is None else f"{purchase.error:.3f}"
         offers.append(
             f"PQ {purchase.gain:+.3f} (standard error {error}) if {purchase.images:.0f} images get "
-            f"{purchase.cell.form}, as on {purchase.cell.dataset}"
+            f"{purchase.result.form}, as on {purchase.result.dataset}"
         )
     return f"the next hour: {'; '.join(offers)}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pseudogt.files.io import read_json, write_json
-from pseudogt.workflow.labelling import Cell, read_cells
+from pseudogt.workflow.labelling import FormResult, read_results
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -21,9 +21,9 @@ def open_bench(name, tmp_path, *options):
     return labelling.Bench(name, labelling.DATASETS[name], labelling.parse_arguments(command))
 
 
-def make_cell(form, pq, dataset="camvid-imagenet", kinds=("boxes",), full_percent=0, **acts):
+def make_result(form, pq, dataset="camvid-imagenet", kinds=("boxes",), full_percent=0, **acts):
     scores = {"pq": [pq], "pq_th": [pq], "miou": [pq]}
-    return Cell(dataset, form, frozenset(kinds), full_percent, frozenset({"fold_a"}), 100, acts, scores, {})
+    return FormResult(dataset, form, frozenset(kinds), full_percent, frozenset({"fold_a"}), 100, acts, scores, {})
 
 
 @pytest.mark.parametrize("name", ["camvid-imagenet", "msrc-imagenet", "dsb2018"])
@@ -79,17 +79,17 @@ def test_names_of_points_differ(tmp_path):
 def test_frontier_and_best_forms_follow_from_costs_and_quality():
     from labelling_forms import choose_best, find_frontier, list_mixtures
 
-    cells = [
-        make_cell("image tags", 0.1, tag=10),
-        make_cell("points", 0.3, point=10),
-        make_cell("crop tags + boxes", 0.25, box=20),
-        make_cell("image tags + boxes", 0.4, box=10),
-        make_cell("all full", 0.5, full_percent=100, outline=10),
+    results = [
+        make_result("image tags", 0.1, tag=10),
+        make_result("points", 0.3, point=10),
+        make_result("crop tags + boxes", 0.25, box=20),
+        make_result("image tags + boxes", 0.4, box=10),
+        make_result("all full", 0.5, full_percent=100, outline=10),
     ]
-    assert find_frontier(cells) == ["image tags", "points", "image tags + boxes", "all full"]
-    assert find_frontier(cells, {"box": 1.0}) == ["image tags + boxes", "all full"]
-    assert choose_best(cells) == ["image tags + boxes", "points"]
-    names = [form.name for form in list_mixtures(choose_best(cells))]
+    assert find_frontier(results) == ["image tags", "points", "image tags + boxes", "all full"]
+    assert find_frontier(results, {"box": 1.0}) == ["image tags + boxes", "all full"]
+    assert choose_best(results) == ["image tags + boxes", "points"]
+    names = [form.name for form in list_mixtures(choose_best(results))]
     assert names[0] == "5% full + image tags + boxes" and len(names) == 4
 
 
@@ -107,8 +107,8 @@ def test_a_point_is_measured_once_for_its_settings(tmp_path, monkeypatch):
     assert runs == [point]
     entry = read_json(point.locate(tmp_path / "points"))
     assert entry["seconds_per_image"] == 14 and entry["commit"] and str(tmp_path) not in str(entry)
-    (cell,) = bench.read_cells()
-    assert cell.form == "image tags + boxes" and cell.mean("pq") == 0.5
+    (result,) = bench.read_results()
+    assert result.form == "image tags + boxes" and result.mean("pq") == 0.5
     write_json(point.locate(tmp_path / "points"), entry | {"digest": "of other settings"})
     bench.measure([point.form])
     assert len(runs) == 2
@@ -145,7 +145,7 @@ def test_a_run_that_fails_stops_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "run", fail)
     bench.measure([Form("points"), Form("image tags + boxes")])
     assert runs == ["points", "image tags + boxes"] and len(bench.failed) == 2
-    assert bench.read_cells() == []
+    assert bench.read_results() == []
 
 
 def test_page_says_what_is_not_measured_and_recommends_what_is_best():
@@ -154,8 +154,8 @@ def test_page_says_what_is_not_measured_and_recommends_what_is_best():
     nothing = render_sections([], {"dsb2018": {"images": 60, "acts": {"points": {"point": 10.0}}}})
     assert "recommends nothing" in nothing["answer"] and "makes no sense: boxes alone" in nothing["curves"]
     assert "| points | 24 | 0.4 | not measured |" in nothing["curves"]
-    cells = [make_cell("points", 0.3, point=10), make_cell("all full", 0.5, full_percent=100, outline=10)]
-    found = render_sections(cells, {})
+    results = [make_result("points", 0.3, point=10), make_result("all full", 0.5, full_percent=100, outline=10)]
+    found = render_sections(results, {})
     rows = dict(line.strip("| ").split(" | ", 1) for line in found["answer"].splitlines()[2:-2])
     assert "**points**, PQ 0.300 (one seed)" in rows["1"] and "**all full**" in rows["30"]
     assert "not measured" in rows["1"] and "2 on camvid-imagenet (fold_a), 0 on msrc-imagenet" in found["answer"]
@@ -166,7 +166,7 @@ def test_page_holds_the_committed_points():
     from labelling_page import PAGE, read_costs, render_sections, replace_sections
 
     text = PAGE.read_text(encoding="utf-8")
-    assert replace_sections(text, render_sections(read_cells(), read_costs())) == text, (
+    assert replace_sections(text, render_sections(read_results(), read_costs())) == text, (
         "run `benchmarks/labelling.py --page`"
     )
 
@@ -176,8 +176,8 @@ def test_quick_run_measures_three_forms(tmp_path):
     subprocess.run(
         [sys.executable, str(REPOSITORY / "benchmarks" / "labelling.py"), "--quick"], check=True, cwd=tmp_path
     )
-    cells = {cell.form: cell for cell in read_cells(tmp_path / "labelling")}
-    assert set(cells) == {"stuff points + boxes", "20% full", "20% full + stuff points + boxes"}
-    weak, mixed, full = (cells[f] for f in ("stuff points + boxes", "20% full + stuff points + boxes", "20% full"))
+    results = {result.form: result for result in read_results(tmp_path / "labelling")}
+    assert set(results) == {"stuff points + boxes", "20% full", "20% full + stuff points + boxes"}
+    weak, mixed, full = (results[f] for f in ("stuff points + boxes", "20% full + stuff points + boxes", "20% full"))
     assert "outline" not in weak.acts and weak.seconds < mixed.seconds and full.acts["outline"] == mixed.acts["outline"]
     assert weak.kinds == mixed.kinds == {"image tags", "boxes", "stuff points"} and not full.kinds

@@ -10,7 +10,7 @@ from pseudogt.classes import ClassTable
 from pseudogt.files.io import write_json
 from pseudogt.workflow.checking import DatasetFindings, describe_full_labelling, format_findings
 from pseudogt.workflow.image_checking import ImageFindings
-from pseudogt.workflow.labelling import MEASURED, describe_labelling, find_purchases, read_cells
+from pseudogt.workflow.labelling import MEASURED, describe_labelling, find_purchases, read_results
 
 WEAK, MORE = ["image tags", "boxes"], ["image tags", "boxes", "stuff points"]
 
@@ -35,18 +35,18 @@ def write_point(folder, form, pq, *, kinds=WEAK, acts=None, seed=0, split="", fu
 def test_a_seed_counts_once_it_has_all_splits(tmp_path):
     for split, seed, pq in (("a", 0, 0.2), ("b", 0, 0.4), ("a", 1, 0.4), ("b", 1, 0.4), ("a", 2, 0.9)):
         write_point(tmp_path, "boxes", pq, seed=seed, split=split)
-    (cell,) = read_cells(tmp_path)
-    assert cell.scores["pq"] == pytest.approx([0.3, 0.4]) and cell.runs == 2
-    assert cell.find_error("pq") == pytest.approx(0.05)
-    assert cell.seconds == 14 and set(cell.scores) == {"pq", "pq_th", "miou"}
+    (result,) = read_results(tmp_path)
+    assert result.scores["pq"] == pytest.approx([0.3, 0.4]) and result.runs == 2
+    assert result.find_error("pq") == pytest.approx(0.05)
+    assert result.seconds == 14 and set(result.scores) == {"pq", "pq_th", "miou"}
 
 
 def test_forms_are_compared_on_the_splits_that_all_have(tmp_path):
     for split, pq in (("a", 0.4), ("b", 0.6)):
         write_point(tmp_path, "boxes", pq, split=split)
     write_point(tmp_path, "points", 0.5, split="a")
-    assert {cell.form: cell.mean("pq") for cell in read_cells(tmp_path)} == {"boxes": 0.4, "points": 0.5}
-    assert all(cell.splits == {"a"} for cell in read_cells(tmp_path))
+    assert {result.form: result.mean("pq") for result in read_results(tmp_path)} == {"boxes": 0.4, "points": 0.5}
+    assert all(result.splits == {"a"} for result in read_results(tmp_path))
 
 
 def test_an_hour_goes_a_part_of_the_way_to_a_form_that_adds_to_the_labels(tmp_path):
@@ -55,15 +55,15 @@ def test_an_hour_goes_a_part_of_the_way_to_a_form_that_adds_to_the_labels(tmp_pa
         write_point(tmp_path, "points", 0.5, kinds=MORE, acts={"box": 2.0, "point": 3.0}, seed=seed)
         write_point(tmp_path, "full-5", 0.42, acts={"box": 2.0, "outline": 1.0}, full_percent=5, seed=seed)
         write_point(tmp_path, "crops", 0.9, kinds=["crop tags"], acts={"crop_tag": 50.0}, seed=seed)
-    cells = read_cells(tmp_path)
-    first, second = find_purchases(cells, WEAK, 20.0, images=1000)
-    assert (first.cell.form, second.cell.form) == ("points", "full-5")
+    results = read_results(tmp_path)
+    first, second = find_purchases(results, WEAK, 20.0, images=1000)
+    assert (first.result.form, second.result.form) == ("points", "full-5")
     share = 3600 / (1000 * 7.2)
     assert first.gain == pytest.approx(0.1 * share) and first.images == pytest.approx(500)
     assert first.error == pytest.approx(0.01 * share)
     assert second.images == pytest.approx(3600 / 79.2 * 0.05)
     # A whole step is all that was measured.
-    assert find_purchases(cells, WEAK, 20.0, images=10)[0].gain == pytest.approx(0.1)
+    assert find_purchases(results, WEAK, 20.0, images=10)[0].gain == pytest.approx(0.1)
 
 
 def test_what_was_not_measured_is_not_known(tmp_path):
@@ -84,8 +84,8 @@ def test_what_was_not_measured_is_not_known(tmp_path):
 
 
 def test_committed_results_are_readable():
-    for cell in read_cells(MEASURED):
-        assert cell.seconds > 0 and 0 <= cell.mean("pq") <= 1
+    for result in read_results(MEASURED):
+        assert result.seconds > 0 and 0 <= result.mean("pq") <= 1
 
 
 def test_check_says_what_full_labels_have_cost():
