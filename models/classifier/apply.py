@@ -23,8 +23,6 @@ from pseudogt.weak_labels.labelled import find_labelled_pixels
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.widths import find_log_prior
 
-ScoreMaps = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class CamPlan:
@@ -79,7 +77,7 @@ class CamLabel(NamedTuple):
         How likely the label is right, times 255.
     """
 
-    scores: ScoreMaps
+    scores: NDArray[np.float32]
     label: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
 
@@ -126,7 +124,7 @@ def compute_maps(
     plan: CamPlan,
     factor: float,
     grid: tuple[int, int],
-) -> ScoreMaps:
+) -> NDArray[np.float32]:
     """Logits or Grad-CAMs ``(C, h, w)`` of an image, the mean over the image and its mirror image."""
     scale = model.scale * factor
     if plan.view == "image" or not len(weak.crops_xyxy):
@@ -137,7 +135,7 @@ def compute_maps(
     return stitch_crops(maps, weak.crops_xyxy, image.shape[:2], grid)
 
 
-def run_network(images: NDArray[np.uint8], tags: Tensor, model: ClassifierModel, plan: CamPlan) -> ScoreMaps:
+def run_network(images: NDArray[np.uint8], tags: Tensor, model: ClassifierModel, plan: CamPlan) -> NDArray[np.float32]:
     """Compute maps ``(B, C, h, w)`` of images ``(B, H, W, 3)`` of one size, averaged over their mirror images.
 
     A batch is an image with its mirror image (a crop set with its mirror images), whatever the

@@ -301,7 +301,7 @@ def list_tag_regions(weak: ImageWeakLabels, rows: NDArray[np.float64], columns: 
 
 
 def find_tagged_classes(weak: ImageWeakLabels) -> NDArray[np.bool_]:
-    """Classes ``(C,)`` on which the tags can be relied: not unknown ones, nor those with boxes, but no tag."""
+    """Classes ``(C,)`` whose tags can be relied on: not unknown ones, nor those with boxes but without a tag."""
     known = weak.known
     known[weak.box_classes] = weak.tags[weak.box_classes]
     return known
