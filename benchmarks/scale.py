@@ -10,7 +10,7 @@ set, repeated under new names, which shows tens of thousands of images without a
 
 A finished run in ``--folder`` is read and not made again. Growth is the exponent of a power of the number of images:
 1 is a straight line. That of a stage is of its processor time, which what else the machine does changes little; jobs on
-all images at once (``_all``) are told from those on a shard.
+all images at once (``_all``) are distinguished from those on a shard.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class MiningImage:
         """
         count = len(self.boxes_xyxy)
         if not count:
-            raise ValueError("there are no proposals; make them anew, or take the image off the list")
+            raise ValueError("there are no proposals; remake them, or take the image off the list")
         if self.image.shape[:2] != self.superpixels.shape:
             raise ValueError(f"image {self.image.shape[:2]} and superpixels {self.superpixels.shape} differ in size")
         segments = len(self.members.lengths)

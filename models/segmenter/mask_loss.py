@@ -187,7 +187,7 @@ class MaskLoss:
         dice = 1 - overlap / (probabilities.sum(1)[:, None] + inside.sum(0)[None] + 1)
         named = classes.softmax(1)[:, target.classes]
         cost = self.mask_weight * entropy + self.dice_weight * dice - self.query_weight * named
-        # Any assignment will do if the training has diverged, which the loss then tells.
+        # If the training has diverged, any assignment will do: the loss reports it.
         queries, rows = linear_sum_assignment(cost.nan_to_num().cpu().numpy())
         order = rows.argsort()
         return QueryMatches(*(torch.from_numpy(found[order]).to(pixels.device) for found in (queries, rows)))

@@ -168,7 +168,7 @@ class Reading:
     box_labels, tag_labels : frozenset of str
         Class names that boxes and tags of the source may have: those it declares, or else those that occur.
     problems : list of str
-        What has to be mended, each naming file and value.
+        What has to be fixed, each naming file and value.
     warnings : list of str
         What is allowed but may not be meant.
     broken : list of str

@@ -54,7 +54,8 @@ class BoxScene:
     def find_labels(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Rows and columns ``(P,)`` of labelled pixels of the image, and whether each belongs to the thing of a box.
 
-        Another class, or another object of its class, is not the thing; of its class alone nobody knows.
+        Pixels of another class, or of another object of its class, do not. Pixels whose object is not known are left
+        out if they have its class.
         """
         if not self.labelled:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool)

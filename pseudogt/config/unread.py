@@ -1,4 +1,4 @@
-"""Settings that somebody changed although nothing reads them in a run."""
+"""Settings that were changed although nothing reads them in a run."""
 
 from __future__ import annotations
 

@@ -39,6 +39,6 @@ def _find_rests(cgroups: Path, own_group: Path) -> Iterator[float]:
             folder = cgroups / group
             if (folder / "memory.max").is_file() and (limit := (folder / "memory.max").read_text().strip()) != "max":
                 used = int((folder / "memory.current").read_text())
-                # Files that nobody has open any more are let go when memory is needed.
+                # The system drops files that no process has open when memory is needed.
                 facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
                 yield float(max(0, int(limit) - used + int(facts.get("inactive_file", 0))))

@@ -241,7 +241,7 @@ def read_segment_colours(path: Path) -> NDArray[np.uint8]:
     """RGB ``(H, W, 3) uint8`` of a panoptic PNG, whose alpha must be full: transparent pixels have no colour."""
     pixels = decode_image(path, cv2.IMREAD_UNCHANGED)
     if pixels.dtype != np.uint8 or pixels.ndim != 3:
-        raise ValueError(f"{path}: has pixels of {pixels.dtype}, not 8-bit RGB; segments are told by RGB colours")
+        raise ValueError(f"{path}: has pixels of {pixels.dtype}, not 8-bit RGB; segments are identified by RGB colours")
     if pixels.shape[2] == 4 and (pixels[..., 3] != 255).any():
         raise ValueError(
             f"{path}: has transparent pixels, whose colours are no segment ids; save it as RGB, black where nothing is"

@@ -128,7 +128,7 @@ def _number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.i
 def _add_runs(
     last: NDArray[np.int32], row: NDArray[np.int32], column: NDArray[np.int32], pixels: NDArray[np.int64]
 ) -> None:
-    """Add the length of each run, told by the last places, to its entry of the table ``pixels``."""
+    """Add the length of each run, known from the last places, to its entry of the table ``pixels``."""
     before = -1
     for i in range(len(last)):
         pixels[row[i], column[i]] += last[i] - before

@@ -199,7 +199,7 @@ def _ask_scores(
 def rank_images(reviewed: Mapping[str, Sequence[Suspect]]) -> dict[str, float]:
     """Images by what a person gains in them per mask that has to be drawn, most first.
 
-    PQ is a mean over classes, so a wrong mask of a class with few is worth more: a mask gains ``1 - trust`` over
+    PQ is a mean over classes, so a wrong mask counts more in a class with few masks: a mask gains ``1 - trust`` over
     the number of masks of its class in the set. An image's priority is the sum over its masks, divided by their
     number and times the mean number of masks of a class, so that it is 1 where nothing is trusted and all classes
     are equally frequent.

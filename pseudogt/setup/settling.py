@@ -13,7 +13,7 @@ from pseudogt.workflow.checking import DatasetFindings, check_dataset
 
 
 def settle_problems(proposal: Proposal, root: Path) -> tuple[Proposal, DatasetFindings]:
-    """Check a proposal as ``snakemake check`` does, and mend it where that is safe; the rest become questions.
+    """Check a proposal as ``snakemake check`` does, and fix it where that is safe; the rest become questions.
 
     Records that can't be used may be left out: their classes are then unknown in their images, not absent.
     """

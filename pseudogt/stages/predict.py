@@ -69,7 +69,7 @@ def measure_images(paths: Sequence[Path]) -> list[tuple[int, int]]:
     Raises
     ------
     ValueError
-        If some can't be read; the message names several of them, so that all are mended at once.
+        If some can't be read; the message names several of them, so that all can be fixed at once.
     """
     found = list(read_each(paths, lambda path: read_image(path).shape[:2]))
     problems = [str(error) for _, _, error in found if error is not None]

@@ -250,7 +250,7 @@ class RunDisplay(logging.Handler):
         except Exception:
             pass
         self.logger.removeHandler(self)
-        # Snakemake's handler would raise the error of a closed pipe again, and its scheduler would wait for ever.
+        # Snakemake's handler would raise the error of a closed pipe again, and its scheduler would wait forever.
         if self.snakemake and self.snakemake not in self.logger.handlers and not isinstance(error, OSError):
             self.logger.addHandler(self.snakemake)
         self.logger.warning(f"the progress display failed and is off ({type(error).__name__}: {error})")

@@ -55,7 +55,7 @@ class DatasetFindings:
         ``split``, ``image_id`` (both may be empty) and ``problem``.
     warnings : list of str
     classes : list of dict
-        ``name``, ``isthing``, ``images`` (that have it), ``unknown`` (of which nobody knows) and
+        ``name``, ``isthing``, ``images`` (that have it), ``unknown`` (of which it is not known) and
         ``boxes``; empty if neither weak labels nor pixels were read.
     estimate : str
         Time and disk space of a run.
@@ -200,13 +200,13 @@ def describe_categories(
     """Warn of panoptic files whose categories are not those of the class table; large ones are read with ``decode``."""
     try:
         paths = {images.locate(image_ids[0]).segments for image_ids in images.ids.values() if image_ids}
-    except ValueError:  # told with the image
+    except ValueError:  # reported with the image
         return
     read = [path for path in paths if path is not None and (decode or path.stat().st_size <= SMALL_BYTES)]
     try:
         findings.warnings += [line for path in sorted(read) for line in compare_categories(path, settings)]
     except ValueError as error:
-        # Where pixels are read, problems of a file are told with its images.
+        # Where pixels are read, problems of a file are reported with its images.
         findings.add_problems([] if decode else [str(error)])
 
 

@@ -146,7 +146,7 @@ def check_label_header(path: Path, expected: tuple[int, int], *, is_rgb: bool) -
     if kind == "JPEG":
         problems.append(f"{path}: is a JPEG, which changes values, whatever its name says; save the labels as PNG")
     if is_rgb and mode not in COLOUR_MODES:
-        problems.append(f"{path}: has {mode} pixels; segments are told by RGB colours, so save it as 8-bit RGB")
+        problems.append(f"{path}: has {mode} pixels; segments are identified by RGB colours, so save it as 8-bit RGB")
     if not is_rgb and mode not in LABEL_MODES:
         problems.append(f"{path}: has {mode} pixels, a picture in place of a map; values must be grey or a palette's")
     if size == expected[::-1] and size != expected:

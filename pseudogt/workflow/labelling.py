@@ -191,8 +191,8 @@ def find_purchases(results: Iterable[FormResult], kinds: Iterable[str], seconds:
     ]
     purchases = []
     for base in near:
-        dearer = (result for result in results if result.dataset == base.dataset and result.seconds > base.seconds)
-        purchases += [_buy(result, base, images) for result in dearer if result.holds(base)]
+        costlier = (result for result in results if result.dataset == base.dataset and result.seconds > base.seconds)
+        purchases += [_buy(result, base, images) for result in costlier if result.holds(base)]
     return sorted(purchases, key=lambda purchase: -purchase.gain)
 
 

@@ -59,7 +59,7 @@ def process_images(
 
 
 def _start_processes(count: int) -> ProcessPoolExecutor:
-    """Fresh processes: one forked from a process that has used OpenCV's threads waits for them for ever.
+    """Fresh processes: one forked from a process that has used OpenCV's threads waits for them forever.
 
     Each uses one thread; threads of OpenCV in all of them would fight over the cores.
     """

@@ -285,7 +285,7 @@ def test_an_image_without_proposals_is_named(dataset, tmp_path):
                 found = source.read(image_id)
                 if image_id != "image2" or wanted:
                     writer.add(image_id, found.take(0) if image_id == "image2" else found)
-    with pytest.raises(ValueError, match="image 'image2': there are no proposals; make them anew"):
+    with pytest.raises(ValueError, match="image 'image2': there are no proposals; remake them"):
         mine(dataset, tmp_path / "0", file=tmp_path / "empty.h5", steps=9, batch_size=5)
     with pytest.raises(ValueError, match=r"absent\.h5: image 'image2' and 0 more of the dataset are not in it"):
         mine(dataset, tmp_path / "0", file=tmp_path / "absent.h5")
