@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from pseudogt.annotations.coco_annotations import (
@@ -32,10 +32,14 @@ from pseudogt.annotations.form import (
     Source,
     UnusableObject,
 )
+from pseudogt.annotations.geometry import lies_elsewhere, settle_segmentation
 from pseudogt.annotations.records import find_shift, find_synonyms, read_exports, read_objects
-from pseudogt.files.parsing import Extent, MisfitError, Name, fit_record, parse_json, unify_id
+from pseudogt.files.parsing import Extent, MisfitError, Name, fit_record, parse_json, shorten_list, unify_id
 
 PER_IMAGE = False
+SMALL_BYTES = 2**24
+"""Size of a file whose masks are parsed in a second, if only to compare them with the boxes."""
+
 AREA_TOLERANCE = 0.01
 """Share of an area by which a rounded one may differ."""
 
@@ -65,11 +69,11 @@ class CocoDocument(TypedDict):
 
 
 class CocoEntries(TypedDict):
-    """The same parts, with entries of any form."""
+    """The same parts, with entries of any form; ``annotations`` may also be a mapping from ids."""
 
     images: list[Any]
     categories: list[Any]
-    annotations: list[Any]
+    annotations: Annotated[list[Any], BeforeValidator(lambda found: _list_entries(found))]
 
 
 class CocoMaskDocument(CocoDocument):
@@ -104,8 +108,13 @@ def recognise(content: Any) -> bool:
         return False
     if "image_tags" in content:
         return False
-    entries = content["annotations"]
+    entries = _list_entries(content["annotations"])
     return isinstance(entries, list) and not any(isinstance(e, dict) and "segments_info" in e for e in entries[:1])
+
+
+def _list_entries(found: Any) -> Any:
+    """Entries of a mapping from ids, as LIVECell has them; anything else is unchanged."""
+    return list(found.values()) if isinstance(found, dict) else found
 
 
 def read(source: Source) -> Reading:
@@ -156,22 +165,22 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
     ]
     problems = [
         f"{path}: id {key!r} is in '{part}' more than once; remove or renumber one"
-        for part in ("categories", "images", "annotations")
+        for part in ("categories", "images")
         for key in _find_twice(getattr(content, part))
     ]
     labels = frozenset(content.names.values())
     names = [(category["id"], category["name"]) for category in content.categories]
     warnings = [*find_synonyms(path, names, "categories"), *_find_corner_boxes(path, images)]
     warnings += [*_find_corner_areas(path, content.annotations), *_find_scores(path, content.annotations)]
+    warnings += [*_find_displaced(path, content.annotations), *_find_equal_ids(path, content.annotations)]
     problems += find_shift(path, *_number_categories(content), "'categories'")
     return Reading(images, labels, problems=problems, warnings=warnings, broken=content.broken)
 
 
 def _read_whole(path: Path, *, masks: bool) -> _Content | None:
     """Read a document quickly if all its entries are well-formed; None for any other, and for rotated boxes."""
-    try:
-        document: Any = parse_json(path, TypeAdapter(CocoMaskDocument if masks else CocoDocument))
-    except MisfitError:
+    document = _parse_document(path, masks=masks)
+    if document is None:
         return None
     content = _Content(document["images"], document["categories"], document["annotations"])
     boxes, names = content.boxes, content.names
@@ -188,8 +197,24 @@ def _read_whole(path: Path, *, masks: bool) -> _Content | None:
             problem = describe_unknown_category(path, position, annotation)
             content.unusable[annotation["image_id"]].append(UnusableObject(None, BROKEN, problem))
         else:
-            found.append(make_coco_box(annotation, label))
+            box = make_coco_box(annotation, label)
+            found.append(box if masks else box._replace(segmentation=None))
     return content
+
+
+def _parse_document(path: Path, *, masks: bool) -> Any:
+    """Document with masks if they are wanted or it is small, None if it is not of the form.
+
+    Masks that are not wanted only show whether the boxes are right, so they need not be of the form.
+    """
+    wide, narrow = TypeAdapter[Any](CocoMaskDocument), TypeAdapter[Any](CocoDocument)
+    is_small = path.is_file() and path.stat().st_size <= SMALL_BYTES
+    for adapter in [wide] if masks else [wide, narrow] if is_small else [narrow]:
+        try:
+            return parse_json(path, adapter)
+        except MisfitError:
+            continue
+    return None
 
 
 def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
@@ -327,6 +352,39 @@ def _find_corner_boxes(path: Path, images: Iterable[ImageAnnotations]) -> list[s
         "fit as corners [x0, y0, x1, y1]; if they are corners, subtract x0 from x1 and y0 from y1 in each bbox"
     )
     return [text] if outside else []
+
+
+def _find_displaced(path: Path, annotations: Iterable[Any]) -> list[str]:
+    """Warn of boxes that lie elsewhere than the polygons of their objects, as far as these were read."""
+    found: list[str] = []
+    as_corners = 0
+    for position, annotation in enumerate(annotations):
+        try:
+            x, y, width, height = map(float, annotation["bbox"])
+            polygons = settle_segmentation(annotation["segmentation"])
+            is_other = annotation.get("bbox_mode") == XYXY or find_rotation(annotation) is not None
+            if is_other or not lies_elsewhere((x, y, x + width, y + height), polygons):
+                continue
+            as_corners += not lies_elsewhere((x, y, width, height), polygons)
+        except (KeyError, TypeError, ValueError):
+            continue
+        found.append(name_annotation(path, position, annotation).removeprefix(f"{path}: "))
+    if not found:
+        return []
+    remedy = "correct the boxes, or remove bbox: the box around the segmentation is then used"
+    if as_corners == len(found):
+        remedy = "they fit as corners [x0, y0, x1, y1]; subtract x0 from x1 and y0 from y1 in each bbox"
+    return [
+        f"{path}: the bbox [x, y, width, height] of {len(found)} annotations lies elsewhere than their segmentation "
+        f"({', '.join(shorten_list(found))}); {remedy}"
+    ]
+
+
+def _find_equal_ids(path: Path, annotations: Sequence[Any]) -> list[str]:
+    """Warn of annotations of one id, as a tool numbers them that starts anew with each image."""
+    twice = _find_twice(annotations)
+    text = f"{path}: {len(twice)} annotations have the id of another, such as {twice[:1]}; all of them are used"
+    return [text] if twice else []
 
 
 def _describe_stray(path: Path, position: int, annotation: Any) -> str:

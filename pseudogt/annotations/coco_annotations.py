@@ -173,8 +173,9 @@ def make_coco_box(annotation: Any, label: str) -> AnnotatedBox:
     x, y, width, height = annotation["bbox"]
     corners = (x, y, x + width, y + height)
     difficult = bool(annotation.get("ignore") or annotation.get("difficult"))
-    # By position, which is faster: a set may have millions.
-    return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), difficult, annotation.get("segmentation"))
+    # By position, which is faster: a set may have millions. An empty list of polygons is no mask.
+    segmentation = annotation.get("segmentation") or None
+    return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), difficult, segmentation)
 
 
 def _read_marks(annotation: Mapping[str, Any], label: str, where: str) -> list[AnnotatedMark]:

@@ -15,6 +15,9 @@ from pseudogt.annotations.form import Corners
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.parsing import LARGEST_MASK_PX
 
+LARGEST_SHIFT, LARGEST_SHIFT_PX = 0.1, 2.0
+"""How far, in sides of the box and in pixels, the corners of a polygon may be from those of the box of its object."""
+
 
 def bound_points(points: ArrayLike) -> Corners:
     """Smallest box around points ``(P, 2)`` of (x, y)."""
@@ -64,6 +67,15 @@ def bound_segmentation(segmentation: Any) -> Corners:
         raise ValueError("its mask is empty")
     x0, y0, x1, y1 = map(float, find_tight_box(mask).tolist())
     return x0, y0, x1, y1
+
+
+def lies_elsewhere(corners: Corners, polygons: Any) -> bool:
+    """Whether the polygons of an object, in the unit of pixels, lie elsewhere than its box; False for run lengths."""
+    if not isinstance(polygons, list) or not polygons:
+        return False
+    box = np.array(corners)
+    slack = np.maximum(LARGEST_SHIFT_PX, LARGEST_SHIFT * np.tile(box[2:] - box[:2], 2))
+    return bool((np.abs(np.array(bound_segmentation(polygons)) - box) > slack).any())
 
 
 def settle_segmentation(segmentation: Any) -> Any:

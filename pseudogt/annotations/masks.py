@@ -12,16 +12,14 @@ import numpy as np
 from pseudogt.annotations import read_annotations
 from pseudogt.annotations.class_names import ClassNames
 from pseudogt.annotations.conversion import Conversion, pick_images
+from pseudogt.annotations.fitting import scale_corners
 from pseudogt.annotations.form import BROKEN, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
 from pseudogt.annotations.frames import turn_upright
-from pseudogt.annotations.geometry import bound_segmentation, check_segmentation
+from pseudogt.annotations.geometry import check_segmentation, lies_elsewhere
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.parsing import SHOWN, shorten_list
-
-LARGEST_SHIFT, LARGEST_SHIFT_PX = 0.1, 2.0
-"""How far, in sides of the box and in pixels, the corners of a polygon may be from those of the box of its object."""
 
 
 class DrawnMasks(NamedTuple):
@@ -98,12 +96,8 @@ def _check_masks(image: ImageAnnotations, broken: list[str], displaced: list[str
 
 def is_displaced(box: AnnotatedBox, image: ImageAnnotations) -> bool:
     """Whether the polygons of an object lie elsewhere than its box."""
-    if not isinstance(box.segmentation, list):
-        return False
-    scale = np.array([image.width, image.height] * 2) if image.relative else 1
-    corners = np.array(box.xyxy) * scale
-    slack = np.maximum(LARGEST_SHIFT_PX, LARGEST_SHIFT * np.tile(corners[2:] - corners[:2], 2))
-    return bool((np.abs(np.array(bound_segmentation(box.segmentation)) - corners) > slack).any())
+    corners = scale_corners(box.xyxy, image.width or 0, image.height or 0) if image.relative else box.xyxy
+    return lies_elsewhere(corners, box.segmentation)
 
 
 def _describe_masks(broken: list[str], displaced: list[str], *, skip: bool) -> tuple[list[str], list[str]]:

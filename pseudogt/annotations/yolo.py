@@ -230,6 +230,11 @@ def read_names(path: Path) -> tuple[dict[int, str], int]:
         return _read_name_list(path), 0
     document = parse_yaml(path)
     names = document.get("names") if isinstance(document, Mapping) else None
+    if isinstance(names, str) and names:
+        raise ValueError(
+            f"{path}: 'names' is {names!r:.80}, not a list of names; if it is a file with one name on each line, set "
+            "annotations.names to it"
+        )
     if isinstance(names, list):
         names = {str(number): name for number, name in enumerate(names)}
     if not isinstance(names, dict) or not names or not all(_is_number(n) for n in names):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pseudogt.annotations.coco import read_coco
+from pseudogt.annotations.coco import read_coco, recognise
 from pseudogt.annotations.geometry import decode_segmentation, encode_mask
 from pseudogt.annotations.tables import read_box_table, read_tags
 from pseudogt.annotations.voc import read_voc, read_voc_folder
@@ -57,6 +57,12 @@ class TestCoco:
         ]
         assert second.boxes == [] and second.boxed and second.width is None
         assert reading.box_labels == {"car", "person"} and not reading.problems
+
+    def test_annotations_may_be_a_mapping(self, tmp_path):
+        """As in LIVECell."""
+        document = COCO | {"annotations": {str(a["id"]): a for a in COCO["annotations"]}}
+        assert recognise(document)
+        assert len(read_coco(write(tmp_path / "a.json", document)).images[0].boxes) == 2
 
     def test_keys_may_be_text(self, tmp_path):
         document = change(change(COCO, "images", 0, id="x"), "annotations", 0, image_id="x")
@@ -166,7 +172,6 @@ class TestCoco:
         ("document", "message"),
         [
             (change(COCO, "images", 1, id=7), "id 7 is in 'images' more than once"),
-            (change(COCO, "annotations", 1, id=1), "id 1 is in 'annotations' more than once"),
             (change(COCO, "categories", 1, id=3), "id 3 is in 'categories' more than once"),
             (change(COCO, "annotations", 1, image_id=5), "annotation 2 is of image 5"),
         ],
@@ -185,6 +190,8 @@ class TestCoco:
         polygon, runs = (box.segmentation for box in read_coco(path, masks=True).images[0].boxes)
         np.testing.assert_array_equal(decode_segmentation(runs, 20, 30), mask)
         assert decode_segmentation(polygon, 20, 30).sum() == 42
+        empty = write(tmp_path / "a.json", change(document, "annotations", 0, segmentation=[]))
+        assert read_coco(empty, masks=True).images[0].boxes[0].segmentation is None
 
 
 def test_compressed_run_lengths_are_those_of_pycocotools():
@@ -422,6 +429,7 @@ class TestYolo:
         [
             ("names: [a\n", "not valid YAML"),
             ("nc: 3\n", "no 'names'"),
+            ("names: obj.names\n", "'names' is 'obj.names', not a list .*set annotations.names to it"),
             ("names: {car: 0}\n", "no 'names'"),
             ("names: [a]\nkpt_shape: 3\n", "kpt_shape is 3"),
             ("- a\n", "no 'names'"),

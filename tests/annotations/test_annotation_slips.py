@@ -123,6 +123,39 @@ def test_boxes_that_look_like_corners_are_named(tmp_path):
     assert not read_coco(write_coco(tmp_path, {"bbox": [5, 5, 20, 20]})).warnings
 
 
+@pytest.mark.parametrize(
+    ("bbox", "remedy"),
+    [
+        ([5, 5, 25, 25], "they fit as corners [x0, y0, x1, y1]; subtract x0"),
+        ([0, 0, 100, 80], "the box around the segmentation is then used"),
+        ([4, 5, 22, 21], None),
+    ],
+)
+def test_boxes_that_lie_elsewhere_than_their_polygons_are_named(tmp_path, bbox, remedy):
+    path = write_coco(tmp_path, {"bbox": bbox, "segmentation": [[5, 5, 25, 5, 25, 25, 5, 25]]})
+    reading = read_coco(path)
+    warnings = [w for w in reading.warnings if "1 annotations lies elsewhere than their segmentation" in w]
+    assert [remedy in w for w in warnings] == ([True] if remedy else [])
+    assert reading.images[0].boxes[0].segmentation is None
+    without = change_file(path, lambda document: document["annotations"][0].pop("bbox"))
+    assert read_coco(without).images[0].boxes[0].xyxy == (5, 5, 25, 25)
+
+
+def test_annotations_whose_ids_start_anew_in_each_image_are_all_used(tmp_path):
+    path = write_coco(tmp_path, {"bbox": [5, 5, 20, 20]}, {"bbox": [50, 5, 20, 20]})
+    reading = read_coco(change_file(path, lambda document: document["annotations"][1].update(id=1)))
+    assert len(reading.images[0].boxes) == 2 and not reading.list_faults()
+    assert any("1 annotations have the id of another, such as [1]" in w for w in reading.warnings)
+
+
+def change_file(path, change):
+    """Apply a function to the document in a file."""
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
 def test_a_mask_of_another_size_gives_no_box(tmp_path):
     """Width and height swapped: its pixels would be read along the wrong axis."""
     swapped = {"segmentation": {"size": [100, 80], "counts": [10, 20, 7970]}}
