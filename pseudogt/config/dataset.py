@@ -216,7 +216,8 @@ class DatasetSettings(Section):
         both = sorted({entry.source_id for entry in self.classes} & set(self.void_values))
         if both:
             raise ValueError(f"void_values {both} are also source ids of classes; remove them from one of the two")
-        if self.instance_divisor and any(entry.isthing and entry.source_id == 0 for entry in self.classes):
+        has_thing_0 = any(entry.isthing and entry.source_id == 0 for entry in self.classes)
+        if self.format != "coco" and self.instance_divisor and has_thing_0:
             raise ValueError(
                 "a thing class with source_id 0 has no instance values of the form class * divisor + number; "
                 "give it another value or set instance_divisor to null"

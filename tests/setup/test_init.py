@@ -166,6 +166,17 @@ def test_own_panoptic_labels_get_their_classes(init, tmp_path):
     assert {int(row[4]): int(row[2]) for row in rows} == names
 
 
+def test_own_panoptic_labels_may_number_things_from_0(init, tmp_path):
+    path = official_trees.make_coco2017(tmp_path / "data") / "annotations" / "panoptic_train2017.json"
+    document = json.loads(path.read_text())
+    thing = next(c for c in document["categories"] if c["isthing"])
+    segments = [s for a in document["annotations"] for s in a["segments_info"] if s["category_id"] == thing["id"]]
+    for entry in (*segments, thing):
+        entry.update({"category_id" if "category_id" in entry else "id": 0})
+    path.write_text(json.dumps(document))
+    assert not init()[2].problems
+
+
 def test_tags_alone_are_for_jtsm(init, tmp_path):
     write_photos(tmp_path / "data")
     (tmp_path / "data" / "tags.csv").write_text("image;sky;car\na.jpg;1;0\nb.jpg;1;1\nc.jpg;0;1\n")
