@@ -16,6 +16,12 @@ from pseudogt.files.contents import describe_file, describe_missing
 ORIENTATION = 0x0112
 """Number of the EXIF tag for the orientation of an image."""
 
+BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284
+"""Numbers of tags of TIFF."""
+
+SEPARATE_PLANES = 2
+"""Value of the planar configuration: first all of red, then all of green, then all of blue."""
+
 TURNED = range(5, 9)
 """Its values that swap width and height."""
 
@@ -78,6 +84,7 @@ def read_header(path: Path | str) -> ImageHeader:
         If the file is missing, is not an image or is too large.
     """
     with open_image(path) as image:
+        check_planes(path, image)
         orientation = _read_orientation(path, image)
         width, height = image.size
         # Pillow gives the size of a turned TIFF as upright already.
@@ -86,6 +93,17 @@ def read_header(path: Path | str) -> ImageHeader:
         # Phones append a second picture, such as a depth map, to a JPEG; Pillow then calls the file MPO.
         is_animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
         return ImageHeader(width, height, _find_mode(image), orientation, is_animated)
+
+
+def check_planes(path: Path | str, image: Image.Image) -> None:
+    """Raise ``ValueError`` for a TIFF with colours of 16 bits in separate planes: OpenCV mixes them up in silence."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(BITS_PER_SAMPLE, ())
+    if tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES and len(bits) > 1 and max(bits) > 8:
+        raise ValueError(
+            f"{path}: holds its colours of {max(bits)} bits in separate planes, which OpenCV mixes up; save it again "
+            "with interleaved colours, or with 8 bits"
+        )
 
 
 def _find_mode(image: Image.Image) -> str:

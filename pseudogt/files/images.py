@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.files.contents import describe_missing
-from pseudogt.files.headers import check_pixels, describe_unreadable, open_image, read_header
+from pseudogt.files.headers import check_pixels, check_planes, describe_unreadable, open_image, read_header
 from pseudogt.files.io import replace_atomically
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+TIFF_STARTS = (b"II", b"MM")
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """Marker in the compressed pixels of a JPEG, other than those that restart the decoder."""
 
@@ -88,6 +89,9 @@ def decode_image(path: Path | str, flags: int) -> NDArray[Any]:
     if not path.is_file():
         raise ValueError(f"{path}: {describe_missing(path)}")
     data = path.read_bytes()
+    if data.startswith(TIFF_STARTS):
+        with open_image(path) as file:
+            check_planes(path, file)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data and not lacks_jpeg_end(data) else None
     except cv2.error as error:

@@ -184,6 +184,17 @@ class TestDepth:
         with pytest.raises(ValueError, match=r"a\.tif: has \w+ pixels.*convert"):
             read_image(tmp_path / "a.tif")
 
+    def test_planes_of_16_bits_are_refused(self, tmp_path):
+        """OpenCV 5.0 reads the values of one plane as if they were red, green and blue of one pixel each."""
+        tags = [(256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 3, 140), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, 146)]
+        tags += [(277, 3, 1, 3), (278, 3, 1, 2), (279, 4, 3, 158), (284, 3, 1, 2)]
+        data = struct.pack("<4sIH", b"II*\0", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        values = struct.pack("<3H6I", 16, 16, 16, 170, 178, 186, 8, 8, 8)
+        (tmp_path / "a.tif").write_bytes(data.ljust(140, b"\0") + values + np.arange(12, dtype="<u2").tobytes())
+        for read in (read_image, read_header):
+            with pytest.raises(ValueError, match=r"a\.tif: holds its colours of 16 bits in separate planes"):
+                read(tmp_path / "a.tif")
+
     def test_jpeg_of_12_bits_is_refused_by_name(self, tmp_path, picture):
         data = bytearray(save(tmp_path / "a.jpg", picture).read_bytes())
         data[data.index(b"\xff\xc0") + 4] = 12
