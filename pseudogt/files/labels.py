@@ -173,7 +173,10 @@ class LabelFolder:
             raise ValueError(f"{self.path / PANOPTIC_JSON}: no annotation of image {image_id!r}")
         png = self.path / self._file_names[image_id]
         panoptic_id = read_unfiltered(png)
-        return bgr_to_panoptic(decode_image(png, cv2.IMREAD_COLOR)) if panoptic_id is None else panoptic_id
+        try:
+            return bgr_to_panoptic(decode_image(png, cv2.IMREAD_COLOR)) if panoptic_id is None else panoptic_id
+        except ValueError as error:
+            raise ValueError(f"{error}; if a run made it, delete the folder {self.path} and run again") from error
 
     def segments(self, image_id: str) -> list[dict[str, Any]]:
         """``segments_info`` of one image."""

@@ -66,3 +66,14 @@ def test_missing_image_is_named(tmp_path, panoptic_id):
         writer.add("a", panoptic_id)
     with pytest.raises(ValueError, match="no annotation of image 'b'"):
         LabelFolder(tmp_path / "shard").read("b")
+
+
+def test_a_damaged_label_says_what_makes_it_again(tmp_path, panoptic_id):
+    with write_labels(tmp_path / "shard", CLASSES) as writer:
+        writer.add("a", panoptic_id)
+    path = tmp_path / "shard" / "a.png"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(
+        ValueError, match=rf"a\.png: .*; if a run made it, delete the folder {path.parent} and run again"
+    ):
+        LabelFolder(tmp_path / "shard").read("a")
