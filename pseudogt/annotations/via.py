@@ -30,6 +30,9 @@ PROJECT_KEY = "_via_img_metadata"
 CLASS_ATTRIBUTES = ("class", "label", "category", "name", "type")
 """Names that the attribute with the class usually has."""
 
+ONLY_CLASS = "object"
+"""Class of all regions of a file in which none has an attribute: a person who marks one kind of object needs none."""
+
 KINDS = {1: "point", 2: "rect", 3: "circle", 4: "ellipse", 5: "line", 6: "polyline", 7: "polygon", 8: "extreme_rect"}
 """Names of version 2 for the numbers by which version 3 tells shapes; an extreme rectangle has a point on each side."""
 
@@ -118,9 +121,14 @@ def read_via(path: Path, attribute: str | None = None) -> Reading:
         raise ValueError(f"{path}: not a project or export of VIA; save the project, or export annotations as JSON")
     project = _open_third(content, path) if _is_third(content) else _open_second(content, path)
     name = attribute or _find_class_attribute(project, path)
+    is_nameless = not _list_used(project) and any(file.regions for file in project.files)
     images, remarks = [], Counter[str]()
     for file in project.files:
-        marks = [_Mark(label, region) for region in file.regions for label in _list_classes(region, name)]
+        marks = [
+            _Mark(label, region)
+            for region in file.regions
+            for label in ([ONLY_CLASS] if is_nameless else _list_classes(region, name))
+        ]
         boxes, unusable = read_objects(marks, lambda mark: mark.label, lambda mark: [_read_mark(mark)])
         named = _read_value(file.attributes.get(name))
         unclear = [UnusableObject(None, "tag that is not a name")] if None in named else []
@@ -132,6 +140,11 @@ def read_via(path: Path, attribute: str | None = None) -> Reading:
     warnings = project.warnings + [
         f"{path}: {count} images have {key!r}, which says nothing of classes" for key, count in remarks.items()
     ]
+    if is_nameless:
+        warnings.append(
+            f"{path}: no region has an attribute, so all of them are of one class, which is called {ONLY_CLASS!r}; to "
+            f"call it something else, set annotations.rename: {{{ONLY_CLASS}: its name}}"
+        )
     tagged = frozenset(label for image in images for label in image.tags)
     return Reading(images, labels, tagged, broken=project.broken, warnings=warnings)
 
@@ -228,9 +241,7 @@ def _name_coordinates(numbers: Any) -> Any:
 
 def _find_class_attribute(project: _Project, path: Path) -> str:
     """Attribute of the regions that holds their class; without regions, one that has options."""
-    regions = [region for file in project.files for region in file.regions]
-    used = {name for region in regions for name, value in region.attributes.items() if _read_value(value)}
-    used = used or {name for name, options in project.options.items() if options}
+    used = _list_used(project)
     usual = [name for name in used if name.strip().lower() in CLASS_ATTRIBUTES]
     if len(used) > 1 and len(usual) != 1:
         raise ValueError(
@@ -238,6 +249,13 @@ def _find_class_attribute(project: _Project, path: Path) -> str:
             "annotations.attribute"
         )
     return (usual or sorted(used) or [CLASS_ATTRIBUTES[0]])[0]
+
+
+def _list_used(project: _Project) -> set[str]:
+    """Attributes that have a value in some region; if none has, those that have options."""
+    regions = [region for file in project.files for region in file.regions]
+    used = {name for region in regions for name, value in region.attributes.items() if _read_value(value)}
+    return used or {name for name, options in project.options.items() if options}
 
 
 def _list_classes(region: _Region, name: str) -> list[str | None]:

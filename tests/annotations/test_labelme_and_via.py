@@ -114,6 +114,13 @@ class TestVia:
         (image,) = read_via(write(project(*metadata))).images
         assert [b.label for b in image.boxes] == ["car", "sky"] and image.tags == {"sky": True}
 
+    def test_regions_without_any_attribute_are_of_one_class(self, write):
+        """As in the tutorials of Mask R-CNN, which find balloons and nothing else."""
+        shapes = [region("rect", {"": ""}, x=x, y=2, width=3, height=4) for x in (1, 5)]
+        reading = read_via(write(via(*shapes)))
+        assert [b.label for b in reading.images[0].boxes] == ["object", "object"] and reading.box_labels == {"object"}
+        assert "no region has an attribute" in reading.warnings[0] and not reading.list_faults()
+
     def test_which_attribute_holds_the_class(self, write):
         several = region("rect", {"species": "cow", "age": "old"}, x=1, y=2, width=3, height=4)
         path = write(via(several))
