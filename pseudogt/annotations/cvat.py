@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
@@ -83,9 +85,13 @@ def read_cvat(path: Path) -> Reading:
             f"{path}: holds <track> {track.get('id', '')!r}, so it is 'CVAT for video'; export as 'CVAT for images 1.1'"
         )
     images, broken = [], []
+    names = Counter(element.get("name") for element in root.iterfind("image"))
     for element in root.iterfind("image"):
         try:
-            images.append(_read_image(element, f"{path}: image {element.get('name', '?')!r}"))
+            image = _read_image(element, f"{path}: image {element.get('name', '?')!r}")
+            # A project may have images of one name in several subsets, whose names are those of folders.
+            subset = element.get("subset") if names[image.file_name] > 1 else None
+            images.append(replace(image, file_name=f"{subset}/{image.file_name}") if subset else image)
         except ValueError as error:
             broken.append(str(error))
     declared = frozenset(parse_name(e.text) for e in root.iterfind("meta//labels/label/name") if e.text)

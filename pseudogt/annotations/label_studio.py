@@ -261,7 +261,7 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
     parents = {_find_parent(result) for result in annotation["result"]}
     labelled = {str(r["id"]) for r in annotation["result"] if r.get("id") is not None and _list_labels(r)}
     for number, result in enumerate(annotation["result"]):
-        kind, place = str(result.get("type") or ""), f"{where}, result {number}"
+        kind, place = _find_kind(result), f"{where}, result {number}"
         labels = _list_labels(result)
         if kind == "choices" and _is_of_region(result, annotation["result"]):
             choices += [UnusableObject(label, REGION_CHOICE) for label in labels]
@@ -278,10 +278,17 @@ def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[st
     return ImageAnnotations(name, boxes, tags=tags, width=width, height=height, unusable=[*unusable, *choices])
 
 
+def _find_kind(result: Mapping[str, Any]) -> str:
+    """Type of a result; where that is left out, the key of its class names."""
+    value = result.get("value")
+    named = [kind for kind in REGION_TYPES if isinstance(value, dict) and kind in value]
+    return str(result.get("type") or next(iter(named), ""))
+
+
 def _list_labels(result: Mapping[str, Any]) -> list[str | None]:
     """Class names of a result: the list under the name of its type, whatever that is; None for what is not a name."""
-    kind, value = result.get("type"), result.get("value")
-    found = value.get(kind) if isinstance(value, dict) and isinstance(kind, str) and kind not in REMARKS else None
+    kind, value = _find_kind(result), result.get("value")
+    found = value.get(kind) if isinstance(value, dict) and kind not in REMARKS else None
     return [_read_name(item) for item in found] if isinstance(found, list) else []
 
 

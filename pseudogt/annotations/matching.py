@@ -115,7 +115,7 @@ def find_path(name: str) -> PurePosixPath:
             return PurePosixPath(normalise(name))
         query = parse_qs(parts.query)
         local = query.get("d") or [decode_uri(text) for text in query.get("fileuri", [])]
-        name = local[0] if local else unquote(parts.path)
+        name = (local[0] if local else unquote(parts.path)).replace("\\", "/")
     return PurePosixPath(normalise(name))
 
 

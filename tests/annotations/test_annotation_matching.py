@@ -34,6 +34,7 @@ IMAGES = {
         ("1f2e3d4c-Straße_am_Café.JPG", "Straße am Café"),
         ("0a1b2c3d-c.png", "0a1b2c3d-c"),
         ("/data/local-files/?d=some/folder/a.jpg", "a"),
+        ("/data/local-files/?d=some%5Cfolder%5Ca.jpg", "a"),
         ("https://host/x/Stra%C3%9Fe%20am%20Caf%C3%A9.jpg?version=2", "Straße am Café"),
         ("s3://bucket/a.jpg", "a"),
         ("http://[broken/a.jpg", "a"),

@@ -93,6 +93,14 @@ class TestLabelStudio:
         assert box.label == "cell" and box.xyxy == (50, 30, 200, 71)
         np.testing.assert_array_equal(decode_segmentation(box.segmentation, 100, 200), mask)
 
+    def test_a_result_without_type_is_of_that_of_its_classes(self, read):
+        """As old versions write the class of a rectangle drawn by another tool."""
+        shape = rectangle(10, 20, 50, 25) | {"id": "r", "type": "rectangle"}
+        value = {key: shape["value"][key] for key in ("x", "y", "width", "height")}
+        named = {key: shape[key] for key in shape if key != "type"} | {"value": value | {"labels": ["car"]}}
+        reading = read([task(shape | {"value": value}, named)])
+        assert [b.label for b in reading.images[0].boxes] == ["car"] and not reading.list_faults()
+
     def test_skipped_and_empty_tasks_differ(self, read):
         skipped, empty = task(rectangle(1, 1, 5, 5), was_cancelled=True), task()
         untouched = {"id": 3, "data": {"image": "c.jpg"}, "annotations": []}
@@ -249,6 +257,13 @@ class TestCvat:
         assert first.tags == {"sky": True} and (first.width, first.height) == (100, 80)
         assert second.boxes == [] and second.boxed
         assert reading.box_labels == {"car", "bus"} and reading.tag_labels == {"sky"}
+
+    def test_images_of_one_name_are_told_apart_by_their_subsets(self, read):
+        first = CVAT.replace("folder/a b.png", 'b.png" subset="train')
+        images = read(first.replace('name="b.png" width', 'name="b.png" subset="val" width'), read_cvat, "a.xml").images
+        assert [image.file_name for image in images] == ["train/b.png", "val/b.png"]
+        alone = CVAT.replace("folder/a b.png", 'a.png" subset="train')
+        assert read(alone, read_cvat, "a.xml").images[0].file_name == "a.png"
 
     def test_masks_are_runs_by_rows_in_a_window(self, read):
         mask = decode_segmentation(read(CVAT, read_cvat, "a.xml").images[0].boxes[-1].segmentation, 80, 100)
