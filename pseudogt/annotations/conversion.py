@@ -112,6 +112,7 @@ def convert_readings(
             f"{len(unlabelled)} images have no annotations and train nothing: {_shorten(unlabelled)}"
         )
     if not result.problems:
+        reason = "Its objects can't be used; the warnings say why" if converter.unusable else reason
         result.problems += describe_nothing(result.images, converter.names.background, reason)
     return result
 

@@ -231,6 +231,8 @@ def test_a_source_of_background_alone_teaches_nothing():
     reading = boxes(ImageAnnotations("a"), ImageAnnotations("b"), labels=["car"])
     (problem,) = convert(reading, classes=classes, background="outside_boxes").problems
     assert "there is nothing to learn from: none of the 3 training images has a box or a tag" in problem
+    seen = boxes(ImageAnnotations("a", unusable=[UnusableObject(None, "polyline")]), labels=["car"])
+    assert "Its objects can't be used; the warnings say why" in convert(seen).problems[0]
     tags = Reading([ImageAnnotations("a", boxed=False, tags={"sky": False})], tag_labels=frozenset({"sky"}))
     assert "nothing to learn from" in convert(None, tags).problems[0]
     tags = Reading([ImageAnnotations("a", boxed=False, tags={"sky": True})], tag_labels=frozenset({"sky"}))
