@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from pseudogt.files.io import IMAGE_SUFFIXES
+from pseudogt.files.io import IMAGE_SUFFIXES, TIMESTAMP
 
 SUFFIXES = frozenset(IMAGE_SUFFIXES)
 
@@ -23,6 +23,9 @@ PLACEHOLDER = ".icloud"
 
 IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """Files that file managers leave behind, besides hidden ones."""
+
+DOCUMENTS = frozenset({".json", ".xml", ".csv", ".txt", ".yaml", ".yml"})
+"""Suffixes of annotations, and of what tools write beside them."""
 
 IGNORED_FOLDERS = frozenset({"__macosx", "@eadir"})
 """Folders that archives of macOS and network drives leave behind; the second holds thumbnails of the photos."""
@@ -132,6 +135,9 @@ def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]
             continue
         seen.add(real)
         content = scan_folder(place)
+        if place != str(folder) and holds_results(place):
+            notes.append(f"{place}: holds results of a run, not photos, and is passed over")
+            continue
         notes += describe_passed_over(place, content)
         if not content.images:
             pending += [f"{place}/{name}" for name in reversed(content.subfolders)]
@@ -146,6 +152,12 @@ def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]
     return images, notes
 
 
+def holds_results(folder: Path | str) -> bool:
+    """Whether a run made a folder: Snakemake dates those, and predictions have overlays beside their labels."""
+    made = Path(folder, TIMESTAMP).is_file()
+    return made or (Path(folder, "panoptic.json").is_file() and Path(folder, "overlays").is_dir())
+
+
 def holds_images(folder: str) -> bool:
     """Whether there is an image in a folder or below it."""
     return any(
@@ -156,14 +168,14 @@ def holds_images(folder: str) -> bool:
 
 
 def describe_passed_over(folder: Path | str, content: FolderContent) -> list[str]:
-    """Say which files of a folder are not images of a kind that is read; nothing if all are."""
-    if not content.passed_over:
+    """Say which files of a folder are not images of a kind that is read; nothing if there are none."""
+    # Annotations often lie beside their images or above them; alone in a folder, they show that it is the wrong one.
+    expected = DOCUMENTS if content.images or content.subfolders else ()
+    found = {suffix: n for suffix, n in content.passed_over.most_common() if suffix.lower() not in expected}
+    if not found:
         return []
-    kinds = [
-        f"{count} {suffix or 'without suffix'} ({content.examples[suffix]})"
-        for suffix, count in content.passed_over.most_common()
-    ]
-    total = content.passed_over.total()
+    kinds = [f"{count} {suffix or 'without suffix'} ({content.examples[suffix]})" for suffix, count in found.items()]
+    total = sum(found.values())
     return [f"{folder}: {total} files are passed over, as they are not read as images: {', '.join(kinds)}"]
 
 

@@ -12,6 +12,7 @@ from pseudogt.annotations.form import Reading
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import list_images
 from pseudogt.files.parsing import SHOWN
+from pseudogt.setup.foreign import describe_unrecognised
 from pseudogt.setup.guessing import Guess, guess_kinds
 from pseudogt.setup.sizes import SizeSetting, propose_sizes
 from pseudogt.setup.sources import ClassCount, SourceChoice, choose_source, choose_tags, count_classes
@@ -100,7 +101,7 @@ def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
         classes |= {"object": "thing"}
     dataset: dict[str, Any] = {"format": "images", "train_split": splits.train, "val_split": splits.val}
     reasons |= _describe_splits(splits, survey, len(images))
-    questions = _ask(source, tags, survey)
+    questions = _ask(root, source, tags, survey)
     sections = {"name": name, "data_root": str(root), **method, "dataset": {**dataset, "classes": classes}}
     proposal = Proposal({**sections, "annotations": annotations} if annotations else sections, reasons, questions)
     # Without tags of whole images, only boxes are learned from.
@@ -173,11 +174,13 @@ def _describe_annotations(
     return settings, reasons
 
 
-def _ask(source: SourceChoice | None, tags: tuple[str, Reading] | None, survey: Survey) -> list[str]:
+def _ask(root: Path, source: SourceChoice | None, tags: tuple[str, Reading] | None, survey: Survey) -> list[str]:
     """Ask what the files don't say."""
     if source is None and tags is None:
-        seen = f" ({', '.join(survey.unknown[:SHOWN])}: of no format that is read)" if survey.unknown else ""
-        return [f"Where are the boxes or tags? None were found{seen}: set annotations.path or annotations.tags"]
+        seen = [describe_unrecognised(Path(root, name)) for name in survey.unknown[:SHOWN]]
+        hidden = len(survey.unknown) - len(seen)
+        text = "Where are the boxes or tags? None were found: set annotations.path or annotations.tags"
+        return [text, *seen, *([f"and {hidden} more files that no reader recognises"] if hidden else [])]
     if source is not None and source.problem:
         return [source.problem]
     return []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pseudogt.annotations import PARSERS, SAMPLED, get_format, recognise_file
 from pseudogt.files.contents import describe_missing
-from pseudogt.files.listing import IGNORED_FOLDERS, scan_folder
+from pseudogt.files.listing import IGNORED_FOLDERS, holds_results, scan_folder
 
 
 class FoundSource(NamedTuple):
@@ -66,6 +66,9 @@ def survey_folder(root: Path) -> Survey:
     for place, folders, files in os.walk(root):
         folders[:] = sorted(n for n in folders if not n.startswith(".") and n.lower() not in IGNORED_FOLDERS)
         folder = Path(place)
+        if folder != root and holds_results(folder):
+            folders.clear()
+            continue
         relative = folder.relative_to(root).as_posix()
         if count := len(scan_folder(folder).images):
             survey.images[relative] = count

@@ -80,10 +80,28 @@ def test_two_files_of_one_id_are_named(name, tmp_path):
 def test_what_is_passed_over_is_counted_and_named(name, tmp_path):
     place, ending, _ = PLACES[name]
     write_photo(tmp_path / place / f"a{ending}.jpg")
-    for file in ("b.heic", "c.heic", "notes.txt", "Thumbs.db", ".DS_Store"):
+    for file in ("b.heic", "c.heic", "a.psd", "a.json", "a.XML", "boxes.csv", "Thumbs.db", ".DS_Store"):
         (tmp_path / place / file).write_bytes(b"x")
     (note,) = list_images(make_settings(name), tmp_path).passed_over
-    assert "3 files are passed over" in note and "2 .heic (b.heic)" in note and "1 .txt (notes.txt)" in note
+    assert "3 files are passed over" in note and "2 .heic (b.heic)" in note and "1 .psd (a.psd)" in note
+
+
+@pytest.mark.parametrize("mark", [".snakemake_timestamp", "panoptic.json"])
+def test_results_in_a_subfolder_are_no_photos(mark, tmp_path):
+    write_photo(tmp_path / "photos" / "cam1" / "a.jpg")
+    write_photo(tmp_path / "photos" / "predicted" / "a.png")
+    write_photo(tmp_path / "photos" / "predicted" / "overlays" / "a.png")
+    (tmp_path / "photos" / "predicted" / mark).touch()
+    images = list_images(make_settings("images", train_split="photos"), tmp_path)
+    assert images.ids["train"] == ["a"] and "predicted: holds results of a run" in images.passed_over[0]
+    assert list_images(make_settings("images", train_split="photos/predicted"), tmp_path).ids["train"] == ["a"]
+
+
+def test_a_folder_of_annotations_alone_is_named(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.json").touch()
+    with pytest.raises(ValueError, match=r"leaves no image to train on; .*1 \.json \(a\.json\)"):
+        list_images(make_settings("images", train_split="photos"), tmp_path)
 
 
 @pytest.mark.parametrize("name", SEARCHED)

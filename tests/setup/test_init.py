@@ -235,7 +235,38 @@ def test_weak_labels_of_a_run_are_no_annotations_of_a_tool(tmp_path, capsys):
     document = {"images": [{"id": "a"}], "categories": [], "annotations": [], "image_tags": {}}
     (tmp_path / "data" / "weak_labels.json").write_text(json.dumps(document))
     main(["init", str(tmp_path / "data"), "--out", str(tmp_path / "run.yaml")])
-    assert "None were found (weak_labels.json: of no format that is read)" in capsys.readouterr().out
+    assert "holds weak labels; name it in provided.weak_labels" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", '{"images": [], "annotations": [', "a.json: Invalid JSON: EOF while parsing"),
+        ("a.xml", "", "a.xml: is empty (0 bytes)"),
+        ("a.csv", "filename,region_shape_attributes\n", "is VIA's CSV; save the project, or export"),
+        (
+            "a.json",
+            '[{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]}]',
+            "holds results of a model",
+        ),
+        ("a.json", '{"a": 1}', "a.json: is of no format that is read"),
+    ],
+)
+def test_files_that_no_reader_recognises_are_explained(tmp_path, capsys, name, content, message):
+    write_photos(tmp_path / "data")
+    (tmp_path / "data" / name).write_text(content)
+    main(["init", str(tmp_path / "data"), "--out", str(tmp_path / "run.yaml")])
+    assert message in " ".join(capsys.readouterr().out.split())
+
+
+def test_predictions_beside_photos_are_no_photos(init, tmp_path):
+    write_photos(tmp_path / "data" / "cam1")
+    rules.WRITERS["csv"](tmp_path / "data", rules.GOOD)
+    write_photos(tmp_path / "data" / "predicted" / "overlays")
+    write_photos(tmp_path / "data" / "predicted")
+    (tmp_path / "data" / "predicted" / "panoptic.json").write_text("{}")
+    config, printed, _ = init()
+    assert "images: 3, folders with images: 1" in printed and config["dataset"]["train_split"] == "cam1"
 
 
 def test_names_that_nobody_wrote_down_are_a_question(init, tmp_path):
