@@ -99,8 +99,11 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     findings.warnings += images.passed_over
     members = [(split, image_id) for split, image_ids in ids_by_split.items() for image_id in image_ids]
 
+    derives = settings.has_ground_truth and not config.has_given_weak_labels
+
     def check(member: tuple[str, str]) -> ImageFindings:
-        return check_image(images, settings, *member, classes, decode=config.decode)
+        derived = config.weak_labels if derives and member[0] == "train" else None
+        return check_image(images, settings, *member, classes, decode=config.decode, derived=derived)
 
     with ThreadPoolExecutor(threads) as pool:
         checked = list(tqdm(pool.map(check, members), total=len(members), desc="check", unit="image"))
@@ -186,12 +189,20 @@ def check_weak_labels(
     if images:
         findings.classes = count_weak_labels(images, classes)
         findings.warnings += find_gaps(images, classes)
-        if "classifier" in config.list_trainings():
-            unlearned = find_unlearned(images, classes, config.classifier.fill(Windows))
-            findings.add_problems(unlearned.problems)
-            findings.warnings += unlearned.warnings
         acts = sum((count_acts(image) for image in images), Counter())
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))
+    derived = [image.derived for image in checked if image.derived is not None]
+    check_learnable(config, images or derived, classes, findings)
+
+
+def check_learnable(
+    config: RunConfig, images: Sequence[ImageWeakLabels], classes: ClassTable, findings: DatasetFindings
+) -> None:
+    """Find classes of weak labels, given or derived, from which the classifier would learn nothing."""
+    if images and "classifier" in config.list_trainings():
+        unlearned = find_unlearned(images, classes, config.classifier.fill(Windows))
+        findings.add_problems(unlearned.problems)
+        findings.warnings += unlearned.warnings
 
 
 def describe_categories(

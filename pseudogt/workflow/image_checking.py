@@ -9,6 +9,7 @@ import numpy as np
 
 from pseudogt.classes import IGNORE_LABEL, INSTANCE_DIVISOR, ClassTable, panoptic_to_semantic
 from pseudogt.config.dataset import DatasetSettings
+from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.datasets import DatasetImages
 from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.datasets.source import SourceFiles
@@ -16,6 +17,8 @@ from pseudogt.files.contents import describe_missing
 from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
+from pseudogt.weak_labels.from_masks import derive_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 """Pillow's names for one channel of whole numbers."""
@@ -45,6 +48,8 @@ class ImageFindings:
         Train ids in the ground truth; empty unless pixels were decoded.
     instances : tuple of int
         Train id of each thing segment; empty unless pixels were decoded.
+    derived : ImageWeakLabels or None
+        Weak labels that a run derives from the ground truth.
     """
 
     split: str
@@ -55,12 +60,20 @@ class ImageFindings:
     file_bytes: int = 0
     present: frozenset[int] = frozenset()
     instances: tuple[int, ...] = ()
+    derived: ImageWeakLabels | None = None
 
 
 def check_image(
-    images: DatasetImages, settings: DatasetSettings, split: str, image_id: str, classes: ClassTable, *, decode: bool
+    images: DatasetImages,
+    settings: DatasetSettings,
+    split: str,
+    image_id: str,
+    classes: ClassTable,
+    *,
+    decode: bool,
+    derived: WeakLabelsSettings | None = None,
 ) -> ImageFindings:
-    """Problems of one image and of its label files."""
+    """Problems of one image and of its label files; with ``derived``, also the weak labels that a run derives."""
     try:
         files = images.locate(image_id)
     except ValueError as error:
@@ -73,17 +86,22 @@ def check_image(
     found = {"record": record, "file_bytes": file_bytes, "warnings": tuple(warnings)}
     if problems or not decode:
         return ImageFindings(split, image_id, tuple(problems), **found)  # type: ignore[arg-type]
+    weak = None
     try:
         read_image(files.image)
-        segments = read_panoptic(files, settings, classes)[0] if settings.has_ground_truth else np.zeros((0, 0), int)
+        segments, crowd_ids = np.zeros((0, 0), np.int32), list[int]()
+        if settings.has_ground_truth:
+            segments, crowd_ids = read_panoptic(files, settings, classes)
         ids = np.unique(segments)
-        train_ids = panoptic_to_semantic(ids.astype(np.int32), classes)
+        train_ids = panoptic_to_semantic(ids, classes)
+        if derived is not None:
+            weak = derive_weak_labels(image_id, segments, crowd_ids, classes, derived)
     except ValueError as error:
         return ImageFindings(split, image_id, (str(error),), **found)  # type: ignore[arg-type]
     single = np.isin(train_ids, classes.thing_ids) & (ids % INSTANCE_DIVISOR > 0)
     present = frozenset(train_ids.tolist()) - {IGNORE_LABEL}
     return ImageFindings(
-        split, image_id, present=present, instances=tuple(train_ids[single].tolist()), **found  # type: ignore[arg-type]
+        split, image_id, present=present, instances=tuple(train_ids[single].tolist()), derived=weak, **found  # type: ignore[arg-type]
     )  # fmt: skip
 
 

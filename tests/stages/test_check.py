@@ -73,6 +73,12 @@ def test_a_sound_dataset(run, folder_dataset, section):
     assert "train" in printed and "car" in printed and "A whole run takes about" in printed and "GB" in printed
 
 
+def test_derived_tags_that_the_classifier_can_not_learn_are_a_problem(run, folder_dataset, section):
+    changed = {"weak_labels": {"tags": "image"}, "classifier": {"scale": 2, "crop_height_px": 32, "crop_width_px": 32}}
+    assert "can't learn 'sky', 'road'" in run(folder_dataset, section, decode=True, **changed)[2]
+    assert run(folder_dataset, section, decode=True, weak_labels=changed["weak_labels"])[1] is None
+
+
 def test_every_problem_is_listed(run, folder_dataset, section):
     (folder_dataset / "images" / "a.png").unlink()
     write_png(folder_dataset / "semantic" / "b.png", np.zeros((10, 30), np.uint8))
