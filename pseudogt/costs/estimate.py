@@ -106,7 +106,7 @@ def estimate_seconds_of_mining_jobs(config: RunConfig, train_images: int, val_im
 
 
 def estimate_seconds_of_trainings(config: RunConfig, train_images: int) -> float:
-    """Seconds of all trainings of a run; that of the segmenter is repeated in every round and for the reference."""
+    """Seconds of all trainings of a run; the segmenter's is repeated in every round and for the reference, if any."""
     *first, segmenter = (
         estimate_training_seconds(settings, train_images, config.gpus, config.threads)
         for settings in config.list_trainings().values()
@@ -115,7 +115,9 @@ def estimate_seconds_of_trainings(config: RunConfig, train_images: int) -> float
 
 
 def count_reference_trainings(config: RunConfig) -> int:
-    """Trainings of a round that are as long as that of the reference."""
+    """Trainings of a round that are as long as that of the reference; none without ground truth."""
+    if not config.dataset.has_ground_truth:
+        return 0
     return config.rounds.max if config.rounds.init == "previous" else 1
 
 

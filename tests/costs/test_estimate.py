@@ -74,6 +74,16 @@ def test_reference_takes_as_long_as_all_rounds():
     assert three - classifier == pytest.approx(3 * (one - classifier), rel=1e-2)
 
 
+def test_without_ground_truth_no_reference_is_trained():
+    """Half of the trainings of the segmenter are left."""
+    boxes = {"format": "csv", "path": "boxes.csv"}
+    photos = {"dataset": DATASET | {"format": "images"}, "annotations": boxes, "data_root": "x"}
+    with_it, without = (configure(rounds={"max": 2}, **sections) for sections in ({}, photos))
+    seconds = estimate_seconds_of_jobs(with_it, 0, {})
+    saved = estimate_seconds(with_it, 0) - estimate_seconds(without, 0)
+    assert saved == pytest.approx(2 * seconds["segmenter_round"])
+
+
 def test_bytes_grow_with_images_and_rounds():
     assert estimate_bytes(configure(), 20, 0, 1000) == 2 * estimate_bytes(configure(), 10, 0, 1000)
     assert estimate_bytes(configure(rounds={"max": 4}), 10, 0, 1000) > estimate_bytes(configure(), 10, 0, 1000)
