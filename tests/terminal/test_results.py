@@ -20,7 +20,5 @@ def test_a_class_that_the_labels_have_lost_is_a_warning(tmp_path):
     (tmp_path / "report" / "labels.csv").write_text("\n".join(rows))
     report, *warnings = describe_results(tmp_path, {"report": 1})
     assert report.startswith("Report:") and len(warnings) == 1
-    assert warnings[0].startswith(
-        "warning: class 'pole' is in 80 training images, but in the labels of only 19 of them"
-    )
+    assert warnings[0].startswith("warning: class 'pole' is in 80 training images, but in the labels of 19 of them")
     assert not describe_results(tmp_path, {})
