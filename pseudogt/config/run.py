@@ -231,6 +231,7 @@ class RunConfig(Section):
     def _check_method(self) -> RunConfig:
         """Refuse settings that a method can't use, so that a tags-only result is never mistaken for one from boxes."""
         if self.method == "wsps":
+            self._check_annotated_things()
             marked = {self.weak_labels.points, self.weak_labels.scribbles}
             has_things = self.weak_labels.boxes or bool(marked & {"things", "all"})
             if not (self.has_given_weak_labels or has_things or self.uses_concepts):
@@ -262,6 +263,19 @@ class RunConfig(Section):
         if self.mining.samples == "crop" and self.weak_labels.tags == "image" and not self.provided.weak_labels:
             raise ValueError("mining.samples: crop needs the tags of crops; set weak_labels.tags to crop")
         return self
+
+    def _check_annotated_things(self) -> None:
+        """Refuse annotations that are tags alone: the things of labels made from them would have no instances."""
+        annotated = self.annotations
+        shows = annotated.boxes or annotated.points == "weak" or annotated.masks == "scribbles"
+        if not annotated.given or self.uses_concepts or self.has_full_labels or (annotated.path is not None and shows):
+            return
+        if any(entry.isthing for entry in self.dataset.classes) and not self.images:
+            raise ValueError(
+                "method: wsps needs boxes or marks of things, but annotations are tags alone; set "
+                f"{'annotations.boxes to true' if annotated.path else 'annotations.format and path to boxes'}, "
+                "cams.method to concepts, or method to jtsm"
+            )
 
     @model_validator(mode="after")
     def _check_source_of_weak_labels(self) -> RunConfig:

@@ -96,7 +96,10 @@ def test_null_on_the_command_line():
 def test_the_home_folder_in_paths(monkeypatch):
     """A shell leaves it in --config data_root=~/data."""
     monkeypatch.setenv("HOME", "/home/me")
-    config = configure({"data_root": "~/data", **GIVEN, "predict_to": "a~/b"} | {"annotations": {"tags": "~/t.csv"}})
+    config = configure(
+        {"data_root": "~/data", **GIVEN, "predict_to": "a~/b"}
+        | {"annotations": GIVEN["annotations"] | {"tags": "~/t.csv"}}
+    )
     assert (config.data_root, config.annotations.tags, config.predict_to) == ("/home/me/data", "/home/me/t.csv", "a~/b")
 
 

@@ -306,7 +306,12 @@ def test_classes_without_signal(run, photos):
     warnings = run(photos, IMAGES, annotations=YOLO | {"background": None})[0]["warnings"]
     assert any("class 'rest' occurs in no image" in w and "background: outside_boxes" in w for w in warnings)
     (photos / "tags.csv").write_text('image,nucleus,rest\na,1,1\n"b b",0,1\nü,0,1\n')
-    warnings = run(photos, IMAGES, annotations={"tags": "tags.csv"})[0]["warnings"]
+    tags_alone = {
+        "method": "jtsm",
+        "weak_labels": {"boxes": False, "tags": "image"},
+        "annotations": {"tags": "tags.csv"},
+    }
+    warnings = run(photos, IMAGES, **tags_alone)[0]["warnings"]
     assert any("class 'rest' is tagged in every image, so its tags don't say where" in w for w in warnings)
 
 

@@ -53,6 +53,10 @@ def test_no_classifier_without_need(fresh):
             "method: wsps needs boxes, or points or scribbles of things",
         ),
         (
+            {"method": "wsps", "annotations": {"tags": "tags.csv"}},
+            "annotations are tags alone; set annotations.format and path to boxes, cams",
+        ),
+        (
             {"method": "wsps"},
             "or scribbles of things; set weak_labels.boxes to true",
         ),
