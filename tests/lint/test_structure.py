@@ -11,10 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from pseudogt.config.registry import list_entries
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 LARGEST_PACKAGE = 20
 ONE_MODULE_EACH = ("pseudogt.config", "pseudogt.stages")
 """Packages with a module for each section or stage, which may be more."""
+
+TABLES = (
+    "pseudogt.annotations.formats",
+    "pseudogt.datasets.layouts",
+    "pseudogt.export.formats",
+    "models.backbones.names",
+    "models.pretrained.box_segmenters",
+    "models.segmenter.networks",
+)
+"""Tables of plug-ins, whose entries do not count: another format must not force anyone to move modules."""
 
 LONGEST_FUNCTION = 60
 PLUG_INS = {
@@ -119,7 +131,8 @@ def test_stages_import_no_stages_but_two(imports):
 
 def test_no_package_is_too_large(modules):
     members = defaultdict(list)
-    for module in modules:
+    entries = {entry.module for table in TABLES for entry in list_entries(table).values()}
+    for module in modules.keys() - entries:
         package = structure.find_package(module, modules)
         if module != package and package not in ONE_MODULE_EACH:
             members[package].append(module)
