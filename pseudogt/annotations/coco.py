@@ -82,6 +82,10 @@ class CocoMaskDocument(CocoDocument):
     annotations: list[CocoObject]  # type: ignore[misc]
 
 
+# Making an adapter takes longer than reading an entry.
+IMAGE, CATEGORY = TypeAdapter(CocoImage), TypeAdapter(CocoCategory)
+
+
 @dataclass
 class _Content:
     """Content of a document: its entries, and the annotations found in them, by image id."""
@@ -179,8 +183,11 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
 
 def _read_whole(path: Path, *, masks: bool) -> _Content | None:
     """Read a document quickly if all its entries are well-formed; None for any other, and for rotated boxes."""
-    document = _parse_document(path, masks=masks)
-    if document is None:
+    # Masks of a small file show whether its boxes are right.
+    is_read = masks or (path.is_file() and path.stat().st_size <= SMALL_BYTES)
+    try:
+        document: Any = parse_json(path, TypeAdapter(CocoMaskDocument if is_read else CocoDocument))
+    except MisfitError:
         return None
     content = _Content(document["images"], document["categories"], document["annotations"])
     boxes, names = content.boxes, content.names
@@ -202,21 +209,6 @@ def _read_whole(path: Path, *, masks: bool) -> _Content | None:
     return content
 
 
-def _parse_document(path: Path, *, masks: bool) -> Any:
-    """Document with masks if they are wanted or it is small, None if it is not of the form.
-
-    Masks that are not wanted only show whether the boxes are right, so they need not be of the form.
-    """
-    wide, narrow = TypeAdapter[Any](CocoMaskDocument), TypeAdapter[Any](CocoDocument)
-    is_small = path.is_file() and path.stat().st_size <= SMALL_BYTES
-    for adapter in [wide] if masks else [wide, narrow] if is_small else [narrow]:
-        try:
-            return parse_json(path, adapter)
-        except MisfitError:
-            continue
-    return None
-
-
 def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
     """Read each entry on its own, so that one that is not of the form hides no other."""
     try:
@@ -234,7 +226,7 @@ def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
     categories = []
     for number, entry in enumerate(document["categories"]):
         try:
-            categories.append(fit_record(TypeAdapter(CocoCategory), entry, f"{path}: category number {number}"))
+            categories.append(fit_record(CATEGORY, entry, f"{path}: category number {number}"))
         except ValueError as error:
             broken.append(str(error))
     annotations = [entry if isinstance(entry, dict) else {} for entry in document["annotations"]]
@@ -261,16 +253,15 @@ def _read_by_entry(path: Path, *, masks: bool, points: bool) -> _Content:
 
 def _fit_image(entry: Any, where: str, broken: list[str]) -> list[Any]:
     """Return the image of an entry, if it is one: without its size if that can't be read."""
-    adapter = TypeAdapter(CocoImage)
     try:
-        return [fit_record(adapter, entry, where)]
+        return [fit_record(IMAGE, entry, where)]
     except ValueError as error:
         broken.append(str(error))
     without_size = (
         {key: value for key, value in entry.items() if key in ("id", "file_name")} if isinstance(entry, dict) else {}
     )
     try:
-        return [fit_record(adapter, without_size, where)]
+        return [fit_record(IMAGE, without_size, where)]
     except ValueError:
         return []
 
@@ -363,7 +354,7 @@ def _find_displaced(path: Path, annotations: Iterable[Any]) -> list[str]:
             x, y, width, height = map(float, annotation["bbox"])
             polygons = settle_segmentation(annotation["segmentation"])
             is_other = annotation.get("bbox_mode") == XYXY or find_rotation(annotation) is not None
-            if is_other or not lies_elsewhere((x, y, x + width, y + height), polygons):
+            if is_other or min(width, height) <= 0 or not lies_elsewhere((x, y, x + width, y + height), polygons):
                 continue
             as_corners += not lies_elsewhere((x, y, width, height), polygons)
         except (KeyError, TypeError, ValueError):

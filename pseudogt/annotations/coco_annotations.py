@@ -9,7 +9,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark
+from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, Corners
 from pseudogt.annotations.geometry import bound_segmentation, bound_turned, settle_segmentation
 from pseudogt.files.parsing import Coordinate, Extent, fit_record, parse_flag, parse_number
 
@@ -57,6 +57,12 @@ class CocoObject(CocoBox):
     """An entry of ``annotations`` with its mask."""
 
     segmentation: NotRequired[Polygons | RunLengths | None]
+
+
+# Making an adapter takes longer than reading an annotation.
+BOX: TypeAdapter[Any] = TypeAdapter(CocoBox)
+OBJECT: TypeAdapter[Any] = TypeAdapter(CocoObject)
+MASK: TypeAdapter[Any] = TypeAdapter(Polygons | RunLengths)
 
 
 def read_coco_annotation(
@@ -117,7 +123,7 @@ def _read_box(path: Path, position: int, record: Any, label: str | None, size: S
     record["segmentation"] = settle_segmentation(record.get("segmentation"))
     mask = _find_mask(record)
     try:
-        annotation: Any = fit_record(TypeAdapter(CocoObject if masks else CocoBox), record, where)
+        annotation: Any = fit_record(OBJECT if masks else BOX, record, where)
     except ValueError as error:
         if mask is None:
             raise ValueError(f"{error}, and it has no mask to take a box from") from error
@@ -130,7 +136,8 @@ def _read_box(path: Path, position: int, record: Any, label: str | None, size: S
         raise ValueError(f"{where}: bbox_mode {mode!r} is not read; write bbox as [x, y, width, height] in pixels")
     rotation = parse_number(find_rotation(record) or 0, f"{where}, rotation")
     # A mask shows where the object is, whether or not its box was turned.
-    if mask is not None and (rotation or annotation["bbox"] is None):
+    is_flat = annotation["bbox"] is None or (mode == XYWH and min(annotation["bbox"][2:]) <= 0)
+    if mask is not None and (rotation or is_flat):
         _check_mask_size(mask, size, where)
         corners = bound_segmentation(mask)
     else:
@@ -147,7 +154,7 @@ def _check_mask_size(mask: Any, size: Size, where: str) -> None:
 def _find_mask(record: Mapping[str, Any]) -> Any:
     """Mask of an annotation, None if it has none that can be read."""
     try:
-        mask = fit_record(TypeAdapter(Polygons | RunLengths), record.get("segmentation"), "")
+        mask = fit_record(MASK, record.get("segmentation"), "")
         bound_segmentation(mask)
     except ValueError:
         return None
@@ -172,10 +179,20 @@ def make_coco_box(annotation: Any, label: str) -> AnnotatedBox:
     """Box of a well-formed annotation, with its mask."""
     x, y, width, height = annotation["bbox"]
     corners = (x, y, x + width, y + height)
+    if (width <= 0 or height <= 0) and isinstance(annotation.get("segmentation"), list):
+        corners = _bound_polygons(annotation["segmentation"]) or corners
     difficult = bool(annotation.get("ignore") or annotation.get("difficult"))
     # By position, which is faster: a set may have millions. An empty list of polygons is no mask.
     segmentation = annotation.get("segmentation") or None
     return AnnotatedBox(label, corners, bool(annotation.get("iscrowd")), difficult, segmentation)
+
+
+def _bound_polygons(polygons: Any) -> Corners | None:
+    """Box around polygons, None if they can't be read."""
+    try:
+        return bound_segmentation(polygons)
+    except ValueError:
+        return None
 
 
 def _read_marks(annotation: Mapping[str, Any], label: str, where: str) -> list[AnnotatedMark]:

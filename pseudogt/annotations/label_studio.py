@@ -102,6 +102,10 @@ class Task(TypedDict):
     id: NotRequired[int | str | None]
 
 
+# Making an adapter takes longer than reading a record.
+TASK, REGION = TypeAdapter(Task), TypeAdapter(Region)
+
+
 class _Mark(NamedTuple):
     """One class of a result that marks an object, and what it is called in messages."""
 
@@ -154,7 +158,7 @@ def read_label_studio(path: Path) -> Reading:
     for position, content in enumerate(tasks):
         where = f"{path}: task {content.get('id') or position}"
         try:
-            task = fit_record(TypeAdapter(Task), content, where)
+            task = fit_record(TASK, content, where)
             done = [a for a in task["annotations"] if not a.get("was_cancelled", False)]
             several += len(done) > 1
             pending.update(kind for kind in PENDING if not done and content.get(kind))
@@ -321,7 +325,7 @@ def _find_size(results: Sequence[Mapping[str, Any]], where: str) -> tuple[int | 
     sizes = set()
     for result in results:
         try:
-            region = fit_record(TypeAdapter(Region), {**result, "value": {}}, "")
+            region = fit_record(REGION, {**result, "value": {}}, "")
         except ValueError:
             continue
         sizes.add((region["original_width"], region["original_height"]))
@@ -340,7 +344,7 @@ def _read_mark(mark: _Mark, parents: Collection[str | None]) -> list[AnnotatedBo
         raise UnsupportedKindError(mark.kind, _read_key_point(mark.label, mark.result))
     if mark.label is None or mark.kind not in REGION_TYPES:
         raise UnsupportedKindError(mark.kind)
-    region = fit_record(TypeAdapter(Region), {"value": {}, **mark.result}, mark.where)
+    region = fit_record(REGION, {"value": {}, **mark.result}, mark.where)
     box = read_region(mark.label, mark.kind, region, mark.where)
     identity = str(mark.result.get("id"))
     return [box._replace(group=identity) if identity in parents else box]
@@ -349,7 +353,7 @@ def _read_mark(mark: _Mark, parents: Collection[str | None]) -> list[AnnotatedBo
 def _read_key_point(label: str, result: Mapping[str, Any]) -> list[AnnotatedMark]:
     """Point of a key point, in pixels, with the group of the region that it is part of; none if it can't be read."""
     try:
-        region = fit_record(TypeAdapter(Region), {"value": {}, **result}, "")
+        region = fit_record(REGION, {"value": {}, **result}, "")
         scale = region["original_width"] / 100, region["original_height"] / 100
         point = region["value"]["x"] * scale[0], region["value"]["y"] * scale[1]
     except (ValueError, KeyError):

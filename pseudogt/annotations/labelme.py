@@ -53,6 +53,10 @@ class Document(TypedDict):
     imageHeight: NotRequired[Any]
 
 
+# Making an adapter takes longer than reading a file.
+SHAPE, DOCUMENT = TypeAdapter(Shape), TypeAdapter(Document)
+
+
 class _Mark(NamedTuple):
     """A shape, the size (height, width) of its image, and what it is called in messages."""
 
@@ -97,7 +101,7 @@ def read_labelme(path: Path, image_id: str | None = None) -> ImageAnnotations:
     ValueError
         If the file is not JSON of this form.
     """
-    document = parse_json(path, TypeAdapter(Document))
+    document = parse_json(path, DOCUMENT)
     height, width = (
         parse_extent(str(document.get(key) or ""), f"{path}: {key}") for key in ("imageHeight", "imageWidth")
     )
@@ -140,7 +144,7 @@ def _read_area(mark: _Mark) -> AnnotatedBox:
     label = _find_label(mark)
     if label is None:
         raise ValueError(f"{where} has no label")
-    content = fit_record(TypeAdapter(Shape), shape, where)
+    content = fit_record(SHAPE, shape, where)
     points = np.array(content["points"], float)
     if content.get("mask"):
         return _read_mask(label, points, str(content["mask"]), size, where)

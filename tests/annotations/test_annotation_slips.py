@@ -68,8 +68,10 @@ def test_what_would_be_read_wrongly_is_a_problem(tmp_path, content, message):
         "image,class,x0,y0,x1,y1,x,y\na.jpg,car,1,1,9,10,5,5\n",
         "image,class,Class,x0,y0,x1,y1\na.jpg,car,7,1,1,9,10\n",
         "Image,filename,class,x0,y0,x1,y1\n7,a.jpg,car,1,1,9,10\n",
+        '"image","xmin","ymin","xmax","ymax","label"\n"a.jpg",1,1,9,10,"car"\n',
+        "image,label,class,x0,y0,x1,y1\na.jpg,1,car,1,1,9,10\n",
     ],
-    ids=["centre", "class twice", "image twice"],
+    ids=["centre", "class twice", "image twice", "VoTT", "label beside class"],
 )
 def test_columns_beside_those_of_a_box_change_nothing(tmp_path, content):
     result = convert(tmp_path, content)
@@ -123,20 +125,26 @@ def test_boxes_that_look_like_corners_are_named(tmp_path):
     assert not read_coco(write_coco(tmp_path, {"bbox": [5, 5, 20, 20]})).warnings
 
 
+SQUARE = [5, 5, 25, 5, 25, 25, 5, 25]
+
+
 @pytest.mark.parametrize(
     ("bbox", "remedy"),
     [
         ([5, 5, 25, 25], "they fit as corners [x0, y0, x1, y1]; subtract x0"),
         ([0, 0, 100, 80], "the box around the segmentation is then used"),
         ([4, 5, 22, 21], None),
+        ([0, 0, 0, 0], None),
     ],
 )
-def test_boxes_that_lie_elsewhere_than_their_polygons_are_named(tmp_path, bbox, remedy):
-    path = write_coco(tmp_path, {"bbox": bbox, "segmentation": [[5, 5, 25, 5, 25, 25, 5, 25]]})
+@pytest.mark.parametrize("polygons", [[SQUARE], SQUARE])
+def test_boxes_that_lie_elsewhere_than_their_polygons_are_named(tmp_path, bbox, remedy, polygons):
+    path = write_coco(tmp_path, {"bbox": bbox, "segmentation": polygons})
     reading = read_coco(path)
     warnings = [w for w in reading.warnings if "1 annotations lies elsewhere than their segmentation" in w]
     assert [remedy in w for w in warnings] == ([True] if remedy else [])
     assert reading.images[0].boxes[0].segmentation is None
+    assert reading.images[0].boxes[0].xyxy[2:] != (0, 0)
     without = change_file(path, lambda document: document["annotations"][0].pop("bbox"))
     assert read_coco(without).images[0].boxes[0].xyxy == (5, 5, 25, 25)
 
