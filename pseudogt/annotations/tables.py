@@ -43,13 +43,16 @@ SIZE = ("width", "height")
 
 MARK_COLUMNS = (*POINT, "points", "radius", "instance")
 SYNONYMS = {name: name for name in ("image", "class", *CORNERS, *MARK_COLUMNS)}
-SYNONYMS |= {"filename": "image", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
-"""Names of columns in lower case, with those that Roboflow and TensorFlow's tools give them."""
+SYNONYMS |= {"filename": "image", "label": "class", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
+"""Names of columns in lower case, with those that Roboflow, VoTT and TensorFlow's tools give them."""
 
 CENTRE_SLACK_PX = 1.0
 """How far a point may be from the centre of the box in its row and still be taken for it: a tool may round it."""
 
 NUMBERS = (*CORNERS, *POINT, "radius")
+NO_CLASSES = {*SYNONYMS, "lead_time"} - {"image", "class", "label"}
+"""Columns that no table of tags has: those of boxes and marks, and one of Label Studio's CSV."""
+
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
 """Words for the state of a tag, beside truth values."""
 
@@ -68,18 +71,20 @@ def recognise(content: Any) -> bool:
 
 
 def _name_columns(header: tuple[str, ...]) -> dict[str, str]:
-    """Name each column as this module does; a name in another case stays as it is beside the exact one."""
-    taken = {SYNONYMS[name] for name in header if name in SYNONYMS}
-    columns = {}
-    for name in header:
+    """Name each column as this module does; other names of a column stay as they are beside the exact one."""
+    columns: dict[str, str] = {}
+    for name in sorted(header, key=lambda name: (SYNONYMS.get(name) != name, name not in SYNONYMS)):
         known = SYNONYMS.get(name.lower(), name)
-        columns[name] = name if name not in SYNONYMS and known in taken else known
+        columns[name] = name if known in columns.values() else known
     return columns
 
 
 def _name_tag_columns(header: tuple[str, ...]) -> dict[str, str]:
     """As :func:`_name_columns`, for tags: without a column of classes, every other column is named after a class."""
     found = {name.lower(): name for name in header[::-1]} | {name: name for name in header}
+    lower = {name.lower() for name in header}
+    if "label" in lower <= {"image", "label", "state"}:
+        found["class"] = found["label"]
     expected = ("image", "class", "state") if "class" in found else ("image",)
     return {found[name]: name for name in expected if name in found}
 
@@ -87,7 +92,8 @@ def _name_tag_columns(header: tuple[str, ...]) -> dict[str, str]:
 def recognise_tags(content: Any) -> bool:
     """Whether a CSV or a JSON holds tags of images and nothing else."""
     if isinstance(content, tuple):
-        return "image" in _name_tag_columns(content).values() and len(content) > 1 and not recognise(content)
+        is_other = recognise(content) or NO_CLASSES & {name.lower() for name in content}
+        return "image" in _name_tag_columns(content).values() and len(content) > 1 and not is_other
     if not isinstance(content, dict) or not content:
         return False
     return all(

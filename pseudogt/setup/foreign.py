@@ -29,6 +29,11 @@ FOREIGN: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (_has("image_id", "category_id"), "holds results of a model, without names of images and classes"),
     (_has("image_tags", "annotations"), "holds weak labels; name it in provided.weak_labels"),
     (_is_panoptic, "is COCO panoptic; put it beside its PNGs as docs/datasets.md says"),
+    (_has("image", "annotations"), "is CreateML's JSON; export as COCO"),
+    (_has("annotator", "lead_time"), "is a CSV of Label Studio; export as JSON"),
+    (_has("Labeled Data", "Label"), "is Labelbox's JSON; convert it to COCO"),
+    (_has("metadata", "instances"), "is SuperAnnotate's JSON; export as COCO"),
+    (_has("item", "annotations"), "is V7's JSON; export as COCO"),
     (_has("items", "categories"), "is Datumaro's JSON; export as COCO"),
     (_has("objects", "size"), "is Supervisely's JSON; export as COCO or Pascal VOC"),
     (_has("imgHeight", "objects"), "holds polygons of Cityscapes; its label images are read, see docs/datasets.md"),
@@ -46,7 +51,13 @@ def describe_foreign(content: Any) -> str:
     >>> describe_foreign({"categories": {}, "items": []})
     "is Datumaro's JSON; export as COCO"
     """
-    return next((text for fits, text in FOREIGN if fits(content)), "is of no format that is read")
+    if isinstance(content, tuple):
+        known = "is a table whose first line does not name the columns image,class,x0,y0,x1,y1 (docs/your-data.md)"
+    elif content == "":
+        known = "is empty, as YOLO's files of images without objects are"
+    else:
+        known = "is of no format that is read"
+    return next((text for fits, text in FOREIGN if fits(content)), known)
 
 
 def describe_unrecognised(path: Path) -> str:

@@ -522,6 +522,10 @@ class TestTags:
         reading = read_tags(write(tmp_path / "t.csv", "image,sky,road,car\na,0,absent,\n"))
         assert reading.images[0].tags == {"sky": False, "road": False, "car": None}
 
+    def test_a_column_of_labels_alone_holds_classes(self, tmp_path):
+        reading = read_tags(write(tmp_path / "t.csv", "image,Label\na,sky\na,road\n"))
+        assert reading.images[0].tags == {"sky": True, "road": True}
+
     def test_classes_called_like_a_column(self, tmp_path):
         reading = read_tags(write(tmp_path / "t.csv", "image,Image,State\na,0,1\n"))
         assert reading.images[0].tags == {"Image": False, "State": True}

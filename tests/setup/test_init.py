@@ -250,6 +250,8 @@ def test_weak_labels_of_a_run_are_no_annotations_of_a_tool(tmp_path, capsys):
             "holds results of a model",
         ),
         ("a.json", '{"a": 1}', "a.json: is of no format that is read"),
+        ("a.csv", "id,image,label,annotator,lead_time\n1,a.jpg,[],1,2\n", "is a CSV of Label Studio; export as JSON"),
+        ("a.csv", "a.jpg,1,2,3,4,car\n", "a.csv: is a table whose first line does not name the columns image,class"),
     ],
 )
 def test_files_that_no_reader_recognises_are_explained(tmp_path, capsys, name, content, message):
