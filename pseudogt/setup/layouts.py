@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from pseudogt.config.dataset import REPOSITORY, number_classes
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.datasets import LAYOUTS, Layout
-from pseudogt.datasets.source import ImageFolders
+from pseudogt.datasets.source import ImageFolders, SourceFiles
 from pseudogt.files.contents import describe_missing
 from pseudogt.files.images import read_png
 from pseudogt.files.parsing import Flag, Name, parse_json
@@ -88,8 +88,8 @@ def propose_layout(root: Path, found: FoundLayout, name: str) -> tuple[Proposal,
     elif found.format == "coco":
         table = list_coco_classes(root / "annotations" / f"panoptic_{train}.json")
     else:
-        table = list_value_classes(root, found, train)
-        dataset["void_values"] = [USUAL_VOID]
+        table, values = list_value_classes(root, found, train)
+        dataset |= values
         reasons["dataset.classes"] = "values found in the label files; replace them by the names of the classes"
     sections = {"name": name, "data_root": str(root), "dataset": dataset, **others}
     layout: Layout = LAYOUTS.load(found.format)
@@ -110,8 +110,10 @@ def list_coco_classes(path: Path) -> list[dict[str, Any]]:
     return [row | {"source_id": category["id"]} for row, category in zip(rows, categories, strict=True)]
 
 
-def list_value_classes(root: Path, found: FoundLayout, split: str) -> list[dict[str, Any]]:
-    """Class table of the values in label files: what is numbered in the instance files is a thing."""
+def list_value_classes(
+    root: Path, found: FoundLayout, split: str
+) -> tuple[list[dict[str, Any]], dict[str, list[int] | None]]:
+    """Class table of the values in label files, and the settings of these: what has instance numbers is a thing."""
     layout: Layout = LAYOUTS.load(found.format)
     folders = ImageFolders()
     files = [layout.locate(root, image, folders) for image in layout.list_split(root, split).images[:SAMPLED]]
@@ -120,10 +122,25 @@ def list_value_classes(root: Path, found: FoundLayout, split: str) -> list[dict[
         missing = "".join(f": {path}: {describe_missing(path)}" for path in wanted)
         raise ValueError(f"{root}: none of the {len(files)} images of split {split!r} has a label file{missing}")
     values = _find_values([f.semantic for f in files if f.semantic is not None])
-    numbered = {v // DIVISOR for v in _find_values([f.instances for f in files if f.instances is not None])}
-    kept = [value for value in values if value != USUAL_VOID]
-    rows = number_classes({f"value {v}": "thing" if v and v in numbered else "stuff" for v in kept})
-    return [row | {"source_id": value} for row, value in zip(rows, kept, strict=True)]
+    things = {v // DIVISOR for v in _find_values([f.instances for f in files if f.instances is not None])} - {0}
+    plain = set() if things else _find_plainly_numbered(files)
+    # In a mask of two values, 255 is what was drawn.
+    void = [USUAL_VOID] if len(values) > 2 or USUAL_VOID not in values else []
+    kept = [value for value in values if value not in void]
+    rows = number_classes({f"value {v}": "thing" if v in things | plain else "stuff" for v in kept})
+    settings: dict[str, list[int] | None] = {"void_values": void, **({"instance_divisor": None} if plain else {})}
+    return [row | {"source_id": value} for row, value in zip(rows, kept, strict=True)], settings
+
+
+def _find_plainly_numbered(files: Sequence[SourceFiles]) -> set[int]:
+    """Classes with instance values that are neither theirs nor made of theirs, so that they just count objects."""
+    found: set[int] = set()
+    for semantic_file, instances_file in ((f.semantic, f.instances) for f in files):
+        if semantic_file is not None and instances_file is not None:
+            semantic, instances = read_png(semantic_file), read_png(instances_file)
+            if semantic.shape == instances.shape:
+                found.update(semantic[(instances > 0) & (instances != semantic)].tolist())
+    return found
 
 
 def _find_values(paths: Sequence[Path]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from importlib import import_module
@@ -151,6 +152,31 @@ def test_the_folder_layout_gets_a_class_table(init, folder_dataset):
     assert [line.split(",")[0:3:2] for line in lines[1:]] == [
         ["value 0", "0"], ["value 1", "0"], ["value 2", "1"], ["value 9", "0"]
     ]  # fmt: skip
+
+
+def test_masks_of_two_values_have_two_classes(init, folder_dataset):
+    for name in "abc":
+        for kind in ("semantic", "instances"):
+            path = folder_dataset / kind / f"{name}.png"
+            Image.fromarray((np.asarray(Image.open(path)) > 1).astype(np.uint8) * 255).save(path)
+    config, _, findings = init(folder_dataset)
+    assert not findings.problems and config["dataset"]["void_values"] == []
+    assert [row["name"] for row in read_rows(config)] == ["value 0", "value 255"]
+
+
+def test_plain_instance_numbers_make_things(init, folder_dataset):
+    for name in "abc":
+        path = folder_dataset / "instances" / f"{name}.png"
+        numbers = np.asarray(Image.open(path)).astype(int) - 1999
+        Image.fromarray(np.maximum(numbers, 0).astype(np.uint16)).save(path)
+    config, _, findings = init(folder_dataset)
+    assert not findings.problems and config["dataset"]["instance_divisor"] is None
+    assert [row["name"] for row in read_rows(config) if row["isthing"] == "1"] == ["value 2"]
+
+
+def read_rows(config):
+    with open(config["dataset"]["classes"]) as file:
+        return list(csv.DictReader(file))
 
 
 def test_own_panoptic_labels_get_their_classes(init, tmp_path):
