@@ -398,11 +398,12 @@ def _decode_bitmask(value: RegionValue, height: int, width: int) -> NDArray[np.b
 
 
 def _read_rectangle(value: RegionValue, scale: NDArray[np.float64]) -> Corners:
-    """A rectangle is turned about its upper left corner."""
+    """A rectangle is turned about the corner where it was begun; its size is negative if it was drawn up or left."""
     x, y = value["x"] * scale[0], value["y"] * scale[1]
     corners = (x, y, x + value["width"] * scale[0], y + value["height"] * scale[1])
     rotation = value.get("rotation", 0)
-    return bound_points(rotate_rectangle(corners, rotation, (x, y))) if rotation else corners
+    turned = rotate_rectangle(corners, rotation, (x, y)) if rotation else np.reshape(corners, (2, 2))
+    return bound_points(turned)
 
 
 def _read_ellipse(value: RegionValue, scale: NDArray[np.float64]) -> Corners:

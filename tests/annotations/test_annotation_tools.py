@@ -76,6 +76,9 @@ class TestLabelStudio:
         box = read([task(rectangle(50, 20, 10, 50, rotation=90))]).images[0].boxes[0]
         assert box.xyxy == pytest.approx((100 - 50, 20, 100, 20 + 20))
 
+    def test_a_rectangle_may_be_drawn_upwards(self, read):
+        assert read([task(rectangle(60, 45, -50, -25))]).images[0].boxes[0].xyxy == pytest.approx((20, 20, 120, 45))
+
     def test_polygons_and_ellipses(self, read):
         polygon = rectangle(0, 0, 0, 0) | {"type": "polygonlabels"}
         polygon["value"] = {"points": [[10, 10], [20, 10], [20, 50]], "polygonlabels": ["cell"]}
