@@ -312,7 +312,7 @@ class RunPlan:
         return self.list_train("weak_labels/{shard}.json") if has_marks(self.config) else []
 
     def describe_rounds(self, number: int) -> dict[str, Any]:
-        """Section `rounds` for the training of one round, to which it does not matter how many may follow."""
+        """Section `rounds` for the training of one round, to which it does not matter how many may or must follow."""
         rounds = self.config.rounds
         values = rounds.model_dump(mode="json", exclude={"box_mask_rounds"})
-        return values | {"max": max(number + 1, rounds.min)}
+        return values | {"max": number + 1, "min": number + 1 if number < rounds.min else 1}
