@@ -260,7 +260,8 @@ class Bench:
         segmenter["steps"] *= config.rounds.max
         with tempfile.TemporaryDirectory() as folder:
             files = write_training_set(run, read_labels(run, "ground_truth"), chosen, Path(folder))
-            model = train_and_score(run, files, segmenter, config.predictions.model_dump_json(), Path(folder))
+            sections = config.predictions.model_dump_json(), Path(folder), config.evaluation.model_dump_json()
+            model = train_and_score(run, files, segmenter, *sections)
         return self.count(run, chosen, weak=False) | {"labels": None, "model": {"val": model}}
 
     def choose_images(self, point: Point) -> list[str]:

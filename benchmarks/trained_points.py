@@ -61,7 +61,12 @@ def write_training_set(
 
 
 def train_and_score(
-    run: Run, files: Mapping[str, Path], settings: Mapping[str, object], prediction_settings: str, folder: Path
+    run: Run,
+    files: Mapping[str, Path],
+    settings: Mapping[str, object],
+    prediction_settings: str,
+    folder: Path,
+    evaluation_settings: str = "{}",
 ) -> dict[str, float | None]:
     """Train the segmenter on one shard from scratch, predict val, and score it.
 
@@ -77,6 +82,8 @@ def train_and_score(
         The config section ``predictions`` as JSON.
     folder : Path
         For models and predictions.
+    evaluation_settings : str
+        The config section ``evaluation`` as JSON.
     """
     from pseudogt.stages import evaluation, predictions, segmenter  # torch, which other benchmarks can do without
 
@@ -90,6 +97,7 @@ def train_and_score(
         predictions.main([*paths, "--settings", prediction_settings])
     truth = [str(path) for path in run.list_files("ground_truth", "val")]
     scored = ["--labels", *map(str, predicted), "--scored", "--out", str(folder / "scores.json")]
+    scored += ["--settings", evaluation_settings]
     evaluation.main(["score", "--subject", "model", "--ground-truth", *truth, *scored])
     scores = read_json(folder / "scores.json")
     return {name: scores[name] for name in SCORES}

@@ -15,3 +15,8 @@ class EvaluationSettings(Section):
         description="Number of segments per image and class, best scores first, that count for AP. COCO uses 100; "
         "lower it to 100 to compare with published figures on images with more objects of a class than that.",
     )
+    ap_ignores_void: bool = Field(
+        False,
+        description="AP leaves out the void pixels of the ground truth, as PQ does. COCO's AP counts them against a "
+        "segment; set it to true if much of the images is void, for instance a background that was not labelled.",
+    )

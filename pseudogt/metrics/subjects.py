@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
+from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.parsing import SHOWN
 from pseudogt.metrics.average_precision import ImageThings, compute_average_precision, describe_things
 from pseudogt.metrics.panoptic_counts import Counts, count_image
@@ -67,6 +67,8 @@ def score_image(
     scores: Mapping[int, float],
     classes: ClassTable,
     kind: Kind,
+    *,
+    ap_ignores_void: bool = False,
 ) -> ScoredImage:
     """Compare the label of an image with its ground truth.
 
@@ -78,6 +80,8 @@ def score_image(
         Score of each segment of a prediction.
     classes : ClassTable
     kind : Kind
+    ap_ignores_void : bool
+        Whether void pixels of the ground truth are left out of AP; from PQ they always are.
 
     Raises
     ------
@@ -87,7 +91,10 @@ def score_image(
     if kind.has_stuff and (labelled_id // INSTANCE_DIVISOR == classes.background_category_id).any():
         raise ValueError("the label holds the background category, as box masks do; give --things-only")
     counts = count_image(true_id, labelled_id, classes)
-    return ScoredImage(counts, describe_things(true_id, labelled_id, scores, classes) if kind.is_prediction else None)
+    if not kind.is_prediction:
+        return ScoredImage(counts, None)
+    detected = np.where(true_id == VOID, np.int32(VOID), labelled_id) if ap_ignores_void else labelled_id
+    return ScoredImage(counts, describe_things(true_id, detected, scores, classes))
 
 
 def summarise_images(

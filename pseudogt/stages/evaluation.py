@@ -93,7 +93,7 @@ def score_subject(
 
     def score(image_id: str) -> ScoredImage:
         assert classes is not None
-        return read_and_score(image_id, truth[image_id], sources[image_id], classes, kind)
+        return read_and_score(image_id, truth[image_id], sources[image_id], classes, kind, section.ap_ignores_void)
 
     if classes is None:
         print(f"{subject}: no ground truth was given, so nothing is scored", file=sys.stderr)
@@ -119,14 +119,19 @@ def read_class_table(folders: Sequence[Path]) -> ClassTable | None:
 
 
 def read_and_score(
-    image_id: str, truth: LabelFolder, source: LabelFolder | ScoreFile, classes: ClassTable, kind: Kind
+    image_id: str,
+    truth: LabelFolder,
+    source: LabelFolder | ScoreFile,
+    classes: ClassTable,
+    kind: Kind,
+    ap_ignores_void: bool,
 ) -> ScoredImage:
     """Read and compare one image; an error names the image and where it lies."""
     try:
         true_id = read_truth(truth, image_id)
         labelled_id = read_labelled(source, image_id, classes)
         scores = source.scores(image_id) if kind.is_prediction and isinstance(source, LabelFolder) else {}
-        return score_image(true_id, labelled_id, scores, classes, kind)
+        return score_image(true_id, labelled_id, scores, classes, kind, ap_ignores_void=ap_ignores_void)
     except ValueError as error:
         raise ValueError(f"image {image_id!r} in {source.path}: {error}") from error
 
