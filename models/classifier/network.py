@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
 from models.backbones.layers import ConvNorm
-from models.checkpoints import load_checkpoint, save_checkpoint
+from models.checkpoints import explain_other_version, load_checkpoint, save_checkpoint
 from pseudogt.classes import ClassTable
 
 STRIDE = 4
@@ -190,14 +190,15 @@ class ClassifierModel:
     def load(cls, path: Path) -> ClassifierModel:
         """Read a model file onto the CPU, ready for inference."""
         state = load_checkpoint(path, kind=MODEL_KIND)
-        network = build_tag_classifier(**state["architecture"])
-        network.load_state_dict(state["network"])
-        return cls(
-            network=network.eval(),
-            architecture=state["architecture"],
-            classes=ClassTable.from_categories(state["categories"]),
-            scale=state["scale"],
-            sharpness=state["sharpness"],
-            settings=state["settings"],
-            widths=tuple(state.get("widths", ())),  # model files of earlier versions lack it
-        )
+        with explain_other_version(path):
+            network = build_tag_classifier(**state["architecture"])
+            network.load_state_dict(state["network"])
+            return cls(
+                network=network.eval(),
+                architecture=state["architecture"],
+                classes=ClassTable.from_categories(state["categories"]),
+                scale=state["scale"],
+                sharpness=state["sharpness"],
+                settings=state["settings"],
+                widths=tuple(state.get("widths", ())),  # model files of earlier versions lack it
+            )

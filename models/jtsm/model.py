@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from models.checkpoints import load_checkpoint, save_checkpoint
+from models.checkpoints import explain_other_version, load_checkpoint, save_checkpoint
 from models.jtsm.network import JtsmNetwork, build_jtsm_network
 from pseudogt.classes import ClassTable
 
@@ -107,13 +107,14 @@ class JtsmModel:
     def load(cls, path: Path) -> JtsmModel:
         """Read a model file onto the CPU, ready for inference."""
         state = load_checkpoint(path, kind=MODEL_KIND)
-        architecture = {name: value for name, value in state["architecture"].items() if name not in TRAINING_ONLY}
-        network = build_jtsm_network(**architecture, init="scratch", weights=None)
-        network.load_state_dict(state["network"])
-        return cls(
-            network=network.eval(),
-            architecture=architecture,
-            classes=ClassTable.from_categories(state["categories"]),
-            max_proposals=state["max_proposals"],
-            settings=state["settings"],
-        )
+        with explain_other_version(path):
+            architecture = {name: value for name, value in state["architecture"].items() if name not in TRAINING_ONLY}
+            network = build_jtsm_network(**architecture, init="scratch", weights=None)
+            network.load_state_dict(state["network"])
+            return cls(
+                network=network.eval(),
+                architecture=architecture,
+                classes=ClassTable.from_categories(state["categories"]),
+                max_proposals=state["max_proposals"],
+                settings=state["settings"],
+            )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbones import NOTHING_FROZEN, Backbone, Freeze
-from models.checkpoints import load_checkpoint, save_checkpoint
+from models.checkpoints import explain_other_version, load_checkpoint, save_checkpoint
 from pseudogt.classes import ClassTable
 from pseudogt.config.registry import Registry
 from pseudogt.prediction.card import ModelCard
@@ -129,17 +129,12 @@ class PanopticModel:
     def load(cls, path: Path | str) -> PanopticModel:
         """Read a model file onto the CPU; a ``ValueError`` names one that is missing, of another kind or version."""
         state = load_checkpoint(path, kind=MODEL_KIND)
-        try:
+        with explain_other_version(path):
             network = build_from_architecture(state["architecture"])
             network.load_state_dict(state["weights"])
             classes = ClassTable.from_categories(state["categories"])
             rest = state["scale"], state["settings"], state.get("usual_px")
             return cls(network, state["architecture"], classes, *rest)
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(
-                f"{path}: was written by another version of the workflow ({error!r:.200}); use that version, or train "
-                "the model again"
-            ) from error
 
 
 def check_image_size(images: Tensor) -> None:

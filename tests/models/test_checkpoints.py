@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from models.checkpoints import load_checkpoint, save_checkpoint
+from models.classifier.network import ClassifierModel
+from models.jtsm.model import JtsmModel
+from models.segmenter.model import PanopticModel
 
 
 def test_round_trip_and_equal_bytes_under_any_name(tmp_path):
@@ -61,3 +64,13 @@ def test_one_changed_byte_of_the_weights(tmp_path):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"a\.pt: not a readable model file .*differs from its checksum"):
         load_checkpoint(path, kind="model")
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [(ClassifierModel, "tag classifier"), (JtsmModel, "jtsm model"), (PanopticModel, "panoptic model")],
+)
+def test_model_file_of_another_version_is_named(tmp_path, model, kind):
+    save_checkpoint(tmp_path / "a.pt", {"kind": kind, "architecture": {"backbone": "small", "colours": 4}})
+    with pytest.raises(ValueError, match=r"a\.pt: was written by another version of the workflow"):
+        model.load(tmp_path / "a.pt")
