@@ -304,14 +304,7 @@ def train_on_components(run: Run) -> Figures:
         folder.mkdir(parents=True, exist_ok=True)
         options = write_training_set(files, labels, list(labels), folder)
         segmenter["steps"] *= run.config.rounds.max
-        train_and_score(
-            files,
-            options,
-            segmenter,
-            run.config.predictions.model_dump_json(),
-            folder,
-            run.config.evaluation.model_dump_json(),
-        )
+        train_and_score(files, options, segmenter, folder, run.config)
     scores = read_json(folder / "scores.json")
     return {f"{score}_segmenter_on_cams": scores[score] for score in SCORES}
 

@@ -260,8 +260,7 @@ class Bench:
         segmenter["steps"] *= config.rounds.max
         with tempfile.TemporaryDirectory() as folder:
             files = write_training_set(run, read_labels(run, "ground_truth"), chosen, Path(folder))
-            sections = config.predictions.model_dump_json(), Path(folder), config.evaluation.model_dump_json()
-            model = train_and_score(run, files, segmenter, *sections)
+            model = train_and_score(run, files, segmenter, Path(folder), config)
         return self.count(run, chosen, weak=False) | {"labels": None, "model": {"val": model}}
 
     def choose_images(self, point: Point) -> list[str]:

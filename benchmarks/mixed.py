@@ -78,8 +78,7 @@ def measure_share(run: Run, config: RunConfig, percent: int, repeats: int, folde
             if image_ids and not (name == "alone" and percent == 100):
                 place = folder / f"{name}-{percent}-{seed}"
                 files = write_training_set(run, labels, image_ids, place, chosen)
-                sections = config.predictions.model_dump_json(), place, config.evaluation.model_dump_json()
-                scores.append(train_and_score(run, files, settings, *sections))
+                scores.append(train_and_score(run, files, settings, place, config))
     if percent == 100:
         alone_scores = mixed_scores
     figures = summarise_seeds(mixed_scores, f"mixed_{percent}")

@@ -253,7 +253,7 @@ def compare_models(
                 mixed = dict(labels) | {image_id: truth[image_id] for image_id in chosen}
                 place = Path(folder) / f"{name}-{seed}"
                 files = write_training_set(run, mixed, measured.image_ids, place)
-                scores.append(train_and_score(run, files, settings | {"seed": seed}, "{}", place))
+                scores.append(train_and_score(run, files, settings | {"seed": seed}, place))
             figures |= summarise_seeds(scores, f"model_{name}")
     return figures
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from pseudogt.config.run import RunConfig
 from pseudogt.files.index import write_shard
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder, read_label_folders, write_labels
@@ -64,9 +65,8 @@ def train_and_score(
     run: Run,
     files: Mapping[str, Path],
     settings: Mapping[str, object],
-    prediction_settings: str,
     folder: Path,
-    evaluation_settings: str = "{}",
+    config: RunConfig | None = None,
 ) -> dict[str, float | None]:
     """Train the segmenter on one shard from scratch, predict val, and score it.
 
@@ -78,15 +78,15 @@ def train_and_score(
         As :func:`write_training_set` returns it.
     settings : mapping
         The config section ``segmenter``.
-    prediction_settings : str
-        The config section ``predictions`` as JSON.
     folder : Path
         For models and predictions.
-    evaluation_settings : str
-        The config section ``evaluation`` as JSON.
+    config : RunConfig, optional
+        Its sections ``predictions`` and ``evaluation`` are used; their defaults without it.
     """
     from pseudogt.stages import evaluation, predictions, segmenter  # torch, which other benchmarks can do without
 
+    predicting = config.predictions.model_dump_json() if config else "{}"
+    scoring = config.evaluation.model_dump_json() if config else "{}"
     options = [text for option, path in files.items() for text in (option, str(path))]
     paths = ["--out", str(folder / "0"), "--scratch", str(folder / "scratch"), "--round", "0"]
     segmenter.main([*options, *paths, "--settings", json.dumps(settings)])
@@ -94,10 +94,10 @@ def train_and_score(
     for shard in run.list_files("index", "val", ".json"):
         predicted.append(folder / "predictions" / shard.stem)
         paths = ["--shard", str(shard), "--model", str(folder / "0" / "model.pt"), "--out", str(predicted[-1])]
-        predictions.main([*paths, "--settings", prediction_settings])
+        predictions.main([*paths, "--settings", predicting])
     truth = [str(path) for path in run.list_files("ground_truth", "val")]
     scored = ["--labels", *map(str, predicted), "--scored", "--out", str(folder / "scores.json")]
-    scored += ["--settings", evaluation_settings]
+    scored += ["--settings", scoring]
     evaluation.main(["score", "--subject", "model", "--ground-truth", *truth, *scored])
     scores = read_json(folder / "scores.json")
     return {name: scores[name] for name in SCORES}

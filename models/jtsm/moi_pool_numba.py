@@ -32,7 +32,7 @@ def pool_on_cpu(
     # numpy asks for huge pages, torch doesn't: to touch that much new memory takes a tenth of the time.
     values = np.empty(shape, wide.numpy().dtype)
     argmax = np.empty(shape, np.int32)
-    # Asked first: numba starts its threads when it is first asked, which makes torch use one on each core.
+    # Read torch's count first: numba's first call starts its threads, and that sets torch's count to all cores.
     threads_of_torch, threads = torch.get_num_threads(), numba.get_num_threads()
     numba.set_num_threads(min(threads_of_torch, threads))
     try:

@@ -372,7 +372,7 @@ def _find_displaced(path: Path, annotations: Iterable[Any]) -> list[str]:
 
 
 def _find_equal_ids(path: Path, annotations: Sequence[Any]) -> list[str]:
-    """Warn of annotations of one id, as a tool numbers them that starts anew with each image."""
+    """Warn of annotations that share an id, as from tools that restart their numbering with each image."""
     twice = _find_twice(annotations)
     text = f"{path}: {len(twice)} annotations have the id of another, such as {twice[:1]}; all of them are used"
     return [text] if twice else []

@@ -96,7 +96,7 @@ def read_header(path: Path | str) -> ImageHeader:
 
 
 def check_planes(path: Path | str, image: Image.Image) -> None:
-    """Raise ``ValueError`` for a TIFF with colours of 16 bits in separate planes: OpenCV mixes them up in silence."""
+    """Raise ``ValueError`` for a TIFF with colours of 16 bits in separate planes, which OpenCV silently mixes up."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(BITS_PER_SAMPLE, ())
     if tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES and len(bits) > 1 and max(bits) > 8:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pseudogt.files.parsing import SHOWN
+from pseudogt.setup.foreign import describe_unrecognised
 from pseudogt.setup.proposal import BACKGROUND_NAMES, list_train_images, make_run_name
 from pseudogt.setup.sources import SourceChoice, choose_source, count_classes
 from pseudogt.setup.splits import Splits, join_folders, list_photo_folders
@@ -93,7 +94,7 @@ def _choose_boxes(
     """The source that annotates most of the images, if it holds any box."""
     choice = choose_source(folder, sources, images)
     if choice is None:
-        seen = f" ({', '.join(unknown[:SHOWN])}: of no format that is read)" if unknown else ""
+        seen = f" ({'; '.join(describe_unrecognised(folder / name) for name in unknown[:SHOWN])})" if unknown else ""
         raise ValueError(
             f"boxes_from={folder}: no file with boxes was found{seen}; docs/your-data.md lists the formats"
         )

@@ -40,7 +40,7 @@ FOREIGN: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (_has("asset", "regions"), "is VoTT's JSON; export as Pascal VOC or CSV"),
     (_has("assets"), "is VoTT's JSON; export as Pascal VOC or CSV"),
 )
-"""Test of the parsed content of a file, and what to say of it; the first that fits counts."""
+"""Pairs of a check on the parsed content of a file and the message about it; the first check that passes decides."""
 
 
 def describe_foreign(content: Any) -> str:

@@ -55,7 +55,7 @@ class DatasetFindings:
         ``split``, ``image_id`` (both may be empty) and ``problem``.
     warnings : list of str
     classes : list of dict
-        ``name``, ``isthing``, ``images`` (that have it), ``unknown`` (of which it is not known) and
+        ``name``, ``isthing``, ``images`` (that have it), ``unknown`` (for which the tags do not say) and
         ``boxes``; empty if neither weak labels nor pixels were read.
     estimate : str
         Time and disk space of a run.
@@ -99,7 +99,9 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     findings.warnings += images.passed_over
     members = [(split, image_id) for split, image_ids in ids_by_split.items() for image_id in image_ids]
 
-    derives = settings.has_ground_truth and not config.has_given_weak_labels
+    # The classifier's windows are compared with what it will learn from.
+    learns = "classifier" in config.list_trainings()
+    derives = learns and settings.has_ground_truth and not config.has_given_weak_labels
 
     def check(member: tuple[str, str]) -> ImageFindings:
         derived = config.weak_labels if derives and member[0] == "train" else None

@@ -27,8 +27,8 @@ JOB_ENVIRONMENT = {
 }
 """What every job finds in its environment unless the user has set it. By default the threads of torch spin while they
 wait for each other, and on a machine with other work they take the cores from the very threads they wait for. A short
-spin costs nothing there and saves an idle machine half of what sleeping at once costs. Huge pages spare torch, which
-returns its memory after each step, a tenth of the time of a training on the CPU. Results are the same bits;
+spin costs nothing there and saves an idle machine half of what sleeping at once costs. torch returns its memory after
+each step; with huge pages, a training on the CPU takes a tenth less time. Results are the same bits;
 ``benchmarks/overhead.py`` measures the time."""
 
 

@@ -89,6 +89,10 @@ def test_folders_without_boxes_are_errors(tmp_path):
     write_photos(tmp_path / "data")
     with pytest.raises(ValueError, match="no file with boxes was found"):
         configure(tmp_path / "data")
+    (tmp_path / "data" / "items.json").write_text('{"categories": {}, "items": [{"id": "x"}]}')
+    with pytest.raises(ValueError, match=r"no file with boxes was found \(.*items\.json: is Datumaro's JSON"):
+        configure(tmp_path / "data")
+    (tmp_path / "data" / "items.json").unlink()
     path = rules.WRITERS["coco"](tmp_path / "data", {"x": [rules.Thing("car")]})
     with pytest.raises(ValueError, match=f"{path.name} names none of the 3 images"):
         configure(tmp_path / "data")
