@@ -85,6 +85,8 @@ def load_batches(
 ) -> Generator[Batch, None, None]:
     """Yield batches like :func:`load_in_order`; workers hand them over in memory that is used again.
 
+    A thread receives them, one ahead, so that the network does not wait for the handing over.
+
     Parameters
     ----------
     load : callable
@@ -100,11 +102,13 @@ def load_batches(
     if not workers or not numbers:
         yield from load_in_order(load, numbers)
         return
-    # Besides those in use, all that workers have begun, and one that is being pinned.
+    # Besides those in use, all that workers have begun, and one that is being received.
     buffers = BatchBuffers.like(load(numbers[0]), held + workers * ITEMS_AHEAD + 1)
     with closing(load_in_order(_Packing(load, buffers), numbers, workers=workers)) as packed:
-        batches = map(buffers.unpack, packed)
-        yield from load_in_threads(_pin, batches) if pin_memory else batches
+        batches = map(_pin, map(buffers.unpack, packed)) if pin_memory else map(buffers.unpack, packed)
+        yield next(batches)  # starts the workers, in this thread: torch reports their death to the main thread only
+        with closing(load_in_threads(lambda _: next(batches), numbers[1:])) as received:
+            yield from received
 
 
 @contextmanager
