@@ -61,7 +61,7 @@ def configure_boxes(folder: Path, config: Mapping[str, Any], given: Mapping[str,
     """
     survey = survey_folder(folder)
     split = join_folders(folder, list_photo_folders(folder, survey.images))
-    images = list_train_images(folder, Splits(split, None, []))
+    images = list_train_images(folder, Splits(split, None))
     chosen = given.get("annotations", {})
     named = [FoundSource(chosen["format"], chosen["path"])] if chosen.get("format") and chosen.get("path") else []
     source = _choose_boxes(folder, named or survey.sources, images, survey.unknown)

@@ -101,7 +101,7 @@ def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
         classes |= {"object": "thing"}
     dataset: dict[str, Any] = {"format": "images", "train_split": splits.train, "val_split": splits.val}
     reasons |= _describe_splits(splits, survey, len(images))
-    questions = _ask(root, source, tags, survey)
+    questions = _ask(root, source, tags, survey, splits)
     sections = {"name": name, "data_root": str(root), **method, "dataset": {**dataset, "classes": classes}}
     proposal = Proposal({**sections, "annotations": annotations} if annotations else sections, reasons, questions)
     # Without tags of whole images, only boxes are learned from.
@@ -174,13 +174,18 @@ def _describe_annotations(
     return settings, reasons
 
 
-def _ask(root: Path, source: SourceChoice | None, tags: tuple[str, Reading] | None, survey: Survey) -> list[str]:
+def _ask(
+    root: Path, source: SourceChoice | None, tags: tuple[str, Reading] | None, survey: Survey, splits: Splits
+) -> list[str]:
     """Ask what the files don't say."""
     if source is None and tags is None:
         seen = [describe_unrecognised(Path(root, name)) for name in survey.unknown[:SHOWN]]
         hidden = len(survey.unknown) - len(seen)
         text = "Where are the boxes or tags? None were found: set annotations.path or annotations.tags"
-        return [text, *seen, *([f"and {hidden} more files that no reader recognises"] if hidden else [])]
+        more = [f"and {hidden} more files that no reader recognises"] if hidden else []
+        maps = f"The names of these folders suggest label maps: {', '.join(splits.maps[:SHOWN])}. If they are full "
+        maps += "labels, name them like the folder layout of docs/datasets.md, and list the images in train.txt"
+        return [text, *seen, *more, *([maps] if splits.maps else [])]
     if source is not None and source.problem:
         return [source.problem]
     return []

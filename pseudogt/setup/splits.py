@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pseudogt.datasets import SPLIT_SEPARATOR
 from pseudogt.files.contents import ARCHIVE_SUFFIXES
-from pseudogt.files.listing import list_tree
+from pseudogt.files.listing import list_tree, scan_folder
 
 ROLES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -23,20 +23,34 @@ MAP_WORDS = frozenset(
 )
 """Words in names of folders whose images are label maps."""
 
+LABEL_WORDS = frozenset(("label", "labels", "annotation", "annotations", "annot", "ann", "gt", "groundtruth"))
+"""Words in names of folders whose images are label maps if they are named like the images of another folder."""
+
 
 class Splits(NamedTuple):
-    """Splits of a dataset of the layout ``images``, and the folders of images that are in neither."""
+    """Splits of a dataset of the layout ``images``.
+
+    Attributes
+    ----------
+    train : str
+    val : str or None
+    others : sequence of str
+        Folders with images that are in neither.
+    maps : sequence of str
+        Those of them that hold label maps.
+    """
 
     train: str
     val: str | None
-    others: list[str]
+    others: Sequence[str] = ()
+    maps: Sequence[str] = ()
 
 
 def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
     """Choose splits among folders of images.
 
     Folders named like train are trained on, those named like val, or else test, are scored; without names, all are
-    trained on. Folders of label maps are in neither.
+    trained on. Folders of label maps are in neither, known by their names and by images of the same names elsewhere.
 
     Parameters
     ----------
@@ -56,7 +70,8 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
     train = by_role.get("train") or by_role.get("") or photos
     val = [folder for folder in by_role.get("val") or by_role.get("test") or [] if folder not in train]
     others = [folder for folder in folders if folder not in (*train, *val)]
-    return Splits(join_folders(root, train), join_folders(root, val) if val else None, others)
+    maps = [folder for folder in others if folder not in photos]
+    return Splits(join_folders(root, train), join_folders(root, val) if val else None, others, maps)
 
 
 def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
@@ -67,7 +82,16 @@ def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
     ValueError
         If no folder is left.
     """
-    photos = [folder for folder in folders if not MAP_WORDS & set(_list_words(folder))]
+    words = {folder: set(_list_words(folder)) for folder in folders}
+    unmarked = [folder for folder, found in words.items() if not found & MAP_WORDS]
+    named = {
+        name for folder in unmarked if not words[folder] & LABEL_WORDS for name in scan_folder(root / folder).images
+    }
+    photos = [
+        folder
+        for folder in unmarked
+        if not words[folder] & LABEL_WORDS or named.isdisjoint(scan_folder(root / folder).images)
+    ]
     if not photos:
         packed = next((path for path in sorted(root.rglob("*")) if path.suffix.lower() in ARCHIVE_SUFFIXES), None)
         remedy = f"unpack {packed}" if packed else "name the folder that holds your images"

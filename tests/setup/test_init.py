@@ -341,6 +341,22 @@ def test_label_maps_are_no_photos(init, tmp_path):
     assert "not used: masks" in (tmp_path / "run.yaml").read_text()
 
 
+@pytest.mark.parametrize("maps", ["masks", "annotations", "gt/cam1", "images_labels"])
+def test_label_maps_without_boxes_are_asked_about(maps, tmp_path, capsys):
+    write_photos(tmp_path / "data" / "images")
+    write_photos(tmp_path / "data" / maps)
+    main(["init", str(tmp_path / "data"), "--out", str(tmp_path / "run.yaml")])
+    assert yaml.safe_load((tmp_path / "run.yaml").read_text())["dataset"]["train_split"] == "images"
+    assert f"suggest label maps: {maps}. If they are full labels, name them like" in capsys.readouterr().out
+
+
+def test_photos_in_a_folder_of_annotations_are_photos(init, tmp_path):
+    write_photos(tmp_path / "data" / "annotations")
+    rules.WRITERS["labelme"](tmp_path / "data" / "annotations", rules.GOOD)
+    config, _, findings = init()
+    assert config["dataset"]["train_split"] == "annotations" and findings.images["train"] == 3 and not findings.problems
+
+
 LARGE = (1200, 1600)
 
 PHOTOS = {
