@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired
 
+import cv2
 import numpy as np
 import yaml
 from pydantic import TypeAdapter
@@ -113,7 +114,13 @@ def list_coco_classes(path: Path) -> list[dict[str, Any]]:
 def list_value_classes(
     root: Path, found: FoundLayout, split: str
 ) -> tuple[list[dict[str, Any]], dict[str, list[int] | None]]:
-    """Class table of the values in label files, and the settings of these: what has instance numbers is a thing."""
+    """Class table of the values in label files, and the settings of these: what has instance numbers is a thing.
+
+    Raises
+    ------
+    ValueError
+        If there are no label files, or most of their values occur only along borders, as smoothing leaves them.
+    """
     layout: Layout = LAYOUTS.load(found.format)
     folders = ImageFolders()
     files = [layout.locate(root, image, folders) for image in layout.list_split(root, split).images[:SAMPLED]]
@@ -121,7 +128,14 @@ def list_value_classes(
         wanted = [f.wanted["semantic"] for f in files[:1] if "semantic" in f.wanted]
         missing = "".join(f": {path}: {describe_missing(path)}" for path in wanted)
         raise ValueError(f"{root}: none of the {len(files)} images of split {split!r} has a label file{missing}")
-    values = _find_values([f.semantic for f in files if f.semantic is not None])
+    maps = [f.semantic for f in files if f.semantic is not None]
+    values = _find_values(maps)
+    thin = set(values) - _find_solid_values(maps)
+    if len(thin) > len(values) / 2:
+        raise ValueError(
+            f"{maps[0].parent}: {len(thin)} of {len(values)} values occur only along borders, as in label maps that "
+            "were resized or saved with smoothing; resize the original labels with nearest neighbour"
+        )
     things = {v // DIVISOR for v in _find_values([f.instances for f in files if f.instances is not None])} - {0}
     plain = set() if things else _find_plainly_numbered(files)
     # In a mask of two values, 255 is what was drawn.
@@ -145,3 +159,12 @@ def _find_plainly_numbered(files: Sequence[SourceFiles]) -> set[int]:
 
 def _find_values(paths: Sequence[Path]) -> list[int]:
     return sorted({value for path in paths for value in np.unique(read_png(path)).tolist()})
+
+
+def _find_solid_values(paths: Sequence[Path]) -> set[int]:
+    """Values that fill a block of 3x3 pixels somewhere."""
+    found: set[int] = set()
+    block = np.ones((3, 3), np.uint8)
+    for values in map(read_png, paths):
+        found.update(values[cv2.erode(values, block) == cv2.dilate(values, block)].tolist())
+    return found

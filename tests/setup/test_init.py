@@ -164,6 +164,17 @@ def test_masks_of_two_values_have_two_classes(init, folder_dataset):
     assert [row["name"] for row in read_rows(config)] == ["value 0", "value 255"]
 
 
+def test_smoothed_labels_are_no_classes(folder_dataset, capsys):
+    for name in "abc":
+        path = folder_dataset / "semantic" / f"{name}.png"
+        values = Image.fromarray(np.where(np.asarray(Image.open(path)) > 1, 200, 20).astype(np.uint8))
+        width, height = values.size
+        values.resize((7 * width, 7 * height), Image.Resampling.BILINEAR).save(path)
+    with pytest.raises(SystemExit):
+        main(["init", str(folder_dataset), "--out", str(folder_dataset / "x.yaml")])
+    assert "values occur only along borders" in capsys.readouterr().err
+
+
 def test_plain_instance_numbers_make_things(init, folder_dataset):
     for name in "abc":
         path = folder_dataset / "instances" / f"{name}.png"
