@@ -203,11 +203,13 @@ rule weak_labels:
         runtime=limit_time("weak_labels", PLAN.image_count),
     params:
         inputs=pass_inputs,
+        things="--locate-things" if CONFIG.needs_located_things else "",
         code=digest_code("weak_labels"),
     message:
         "weak_labels: all training images in one file"
     shell:
-        "python -m pseudogt.stages.weak_labels merge {params.inputs} --out {output.weak_labels:q} 2> {log:q}"
+        "python -m pseudogt.stages.weak_labels merge {params.inputs} {params.things} --out {output.weak_labels:q} "
+        "2> {log:q}"
 
 
 rule check:

@@ -135,6 +135,11 @@ class RunConfig(Section):
         makes_scores = self.method == "wsps" and self.images is None and self.provided.cams is None
         return makes_scores and self.cams.method == "concepts"
 
+    @property
+    def needs_located_things(self) -> bool:
+        """Whether things have instances in the labels only where they have boxes, points or scribbles."""
+        return self.method == "wsps" and self.images is None and not (self.uses_concepts or self.has_full_labels)
+
     def list_trainings(self) -> dict[str, TrainingSettings]:
         """Settings of the networks that a run trains, by section, in their order."""
         if self.method == "wsps":
@@ -268,9 +273,9 @@ class RunConfig(Section):
         """Refuse annotations that are tags alone: the things of labels made from them would have no instances."""
         annotated = self.annotations
         shows = annotated.boxes or annotated.points == "weak" or annotated.masks == "scribbles"
-        if not annotated.given or self.uses_concepts or self.has_full_labels or (annotated.path is not None and shows):
+        if not (annotated.given and self.needs_located_things) or (annotated.path is not None and shows):
             return
-        if any(entry.isthing for entry in self.dataset.classes) and not self.images:
+        if any(entry.isthing for entry in self.dataset.classes):
             raise ValueError(
                 "method: wsps needs boxes or marks of things, but annotations are tags alone; set "
                 f"{'annotations.boxes to true' if annotated.path else 'annotations.format and path to boxes'}, "

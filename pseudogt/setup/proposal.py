@@ -89,9 +89,12 @@ def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
     classes = {label: "thing" if guess.isthing else "stuff" for label, guess in guesses.items()}
     reasons |= {f"classes.{label}": describe_class(counts[label], guess) for label, guess in guesses.items()}
     method: dict[str, Any] = {}
-    if source is None and tags is not None:
+    located = any(count.boxes or count.marks for count in counts.values())
+    if not located and (tags is not None or any(count.tags for count in counts.values())):
         method = {"method": "jtsm", "weak_labels": {"tags": "image", "boxes": False}}
         reasons["method"] = "there are tags and no boxes"
+        if source is not None:
+            annotations["boxes"] = False
     elif "stuff" not in classes.values() and source is not None:
         ground = next(label for label in BACKGROUND_NAMES if label not in classes)
         classes = (classes or {"object": "thing"}) | {ground: "stuff"}

@@ -11,7 +11,7 @@ from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.files.labels import LabelFolder
 from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.from_masks import derive_weak_labels
-from pseudogt.weak_labels.gaps import check_supervision, find_gaps
+from pseudogt.weak_labels.gaps import describe_nothing, describe_unlocated, find_gaps
 from pseudogt.workflow.cli import parse_settings, run_stage
 from pseudogt.workflow.stage import Shard
 
@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     derive.set_defaults(run=derive_shard)
     merge = commands.add_parser("merge", help="one file of all shards")
     merge.add_argument("--weak-labels", type=Path, nargs="+", required=True, help="files of all shards")
+    merge.add_argument("--locate-things", action="store_true", help="refuse things that are only tagged")
     merge.set_defaults(run=merge_shards)
     for command in (derive, merge):
         command.add_argument("--out", type=Path, required=True, help="weak-label file to write")
@@ -46,11 +47,14 @@ def derive_shard(shard: Path, ground_truth: Path, settings: str, out: Path) -> N
     write_weak_labels(out, derived, opened.classes)
 
 
-def merge_shards(weak_labels: Sequence[Path], out: Path) -> None:
+def merge_shards(weak_labels: Sequence[Path], out: Path, *, locate_things: bool = False) -> None:
     """Write the weak labels of all shards into one file, and warn about what is unusual in them."""
     images, classes = read_weak_labels(weak_labels)
-    check_supervision(list(images.values()))
-    for gap in find_gaps(list(images.values()), classes) if images else []:
+    merged = list(images.values())
+    problems = describe_nothing(merged) or (describe_unlocated(merged, classes) if locate_things else [])
+    if problems:
+        raise ValueError("; ".join(problems))
+    for gap in find_gaps(merged, classes):
         print(f"warning: {gap}", file=sys.stderr)
     write_weak_labels(out, images.values(), classes)
 

@@ -39,6 +39,19 @@ def check_supervision(images: Sequence[ImageWeakLabels]) -> None:
         raise ValueError("; ".join(problems))
 
 
+def describe_unlocated(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[str]:
+    """Problem of weak labels whose things are only tagged; none if any has a box or a mark, or none is tagged."""
+    tagged = np.any([image.tags for image in images], 0) & classes.isthing
+    located = np.concatenate([[*image.box_classes, *image.marks.classes] for image in images]).astype(int)
+    if not tagged.any() or np.asarray(classes.isthing)[located].any():
+        return []
+    names = [repr(name) for name, found in zip(classes.names, tagged, strict=True) if found]
+    return [
+        f"things have tags, but neither boxes nor points nor scribbles ({', '.join(names[:SHOWN])}), so no label would "
+        "show an instance; draw some, or set method to jtsm, or cams.method to concepts, or make these classes stuff"
+    ]
+
+
 def find_gaps(images: Sequence[ImageWeakLabels], classes: ClassTable) -> list[str]:
     """Gaps in weak labels from which a network must nevertheless learn."""
     tagged = np.sum([image.tags for image in images], 0)

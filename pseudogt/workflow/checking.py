@@ -24,7 +24,7 @@ from pseudogt.datasets.ground_truth import compare_categories
 from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_label_file
-from pseudogt.weak_labels.gaps import describe_nothing, find_gaps
+from pseudogt.weak_labels.gaps import describe_nothing, describe_unlocated, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.windows import Windows, find_unlearned
 from pseudogt.workflow.assignment import find_odd_shards
@@ -190,6 +190,7 @@ def check_weak_labels(
         findings.add_problems([str(error)])
     if images:
         findings.classes = count_weak_labels(images, classes)
+        findings.add_problems(describe_unlocated(images, classes) if config.needs_located_things else [])
         findings.warnings += find_gaps(images, classes)
         acts = sum((count_acts(image) for image in images), Counter())
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))

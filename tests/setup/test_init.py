@@ -222,6 +222,21 @@ def test_tags_alone_are_for_jtsm(init, tmp_path):
     assert config["dataset"]["classes"] == {"sky": "stuff", "car": "thing"}
 
 
+def test_tags_of_a_tool_are_for_jtsm(init, tmp_path):
+    write_photos(tmp_path / "data")
+    tags = {"a": ["sky", "car"], "b": ["sky"], "c": ["car"]}
+    images = [
+        f'<image id="{number}" name="{name}.jpg" width="{rules.WIDTH}" height="{rules.HEIGHT}">'
+        + "".join(f'<tag label="{label}"/>' for label in labels)
+        + "</image>"
+        for number, (name, labels) in enumerate(tags.items())
+    ]
+    (tmp_path / "data" / "cvat.xml").write_text("\n".join(["<annotations>", *images, "</annotations>"]))
+    config, _, findings = init()
+    assert not findings.problems and config["method"] == "jtsm" and config["annotations"]["boxes"] is False
+    assert config["dataset"]["classes"] == {"sky": "stuff", "car": "thing"}
+
+
 def test_kinds_are_guessed_by_names_tags_and_sizes(init, tmp_path):
     write_photos(tmp_path / "data")
     things = [

@@ -335,6 +335,11 @@ def test_provided_weak_labels_are_counted(run, photos):
     report, error, _ = run(photos, IMAGES, provided=given)
     assert not error and report["classes"][0]["boxes"] == 1
     assert any("2 records are left out" in warning for warning in report["warnings"])
+    write_weak_labels(photos / "weak.json", [make_weak_labels((20, 30), (True, False))], classes)
+    for method, count in (("wsps", 1), ("jtsm", 0)):
+        given = {"method": method, "weak_labels": {"boxes": method == "wsps"}}
+        report, _, _ = run(photos, IMAGES, **given, provided={"weak_labels": str(photos / "weak.json")})
+        assert sum("neither boxes nor points" in p["problem"] for p in report["problems"]) == count
     write_json(photos / "weak.json", [])
     report, error, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
     assert error and "weak.json" in report["problems"][0]["problem"]

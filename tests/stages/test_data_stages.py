@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from weak_label_testing import make_weak_labels
 
+from pseudogt.classes import ClassTable
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import list_images
 from pseudogt.files.images import write_png
@@ -12,7 +14,7 @@ from pseudogt.files.index import read_shard
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import ground_truth, index, streets, weak_labels
-from pseudogt.weak_labels.files import read_weak_labels
+from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.workflow.assignment import record_shards
 from pseudogt.workflow.shards import plan_shards
 
@@ -42,9 +44,9 @@ def run(tmp_path, folder_dataset, folder_settings):
     return run_stages
 
 
-def merge(out):
+def merge(out, *options):
     files = [str(path) for path in sorted((out / "weak_labels").iterdir())]
-    weak_labels.main(["merge", "--weak-labels", *files, "--out", str(out / "weak_labels.json")])
+    weak_labels.main(["merge", *options, "--weak-labels", *files, "--out", str(out / "weak_labels.json")])
     return out / "weak_labels.json"
 
 
@@ -143,3 +145,17 @@ def test_streets_are_read_by_the_ordinary_reader(tmp_path):
     shard = ["--shard", str(out / "train-0000.json"), "--data-root", str(root)]
     ground_truth.main([*shard, "--out", str(out / "labels"), "--settings", section])
     assert len(LabelFolder(out / "labels").image_ids) == 3
+
+
+def test_things_that_are_only_tagged_are_refused(tmp_path):
+    classes = ClassTable(("sky", "cow", "car"), (1, 2, 3), (False, True, True), ((0, 0, 0),) * 3)
+    folder = tmp_path / "weak_labels"
+    folder.mkdir()
+    tagged = make_weak_labels((20, 30), [True, True, False])
+    write_weak_labels(folder / "train-0000.json", [tagged], classes)
+    merge(tmp_path)
+    with pytest.raises(ValueError, match=r"neither boxes nor points nor scribbles \('cow'\)"):
+        merge(tmp_path, "--locate-things")
+    boxed = make_weak_labels((20, 30), [False, False, True], boxes=[[1, 1, 9, 9]], box_classes=2, image_id="b")
+    write_weak_labels(folder / "train-0001.json", [boxed], classes)
+    merge(tmp_path, "--locate-things")
