@@ -59,18 +59,24 @@ def describe_supervision(supervision: str) -> list[str]:
 
 
 def draw_rounds(summary: Mapping[str, Any]) -> Figure:
-    """PQ (all, things, stuff) and mIoU by round: model on val, its labels on train, the reference as a line."""
+    """PQ (all, things, stuff) and mIoU by round: model on val, its labels on train, the reference as a line.
+
+    The last point is the labels that the model of the last round gives.
+    """
     rounds = [r["round"] for r in summary["rounds"]]
+    labelled = [r["labels"]["train"] for r in summary["rounds"]]
+    labelled += [scores for name, scores in summary["stages"].items() if name.startswith("labels")]
+    ticks = list(range(len(labelled)))
     reference = summary["reference"]["val"] or {}
     figure = Figure(figsize=(15, 3.6), layout="constrained", dpi=DPI)
     for axis, metric in zip(figure.subplots(1, 4), ("pq", "pq_th", "pq_st", "miou"), strict=True):
         models = _as_numbers(r["model"]["val"][metric] for r in summary["rounds"])
-        labels = _as_numbers(r["labels"]["train"][metric] for r in summary["rounds"])
+        labels = _as_numbers(scores[metric] for scores in labelled)
         axis.plot(rounds, models, "o-", color=MODEL_COLOR, label="model on val")
-        axis.plot(rounds, labels, "s--", color=LABEL_COLOR, label="labels on train")
+        axis.plot(ticks, labels, "s--", color=LABEL_COLOR, label="labels on train")
         if reference.get(metric) is not None:
             axis.axhline(reference[metric], color=REFERENCE_COLOR, label="full labels: model on val")
-        axis.set(title=METRIC_NAMES[metric], xlabel="round", ylim=(0, 1), xticks=rounds)
+        axis.set(title=METRIC_NAMES[metric], xlabel="round", ylim=(0, 1), xticks=ticks)
         axis.grid(axis="y", alpha=0.3)
     figure.legend(*figure.axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure

@@ -43,7 +43,8 @@ from pseudogt.workflow.stage import Shard
 SCORE_SOURCES = ("cams",)
 LABEL_SOURCES = ("ground-truth", "box-masks", "mined", "predictions", "reference-predictions")
 CAPTIONS = {
-    "rounds.png": "Scores by round. The line is the same network trained as long on full labels.",
+    "rounds.png": "Scores by round, and of the labels that the last model gives. The line is the same network trained "
+    "as long on full labels.",
     "stages.png": "Share of the pixels that have a label, share of those that are right, and mIoU, in which a pixel "
     "without label is a miss.",
 }
