@@ -15,7 +15,7 @@ from models.classifier.gradcam import compute_gradcams
 from models.classifier.network import STRIDE, ClassifierModel, pool_regions, resize_for_classifier
 from models.training import autocast, choose_precision, explain_lack_of_memory
 from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
-from pseudogt.pseudo_labels.cams import choose_label, normalise_cams, normalise_logits, stitch_crops
+from pseudogt.pseudo_labels.cams import choose_label, keep_shares, normalise_cams, normalise_logits, stitch_crops
 from pseudogt.pseudo_labels.confidence import temper_levels
 from pseudogt.pseudo_labels.spreading import blend, resize_spread, spread_marks
 from pseudogt.weak_labels.candidates import candidate_classes
@@ -49,6 +49,9 @@ class CamPlan:
     width_exponent : float
         How fast the share of pixels of a class grows with the width of its marked segments; 0 takes no width into
         account. For ``probability``.
+    min_share : float
+        Share of the pixels that each class with a tag and without a box wins; 0 leaves the scores as they are. For
+        ``probability``.
     precision : {"auto", "fp32", "bf16"}
     """
 
@@ -61,6 +64,7 @@ class CamPlan:
     min_confidence: float
     point_spread: float
     width_exponent: float
+    min_share: float
     precision: str
 
 
@@ -95,6 +99,10 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
     if model.widths and plan.method == "probability":
         # Marks train all classes with equal weight; the odds of a class are those times its share of pixels.
         raw += find_log_prior(model.widths, plan.width_exponent)[:, None, None]
+    if plan.min_share and plan.method == "probability":
+        without_boxes = weak.tags.copy()
+        without_boxes[weak.box_classes] = False
+        raw += keep_shares(raw, find_candidates(grid), without_boxes, plan.min_share)[:, None, None]
     scores = normalise(raw, find_candidates(grid))
 
     # At the scaled image's size again, so that no border of the candidates is blurred by the stride.

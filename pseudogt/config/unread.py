@@ -69,13 +69,14 @@ def _list_uses(config: RunConfig) -> list[SettingsUse]:
         SettingsUse("mined", (), is_jtsm, "only method: jtsm reads this section"),
         SettingsUse(
             "cams",
-            ("layer", "view", "scales", "width_exponent"),
+            ("layer", "view", "scales", "width_exponent", "min_share"),
             has_classifier_maps,
             no_classifier,
         ),
         SettingsUse("classifier", (), has_classifier_maps, no_classifier),
         SettingsUse("classifier", ("point_weight", "point_region_scale", "ring_weight"), reads_marks, no_marks),
         SettingsUse("cams", ("width_exponent",), reads_marks, no_marks),
+        SettingsUse("cams", ("min_share",), config.cams.method != "gradcam", "cams.method: gradcam"),
         SettingsUse(
             "segmenter",
             ("full_share",),

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from pseudogt.classes import IGNORE_LABEL
 from pseudogt.maps import resize_maps
 
+SHARE_ROUNDS = 3
+"""How often the bias of each class follows those of the others; then they hardly change."""
+
 
 def normalise_logits(logits: NDArray[np.float32], candidates: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Probabilities of the candidate classes: a softmax over them at each pixel.
@@ -50,6 +53,46 @@ def normalise_cams(cams: NDArray[np.float32], candidates: NDArray[np.bool_]) -> 
     gated = np.where(candidates, cams, np.float32(0))
     largest = gated.max((1, 2), keepdims=True, initial=0)
     return (gated / np.where(largest > 0, largest, 1)).astype(np.float32, copy=False)
+
+
+def keep_shares(
+    logits: NDArray[np.float32], candidates: NDArray[np.bool_], classes: NDArray[np.bool_], min_share: float
+) -> NDArray[np.float32]:
+    """Bias of each class with which some classes win at least a share of the pixels.
+
+    A class that always occurs beside more frequent ones, as mountains beside sky and water, wins nowhere, although its
+    tags say that it is in the image. CCNN (Pathak et al., ICCV 2015) trains with such constraints; here they shift the
+    logits of each image by the least that meets them.
+
+    Parameters
+    ----------
+    logits : (C, h, w) float32
+    candidates : (C, h, w) bool
+    classes : (C,) bool
+        Classes that have a share.
+    min_share : float
+        In [0, 0.5]: share of the pixels with a candidate. Of several classes, all together get at most half of these.
+
+    Returns
+    -------
+    (C,) float32
+        At least 0; 0 for classes that have their share.
+    """
+    _check_shapes(logits, candidates)
+    bias: NDArray[np.float32] = np.zeros(len(logits), np.float32)
+    kept = np.flatnonzero(classes & candidates.any((1, 2)))
+    if not len(kept) or not min_share:
+        return bias
+    wanted = int(np.ceil(min(min_share, 0.5 / len(kept)) * candidates.any(0).sum()))
+    possible = np.where(candidates, logits, -np.inf)
+    for _ in range(SHARE_ROUNDS):
+        for number in kept:
+            # How far the class is behind the best other one, where it is possible.
+            here = candidates[number]
+            others = np.delete(possible + bias[:, None, None], number, axis=0)[:, here].max(0, initial=-np.inf)
+            behind = np.sort(others - logits[number][here])
+            bias[number] = max(0, behind[min(wanted, len(behind)) - 1])
+    return bias
 
 
 def stitch_crops(

@@ -142,6 +142,7 @@ def test_only_trainings_of_the_run_have_to_suit_its_gpus():
     [
         ({"mining": {"overlap_power": 2, "decoder": True}}, "mining.decoder, mining.overlap_power: only method: jtsm"),
         ({"cams": {"width_exponent": 1}}, "cams.width_exponent: no image has points"),
+        ({"cams": {"min_share": 0.1, "method": "gradcam"}}, "cams.min_share: cams.method: gradcam"),
         ({"classifier": {"ring_weight": 1}}, "classifier.ring_weight: no image has points"),
         (
             {"cams": {"width_exponent": 1, "method": "concepts", "concept_model": "m"}},

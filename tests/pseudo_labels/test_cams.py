@@ -5,7 +5,7 @@ import pytest
 
 from pseudogt.classes import IGNORE_LABEL
 from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
-from pseudogt.pseudo_labels.cams import choose_label, normalise_cams, normalise_logits, stitch_crops
+from pseudogt.pseudo_labels.cams import choose_label, keep_shares, normalise_cams, normalise_logits, stitch_crops
 
 RNG = np.random.default_rng(0)
 
@@ -27,6 +27,43 @@ def test_a_constant_added_to_all_logits_changes_nothing() -> None:
     np.testing.assert_allclose(
         normalise_logits(logits + 500, candidates), normalise_logits(logits, candidates), atol=1e-4
     )
+
+
+def count_wins(logits, candidates, bias):
+    label, _ = choose_label(normalise_logits(logits + bias[:, None, None], candidates), candidates, min_confidence=0)
+    return np.bincount(label[label != IGNORE_LABEL], minlength=len(logits))
+
+
+def test_classes_keep_their_shares_by_the_least_bias() -> None:
+    logits = RNG.normal(size=(4, 30, 30)).astype(np.float32)
+    logits[2:] -= 20  # classes 2 and 3 win nowhere
+    candidates = np.ones((4, 30, 30), bool)
+    candidates[3, 15:] = False
+    kept = np.array([True, False, True, True])
+    bias = keep_shares(logits, candidates, kept, 0.1)
+    assert bias[:2].tolist() == [0, 0] and (bias[2:] > 10).all()
+    assert count_wins(logits, candidates, np.zeros(4, np.float32))[2:].tolist() == [0, 0]
+    wins = count_wins(logits, candidates, bias)
+    assert (np.abs(wins[2:] - 90) <= 2).all() and wins[1] > 200
+    fewer = bias - np.array([0, 0, 0.5, 0], np.float32)
+    assert count_wins(logits, candidates, fewer)[2] < 80
+
+
+def test_shares_of_many_classes_leave_half_of_the_image() -> None:
+    logits = RNG.normal(size=(6, 20, 20)).astype(np.float32)
+    logits[0] += 30
+    bias = keep_shares(logits, np.ones((6, 20, 20), bool), np.arange(6) > 0, 0.4)
+    wins = count_wins(logits, np.ones((6, 20, 20), bool), bias)
+    assert wins[0] >= 190 and (wins[1:] >= 35).all()
+
+
+def test_shares_need_candidates() -> None:
+    logits = np.zeros((2, 4, 4), np.float32)
+    nothing = np.zeros((2, 4, 4), bool)
+    assert keep_shares(logits, nothing, np.array([True, True]), 0.2).tolist() == [0, 0]
+    alone = nothing.copy()
+    alone[1] = True
+    assert keep_shares(logits, alone, np.array([True, True]), 0.2).tolist() == [0, 0]
 
 
 def test_normalised_cams_do_not_depend_on_the_scale_of_a_class() -> None:

@@ -139,6 +139,20 @@ def test_shards_change_no_byte(data: Path, trained: Path, tmp_path: Path, change
                 np.testing.assert_array_equal(ours, theirs)
 
 
+def test_tagged_classes_without_boxes_keep_their_share(data: Path, trained: Path, tmp_path: Path) -> None:
+    weak, classes = read_weak_labels([data / "all_weak.json"])
+    (tmp_path / "all.json").symlink_to(data / "all.json")
+    share_of_balls = {}
+    for boxed in (True, False):
+        images = [image if boxed else image.without_boxes() for image in weak.values()]
+        write_weak_labels(tmp_path / "all_weak.json", images, classes)
+        for min_share in (0.0, 0.4):
+            scores = make_cams(tmp_path, "all", trained / "model.pt", tmp_path / "c.h5", min_share=min_share)
+            share_of_balls[boxed, min_share] = np.mean(scores.read_label("0")[0] == 2)
+    assert share_of_balls[True, 0.4] == share_of_balls[True, 0] < 0.06
+    assert share_of_balls[False, 0] < 0.06 < share_of_balls[False, 0.4]
+
+
 def test_crops_as_samples_train_too(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path, samples="crop", crop_height_px=32, crop_width_px=32)
     assert measure_accuracy(data, make_cams(data, "all", tmp_path / "model.pt", tmp_path / "c.h5", view="crops")) > 0.8
