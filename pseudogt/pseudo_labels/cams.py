@@ -80,18 +80,20 @@ def keep_shares(
     """
     _check_shapes(logits, candidates)
     bias: NDArray[np.float32] = np.zeros(len(logits), np.float32)
-    kept = np.flatnonzero(classes & candidates.any((1, 2)))
-    if not len(kept) or not min_share:
+    present = np.flatnonzero(candidates.any((1, 2)))
+    count = np.count_nonzero(classes[present])
+    if not count or not min_share:
         return bias
-    wanted = int(np.ceil(min(min_share, 0.5 / len(kept)) * candidates.any(0).sum()))
-    possible = np.where(candidates, logits, -np.inf)
+    wanted = int(np.ceil(min(min_share, 0.5 / count) * candidates.any(0).sum()))
+    possible = np.where(candidates, logits, -np.inf)[present]
     for _ in range(SHARE_ROUNDS):
-        for number in kept:
-            # How far the class is behind the best other one, where it is possible.
-            here = candidates[number]
-            others = np.delete(possible + bias[:, None, None], number, axis=0)[:, here].max(0, initial=-np.inf)
-            behind = np.sort(others - logits[number][here])
-            bias[number] = max(0, behind[min(wanted, len(behind)) - 1])
+        for row, number in enumerate(present):
+            if classes[number]:
+                # How far the class is behind the best other one, where it is possible.
+                here = candidates[number]
+                others = np.delete(possible + bias[present, None, None], row, axis=0)[:, here]
+                behind = np.sort(others.max(0, initial=-np.inf) - logits[number][here])
+                bias[number] = max(0, behind[min(wanted, len(behind)) - 1])
     return bias
 
 
