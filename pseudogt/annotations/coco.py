@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import AliasChoices, BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from pseudogt.annotations.coco_annotations import (
@@ -48,9 +48,11 @@ class CocoImage(TypedDict):
     """An entry of ``images``."""
 
     id: Key
-    file_name: Annotated[str, Field(coerce_numbers_to_str=True)]
+    file_name: Annotated[str, Field(coerce_numbers_to_str=True, validation_alias=AliasChoices("file_name", "coco_url"))]
     width: NotRequired[Extent | None]
     height: NotRequired[Extent | None]
+    neg_category_ids: NotRequired[list[Key]]
+    not_exhaustive_category_ids: NotRequired[list[Key]]
 
 
 class CocoCategory(TypedDict):
@@ -164,6 +166,7 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
             height=i.get("height"),
             unusable=content.unusable[i["id"]],
             marks=content.marks[i["id"]],
+            vocabulary=_find_vocabulary(i, content),
         )
         for i in content.images
     ]
@@ -177,8 +180,24 @@ def read_coco(path: Path, *, masks: bool = False, points: bool = False) -> Readi
     warnings = [*find_synonyms(path, names, "categories"), *_find_corner_boxes(path, images)]
     warnings += [*_find_corner_areas(path, content.annotations), *_find_scores(path, content.annotations)]
     warnings += [*_find_displaced(path, content.annotations), *_find_equal_ids(path, content.annotations)]
+    if any(image.vocabulary is not None for image in images):
+        warnings.append(
+            f"{path}: is of LVIS: classes that were not looked for in an image are unknown there, also outside its "
+            "boxes; tag stuff rather than set annotations.background: outside_boxes"
+        )
     problems += find_shift(path, *_number_categories(content), "'categories'")
     return Reading(images, labels, problems=problems, warnings=warnings, broken=content.broken)
+
+
+def _find_vocabulary(image: Any, content: _Content) -> frozenset[str] | None:
+    """Classes that were looked for in an image of LVIS: those found nowhere, and those of which all were boxed."""
+    if "neg_category_ids" not in image:
+        return None
+    absent, partly = (
+        {content.names[key] for key in image.get(part, ()) if key in content.names}
+        for part in ("neg_category_ids", "not_exhaustive_category_ids")
+    )
+    return frozenset(absent | {box.label for box in content.boxes[image["id"]]} - partly)
 
 
 def _read_whole(path: Path, *, masks: bool) -> _Content | None:

@@ -64,6 +64,15 @@ class TestCoco:
         assert recognise(document)
         assert len(read_coco(write(tmp_path / "a.json", document)).images[0].boxes) == 2
 
+    def test_lvis_looks_for_some_classes_in_each_image(self, tmp_path):
+        lvis = {"neg_category_ids": [9], "not_exhaustive_category_ids": [3], "coco_url": "http://x/train2017/a.jpg"}
+        document = change(change(COCO, "images", 0, **lvis), "images", 1, **lvis)
+        del document["images"][0]["file_name"]
+        reading = read_coco(write(tmp_path / "a.json", document))
+        assert reading.images[0].file_name.endswith("/a.jpg") and len(reading.images[0].boxes) == 2
+        assert [image.vocabulary for image in reading.images] == [{"person"}, {"person"}]
+        assert "is of LVIS" in reading.warnings[0]
+
     def test_keys_may_be_text(self, tmp_path):
         document = change(change(COCO, "images", 0, id="x"), "annotations", 0, image_id="x")
         reading = read_coco(write(tmp_path / "a.json", change(document, "annotations", 1, image_id="x")))
