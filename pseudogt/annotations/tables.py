@@ -44,14 +44,21 @@ SIZE = ("width", "height")
 MARK_COLUMNS = (*POINT, "points", "radius", "instance")
 SYNONYMS = {name: name for name in ("image", "class", *CORNERS, *MARK_COLUMNS)}
 SYNONYMS |= {"filename": "image", "label": "class", "xmin": "x0", "ymin": "y0", "xmax": "x1", "ymax": "y1"}
+SYNONYMS |= {"x_min": "x0", "y_min": "y0", "x_max": "x1", "y_max": "y1", "file_name": "image"}
 """Names of columns in lower case, with those that Roboflow, VoTT and TensorFlow's tools give them."""
 
 CENTRE_SLACK_PX = 1.0
 """How far a point may be from the centre of the box in its row and still be taken for it: a tool may round it."""
 
 NUMBERS = (*CORNERS, *POINT, "radius")
-NO_CLASSES = {*SYNONYMS, "lead_time"} - {"image", "class", "label"}
-"""Columns that no table of tags has: those of boxes and marks, and one of Label Studio's CSV."""
+NO_CLASSES = {*SYNONYMS, "lead_time", "file_size", "region_shape_attributes", *SIZE} - {
+    "image",
+    "filename",
+    "file_name",
+    "class",
+    "label",
+}
+"""Columns that no table of tags has: those of boxes and marks, and some of Label Studio's, VIA's and other CSV."""
 
 STATES: dict[str, bool | None] = {"present": True, "absent": False, "unknown": None, "": None}
 """Words for the state of a tag, beside truth values."""
@@ -83,7 +90,11 @@ def _name_tag_columns(header: tuple[str, ...]) -> dict[str, str]:
     """As :func:`_name_columns`, for tags: without a column of classes, every other column is named after a class."""
     found = {name.lower(): name for name in header[::-1]} | {name: name for name in header}
     lower = {name.lower() for name in header}
-    if "label" in lower <= {"image", "label", "state"}:
+    other = next((name for name in ("filename", "file_name") if name in lower), "image")
+    # Only Roboflow's tables have one row for each image and call it so.
+    if "image" not in lower and (other == "filename" or lower == {other, "label"}):
+        found["image"] = found[other]
+    if "label" in lower <= {"image", other, "label", "state"}:
         found["class"] = found["label"]
     expected = ("image", "class", "state") if "class" in found else ("image",)
     return {found[name]: name for name in expected if name in found}

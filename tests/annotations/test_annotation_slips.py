@@ -70,8 +70,9 @@ def test_what_would_be_read_wrongly_is_a_problem(tmp_path, content, message):
         "Image,filename,class,x0,y0,x1,y1\n7,a.jpg,car,1,1,9,10\n",
         '"image","xmin","ymin","xmax","ymax","label"\n"a.jpg",1,1,9,10,"car"\n',
         "image,label,class,x0,y0,x1,y1\na.jpg,1,car,1,1,9,10\n",
+        "file_name,class,x_min,y_min,x_max,y_max\na.jpg,car,1,1,9,10\n",
     ],
-    ids=["centre", "class twice", "image twice", "VoTT", "label beside class"],
+    ids=["centre", "class twice", "image twice", "VoTT", "label beside class", "Kaggle"],
 )
 def test_columns_beside_those_of_a_box_change_nothing(tmp_path, content):
     result = convert(tmp_path, content)

@@ -12,8 +12,9 @@ from PIL import Image
 
 from pseudogt.annotations.geometry import decode_segmentation
 from pseudogt.annotations.labelme import read_labelme
-from pseudogt.annotations.tables import read_box_table, read_tags
+from pseudogt.annotations.tables import read_box_table, read_tags, recognise_tags
 from pseudogt.annotations.via import read_via
+from pseudogt.files.parsing import parse_header
 
 
 @pytest.fixture
@@ -174,5 +175,15 @@ class TestSpreadsheets:
         reading = read_box_table(write("filename,width,height,class,xmin,ymin,xmax,ymax\na,9,9,car,1,2,3,4\n", "a.csv"))
         assert reading.images[0].boxes[0].xyxy == (1, 2, 3, 4)
 
-    def test_tags_with_tabs(self, write):
-        assert read_tags(write("image\tsky\tcar\na.jpg\t1\t0\n", "a.csv")).images[0].tags == {"sky": True, "car": False}
+    @pytest.mark.parametrize(
+        ("text", "tags"),
+        [
+            ("image\tsky\tcar\na.jpg\t1\t0\n", {"sky": True, "car": False}),
+            ("filename, sky, car\na.jpg, 1, 0\n", {"sky": True, "car": False}),
+            ("file_name,label\na.jpg,sky\n", {"sky": True}),
+        ],
+        ids=["tabs", "Roboflow", "Hugging Face"],
+    )
+    def test_tables_of_tags(self, write, text, tags):
+        path = write(text, "a.csv")
+        assert read_tags(path).images[0].tags == tags and recognise_tags(parse_header(path))
