@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pseudogt.annotations import PARSERS, SAMPLED, get_format, recognise_file
 from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import IGNORED_FOLDERS, holds_results, scan_folder
+from pseudogt.setup.foreign import SUFFIXES
 
 
 class FoundSource(NamedTuple):
@@ -75,6 +76,9 @@ def survey_folder(root: Path) -> Survey:
         visible = sorted(name for name in files if not name.startswith("."))
         for suffix in PARSERS:
             _survey_files(root, [folder / n for n in visible if n.lower().endswith(suffix)], survey, recognised)
+        survey.unknown += [
+            (folder / n).relative_to(root).as_posix() for n in visible if Path(n).suffix.lower() in SUFFIXES
+        ]
     survey.sources += [
         FoundSource(name, path) for name, paths in recognised.items() for path in _add_common_folders(paths)
     ]
