@@ -11,6 +11,7 @@ from typing import Any
 from pseudogt.annotations.form import Reading
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import list_images
+from pseudogt.files.flatness import describe_label_maps
 from pseudogt.files.parsing import SHOWN
 from pseudogt.setup.foreign import describe_unrecognised
 from pseudogt.setup.guessing import Guess, guess_kinds
@@ -104,7 +105,7 @@ def propose_images(root: Path, survey: Survey, name: str) -> Proposal:
         classes |= {"object": "thing"}
     dataset: dict[str, Any] = {"format": "images", "train_split": splits.train, "val_split": splits.val}
     reasons |= _describe_splits(splits, survey, len(images))
-    questions = _ask(root, source, tags, survey, splits)
+    questions = _ask(root, source, tags, survey, splits, images)
     sections = {"name": name, "data_root": str(root), **method, "dataset": {**dataset, "classes": classes}}
     proposal = Proposal({**sections, "annotations": annotations} if annotations else sections, reasons, questions)
     # Without tags of whole images, only boxes are learned from.
@@ -178,17 +179,27 @@ def _describe_annotations(
 
 
 def _ask(
-    root: Path, source: SourceChoice | None, tags: tuple[str, Reading] | None, survey: Survey, splits: Splits
+    root: Path,
+    source: SourceChoice | None,
+    tags: tuple[str, Reading] | None,
+    survey: Survey,
+    splits: Splits,
+    images: Mapping[str, str],
 ) -> list[str]:
     """Ask what the files don't say."""
     if source is None and tags is None:
-        seen = [describe_unrecognised(Path(root, name)) for name in survey.unknown[:SHOWN]]
+        # One of each folder first, as a dataset may have a folder of thousands.
+        first = {Path(name).parent: name for name in reversed(survey.unknown)}.values()
+        shown = [*sorted(first), *(name for name in survey.unknown if name not in first)][:SHOWN]
+        seen = [describe_unrecognised(Path(root, name)) for name in shown]
         hidden = len(survey.unknown) - len(seen)
         text = "Where are the boxes or tags? None were found: set annotations.path or annotations.tags"
         more = [f"and {hidden} more files that no reader recognises"] if hidden else []
-        maps = f"The names of these folders suggest label maps: {', '.join(splits.maps[:SHOWN])}. If they are full "
-        maps += "labels, name them like the folder layout of docs/datasets.md, and list the images in train.txt"
-        return [text, *seen, *more, *([maps] if splits.maps else [])]
+        maps = (
+            f"The names or colours of these folders suggest label maps: {', '.join(splits.maps[:SHOWN])}. If they are "
+        )
+        maps += "full labels, name them like the folder layout of docs/datasets.md, and list the images in train.txt"
+        return [text, *seen, *more, *([maps] if splits.maps else []), *describe_label_maps(images)]
     if source is not None and source.problem:
         return [source.problem]
     return []

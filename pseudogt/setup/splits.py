@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import NamedTuple
 
 from pseudogt.datasets import SPLIT_SEPARATOR
 from pseudogt.files.contents import ARCHIVE_SUFFIXES
+from pseudogt.files.flatness import is_label_map
 from pseudogt.files.listing import list_tree, scan_folder
+from pseudogt.files.parsing import shorten_list
 
 ROLES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -18,13 +21,15 @@ ROLES = {
 }
 """Words in names of folders that tell what their images are for."""
 
-MAP_WORDS = frozenset(
-    ("mask", "masks", "semantic", "instances", "segmentation", "segmentationclass", "segmentationobject", "overlays")
-)
+MAP_WORDS = frozenset(("mask", "masks", "semantic", "instances", "segmentation", "panoptic", "overlays"))
 """Words in names of folders whose images are label maps."""
 
 LABEL_WORDS = frozenset(("label", "labels", "annotation", "annotations", "annot", "ann", "gt", "groundtruth"))
-"""Words in names of folders whose images are label maps if they are named like the images of another folder."""
+LABEL_WORDS |= {"thumb", "thumbs", "thumbnail", "thumbnails", "depth", "disparity"}
+"""Words in names of folders whose images are no photos if they are named like the images of another folder."""
+
+SAMPLED = 3
+"""Images of a folder of which the pixels are looked at."""
 
 
 class Splits(NamedTuple):
@@ -50,7 +55,8 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
     """Choose splits among folders of images.
 
     Folders named like train are trained on, those named like val, or else test, are scored; without names, all are
-    trained on. Folders of label maps are in neither, known by their names and by images of the same names elsewhere.
+    trained on. Folders of label maps are in neither, known as :func:`list_photo_folders` knows them, or by flat colours
+    while other folders hold photos.
 
     Parameters
     ----------
@@ -63,7 +69,9 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
     ValueError
         If no folder is left.
     """
-    photos = list_photo_folders(root, folders)
+    folders = list(folders)
+    named = list_photo_folders(root, folders)
+    photos = [folder for folder in named if len(named) == 1 or not _is_flat(root / folder)] or named
     by_role: dict[str, list[str]] = {}
     for folder in photos:
         by_role.setdefault(find_role(folder), []).append(folder)
@@ -77,12 +85,17 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
 def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
     """Folders of images but those of label maps.
 
+    These are known by their names and by images of the same names elsewhere.
+
     Raises
     ------
     ValueError
         If no folder is left.
     """
-    words = {folder: set(_list_words(folder)) for folder in folders}
+    folders = list(folders)
+    # What all paths have in common tells no folder from another.
+    above = os.path.commonpath([Path("x", folder).parent for folder in folders]) if folders else "x"
+    words = {folder: set(_list_words(os.path.relpath(Path("x", folder), above))) for folder in folders}
     unmarked = [folder for folder, found in words.items() if not found & MAP_WORDS]
     named = {
         name for folder in unmarked if not words[folder] & LABEL_WORDS for name in scan_folder(root / folder).images
@@ -93,10 +106,26 @@ def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
         if not words[folder] & LABEL_WORDS or named.isdisjoint(scan_folder(root / folder).images)
     ]
     if not photos:
-        packed = next((path for path in sorted(root.rglob("*")) if path.suffix.lower() in ARCHIVE_SUFFIXES), None)
-        remedy = f"unpack {packed}" if packed else "name the folder that holds your images"
-        raise ValueError(f"{root}: there is no image in this folder or below it; {remedy}")
+        raise ValueError(f"{root}: {_describe_no_photos(root, folders)}")
     return photos
+
+
+def _describe_no_photos(root: Path, folders: Sequence[str]) -> str:
+    """Say why there is no folder of photos, and what to do."""
+    if folders:
+        return (
+            f"the names of all folders with images suggest label maps ({', '.join(shorten_list(folders))}); rename "
+            "the folder that holds your photos, for example to photos"
+        )
+    packed = next((path for path in sorted(root.rglob("*")) if path.suffix.lower() in ARCHIVE_SUFFIXES), None)
+    remedy = f"unpack {packed}" if packed else "name the folder that holds your images"
+    return f"there is no image in this folder or below it; {remedy}"
+
+
+def _is_flat(folder: Path) -> bool:
+    """Whether the images of a folder are label maps by their pixels, as far as some of them show."""
+    files = list(scan_folder(folder).images.values())
+    return all(is_label_map(folder / file) for file in files[:: -(-len(files) // SAMPLED)])
 
 
 def find_role(folder: str) -> str:
@@ -111,8 +140,12 @@ def find_role(folder: str) -> str:
 
 
 def _list_words(folder: str) -> list[str]:
-    """Words in lower case, those of the innermost folder first."""
-    return [word for part in reversed(Path(folder).parts) for word in re.findall(r"[a-z]+", part.lower())]
+    """Words in lower case, those of the innermost folder first: `PedMasks` holds ped, masks and pedmasks."""
+    return [
+        word.lower()
+        for part in reversed(Path(folder).parts)
+        for word in [*re.findall(r"[A-Z]?[a-z]+|[A-Z]+", part), *re.findall(r"[a-z]+", part.lower())]
+    ]
 
 
 def join_folders(root: Path, folders: Sequence[str]) -> str:

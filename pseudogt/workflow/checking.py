@@ -21,6 +21,7 @@ from pseudogt.config.run import RunConfig
 from pseudogt.costs.estimate import describe_estimate
 from pseudogt.datasets import DatasetImages, class_table, list_images
 from pseudogt.datasets.ground_truth import compare_categories
+from pseudogt.files.flatness import describe_label_maps
 from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_label_file
@@ -112,6 +113,9 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     for image in checked:
         findings.add_problems(image.problems, image.split, image.image_id)
         findings.warnings += image.warnings
+    if settings.format == "images":
+        paths = {image.image_id: image.record.image for image in checked if image.record is not None}
+        findings.add_problems(describe_label_maps(paths))
     findings.warnings += [*find_duplicates(checked), *find_classes_of_the_demo(settings)]
     describe_categories(images, settings, findings, decode=config.decode)
     findings.warnings += find_odd_shards(plan_shards(None, ids_by_split, config.shard_size), config.shard_size)

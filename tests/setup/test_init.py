@@ -386,6 +386,48 @@ def test_label_maps_without_boxes_are_asked_about(maps, tmp_path, capsys):
     assert f"suggest label maps: {maps}. If they are full labels, name them like" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("photos", "maps", "names"),
+    [
+        ("701_StillsRaw_full", "LabeledApproved_full", "{}_L"),
+        ("training/images", "training/instance", "{}"),
+        ("segmentation/JPEGImages", "segmentation/PedMasks", "{}_mask"),
+    ],
+    ids=["CamVid", "KITTI", "below a folder named for its task"],
+)
+def test_label_maps_are_known_by_their_colours(photos, maps, names, tmp_path):
+    write_photos(tmp_path / "data" / photos)
+    write_maps(tmp_path / "data" / maps, names)
+    main(["init", str(tmp_path / "data"), "--out", str(tmp_path / "run.yaml")])
+    assert yaml.safe_load((tmp_path / "run.yaml").read_text())["dataset"]["train_split"] == photos
+    assert f"suggest label maps: {maps}." in (tmp_path / "run.yaml").read_text()
+
+
+def write_maps(folder, names):
+    folder.mkdir(parents=True, exist_ok=True)
+    values = np.zeros((rules.HEIGHT, rules.WIDTH), np.uint8)
+    values[20:60, 30:70] = 3
+    for name in "abc":
+        Image.fromarray(values).save(folder / f"{names.format(name)}.png")
+
+
+def test_label_maps_beside_their_photos_are_a_question(init, tmp_path):
+    write_photos(tmp_path / "data")
+    write_maps(tmp_path / "data", "{}_mask")
+    rules.WRITERS["csv"](tmp_path / "data", rules.GOOD)
+    _, _, findings = init()
+    assert [problem["problem"] for problem in findings.problems] == [
+        "3 images are label maps by their names and colours, not photos: 'a_mask', 'b_mask', 'c_mask'; move them to a "
+        "folder that is in no split"
+    ]
+
+
+def test_photos_named_for_masks_are_photos(init, tmp_path):
+    write_photos(tmp_path / "data", ["a", "b_mask"])
+    rules.WRITERS["csv"](tmp_path / "data", {"a": rules.GOOD["a"], "b_mask": rules.GOOD["b"]})
+    assert not init()[2].problems
+
+
 def test_photos_in_a_folder_of_annotations_are_photos(init, tmp_path):
     write_photos(tmp_path / "data" / "annotations")
     rules.WRITERS["labelme"](tmp_path / "data" / "annotations", rules.GOOD)
