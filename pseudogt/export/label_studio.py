@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 import numpy as np
@@ -81,12 +82,15 @@ def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTab
 
 
 def _list_tasks(records: Iterable[dict[str, Any]], prefix: str) -> Iterator[dict[str, Any]]:
+    # In an address, `#`, `&` and `%` would end the name; names in buckets stay as they are.
+    is_address = "?" in prefix or prefix.startswith("http")
     for record in records:
+        name = quote(record["file_name"]) if is_address else record["file_name"]
         scores = [region["score"] for region in record["entry"] if "score" in region]
         prediction: dict[str, Any] = {"model_version": "pseudogt", "result": record["entry"]}
         if scores:
             prediction["score"] = round(float(np.mean(scores)), 6)
-        yield {"data": {"image": f"{prefix}{record['file_name']}"}, "annotations": [], "predictions": [prediction]}
+        yield {"data": {"image": f"{prefix}{name}"}, "annotations": [], "predictions": [prediction]}
 
 
 def read_set(folder: Path, classes: ClassTable) -> AnnotationSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import unquote
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from pseudogt.annotations import read_annotations
 from pseudogt.boxes import find_tight_box
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable, find_crowds, panoptic_to_semantic
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.config.export import WITH_SHAPES
+from pseudogt.config.export import WITH_SHAPES, ExportSettings
 from pseudogt.config.run import parse_run_config
 from pseudogt.export import FORMATS
 from pseudogt.export.opening import open_labels
@@ -362,6 +363,15 @@ def test_boxes_are_tight_around_the_masks_of_things(run_folder, name):
         things = [i for i in np.unique(label).tolist() if i // 1000 in (24, 26) and i % 1000]
         tight = {(CLASSES.names[2 + (i // 1000 == 26)], *find_tight_box(label == i).tolist()) for i in things}
         assert boxes == tight
+
+
+@pytest.mark.parametrize("prefix", ["/data/local-files/?d=cam1/", "s3://bucket/"])
+def test_label_studio_finds_images_of_any_name(tmp_path, prefix):
+    records = [{"file_name": "50% Kühe & #1.jpg", "entry": []}]
+    FORMATS.load("label_studio").write_set(tmp_path, records, CLASSES, ExportSettings(image_prefix=prefix))
+    address = read_json(tmp_path / "tasks.json")[0]["data"]["image"]
+    found = unquote(address) if "?" in prefix else address
+    assert found == f"{prefix}50% Kühe & #1.jpg" and ("#" in address) == ("?" not in prefix)
 
 
 @pytest.mark.parametrize("name", ["coco_instances", "cvat", "label_studio"])
