@@ -52,7 +52,10 @@ class ClassTable:
         if len(lengths) != 1:
             raise ValueError("names, category_ids, isthing and colors differ in length")
         if not 0 < len(self.names) < MAX_TRAIN_CLASSES:
-            raise ValueError(f"a class table has 1 to {MAX_TRAIN_CLASSES - 1} classes, got {len(self.names)}")
+            raise ValueError(
+                f"a class table has 1 to {MAX_TRAIN_CLASSES - 1} classes, got {len(self.names)}; merge rare classes or "
+                "leave them out (annotations.rename: {name: null})"
+            )
         for column in (self.names, self.category_ids):
             twice = sorted({str(value) for value in column if column.count(value) > 1})
             if twice:

@@ -53,6 +53,11 @@ class ClassEntry(Section):
         if not isinstance(data, dict):
             return data
         filled = {key: value for key, value in data.items() if value != ""}
+        if str(filled.get("id")).strip() == "0":
+            raise ValueError(
+                f"class {filled.get('name')!r} has id 0, which means no label; number ids from 1, and write 0 to "
+                "source_id if label files hold 0 for the class"
+            )
         filled.setdefault("source_id", filled.get("id"))
         filled.setdefault("prompt", filled.get("name"))
         if isinstance(filled.get("isthing"), str):

@@ -188,6 +188,10 @@ def test_official_cityscapes_classes():
         ({"val_fraction": 0.5}, "set val_split to null"),
         ({"val_split": "train"}, "no image may be in both"),
         ({"clases": []}, "Extra inputs"),
+        (
+            {"classes": [{"name": "sky", "id": "0", "isthing": 0, "color": "#00ff00"}]},
+            "class 'sky' has id 0, which",
+        ),
     ],
 )
 def test_bad_settings(folder_settings, values, message):
