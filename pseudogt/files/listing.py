@@ -147,7 +147,8 @@ def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]
         if hidden:
             notes.append(
                 f"{place}: images in its subfolders {', '.join(hidden[:5])}{' ...' if len(hidden) > 5 else ''} are "
-                "passed over, as there are images beside them; name the subfolders in the split, joined by +"
+                "passed over, as there are images beside them; name the subfolders in the split, joined by +, or run "
+                "predict on each"
             )
     return images, notes
 
@@ -236,7 +237,8 @@ def find_images(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """
     found, notes = list_tree(folder)
     if not found:
-        raise ValueError(f"{folder}: there is no image ({', '.join(IMAGE_SUFFIXES)}) in this folder or below it")
+        kinds = ", ".join(IMAGE_SUFFIXES)
+        raise ValueError("\n".join([f"{folder}: there is no image ({kinds}) in this folder or below it", *notes]))
     ids = name_images((place, name) for place, files in found.items() for name in files)
     paths = (Path(place, file) for place, files in found.items() for file in files.values())
     return dict(zip(ids, paths, strict=True)), notes

@@ -102,8 +102,9 @@ def _choose_boxes(
         raise ValueError(f"boxes_from={folder}: {choice.problem}")
     if not choice.matched:
         raise ValueError(
-            f"boxes_from={folder}: {choice.source.path} names none of the {len(images)} images; correct the names, or "
-            "put annotations and images that belong together into one folder"
+            f"boxes_from={folder}: {choice.source.path} names none of the {len(images)} images, or each name is of "
+            f"several, such as {', '.join(list(images)[:SHOWN])}; correct the names, or put annotations and images "
+            "that belong together into one folder"
         )
     return choice
 
