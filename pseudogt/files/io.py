@@ -75,8 +75,10 @@ def read_json(path: Path | str) -> Any:
     path = Path(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{path}: is a folder; name a file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid JSON ({error}); if a run made it, delete it and run again") from error
     if isinstance(value, dict) and CHECKSUM in value:

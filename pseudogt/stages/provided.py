@@ -70,7 +70,8 @@ def provide_cams(path: Path, shard: Shard, out: Path) -> None:
         for image in shard:
             label, _ = scores.read_label(image.image_id)
             image.check_size(label.shape, f"its label in {path}")
-            highest, count = int(label[label != IGNORE_LABEL].max(initial=0)), len(shard.classes)
+            named = [*np.unique(label[label != IGNORE_LABEL]), *scores.read(image.image_id)[1]]
+            highest, count = int(max(named, default=0)), len(shard.classes)
             if highest >= count:
                 raise ValueError(
                     f"{path}: image {image.image_id!r} has train id {highest}, the class table {count} classes"
@@ -89,7 +90,11 @@ def provide_box_masks(path: Path, shard: Shard, out: Path) -> None:
         for image in shard:
             panoptic_id = masks.read(image.image_id)
             image.check_size(panoptic_id.shape, f"its mask in {path}")
-            stuff = np.intersect1d(panoptic_to_semantic(panoptic_id, classes), classes.stuff_ids)
+            try:
+                semantic = panoptic_to_semantic(panoptic_id, classes)
+            except ValueError as error:
+                raise ValueError(f"{path}: image {image.image_id!r}: {error}") from error
+            stuff = np.intersect1d(semantic, classes.stuff_ids)
             if len(stuff):
                 name = classes.names[stuff[0]]
                 raise ValueError(f"{path}: the box masks of {image.image_id!r} hold the stuff class {name!r}")

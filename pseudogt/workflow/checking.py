@@ -33,6 +33,7 @@ from pseudogt.workflow.given_files import find_missing_results
 from pseudogt.workflow.image_checking import ImageFindings, check_image
 from pseudogt.workflow.labelling import describe_labelling
 from pseudogt.workflow.shards import plan_shards
+from pseudogt.workflow.stage import Shard
 
 DEMO_CLASSES = "configs/classes/streets.csv"
 """Default of ``dataset.classes`` in config.yaml."""
@@ -183,12 +184,7 @@ def check_weak_labels(
                 findings.warnings += drawn.warnings
                 describe_masks(len(drawn.full.images), len(drawn.things.images), findings)
         elif config.provided.weak_labels:
-            found, _, broken = read_weak_label_file(Path(config.provided.weak_labels))
-            images = list(found.values())
-            if config.provided.bad_boxes == "error":
-                findings.add_problems(f"{record}; correct it, or set provided.bad_boxes: skip" for record in broken)
-            elif broken:
-                findings.warnings.append(f"{len(broken)} records are left out: {'; '.join(shorten_list(broken))}")
+            images = check_provided(config, Shard("train", data_root, records, classes), findings)
             findings.add_problems(describe_nothing(images))
     except ValueError as error:
         findings.add_problems([str(error)])
@@ -200,6 +196,23 @@ def check_weak_labels(
         findings.labelling = describe_labelling(acts, find_kinds(images, classes), len(images))
     derived = [image.derived for image in checked if image.derived is not None]
     check_learnable(config, images or derived, classes, findings)
+
+
+def check_provided(config: RunConfig, train: Shard, findings: DatasetFindings) -> list[ImageWeakLabels]:
+    """Read provided weak labels and compare them with the training images, as the stage ``provided`` does."""
+    path = Path(config.provided.weak_labels or "")
+    found, classes, broken = read_weak_label_file(path)
+    if config.provided.bad_boxes == "error":
+        findings.add_problems(f"{record}; correct it, or set provided.bad_boxes: skip" for record in broken)
+    elif broken:
+        findings.warnings.append(f"{len(broken)} records are left out: {'; '.join(shorten_list(broken))}")
+    train.check_meanings(classes, path)
+    if not config.has_full_labels:
+        train.check_images(found, path)
+    for image in train.take(found):
+        weak = found[image.image_id]
+        image.check_size((weak.height, weak.width), f"its entry in {path}")
+    return list(found.values())
 
 
 def check_learnable(

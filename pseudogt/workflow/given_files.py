@@ -144,7 +144,7 @@ def find_missing_results(settings: ProvidedSettings) -> list[str]:
     return [
         f"provided.{setting}: {path}: {describe_missing(Path(path), kind)}; correct it, or set it to null"
         for setting, (path, kind) in named.items()
-        if path is not None and not Path(path).exists()
+        if path is not None and not (Path(path).is_dir() if kind == "folder" else Path(path).is_file())
     ]
 
 

@@ -318,7 +318,8 @@ def test_classes_without_signal(run, photos):
 def test_provided_weak_labels_are_counted(run, photos):
     classes = ClassTable(("nucleus", "rest"), (1, 2), (True, False), ((0, 0, 0),) * 2)
     weak = make_weak_labels((20, 30), (True, False), boxes=[[1, 2, 3, 4]])
-    write_weak_labels(photos / "weak.json", [weak], classes)
+    others = [make_weak_labels((20, 30), (False, True), image_id=image_id) for image_id in ("b b", "ü")]
+    write_weak_labels(photos / "weak.json", [weak, *others], classes)
     report, _, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
     assert report["classes"][0]["boxes"] == 1
     assert sum("no image in val" in warning for warning in report["warnings"]) == 1
@@ -335,7 +336,7 @@ def test_provided_weak_labels_are_counted(run, photos):
     report, error, _ = run(photos, IMAGES, provided=given)
     assert not error and report["classes"][0]["boxes"] == 1
     assert any("2 records are left out" in warning for warning in report["warnings"])
-    write_weak_labels(photos / "weak.json", [make_weak_labels((20, 30), (True, False))], classes)
+    write_weak_labels(photos / "weak.json", [make_weak_labels((20, 30), (True, False)), *others], classes)
     for method, count in (("wsps", 1), ("jtsm", 0)):
         given = {"method": method, "weak_labels": {"boxes": method == "wsps"}}
         report, _, _ = run(photos, IMAGES, **given, provided={"weak_labels": str(photos / "weak.json")})
@@ -343,6 +344,24 @@ def test_provided_weak_labels_are_counted(run, photos):
     write_json(photos / "weak.json", [])
     report, error, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
     assert error and "weak.json" in report["problems"][0]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("names", "size", "ids", "message"),
+    [
+        (("nucleus", "rest", "more"), (20, 30), ["a", "b b", "ü"], "weak.json: its categories differ from"),
+        (("rest", "nucleus"), (20, 30), ["a", "b b", "ü"], "weak.json: its categories differ from"),
+        (("nucleus", "rest"), (20, 31), ["a", "b b", "ü"], "a.png is 30x20, but its entry in"),
+        (("nucleus", "rest"), (20, 30), ["a", "b b"], "weak.json: image 'ü' and 0 more of the dataset are not in it"),
+    ],
+)
+def test_provided_weak_labels_of_another_dataset(run, photos, names, size, ids, message):
+    count = len(names)
+    classes = ClassTable(names, tuple(range(1, count + 1)), (True, *(False,) * (count - 1)), ((0, 0, 0),) * count)
+    weak = [make_weak_labels(size, (True,) * count, image_id=image_id) for image_id in ids]
+    write_weak_labels(photos / "weak.json", weak, classes)
+    report, _, _ = run(photos, IMAGES, provided={"weak_labels": str(photos / "weak.json")})
+    assert message in report["problems"][0]["problem"]
 
 
 def test_settings_are_those_of_a_run(photos):

@@ -110,11 +110,12 @@ def test_other_classes_are_refused(dataset, tmp_path):
             provide(kind, dataset / name, dataset, tmp_path / "out", tmp_path / "shard.json")
 
 
-def test_class_beyond_the_table_is_refused(dataset, tmp_path):
+@pytest.mark.parametrize("in_label", [True, False])
+def test_class_beyond_the_table_is_refused(dataset, tmp_path, in_label):
     with write_scores(tmp_path / "cams.h5") as scores:
         for image_id in ("image1", "image2"):
-            label = np.full((64, 96), 3, np.uint8)
-            scores.add(image_id, np.zeros((0, 1, 1)), np.zeros(0, int), label, label)
+            label = np.full((64, 96), 3 * in_label, np.uint8)
+            scores.add(image_id, np.zeros((1, 1, 1)), np.array([0 if in_label else 3]), label, label)
     with pytest.raises(ValueError, match="train id 3, the class table 3 classes"):
         provide("cams", tmp_path / "cams.h5", dataset, tmp_path / "out.h5")
 
