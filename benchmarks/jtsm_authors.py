@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.jtsm.detection import DetectionPlan, detect
-from models.jtsm.network import JtsmNetwork, build_jtsm_network
+from models.jtsm.network import JtsmArchitecture, JtsmNetwork, build_jtsm_network
 from models.jtsm.samples import MiningAugmentation, MiningImage
 from models.jtsm.step import Evidence, MiningStep
 from models.jtsm.training import MiningBatches
@@ -147,10 +147,8 @@ def measure_test(
 def build_network(*, things: int, stuff: int) -> JtsmNetwork:
     """The network of the authors' configs with ResNet-WS-18 and random weights."""
     torch.manual_seed(0)
-    return build_jtsm_network(
+    architecture = JtsmArchitecture(
         backbone="resnet_ws18",
-        init="scratch",
-        weights=None,
         levels=4,
         freeze="all",
         neck_widths=(4096, 4096),
@@ -161,6 +159,7 @@ def build_network(*, things: int, stuff: int) -> JtsmNetwork:
         mask_channels=256,
         semantic_channels=128 if stuff > 1 else 0,
     )
+    return build_jtsm_network(architecture)
 
 
 def draw_sample(class_count: int) -> MiningImage:

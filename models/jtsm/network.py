@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,38 @@ from pseudogt.pseudo_labels.class_order import ClassOrder
 
 SEMANTIC_CHANNELS = 128
 """Width of the semantic branch in the paper."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JtsmArchitecture:
+    """Structure of a network.
+
+    Attributes
+    ----------
+    backbone : str
+    levels, freeze, decoder_channels, padding
+        See :func:`models.jtsm.backbones.build_jtsm_backbone`; a classifier brings its own ``levels``, and its decoder
+        its own width.
+    neck_widths, dropout
+        See :func:`models.jtsm.neck.build_neck`.
+    refinements, mask_channels, semantic_channels, semantic_start, overlap_power, things, stuff
+        See :class:`JtsmNetwork`.
+    """
+
+    backbone: str
+    levels: int
+    freeze: str
+    dropout: float
+    refinements: int
+    mask_channels: int
+    semantic_channels: int
+    decoder_channels: int = 0
+    neck_widths: tuple[int, int] | None
+    semantic_start: str = "he"
+    padding: bool = True
+    overlap_power: float = 0.0
+    things: int
+    stuff: int
 
 
 class Proposed(NamedTuple):
@@ -171,47 +204,36 @@ class JtsmNetwork(nn.Module):
 
 
 def build_jtsm_network(
-    *,
-    backbone: str,
-    init: str,
-    weights: str | Path | None,
-    levels: int,
-    decoder_channels: int = 0,
-    freeze: str,
-    neck_widths: tuple[int, int] | None,
-    dropout: float,
-    things: int,
-    stuff: int,
-    refinements: int,
-    mask_channels: int,
-    semantic_channels: int,
-    semantic_start: str = "he",
-    padding: bool = True,
-    overlap_power: float = 0.0,
+    architecture: JtsmArchitecture, *, init: str = "scratch", weights: str | Path | None = None
 ) -> JtsmNetwork:
-    """Build the network; see :func:`models.jtsm.backbones.build_jtsm_backbone` and :class:`JtsmNetwork`.
+    """Build the network; ``init`` and ``weights`` as in :func:`models.jtsm.backbones.build_jtsm_backbone`.
 
     A ResNet-WS starts with the neck that its weight file holds.
     """
-    body = build_jtsm_backbone(
-        backbone,
+    backbone = build_jtsm_backbone(
+        architecture.backbone,
         init=init,
         weights=weights,
-        levels=levels,
-        decoder_channels=decoder_channels,
-        class_count=things + stuff,
-        freeze=freeze,
-        padding=padding,
+        levels=architecture.levels,
+        decoder_channels=architecture.decoder_channels,
+        class_count=architecture.things + architecture.stuff,
+        freeze=architecture.freeze,
+        padding=architecture.padding,
     )
-    holds_neck = init == "weights" and backbone.startswith("resnet_ws")
+    holds_neck = init == "weights" and architecture.backbone.startswith("resnet_ws")
     return JtsmNetwork(
-        backbone=body,
-        neck=build_neck(body, widths=neck_widths, dropout=dropout, weights=weights if holds_neck else None),
-        things=things,
-        stuff=stuff,
-        refinements=refinements,
-        mask_channels=mask_channels,
-        semantic_channels=semantic_channels,
-        semantic_start=semantic_start,
-        overlap_power=overlap_power,
+        backbone=backbone,
+        neck=build_neck(
+            backbone,
+            widths=architecture.neck_widths,
+            dropout=architecture.dropout,
+            weights=weights if holds_neck else None,
+        ),
+        things=architecture.things,
+        stuff=architecture.stuff,
+        refinements=architecture.refinements,
+        mask_channels=architecture.mask_channels,
+        semantic_channels=architecture.semantic_channels,
+        semantic_start=architecture.semantic_start,
+        overlap_power=architecture.overlap_power,
     )

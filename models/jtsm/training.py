@@ -150,7 +150,7 @@ def prepare_mining_sample(
 
 
 def measure_presence(
-    model: JtsmModel, samples: Samples[MiningImage], *, short_side_px: int, long_side_px: int
+    model: JtsmModel, samples: Samples[MiningImage], *, short_sides_px: Sequence[int], long_side_px: int
 ) -> dict[str, Any]:
     """Average precision of the presence of each class in samples that are seen whole.
 
@@ -159,9 +159,12 @@ def measure_presence(
     model : JtsmModel
         Ends in evaluation mode.
     samples : Samples of MiningImage
-    short_side_px, long_side_px : int
-        Length of the shorter side, and of the longer one at most.
+    short_sides_px : sequence of int
+        Lengths of the shorter side in training; samples are seen at the middle one.
+    long_side_px : int
+        Maximum length of the longer side.
     """
+    short_side_px = sorted(short_sides_px)[len(short_sides_px) // 2]
     device = next(model.network.parameters()).device
     model.network.eval()
     presence, tags = [], []

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.jtsm.evidence import open_mask_finder
-from models.jtsm.model import JtsmArchitecture, JtsmModel
-from models.jtsm.network import SEMANTIC_CHANNELS
+from models.jtsm.model import JtsmModel
+from models.jtsm.network import SEMANTIC_CHANNELS, JtsmArchitecture
 from models.jtsm.samples import MiningAugmentation, MiningImage
 from models.jtsm.step import MiningStep
 from models.jtsm.training import (
@@ -44,14 +44,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     # This network learns nothing from boxes.
     check_supervision([image.weak.without_boxes() for image in shard])
     source = MiningSource.open(shard, arguments.proposals, settings.samples, needs_things=settings.needs_things)
-    val = (arguments.val_shards, arguments.val_weak_labels, arguments.val_proposals)
-    val_source = open_val(*val, shard, settings.samples)
+    val = open_val(arguments.val_shards, arguments.val_weak_labels, arguments.val_proposals, shard, settings.samples)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
-    masks, stuff = settings.mask_channels if settings.masks else 0, SEMANTIC_CHANNELS if settings.semantic else 0
-    branches = {"mask_channels": masks, "semantic_channels": stuff}
+    architecture = settings.fill(
+        JtsmArchitecture,
+        decoder_channels=int(settings.decoder),
+        mask_channels=settings.mask_channels if settings.masks else 0,
+        semantic_channels=SEMANTIC_CHANNELS if settings.semantic else 0,
+        things=len(shard.classes.thing_ids),
+        stuff=len(shard.classes.stuff_ids),
+    )
     model = JtsmModel.build(
         shard.classes,
-        settings.fill(JtsmArchitecture, **branches, decoder_channels=int(settings.decoder)),
+        architecture,
         init=settings.init,
         weights=arguments.weights or settings.weights,
         max_proposals=settings.max_proposals,
@@ -81,10 +86,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         count=lambda: finder.counts,
     )
     if is_main_process():
-        middle = sorted(settings.short_sides_px)[len(settings.short_sides_px) // 2]
-        sizes = {"short_side_px": middle, "long_side_px": settings.long_side_px}
+        sizes = settings.model_dump(include={"short_sides_px", "long_side_px"})
         counts = record.pop("counts")
-        measured = measure_presence(model, val_source, **sizes) if val_source else None
+        measured = measure_presence(model, val, **sizes) if val else None
         facts = {**record, "evidence": counts, "init": settings.init, "samples": len(source), "val": measured}
         write_training(arguments.out, model, facts, files.checkpoint, samples)
 

@@ -115,7 +115,7 @@ def test_model_file_is_self_contained(model):
     loaded = JtsmModel.load(model / "model.pt")
     assert loaded.classes == CLASSES
     assert loaded.classes.things_first.tolist() == [CAR, ROAD, SKY]
-    assert loaded.architecture["levels"] == 2
+    assert loaded.architecture.levels == 2
     assert not loaded.network.training
 
 
@@ -269,7 +269,7 @@ def test_the_classifier_takes_part_in_labels_of_segments(dataset, tmp_path):
     settings["overlap_power"] = 4
     mine(dataset, tmp_path / "0", "--weights", tmp_path / "classifier.pt", **settings)
     loaded = JtsmModel.load(tmp_path / "0" / "model.pt")
-    assert loaded.architecture["decoder_channels"] == 8
+    assert loaded.architecture.decoder_channels == 8
     assert loaded.network.mining.overlap_power == 4
     order = torch.from_numpy(loaded.classes.things_first.astype(np.int64))
     torch.testing.assert_close(loaded.network.backbone.classifier.classify.weight, network.classify.weight[order])

@@ -10,7 +10,7 @@ import torch
 from test_mining_samples import change, make_image, pick_proposals
 
 from models.jtsm.detection import DetectionPlan, detect
-from models.jtsm.network import build_jtsm_network
+from models.jtsm.network import JtsmArchitecture, build_jtsm_network
 from models.jtsm.samples import Placement, collate, make_view
 from models.jtsm.step import Evidence, MiningStep
 from pseudogt.evidence.grabcut import take_segment
@@ -19,11 +19,9 @@ from pseudogt.pseudo_labels.class_order import THINGS
 PLAN = DetectionPlan((48, 64), 200, True, 10, "branch", 0.05, 0.3, 10, torch.device("cpu"), torch.float32)
 
 
-def build(**changes):
+def make_architecture(**changes):
     options = {
         "backbone": "small",
-        "init": "scratch",
-        "weights": None,
         "levels": 2,
         "freeze": "norm",
         "neck_widths": (32, 32),
@@ -34,8 +32,12 @@ def build(**changes):
         "mask_channels": 8,
         "semantic_channels": 8,
     }
+    return JtsmArchitecture(**{**options, **changes})
+
+
+def build(**changes):
     torch.manual_seed(0)
-    return build_jtsm_network(**{**options, **changes})
+    return build_jtsm_network(make_architecture(**changes))
 
 
 def make_step(network, images):
@@ -229,7 +231,5 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch():
 
 
 def test_only_the_maps_of_a_tag_classifier_tell_where_classes_are():
-    shape = {"levels": 1, "freeze": "all", "neck_widths": (8, 8), "dropout": 0, "things": 1, "stuff": 1}
-    branches = {"refinements": 0, "mask_channels": 0, "semantic_channels": 8}
     with pytest.raises(ValueError, match="overlap_power needs the maps of the tag classifier"):
-        build_jtsm_network(backbone="small", init="scratch", weights=None, overlap_power=1, **shape, **branches)
+        build(overlap_power=1)

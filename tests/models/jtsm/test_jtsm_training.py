@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_jtsm_network import build, make_batch, make_evidence, make_step
+from test_jtsm_network import build, make_architecture, make_batch, make_evidence, make_step
 from test_mining_samples import make_image
 from torch.nn.parallel import DistributedDataParallel
 from weak_label_testing import make_weak_labels
 
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.jtsm.evidence import open_mask_finder
-from models.jtsm.model import MODEL_KIND, JtsmArchitecture, JtsmModel
+from models.jtsm.model import MODEL_KIND, JtsmModel
 from models.jtsm.samples import Placement
 from models.jtsm.step import Evidence, MiningStep, paint_best_stuff
 from models.jtsm.training import EvidencePlan, list_mining_samples
@@ -95,9 +95,8 @@ def test_all_branches_learn_from_grabcut_alone(tmp_path):
 
 
 def test_files_of_earlier_versions_are_read(tmp_path):
-    architecture = JtsmArchitecture("small", 2, "norm", 0.0, 1, 8, 8, 0, (16, 16))
     model = JtsmModel.build(
-        CLASSES, architecture, init="scratch", weights=None, max_proposals=10, seed=0, settings={"steps": 1}
+        CLASSES, make_architecture(), init="scratch", weights=None, max_proposals=10, seed=0, settings={"steps": 1}
     )
     model.save(tmp_path / "new.pt")
     state = load_checkpoint(tmp_path / "new.pt", kind=MODEL_KIND)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.jtsm.detection import DetectionPlan, describe_seen, detect, find_instances, see_images
-from models.jtsm.network import build_jtsm_network
+from models.jtsm.network import JtsmArchitecture, build_jtsm_network
 from models.jtsm.samples import MiningImage, Placement, View, collate, make_view
 from models.jtsm.views import collate_views, group_by_size, map_semantic, move_to_image, place_on_device, place_views
 from pseudogt.proposals.members import Members
@@ -103,9 +103,9 @@ def test_groups_are_of_one_size():
 
 def build(**changes):
     torch.manual_seed(0)
-    options = {"backbone": "small", "init": "scratch", "weights": None, "levels": 1, "freeze": "all", "dropout": 0.0}
+    options = {"backbone": "small", "levels": 1, "freeze": "all", "dropout": 0.0}
     options |= {"neck_widths": (16, 16), "things": 2, "stuff": 2, "refinements": 1, "mask_channels": 8}
-    return build_jtsm_network(**(options | {"semantic_channels": 8} | changes)).eval()
+    return build_jtsm_network(JtsmArchitecture(**(options | {"semantic_channels": 8} | changes))).eval()
 
 
 @pytest.mark.parametrize("changes", [{}, {"refinements": 0, "mask_channels": 0}], ids=["all heads", "mining alone"])
