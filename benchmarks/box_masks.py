@@ -54,11 +54,12 @@ from workflow_runs import SNAKEMAKE, make_environment
 from models.pretrained.loading import load_engine, load_segmenters
 from pseudogt.box_masks.consensus import BoxLabels, combine_boxes, fuse_masks
 from pseudogt.box_masks.scene import BoxScene, PrepareScene
-from pseudogt.boxes import box_slices, find_instance_boxes
+from pseudogt.boxes import box_slices
 from pseudogt.classes import IGNORE_LABEL
 from pseudogt.config.box_masks import BoxMasksSettings
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.files.images import read_image, read_png
+from pseudogt.wsps.boxes import find_instance_boxes
 
 SETS = {
     "": ("voc2007_seg", "dev"),

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.boxes import find_instance_boxes
 from pseudogt.classes import INSTANCE_DIVISOR
 from pseudogt.files.images import read_png
+from pseudogt.wsps.boxes import find_instance_boxes
 from pseudogt.wsps.clean_labels import load_inputs
 from pseudogt.wsps.label_generation import ImageInputs
 from pseudogt.wsps.mat_files import read_boxes, read_scores

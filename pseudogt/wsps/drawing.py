@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.boxes import InstanceBoxes
 from pseudogt.files.io import replace_atomically
+from pseudogt.wsps.boxes import InstanceBoxes
 from pseudogt.wsps.label_generation import GeneratedInstances, ImageInputs, cut_instances, generate_labels
 from pseudogt.wsps.options import Options
 

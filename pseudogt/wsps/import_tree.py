@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pseudogt.boxes import InstanceBoxes, clip_boxes
+from pseudogt.boxes import clip_boxes
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL, ClassTable
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table
@@ -25,6 +25,7 @@ from pseudogt.pseudo_labels.refinement import assign_boxes
 from pseudogt.weak_labels.crops import paper_crop_grid
 from pseudogt.weak_labels.files import write_weak_labels
 from pseudogt.weak_labels.records import ImageWeakLabels
+from pseudogt.wsps.boxes import InstanceBoxes
 from pseudogt.wsps.clean_labels import load_inputs
 from pseudogt.wsps.label_generation import ImageInputs
 from pseudogt.wsps.make_boxes import load_class_names

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.boxes import InstanceBoxes, clip_boxes, fill_class_masks
+from pseudogt.boxes import clip_boxes, fill_class_masks
 from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
@@ -18,6 +18,7 @@ from pseudogt.pseudo_labels.cleaning import (
 )
 from pseudogt.pseudo_labels.instances import assign_instances
 from pseudogt.weak_labels.crops import paper_crop_grid
+from pseudogt.wsps.boxes import InstanceBoxes
 from pseudogt.wsps.options import Options
 
 MAX_INSTANCE = 255

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.boxes import find_instance_boxes
 from pseudogt.files.images import read_image, read_png, write_png
+from pseudogt.wsps.boxes import find_instance_boxes
 from pseudogt.wsps.drawing import draw_boxes
 from pseudogt.wsps.mat_files import read_class_names, read_palette, write_boxes
 from pseudogt.wsps.palette import CLASS_NAMES, make_palette

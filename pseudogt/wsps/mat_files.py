@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat, whosmat
 
-from pseudogt.boxes import InstanceBoxes, half_open_to_inclusive, inclusive_to_half_open
 from pseudogt.files.io import replace_atomically
+from pseudogt.wsps.boxes import InstanceBoxes, half_open_to_inclusive, inclusive_to_half_open
 
 _HEADER = b"MATLAB 5.0 MAT-file, written by pseudogt"
 _HEADER_LENGTH = 116

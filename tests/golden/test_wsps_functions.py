@@ -8,15 +8,7 @@ import numpy as np
 import pytest
 from golden_files import GOLDEN, needs_golden, read_golden_json
 
-from pseudogt.boxes import (
-    InstanceBoxes,
-    box_areas,
-    clip_boxes,
-    fill_class_masks,
-    find_instance_boxes,
-    half_open_to_inclusive,
-    inclusive_to_half_open,
-)
+from pseudogt.boxes import box_areas, clip_boxes, fill_class_masks
 from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
@@ -26,6 +18,7 @@ from pseudogt.pseudo_labels.cleaning import (
 )
 from pseudogt.pseudo_labels.instances import assign_instances
 from pseudogt.weak_labels.crops import paper_crop_grid
+from pseudogt.wsps.boxes import InstanceBoxes, find_instance_boxes, half_open_to_inclusive, inclusive_to_half_open
 from pseudogt.wsps.clean_labels import is_done
 from pseudogt.wsps.drawing import LINE_WIDTH_PX, draw_boxes, plan_box_labels
 from pseudogt.wsps.label_generation import ImageInputs, cut_instances, generate_labels

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pseudogt.box_masks.consensus import combine_boxes, fuse_masks
-from pseudogt.boxes import fill_class_masks, half_open_to_inclusive, inclusive_to_half_open
+from pseudogt.boxes import fill_class_masks
 from pseudogt.classes import BACKGROUND, IGNORE_LABEL
 from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
@@ -18,6 +18,7 @@ from pseudogt.pseudo_labels.cleaning import (
     threshold_scores,
 )
 from pseudogt.pseudo_labels.instances import NO_OWNER, assign_instances
+from pseudogt.wsps.boxes import half_open_to_inclusive, inclusive_to_half_open
 
 HEIGHT, WIDTH = 6, 9
 STUFF, THINGS = [0, 1], [2, 3]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pseudogt.boxes import InstanceBoxes, box_areas, clip_boxes, fill_class_masks, find_instance_boxes
+from pseudogt.boxes import box_areas, clip_boxes, fill_class_masks
 from pseudogt.pseudo_labels.cleaning import (
     apply_box_prior,
     check_crop_tags,
@@ -22,6 +22,7 @@ from pseudogt.pseudo_labels.cleaning import (
 )
 from pseudogt.pseudo_labels.instances import assign_instances
 from pseudogt.weak_labels.crops import paper_crop_grid
+from pseudogt.wsps.boxes import InstanceBoxes, find_instance_boxes
 from pseudogt.wsps.clean_labels import is_done
 from pseudogt.wsps.label_generation import ImageInputs, cut_instances, generate_labels
 from pseudogt.wsps.mat_files import read_boxes, write_boxes
