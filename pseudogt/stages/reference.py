@@ -9,7 +9,7 @@ from pseudogt.config.rounds import RoundsSettings
 from pseudogt.config.segmenter import SegmenterSettings
 from pseudogt.files.io import read_json
 from pseudogt.pseudo_labels.rounds import count_steps
-from pseudogt.stages.segmenter import segmenter_parser, train_segmenter
+from pseudogt.stages.segmenter import SegmenterInputs, segmenter_parser, train_segmenter
 from pseudogt.workflow.cli import parse_settings, run_stage
 
 
@@ -20,12 +20,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     rounds = parse_settings(RoundsSettings, arguments.rounds)
     train_segmenter(
-        arguments.shards,
-        arguments.weak_labels,
-        arguments.labels,
+        SegmenterInputs(arguments.shards, arguments.weak_labels, arguments.labels),
         parse_settings(SegmenterSettings, arguments.settings),
         steps=count_steps([read_json(path) for path in arguments.records], init=rounds.init),
-        init=None,
         facts={"subject": "reference"},
         out=arguments.out,
         scratch=arguments.scratch,

@@ -38,7 +38,26 @@ from pseudogt.workflow.cli import parse_settings, run_stage, training_parser
 from pseudogt.workflow.provenance import name_training_files
 from pseudogt.workflow.stage import Shard
 
-STAGE = "pseudogt.stages.segmenter"
+
+@dataclass(frozen=True)
+class SegmenterInputs:
+    """The files that a training reads.
+
+    Attributes
+    ----------
+    shards, weak_labels, labels : sequence of Path
+        One of each shard.
+    full_labels : sequence of Path
+        Label folders of images with full labels, which are drawn more often (``segmenter.full_share``).
+    init : Path or None
+        Model file to start from.
+    """
+
+    shards: Sequence[Path]
+    weak_labels: Sequence[Path]
+    labels: Sequence[Path]
+    full_labels: Sequence[Path] = ()
+    init: Path | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -60,13 +79,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             link_round(arguments.earlier_records[-1].parent, arguments.out, arguments.round)
         return
     train_segmenter(
-        arguments.shards,
-        arguments.weak_labels,
-        arguments.labels,
+        SegmenterInputs(
+            arguments.shards, arguments.weak_labels, arguments.labels, arguments.full_labels, arguments.init
+        ),
         settings,
         steps=settings.steps,
-        init=arguments.init,
-        full_labels=arguments.full_labels,
         facts={"round": arguments.round},
         out=arguments.out,
         scratch=arguments.scratch,
@@ -90,43 +107,38 @@ def link_round(previous: Path, out: Path, number: int) -> None:
 
 
 def train_segmenter(
-    shards: Sequence[Path],
-    weak_labels: Sequence[Path],
-    label_folders: Sequence[Path],
+    inputs: SegmenterInputs,
     settings: SegmenterSettings,
     *,
     steps: int,
-    init: Path | None,
     facts: Mapping[str, Any],
     out: Path,
     scratch: Path,
     cores: int | None,
-    full_labels: Sequence[Path] = (),
 ) -> None:
-    """Train on labels for a number of steps and write model and record, with ``facts`` in it.
-
-    Images that ``full_labels`` holds, too, are drawn more often (``settings.full_share``).
-    """
-    shard = Shard.open(shards, weak_labels=weak_labels)
-    labels = read_label_folders(label_folders)
-    shard.check_images(labels, label_folders[0])
+    """Train for a number of steps and write model and record, with ``facts`` in it."""
+    shard = Shard.open(inputs.shards, weak_labels=inputs.weak_labels)
+    labels = read_label_folders(inputs.labels)
+    shard.check_images(labels, inputs.labels[0])
     pixels = count_pixels(shard, labels)
-    check_labelled(pixels, shard.classes, label_folders[0])
+    check_labelled(pixels, shard.classes, inputs.labels[0])
     if settings.network in QUERY_NETWORKS:
         warn_of_crowded_images(shard, labels, settings.queries)
     source = PanopticSource(shard, labels, settings.scale)
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
     sides = [max(image.size) for image in shard]
-    model = replace(build_model(shard.classes, settings, resolved, init), usual_px=round(median(sides)))
+    model = replace(build_model(shard.classes, settings, resolved, inputs.init), usual_px=round(median(sides)))
     augmentation = settings.fill(Augmentation)
     class_weights = compute_class_weights(torch.from_numpy(pixels), settings.class_balance)
     compute_losses = settings.fill(NETWORKS.load(settings.network).Loss, class_weights=class_weights)
-    inputs = [*shards, *weak_labels, *label_folders, *full_labels, *([init] if init else [])]
     plan = settings.fill(TrainingPlan, steps=steps, cores=cores)
-    full = read_label_folders(full_labels)
+    full = read_label_folders(inputs.full_labels)
     order = repeat_full(np.array([image.image_id in full for image in shard], bool), settings.full_share)
     drawn = np.unique(order[list_drawn(plan, len(order))])
-    files = name_training_files(scratch, STAGE, [resolved, steps], [settings.scale, drawn.tolist()], inputs)
+    paths = [*inputs.shards, *inputs.weak_labels, *inputs.labels, *inputs.full_labels]
+    paths += [inputs.init] if inputs.init else []
+    sample_facts = [settings.scale, drawn.tolist()]
+    files = name_training_files(scratch, __spec__.name, [resolved, steps], sample_facts, paths)
     samples = TrainingSet(files.samples, drawn, PanopticSample)
     record = train(
         model.network,
