@@ -17,7 +17,8 @@ from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.registry import Registry
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import parse_header, parse_json, parse_xml, read_text
+from pseudogt.files.parsing import parse_json, parse_xml, read_text
+from pseudogt.files.tables import parse_header
 
 __all__ = [
     "FORMATS",

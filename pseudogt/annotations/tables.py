@@ -23,17 +23,14 @@ from pydantic import TypeAdapter
 from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, ImageAnnotations, Reading, Source
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
 from pseudogt.files.parsing import (
-    DECIMAL_COMMA,
-    EXTRA,
-    parse_csv,
     parse_extent,
     parse_flag,
-    parse_header,
     parse_json,
     parse_name,
     parse_number,
     read_text,
 )
+from pseudogt.files.tables import DECIMAL_COMMA, EXTRA, parse_csv, parse_header
 
 PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")

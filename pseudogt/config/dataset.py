@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pseudogt.config.base import Section, expand_home, listed_in
 from pseudogt.files.contents import describe_missing
-from pseudogt.files.parsing import EXTRA, Name, parse_csv, parse_header, parse_name
+from pseudogt.files.parsing import Name, parse_name
+from pseudogt.files.tables import EXTRA, parse_csv, parse_header
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_COLUMNS = ("name", "id", "isthing", "color")
