@@ -33,10 +33,9 @@ from pseudogt.annotations.geometry import (
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
-from pseudogt.files.io import IMAGE_SUFFIXES
+from pseudogt.files.listing import IMAGE_SUFFIXES
 from pseudogt.files.parsing import Coordinate, Extent, Flag, MisfitError, fit_record, parse_json, parse_name
 
-NAMED_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
 REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "bitmasklabels", "labels")
 SHAPE_TYPES = ("rectangle", "polygon", "ellipse", "brush", "bitmask", "keypoint", "vector")
 """Regions without class, which another result of the same id may hold."""
@@ -254,7 +253,7 @@ def _is_name(text: str) -> bool:
 
 def _names_image(value: Any) -> bool:
     """Whether a value ends like the name of an image; what follows the name in a URL does not count."""
-    return isinstance(value, str) and value.split("?")[0].lower().endswith(NAMED_SUFFIXES)
+    return isinstance(value, str) and value.split("?")[0].lower().endswith(IMAGE_SUFFIXES)
 
 
 def read_task(name: str, annotation: Annotation, where: str, remarks: Counter[str]) -> ImageAnnotations:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from pseudogt.files.io import IMAGE_SUFFIXES
-from pseudogt.files.listing import FolderContent, scan_folder
+from pseudogt.files.listing import IMAGE_SUFFIXES, FolderContent, scan_folder
 
 
 class ListedImage(NamedTuple):

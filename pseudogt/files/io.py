@@ -12,12 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-IMAGE_SUFFIXES = (
-    *(".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo"),
-    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
-)
-"""Of the image files that are read, in lower case."""
-
 TIMESTAMP = ".snakemake_timestamp"
 """File by which Snakemake dates a folder."""
 

@@ -11,9 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from pseudogt.files.io import IMAGE_SUFFIXES, TIMESTAMP
+from pseudogt.files.io import TIMESTAMP
 
-SUFFIXES = frozenset(IMAGE_SUFFIXES)
+IMAGE_SUFFIXES = (
+    *(".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo"),
+    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+"""Suffixes of the images that are read, in lower case."""
 
 FOLDER_SEPARATOR = "__"
 """Between the folders and the name in the id of an image whose name alone is not unique."""
@@ -86,7 +90,7 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
             continue
         stem, dot, kind = file.rpartition(".")
         suffix = dot + kind
-        if not dot or suffix.lower() not in SUFFIXES or not stem.endswith(ending):
+        if not dot or suffix.lower() not in IMAGE_SUFFIXES or not stem.endswith(ending):
             if file.lower() not in IGNORED_FILES:
                 content.passed_over[suffix if dot else ""] += 1
                 content.examples.setdefault(suffix if dot else "", file)

@@ -8,7 +8,7 @@ from PIL import Image
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import LAYOUTS, list_images
 from pseudogt.files.images import read_image
-from pseudogt.files.io import IMAGE_SUFFIXES
+from pseudogt.files.listing import IMAGE_SUFFIXES
 
 
 def write_list(path, names):
