@@ -28,8 +28,9 @@ from measurement import measure_in_turns, print_table, write_figures
 from numpy.typing import NDArray
 
 from models.pretrained.contours import ContourModel
-from models.pretraining.contours import list_bsds_ids, read_segmentations
+from models.pretraining.contours import read_segmentations
 from pseudogt.files.images import read_image
+from pseudogt.files.parsing import read_id_list
 from pseudogt.metrics.contours import count_contours, find_label_changes, score_contours, thin_contours
 from pseudogt.proposals.contours import find_gradient_contours
 from pseudogt.workflow.weights import CONTOURS
@@ -77,7 +78,7 @@ def read_samples(data: Path) -> list[tuple[Image, Segmentations]]:
     folder = data / "bsds500" if (data / "bsds500").is_dir() else data
     return [
         (read_image(folder / "images" / f"{image_id}.jpg"), read_segmentations(folder, image_id))
-        for image_id in list_bsds_ids(folder, "val")
+        for image_id in read_id_list(folder / "val.txt")
     ]
 
 

@@ -33,10 +33,11 @@ from models.pretrained.box_masks import (
     save_box_masks,
 )
 from models.pretrained.contours import read_contours
-from models.pretraining.contours import list_bsds_ids, read_segmentations
+from models.pretraining.contours import read_segmentations
 from models.pretraining.plan import add_training_options, plan_training
 from models.training import Batch, train
 from pseudogt.files.images import read_image, read_png
+from pseudogt.files.parsing import read_id_list
 from pseudogt.workflow import weights
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 
@@ -114,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def read_things(data: Path) -> Iterator[Sample]:
     """The things of the training images of a COCO-like folder."""
-    for image_id in list_bsds_ids(data, "train"):
+    for image_id in read_id_list(data / "train.txt"):
         labels = read_png(data / "instances" / f"{image_id}.png").astype(np.int32)
         image = read_image(data / "images" / f"{image_id}.jpg")
         found = [(label, box) for label, box, area in _list_boxes(labels) if label >= 256 and area >= MIN_AREA_PX]
@@ -126,7 +127,7 @@ def read_things(data: Path) -> Iterator[Sample]:
 def read_drawn_segments(data: Path) -> Iterator[Sample]:
     """The segments of all images of a BSDS-like folder, of all who drew them."""
     nobody = np.zeros((0, 4), np.int32)
-    for image_id in list_bsds_ids(data, "train") + list_bsds_ids(data, "val"):
+    for image_id in read_id_list(data / "train.txt") + read_id_list(data / "val.txt"):
         image = read_image(data / "images" / f"{image_id}.jpg")
         for labels in read_segmentations(data, image_id):
             shifted = labels.astype(np.int32) + 1

@@ -24,6 +24,7 @@ from models.pretrained.contours import ContourNetwork, compute_contour_loss, sav
 from models.pretraining.plan import add_training_options, plan_training
 from models.training import Batch, train
 from pseudogt.files.images import read_image, read_png
+from pseudogt.files.parsing import read_id_list
 from pseudogt.metrics.contours import find_label_changes
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 
@@ -48,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=arguments.seed,
     )
     cv2.setNumThreads(1)
-    samples = [read_contour_sample(arguments.data, image_id) for image_id in list_bsds_ids(arguments.data, "train")]
+    image_ids = read_id_list(arguments.data / "train.txt")
+    samples = [read_contour_sample(arguments.data, image_id) for image_id in image_ids]
     torch.manual_seed(plan.seed)
     network = ContourNetwork()
     facts = [repr(plan), compute_code_digest("models.pretraining.contours")]
@@ -65,14 +67,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     save_contours(arguments.out, network.cpu())
     checkpoint.unlink(missing_ok=True)
-
-
-def list_bsds_ids(data: Path, split: str) -> list[str]:
-    """Image ids of ``<data>/<split>.txt``."""
-    path = data / f"{split}.txt"
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; it lists one image id per line")
-    return path.read_text().split()
 
 
 def read_segmentations(data: Path, image_id: str) -> list[NDArray[np.integer]]:

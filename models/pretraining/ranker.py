@@ -26,6 +26,7 @@ from tqdm import tqdm
 from models.pretrained.loading import load_engine
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.files.images import read_image, read_png
+from pseudogt.files.parsing import read_id_list
 from pseudogt.proposals.generation import Quotas, find_candidates, make_proposals
 from pseudogt.proposals.hierarchies import Partition
 from pseudogt.proposals.members import Members
@@ -101,15 +102,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def read_scenes(data: Path) -> list[Scene]:
     """Images of ``train.txt`` with the masks of their segments, and their regions."""
-    listed = data / "train.txt"
-    if not listed.is_file():
-        raise ValueError(f"{listed}: no such file; it lists one image id per line")
     segment = {
         mode: load_engine(ProposalsSettings(mode=mode, ranking="rule", max_proposals=1, kept_unions=0))
         for mode in MODES
     }
     scenes = []
-    for image_id in tqdm(listed.read_text().split(), desc="regions", unit="image", mininterval=5):
+    for image_id in tqdm(read_id_list(data / "train.txt"), desc="regions", unit="image", mininterval=5):
         path = next((data / "images").glob(f"{image_id}.*"), None)
         if path is None:
             raise ValueError(f"{data / 'images'}: no image {image_id!r}")

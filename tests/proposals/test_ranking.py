@@ -142,7 +142,7 @@ def test_training_command_names_what_is_missing(folder):
     with pytest.raises(ValueError, match=r"no image 'z'"):
         main(arguments)
     (folder / "train.txt").unlink()
-    with pytest.raises(ValueError, match=r"train\.txt: no such file"):
+    with pytest.raises(ValueError, match=r"train\.txt: .*write one image id per line"):
         main(arguments)
 
 
