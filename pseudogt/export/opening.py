@@ -1,4 +1,4 @@
-"""Opening a folder of full labels, whatever wrote it."""
+"""Open a folder of full labels, whatever wrote it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going through a whole dataset and collecting its problems instead of stopping at the first."""
+"""Check a whole dataset and collect its problems, instead of stopping at the first."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ from pseudogt.weak_labels.files import read_weak_label_file
 from pseudogt.weak_labels.gaps import describe_nothing, describe_unlocated, find_gaps
 from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.weak_labels.windows import Windows, find_unlearned
-from pseudogt.workflow.assignment import find_odd_shards
+from pseudogt.workflow.assignment import find_odd_shards, plan_shards
 from pseudogt.workflow.given_files import find_missing_results
 from pseudogt.workflow.image_checking import ImageFindings, check_image
 from pseudogt.workflow.labelling import describe_labelling
-from pseudogt.workflow.shards import plan_shards
 from pseudogt.workflow.stage import Shard
 
 DEMO_CLASSES = "configs/classes/streets.csv"

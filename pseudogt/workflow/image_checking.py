@@ -1,4 +1,4 @@
-"""Checking one image and its label files: whether they are there, can be read and fit together."""
+"""Check whether one image and its label files are there, can be read and fit together."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pseudogt.weak_labels.crops import crop_grid
-from pseudogt.workflow.shards import plan_shards
+from pseudogt.workflow.assignment import plan_shards
 
 lengths = st.integers(1, 300)
 fractions = st.floats(0.05, 1, exclude_min=True)

@@ -15,8 +15,7 @@ from pseudogt.files.io import read_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.stages import ground_truth, index, streets, weak_labels
 from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
-from pseudogt.workflow.assignment import record_shards
-from pseudogt.workflow.shards import plan_shards
+from pseudogt.workflow.assignment import plan_shards, record_shards
 
 
 @pytest.fixture
