@@ -33,7 +33,7 @@ from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.metrics.panoptic_counts import Counts, count_image
 from pseudogt.metrics.panoptic_quality import summarise
 from pseudogt.pseudo_labels.instances import number_boxes
-from pseudogt.reporting.review_queue import Suspect, from_json, rank_images
+from pseudogt.reporting.review_queue import Suspect, rank_images
 from pseudogt.stages import review
 from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.records import ImageWeakLabels
@@ -130,7 +130,7 @@ def review_shards(run: Run, number: int, shards: Sequence[str]) -> dict[str, lis
             }
             review.main(["shard", *(text for option, path in files.items() for text in (option, str(path)))])
             found = read_json(files["--out"])
-            suspects |= {image_id: from_json(entry["suspects"]) for image_id, entry in found.items()}
+            suspects |= {image_id: [Suspect(**each) for each in entry["suspects"]] for image_id, entry in found.items()}
     return suspects
 
 

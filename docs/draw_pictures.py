@@ -29,7 +29,7 @@ from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.files.labels import read_label_folders
 from pseudogt.files.scores import read_score_files
 from pseudogt.reporting.overlays import draw_panoptic
-from pseudogt.reporting.report import choose_evenly
+from pseudogt.reporting.sample import choose_evenly
 from pseudogt.workflow.stage import Shard, ShardImage
 
 FindLabel = Callable[[str], NDArray[np.int32]]

@@ -16,7 +16,6 @@ from pseudogt.files.scores import ScoreFile
 from pseudogt.reporting.overlays import draw_grid, draw_legend, draw_marks, draw_panoptic, resize_to_width
 from pseudogt.reporting.page import GROUP_NAMES, describe_sample
 from pseudogt.reporting.pictures import embed_image
-from pseudogt.reporting.report import describe_example
 from pseudogt.reporting.sample import average, choose_sample, find_classes, trust_segments
 from pseudogt.weak_labels.records import ImageWeakLabels
 
@@ -122,7 +121,7 @@ class Examples:
                 row.append(draw_panoptic(image, small, classes))
             rows.append(row)
         legend = draw_legend(classes, sorted(i for i in present if i < len(classes)), (len(filled) + 1) * (width + 4))
-        captions = [describe_example(i, self.supervision.get(i), scores.get(i, {}).get("pq")) for i in chosen]
+        captions = [_describe_example(i, self.supervision.get(i), scores.get(i, {}).get("pq")) for i in chosen]
         return draw_grid(rows, ["image", *(COLUMNS[self.split][name] for name in filled)], captions, legend)
 
     def embed(self, image: ExampleImage, limit_bytes: int) -> dict[str, Any]:
@@ -200,3 +199,9 @@ def read_panoptic_label(source: Source, image_id: str, classes: ClassTable) -> N
     if isinstance(found, LabelFolder):
         return found.read(image_id)
     return classes.train_to_category[found.read_label(image_id)[0]] * np.int32(INSTANCE_DIVISOR)
+
+
+def _describe_example(image_id: str, supervision: str | None, pq: float | None) -> str:
+    """Caption of an image: its id, its PQ and what was known about it, as far as they are known."""
+    parts = [image_id, *([f"PQ {pq:.2f}"] if pq is not None else []), *([supervision] if supervision else [])]
+    return "   ".join(parts)

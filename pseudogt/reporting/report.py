@@ -41,18 +41,6 @@ DPI = 110
 MODEL_COLOR, LABEL_COLOR, REFERENCE_COLOR = "#1f6fb4", "#8a8a8a", "#c0392b"
 
 
-def choose_evenly(values: Sequence[str], count: int) -> list[str]:
-    """At most ``count`` values, spread evenly over the sequence, first and last included."""
-    positions = np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int))
-    return [values[i] for i in positions]
-
-
-def find_worst(per_image: Mapping[str, Mapping[str, Any]], count: int) -> list[str]:
-    """Images with the lowest PQ, lowest first; images without a PQ are left out."""
-    scored = sorted((s["pq"], image_id) for image_id, s in per_image.items() if s["pq"] is not None)
-    return [image_id for _, image_id in scored[:count]]
-
-
 def describe_supervision(supervision: str) -> list[str]:
     """Words for each part of a summary's ``supervision``; unknown parts stay as they are."""
     return [SUPERVISION_NAMES.get(part, part) for part in supervision.split("+")]
@@ -261,9 +249,3 @@ def _make_time_table(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _format_score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def describe_example(image_id: str, supervision: str | None, pq: float | None) -> str:
-    """Caption of an image: its id, its PQ and what was known about it, as far as they are known."""
-    parts = [image_id, *([f"PQ {pq:.2f}"] if pq is not None else []), *([supervision] if supervision else [])]
-    return "   ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -71,6 +71,11 @@ class Suspect:
             return [NO_PIXELS]
         low = sorted((value, name) for name, value in self.signals.items() if value < LOW)
         return [REASONS[name] for _, name in low]
+
+
+def weigh_signals(signals: Mapping[str, float]) -> float:
+    """Trust by some of ``SIGNALS``, at least one: their weighted mean."""
+    return float(np.average(list(signals.values()), weights=[SIGNALS[name] for name in signals]))
 
 
 def measure_certainty(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -168,7 +173,7 @@ def _shrink(panoptic_id: NDArray[np.int32], certainty: NDArray[np.float32]) -> N
 def _suspect(kind: str, name: str, box: list[int] | None, pixels: int, signals: dict[str, float]) -> Suspect:
     trust = UNKNOWN_TRUST if pixels else 0.0
     if pixels and signals:
-        trust = float(np.average(list(signals.values()), weights=[SIGNALS[signal] for signal in signals]))
+        trust = weigh_signals(signals)
     return Suspect(kind, name, box, pixels, trust, signals)
 
 
@@ -235,16 +240,6 @@ def summarise_suspects(suspects: Iterable[Suspect]) -> str:
         f"{reason}: " + ", ".join(f"{n} {name}" if n > 1 else name for name, n in names.most_common())
         for reason, names in ordered
     )
-
-
-def to_json(suspects: Iterable[Suspect]) -> list[dict[str, Any]]:
-    """Plain values of suspects."""
-    return [asdict(suspect) for suspect in suspects]
-
-
-def from_json(values: Iterable[Mapping[str, Any]]) -> list[Suspect]:
-    """Inverse of :func:`to_json`."""
-    return [Suspect(**value) for value in values]
 
 
 def measure_coverage(panoptic_id: NDArray[np.int32]) -> float:

@@ -1,15 +1,16 @@
-"""Which images the report's page shows, and how far their labels are trusted."""
+"""Which images the report shows, and how far their labels are trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pseudogt.classes import INSTANCE_DIVISOR, ClassTable
 from pseudogt.files.labels import LabelFolder
 from pseudogt.files.scores import ScoreFile
-from pseudogt.reporting.review_queue import SIGNALS
+from pseudogt.reporting.review_queue import weigh_signals
 
 WORST, BEST, RANDOM = "worst", "best", "random"
 
@@ -42,6 +43,18 @@ def choose_sample(values: Mapping[str, float | None], extremes: int, drawn: int)
     return dict.fromkeys(chosen, RANDOM) | dict.fromkeys(best, BEST) | dict.fromkeys(worst, WORST)
 
 
+def choose_evenly(values: Sequence[str], count: int) -> list[str]:
+    """At most ``count`` values, spread evenly over the sequence, first and last included."""
+    positions = np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int))
+    return [values[i] for i in positions]
+
+
+def find_worst(per_image: Mapping[str, Mapping[str, Any]], count: int) -> list[str]:
+    """Images with the lowest PQ, lowest first; images without a PQ are left out."""
+    scored = sorted((s["pq"], image_id) for image_id, s in per_image.items() if s["pq"] is not None)
+    return [image_id for _, image_id in scored[:count]]
+
+
 def measure_trust(confidence: Mapping[int, float], agreement: Mapping[int, float]) -> dict[int, float]:
     """Trust in the segments of a label, by those signals of the review queue that label files hold.
 
@@ -63,8 +76,7 @@ def measure_trust(confidence: Mapping[int, float], agreement: Mapping[int, float
         signals = {"confidence": sure}
         if segment_id in agreement:
             signals["agreement"] = agreement[segment_id]
-        weights = [SIGNALS[name] for name in signals]
-        trust[segment_id] = float(np.average(list(signals.values()), weights=weights))
+        trust[segment_id] = weigh_signals(signals)
     return trust
 
 

@@ -27,13 +27,12 @@ from pseudogt.reporting.class_counts import COLUMNS, count_labels
 from pseudogt.reporting.examples import ExampleImage, Examples, ImageScores, Sources, embed_examples
 from pseudogt.reporting.page import name_views, render_page
 from pseudogt.reporting.report import (
-    choose_evenly,
     draw_rounds,
     draw_stages,
-    find_worst,
     make_tables,
     tabulate_ratios,
 )
+from pseudogt.reporting.sample import choose_evenly, find_worst
 from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.supervision import count_images, count_marks, describe_images
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,12 @@ from pseudogt.reporting.review_queue import (
     IMAGE_COLUMNS,
     SEGMENT_COLUMNS,
     Suspect,
-    from_json,
     list_segment_rows,
     make_image_row,
     measure_certainty,
     measure_coverage,
     rank_images,
     review_image,
-    to_json,
 )
 from pseudogt.workflow.cli import parse_settings, run_stage
 from pseudogt.workflow.stage import Shard
@@ -102,7 +101,7 @@ def review_shard(
             measure_certainty(score_file.read(image_id)[0]) if score_file else None,
             opened.classes,
         )
-        reviewed[image_id] = {"coverage": measure_coverage(panoptic_id), "suspects": to_json(suspects)}
+        reviewed[image_id] = {"coverage": measure_coverage(panoptic_id), "suspects": list(map(asdict, suspects))}
     write_json(out, reviewed, indent=None)
 
 
@@ -117,7 +116,7 @@ def merge_queue(
     suspects: dict[str, list[Suspect]] = {}
     for path in reviewed:
         for image_id, found in read_json(path).items():
-            coverage[image_id], suspects[image_id] = found["coverage"], from_json(found["suspects"])
+            coverage[image_id], suspects[image_id] = found["coverage"], [Suspect(**each) for each in found["suspects"]]
     priority = rank_images(suspects)
     head = list(priority)[: section.images]
     rows = [

@@ -18,7 +18,7 @@ from pseudogt.files.io import write_json
 from pseudogt.files.labels import write_labels
 from pseudogt.files.scores import write_scores
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS
-from pseudogt.reporting.report import choose_evenly, find_worst
+from pseudogt.reporting.sample import choose_evenly, find_worst
 from pseudogt.stages.report import main
 from pseudogt.weak_labels.files import read_weak_labels, write_weak_labels
 from pseudogt.weak_labels.marks import NO_OBJECT, Marks, make_mask
