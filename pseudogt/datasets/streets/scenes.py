@@ -6,7 +6,7 @@ reduced, so that borders mix colours as a lens does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets.cityscapes import IMAGE_ENDING, IMAGE_FOLDER, LABEL_FOLDER
 from pseudogt.datasets.streets.canvas import FAR, Camera, Canvas, Floats, make_color, make_noise
+from pseudogt.datasets.streets.kinds import SCENE_LAYOUTS, SceneLayout
 from pseudogt.datasets.streets.labels import EGO_VEHICLE, OUT_OF_ROI, THINGS, UNLABELED
 from pseudogt.datasets.streets.names import list_street_ids
 from pseudogt.datasets.streets.objects import place_bicycle, place_car, place_person
@@ -41,118 +42,6 @@ SMALLEST_INSTANCE_PX = 10
 """Visible remains of fewer pixels become void, as annotators leave them out."""
 
 WEATHERS = {"sun": 0.34, "overcast": 0.28, "dusk": 0.14, "fog": 0.12, "rain": 0.12}
-
-
-@dataclass(frozen=True)
-class SceneLayout:
-    """Objects and their places in a kind of street; choices are drawn evenly, ranges are in metres or counts."""
-
-    share: float
-    sides: tuple[str, ...]
-    ends: tuple[str, ...]
-    walk_m: tuple[float, float]
-    trees: tuple[int, int]
-    cars: tuple[int, int]
-    persons: tuple[int, int]
-    bicycles: tuple[int, int]
-    setback_m: tuple[float, float] = (-0.3, 0.4)
-    across: bool = False
-    road: bool = True
-    grass: bool = True
-
-
-SCENE_LAYOUTS = {
-    "street": SceneLayout(
-        share=0.18,
-        sides=("houses",),
-        ends=("houses", "none"),
-        walk_m=(1.6, 3.2),
-        trees=(0, 2),
-        cars=(1, 6),
-        persons=(2, 7),
-        bicycles=(0, 4),
-        grass=False,
-    ),
-    "canyon": SceneLayout(
-        share=0.12,
-        sides=("towers",),
-        ends=("towers",),
-        walk_m=(1.2, 2.2),
-        trees=(0, 0),
-        cars=(1, 5),
-        persons=(1, 6),
-        bicycles=(0, 3),
-        setback_m=(-0.4, -0.1),
-        grass=False,
-    ),
-    "suburb": SceneLayout(
-        share=0.16,
-        sides=("fence", "hedge", "houses"),
-        ends=("hills", "houses"),
-        walk_m=(1.2, 2.2),
-        trees=(1, 5),
-        cars=(1, 4),
-        persons=(0, 4),
-        bicycles=(0, 4),
-        setback_m=(0.0, 2.0),
-    ),
-    "park": SceneLayout(
-        share=0.12,
-        sides=("none", "hedge"),
-        ends=("hills", "hedge"),
-        walk_m=(1.5, 3.0),
-        trees=(3, 8),
-        cars=(0, 0),
-        persons=(1, 7),
-        bicycles=(1, 5),
-        setback_m=(0.5, 4.0),
-        road=False,
-    ),
-    "plaza": SceneLayout(
-        share=0.1,
-        sides=("houses", "none"),
-        ends=("houses", "fence"),
-        walk_m=(4.0, 9.0),
-        trees=(0, 1),
-        cars=(0, 0),
-        persons=(2, 8),
-        bicycles=(1, 6),
-        road=False,
-        grass=False,
-    ),
-    "highway": SceneLayout(
-        share=0.13,
-        sides=("fence",),
-        ends=("hills", "none"),
-        walk_m=(0.0, 0.0),
-        trees=(0, 3),
-        cars=(2, 7),
-        persons=(0, 0),
-        bicycles=(0, 0),
-        setback_m=(0.3, 1.5),
-    ),
-    "open": SceneLayout(
-        share=0.07,
-        sides=("none",),
-        ends=("none", "hills"),
-        walk_m=(0.0, 2.0),
-        trees=(0, 2),
-        cars=(1, 4),
-        persons=(0, 3),
-        bicycles=(0, 4),
-    ),
-    "across": SceneLayout(
-        share=0.12,
-        sides=("none",),
-        ends=("houses", "fence", "hedge"),
-        walk_m=(1.5, 3.5),
-        trees=(0, 3),
-        cars=(1, 4),
-        persons=(1, 6),
-        bicycles=(0, 4),
-        across=True,
-    ),
-}
 
 
 def write_street_dataset(folder: Path, settings: StreetsSettings) -> None:
