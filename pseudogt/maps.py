@@ -24,7 +24,7 @@ def enlarge_rows(maps: NDArray[np.float32], size: tuple[int, int], rows: slice) 
     ----------
     maps : (C, h, w) float32
     size : (H, W)
-        Of the resized maps.
+        Size of the resized maps.
     rows : slice
         The n rows of 0..H that are wanted; the result does not depend on how others are cut.
     """

@@ -28,7 +28,7 @@ RESIZING: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img
 """Arguments by which networks take images of any size; each is tried until one is known."""
 
 TRIAL_SIZE = (96, 160)
-"""Of an image that no network was designed for, though a multiple of all strides."""
+"""Size of an image that no network was designed for, but that is a multiple of all strides."""
 
 SUGGESTED = "resnet50, convnext_tiny, tf_efficientnet_lite0 or swin_tiny_patch4_window7_224"
 

@@ -56,7 +56,7 @@ def create_network(name: str, weights: str | None, **arguments: Any) -> nn.Modul
     weights : str, optional
         None for random ones.
     **arguments
-        Of ``timm.create_model``.
+        Arguments of ``timm.create_model``.
 
     Raises
     ------

@@ -133,7 +133,7 @@ def label_large_regions(
     image : (h, w, 3) uint8 RGB
     weak : ImageWeakLabels
     found : LabelledPixels
-        Of the original image.
+        Those of the original image.
     region_scale : float
         See :func:`pseudogt.maps.find_colour_regions`.
 

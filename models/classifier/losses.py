@@ -34,7 +34,7 @@ class ClassifierLoss:
     candidate_weight, presence_weight, point_weight, ring_weight : float
         Weights relative to the loss of the tags.
     narrowness : tuple of float
-        Of each class, see :func:`pseudogt.weak_labels.widths.find_narrowness`.
+        One value for each class, see :func:`pseudogt.weak_labels.widths.find_narrowness`.
     """
 
     sharpness: float

@@ -48,7 +48,7 @@ class JtsmBackbone(PretrainedModule, ABC):
     channels : int
         Width of the feature map.
     architecture : dict
-        Keywords of :func:`build_jtsm_backbone` that build the same network once more.
+        Keywords of :func:`build_jtsm_backbone` that build the same network again.
     """
 
     stride = STRIDE

@@ -47,7 +47,7 @@ class DetectionPlan:
     max_detections : int
     device : torch.device
     dtype : torch.dtype
-        Numbers in the network.
+        Floating-point type of the network.
     semantic_mean : {"logits", "probabilities"}
         What the views' semantic maps are averaged as. Logits as in the paper's code, where every map goes to the
         sizes of its view and of the image by nearest pixel; or probabilities, cut off at the border of the view and

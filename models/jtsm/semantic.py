@@ -107,7 +107,7 @@ def paint_stuff(
 ) -> NDArray[np.uint8]:
     """Semantic map ``(H, W)`` of masks of stuff with their labels, the surest on top; ``THINGS`` where there is none.
 
-    Labels that others cover completely are painted once more at the end, in their own order.
+    Labels that others cover completely are painted again at the end, in their own order.
     """
     painted = np.full(shape, THINGS, np.uint8)
     for index in np.argsort(scores, kind="stable"):

@@ -162,7 +162,7 @@ def refine(proposed: Proposed, batch: Batch, order: ClassOrder) -> tuple[dict[st
     ----------
     proposed : Proposed
     batch : mapping
-        Of :func:`models.jtsm.samples.collate`.
+        As made by :func:`models.jtsm.samples.collate`.
     order : ClassOrder
 
     Returns
@@ -221,7 +221,7 @@ def label_stuff(
     ----------
     mined : Mined
     batch : mapping
-        Of :func:`models.jtsm.samples.collate`.
+        As made by :func:`models.jtsm.samples.collate`.
     order : ClassOrder
     find_stuff : callable or None
         See :class:`Evidence`.

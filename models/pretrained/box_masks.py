@@ -124,9 +124,9 @@ class BoxMaskModel:
         return [shift_to_best_mask(each) for each in share_pixels(alone, boxes, np.asarray(classes))]
 
     def _see_boxes(self, image: NDArray[np.uint8], boxes: NDArray[np.int32], start: int) -> list[NDArray[np.float32]]:
-        """Probability ``(h, w)`` of each thing: mean over the sizes of the window and their mirror images.
+        """Probabilities ``(h, w)`` of the things in ``BOXES_AT_ONCE`` boxes from ``start`` on.
 
-        Of ``BOXES_AT_ONCE`` boxes from ``start`` on.
+        Each is the mean over the sizes of the window and their mirror images.
         """
         views = [
             (index, place_window(boxes[index], enlarge=factor))

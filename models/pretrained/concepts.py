@@ -58,7 +58,7 @@ class ConceptModel(ABC):
     Parameters
     ----------
     network
-        Of the class that ``KINDS`` names, on ``device``.
+        Instance of the class that ``KINDS`` names, on ``device``.
     processor
         Image processor of transformers.
     tokens : dict

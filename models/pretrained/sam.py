@@ -43,7 +43,7 @@ class Embedding(NamedTuple):
     size : (H, W)
         Size of the image.
     resized : (H, W)
-        Of the image as the encoder saw it, before padding.
+        Size of the image as the encoder saw it, before padding.
     """
 
     features: dict[str, Any]
@@ -71,7 +71,7 @@ class SamModel:
     Parameters
     ----------
     network
-        Of one of the classes that ``KINDS`` names.
+        Instance of one of the classes that ``KINDS`` names.
     processor
         Image processor of transformers.
     keeps_aspect : bool
@@ -137,7 +137,7 @@ class SamModel:
         boxes_xyxy : (N, 4) int
             Half-open, inside the image.
         points : sequence of PointPrompts
-            Of each box.
+            Those of each box.
 
         Returns
         -------

@@ -126,14 +126,14 @@ def read_things(data: Path) -> Iterator[Sample]:
 
 def read_drawn_segments(data: Path) -> Iterator[Sample]:
     """The segments of all images of a BSDS-like folder, of all who drew them."""
-    nobody = np.zeros((0, 4), np.int32)
+    no_boxes = np.zeros((0, 4), np.int32)
     for image_id in read_id_list(data / "train.txt") + read_id_list(data / "val.txt"):
         image = read_image(data / "images" / f"{image_id}.jpg")
         for labels in read_segmentations(data, image_id):
             shifted = labels.astype(np.int32) + 1
             for label, box, area in _list_boxes(shifted):
                 if MIN_AREA_PX <= area <= MAX_IMAGE_SHARE * shifted.size:
-                    yield Sample(image, shifted, label, -1, box, nobody)
+                    yield Sample(image, shifted, label, -1, box, no_boxes)
 
 
 def _list_boxes(labels: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.int32], int]]:

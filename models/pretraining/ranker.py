@@ -50,7 +50,7 @@ MAX_RIGHT, MAX_WRONG = 40, 1500
 """Unions that are learned from, of each segment and of each hierarchy."""
 
 WRONG_WEIGHT = 0.5
-"""Of 1,000 wrong unions, where the right ones of a segment weigh 1 together."""
+"""Weight of 1,000 wrong unions together; the right ones of a segment weigh 1 together."""
 
 
 class Scene(NamedTuple):

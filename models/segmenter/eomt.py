@@ -85,7 +85,7 @@ class Eomt(SegmenterNetwork):
     Parameters
     ----------
     backbone : PlainBackbone
-        Of a ``VisionTransformer``; its pyramid is not used.
+        Must hold a ``VisionTransformer``; its pyramid is not used.
     class_count : int
     shape : NetworkShape
     """

@@ -77,7 +77,7 @@ class MaskLoss:
     Attributes
     ----------
     class_weights : (C,)
-        Of the pixels of each class, see :func:`models.segmenter.losses.compute_class_weights`.
+        Weight of the pixels of each class, see :func:`models.segmenter.losses.compute_class_weights`.
     candidate_weight : float
         As for the bottom-up network.
     query_weight, mask_weight, dice_weight : float

@@ -117,7 +117,7 @@ def find_reference_points(sizes: Sequence[tuple[int, int]], valid_ratios: Tensor
     Parameters
     ----------
     sizes : sequence of (h, w)
-        Of the L features.
+        Sizes of the L features.
     valid_ratios : (B, L, 2)
         Used are its shape, which is that of the result, and its type.
     device

@@ -1,4 +1,4 @@
-"""Where a network computes, and in which precision: devices, processes, number types."""
+"""Where a network computes, and in which precision: devices, processes, floating-point types."""
 
 from __future__ import annotations
 

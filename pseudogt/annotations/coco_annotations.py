@@ -82,7 +82,7 @@ def read_coco_annotation(
     path : Path
         File, for messages.
     position : int
-        Of the annotation in its list, for messages.
+        Position of the annotation in its list, for messages.
     record : mapping
         The annotation, which need not be of the form.
     label : str or None

@@ -161,7 +161,7 @@ def describe_fractions(found: Iterable[ImageAnnotations]) -> list[str]:
 
 
 class _Converter:
-    """Values shared by all images."""
+    """Converts images one by one, and collects what is to be said about all of them."""
 
     def __init__(
         self, boxes: Reading | None, tags: Reading | None, classes: ClassTable, settings: AnnotationsSettings

@@ -36,7 +36,7 @@ PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")
 POINT = ("x", "y")
 SIZE = ("width", "height")
-"""Of the image, in tables of TensorFlow's tools; some write the size of the box there."""
+"""Columns with the image's size in tables of TensorFlow's tools; some tools write the size of the box there."""
 
 MARK_COLUMNS = (*POINT, "points", "radius", "instance")
 SYNONYMS = {name: name for name in ("image", "class", *CORNERS, *MARK_COLUMNS)}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pseudogt.box_masks.scene import BoxScene
 
 MOST_POINTS = 5
-"""Of the thing, and as many of what is not the thing: models are trained with few."""
+"""Maximum number of points of the thing, and of points of anything else: models are trained with few."""
 
 LEAST_GAP = 1 / 8
 """Least distance of two points of a kind, in longer sides of the box: a click should give one point, whatever its

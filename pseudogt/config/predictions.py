@@ -9,7 +9,7 @@ from pydantic import Field
 from pseudogt.config.machine import ComputingSettings
 
 EXPORTED_SUFFIXES = (".onnx", ".pt2")
-"""Of the files that a model can be exported to: ONNX, and the archive of ``torch.export.save``."""
+"""Suffixes of the files to which a model can be exported: ONNX, and the archive of ``torch.export.save``."""
 
 
 class PredictionsSettings(ComputingSettings):

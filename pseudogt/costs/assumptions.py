@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 GIGAPRODUCTS_PER_SECOND = 115.0
-"""Of two cores in convolutions; the seconds of ResNets follow from it."""
+"""Speed of two cores in convolutions; the seconds of ResNets follow from it."""
 
 PRODUCTS_PER_SECOND = 1.5e11
 """Multiplications and additions of two cores in matrix products of 32-bit numbers."""
@@ -21,7 +21,7 @@ FORWARD_SHARE = 1 / 3
 """Share of a step that is spent without gradients: the whole cost of a frozen backbone, and of inference."""
 
 FROZEN_SHARE = 0.1
-"""Of that memory, what a pass without gradients takes: few layers at a time."""
+"""Memory of a pass without gradients, which keeps few layers at a time, over that of a training step."""
 
 BASE_MB = 1500.0
 """Main memory of a process with torch."""

@@ -107,7 +107,7 @@ OTHER_SECONDS_PER_MEGAPIXEL = SECONDS_PER_MEGAPIXEL["resnet50"]
 """Assumed cost of a backbone that is not in this table; timm's networks have their own table."""
 
 DECODER_SECONDS_PER_MEGAPIXEL = 0.25
-"""Of a training step, what is spent outside a backbone of timm: decoder, heads, losses."""
+"""Time of a training step outside a backbone of timm: decoder, heads, losses."""
 
 DENSE_FACTOR = 7
 """Relative cost of a backbone whose later strides are replaced by dilation, as in ResNet-WS."""

@@ -18,14 +18,14 @@ BYTES_PER_PIXEL = {"labels": 0.1, "first_scores": 0.6}
 """Bytes on disk per image pixel, as measured on CamVid: label PNGs, and what the labels of round 0 are made from."""
 
 BYTES_PER_SCORED_PIXEL = 4.0
-"""Of a round's score file, per pixel of the network's input: float16 of about eight tagged classes at stride 2."""
+"""Size of a round's score file per pixel of the network's input: about eight tagged classes at stride 2, in float16."""
 
 BYTES_PER_PREPARED_PIXEL = {"classifier": 3.0, "mining": 7.1, "segmenter": 8.0}
-"""Of an image that a training has prepared, per pixel of the network's input: the image, and maps of one or two bytes,
-or of four (superpixels). The files are removed with the checkpoint of the training."""
+"""Size of an image that a training has prepared, per pixel of the network's input: the image, and maps of one or two
+bytes, or of four (superpixels). The files are removed with the checkpoint of the training."""
 
 BYTES_PER_MASK = 400.0
-"""Of a mask that GrabCut found, compressed (benchmarks/jtsm_evidence.py: 357); masks are kept for later runs."""
+"""Size of a mask that GrabCut found, compressed (benchmarks/jtsm_evidence.py: 357); masks are kept for later runs."""
 
 ASSUMED_PIXELS = 500_000
 """Pixels of an image whose size is not known before the index is made."""

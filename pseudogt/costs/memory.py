@@ -11,7 +11,7 @@ from pseudogt.costs.networks import estimate_pass_mb
 from pseudogt.prediction.card import ModelCard
 
 MEMORY_SHARE = 0.5
-"""Of the free memory, what a pass of the network may take: the maps of the whole image need room, too."""
+"""Share of the free memory that a pass of the network may take: the maps of the whole image need room, too."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux shows the limits of containers and of jobs on a cluster."""

@@ -31,13 +31,13 @@ POOLED_CELLS = 49
 """Cells of a pooled proposal."""
 
 SECONDS_PER_CHANNEL = 1e-6
-"""Of a training step, per proposal and channel of the features: pooling over segments and the refinement heads."""
+"""Time of a training step per proposal and channel of the features: pooling over segments, and refinement heads."""
 
 MASK_CELLS = 14 * 14
 """Cells of a box that the mask branch convolves; its masks have four times as many."""
 
 MASK_SHARE = 0.08
-"""Of the proposals of an image, those that learn masks without ``mask_limit``: some hundreds of 4,000."""
+"""Share of an image's proposals that learn masks without ``mask_limit``: some hundreds of 4,000."""
 
 THINGS_PER_IMAGE, STUFF_PER_IMAGE = 3, 6
 """Tagged classes of an image, as in COCO."""
@@ -49,7 +49,7 @@ EVIDENCE_CHANGES = 5
 """How often the boxes for which an image's evidence is requested change during a training."""
 
 SECONDS_PER_MAP = 1e-3
-"""Of a mined image, per view, score map and million pixels of the view: resizing and averaging, on the CPU."""
+"""Time of a mined image per view, score map and million pixels of the view: resizing and averaging, on the CPU."""
 
 ASSUMED_ASPECT = 1.5
 """Longer over shorter side of an image."""
@@ -59,7 +59,7 @@ OTHER_MB_PER_TRAINED_MEGAPIXEL = 6000.0
 """Main memory of a step of mining per million pixels of its batch, on the CPU."""
 
 DECODER_MB_PER_MEGAPIXEL = 700.0
-"""Of that memory, what is used outside a backbone of timm."""
+"""Memory of such a step outside a backbone of timm."""
 
 MB_PER_ACTIVATION_MB = 1.4
 """Memory for what a backbone keeps for the backward pass, its gradients and its workspaces, over the former."""

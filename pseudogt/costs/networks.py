@@ -36,8 +36,8 @@ PEAK_PER_ACTIVATION = 1.2
 """Peak memory of a backbone in a step, relative to what it keeps for the backward pass (docs/results/recipes.md)."""
 
 BF16_SHARE = 0.6
-"""Of the values that a backbone keeps in 32 bits, what it keeps under autocast to bfloat16, in which normalisation and
-weights stay as they are; ResNets were counted."""
+"""Memory that a backbone keeps under autocast to bfloat16 over that in 32 bits, counted for ResNets; normalisation and
+weights stay in 32 bits."""
 
 DECODER_ACTIVATION_MB = {"classifier": {"fp32": 1.8, "bf16": 0.85}, "segmenter": {"fp32": 3.0, "bf16": 1.8}}
 """Memory that a decoder keeps, in MB per million pixels and channel."""
@@ -50,7 +50,7 @@ DECODER_MILLION_WEIGHTS = 2.7
 """Millions of weights of a decoder of 128 channels, with its heads."""
 
 GPU_BASE_MB = 1500.0
-"""Of each GPU, what CUDA's context and the work space of convolutions take."""
+"""Memory of each GPU for CUDA's context and the work space of convolutions."""
 
 GPU_MARGIN = 1.2
 """Gradients on their way, and what an allocator can't use of its blocks."""

@@ -101,7 +101,7 @@ MINED = Costs(BASE_MB, 200, 1.0, 0.3)
 """The stage `mined` without its network and score maps: reading images and proposals, merging, writing."""
 
 MB_PER_CLASS = 10.0
-"""Of the stage `mined`, per million pixels of an image: scores of a class, and where its tags allow it."""
+"""Memory of the stage `mined` per class and million pixels of an image: its scores, and where tags allow it."""
 
 
 def find_costs(stage: str, config: RunConfig) -> Costs:

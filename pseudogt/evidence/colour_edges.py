@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pseudogt.evidence.grid_cut import DX, DY
 
 STRENGTH = 50.0
-"""Of the edge between two pixels of equal colour."""
+"""Strength of the edge between two pixels of equal colour."""
 
 
 @njit(cache=True, nogil=True)

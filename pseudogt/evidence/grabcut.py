@@ -64,7 +64,7 @@ class PlainGrabCut:
     ----------
     image : (H, W, 3) uint8 RGB
     seed : int
-        Of OpenCV's generator, for each box.
+        Seed of OpenCV's generator, set again for each box.
     """
 
     def __init__(self, image: NDArray[np.uint8], *, seed: int = 0) -> None:

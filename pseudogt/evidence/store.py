@@ -31,7 +31,7 @@ from pseudogt.files.io import replace_atomically
 MAGIC = b"boxmask1"
 HEAD = struct.Struct("<8sII")
 ENTRY = np.dtype([("box_xyxy", "<i4", 4), ("length", "<u4"), ("checksum", "<u4")])
-"""Of each mask: its box, its compressed bytes and their CRC-32."""
+"""Entry of a mask: its box, the number of its compressed bytes, and their CRC-32."""
 
 COMPRESSION = 1
 """Level of zlib: the fastest halves masks several times already."""

@@ -17,7 +17,7 @@ Annotation = dict[str, Any]
 """``category_id``, ``bbox`` (x, y, width, height), ``score`` or ``iscrowd``, and ``segmentation`` if it has a mask."""
 
 DECIMALS = 3
-"""Of the sides of boxes in pixels."""
+"""Decimals to which the sides of boxes are rounded, in pixels."""
 
 
 class DetectionWriter:

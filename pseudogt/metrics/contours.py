@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 MAX_DISTANCE = 0.0075
-"""Of the image's diagonal."""
+"""Maximum distance between matched contour pixels, as a share of the image's diagonal."""
 
 THRESHOLDS = np.arange(1, 100) / 100
 

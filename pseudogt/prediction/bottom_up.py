@@ -19,9 +19,9 @@ def decode_panoptic(maps: PanopticMaps, size: tuple[int, int], classes: ClassTab
     Parameters
     ----------
     maps : PanopticMaps
-        Of one image.
+        Maps of one image.
     size : (H, W)
-        Of the image.
+        Size of the image.
     classes : ClassTable
     decoding : Decoding
 

@@ -17,7 +17,7 @@ ANOTHER_SIZE = 1.5
 """Images that are larger or smaller than those of the training by this factor are worth a warning."""
 
 CARD_VERSION = 1
-"""Of the text that :meth:`ModelCard.to_text` writes."""
+"""Version of the text that :meth:`ModelCard.to_text` writes."""
 
 
 @dataclass(frozen=True)

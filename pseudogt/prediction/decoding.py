@@ -72,9 +72,9 @@ class Sums(NamedTuple):
     Attributes
     ----------
     things : (T, N) float64
-        Of each thing class over the pixels of each instance.
+        Sum for each thing class over the pixels of each instance.
     stuff : (C,) float64
-        Of each stuff class over the pixels that are of this class; 0 for things.
+        Sum for each stuff class over the pixels of this class; 0 for things.
     """
 
     things: NDArray[np.float64]
@@ -93,9 +93,9 @@ def name_segments(
     Parameters
     ----------
     logits : (C, h, w) float32
-        Of the classes.
+        Logits of the classes.
     size : (H, W)
-        Of the image.
+        Size of the image.
     group : callable
         From the thing pixels ``(H, W) bool``, of which there are P, to the number of each one's instance ``(P,)``, row
         by row, and the heights of the centres ``(N,)`` of the instances.

@@ -24,9 +24,9 @@ def decode_masks(maps: MaskMaps, size: tuple[int, int], classes: ClassTable, dec
     Parameters
     ----------
     maps : MaskMaps
-        Of one image.
+        Maps of one image.
     size : (H, W)
-        Of the image.
+        Size of the image.
     classes : ClassTable
     decoding : Decoding
 

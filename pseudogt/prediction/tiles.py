@@ -103,9 +103,9 @@ class Blend:
     Parameters
     ----------
     size : (H, W)
-        Of the image.
+        Size of the image.
     tile : (h, w)
-        Of a tile.
+        Size of a tile.
 
     Attributes
     ----------

@@ -257,9 +257,10 @@ def _add_parts(
 def _measure_borders(
     unions: NDArray[np.int32], row: int, parts: int, outlines: Floats, shared: NDArray[np.float32]
 ) -> tuple[float, float, float, float, float, float]:
-    """Length, strength and weak length of a union's outline; its shortest part's length; joints between parts.
+    """Measure the outline of a union and the joints between its parts.
 
-    Of the joints, length and strength.
+    Returns length, strength and weak length of the outline, length of the shortest part's outline, length and strength
+    of the joints.
     """
     length = strength = weak = joint_length = joint_strength = 0.0
     shortest = 1e18

@@ -27,7 +27,7 @@ LONGEST_SIDE = 512
 """Size at which borders follow colours and instances compete: above that of the models' masks, 288 to 352."""
 
 SCORE_STRIDE = 4
-"""Of that size, in score files."""
+"""Pixels of that size per cell of the maps in score files."""
 
 MIN_REGION_PX = 20
 """Smaller regions of even colour are merged into a neighbour; in pixels of that size."""

@@ -73,11 +73,11 @@ def rate_pixels(
     label : (H, W) uint8
         Train ids that the scores alone would have given.
     confidence : (H, W) float32
-        Of ``label``, in [0, 1].
+        Confidence of ``label``, in [0, 1].
     box_masks : (H, W) uint8, optional
         Train ids of the masks of boxes.
     box_confidence : (H, W) float32, optional
-        Of these masks, in [0, 1]; 0 where nothing is known.
+        Confidence of these masks, in [0, 1]; 0 where nothing is known.
     """
     seen = label == semantic
     by_scores = np.where(seen, confidence, np.float32(0))

@@ -11,7 +11,7 @@ from pseudogt.classes import ClassTable
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 COLUMNS = ("name", "isthing", "images", "labelled_images", "boxes", "instances", "pixel_share")
-"""Of :func:`count_labels`."""
+"""Columns of the table that :func:`count_labels` makes."""
 
 
 class ListedSegments(Protocol):

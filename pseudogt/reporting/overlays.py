@@ -78,7 +78,7 @@ def draw_panoptic(
     panoptic_id : (H, W) int32
     classes : ClassTable
     opacity : float
-        Of the colours over the image, in [0, 1].
+        Opacity of the colours over the image, in [0, 1].
 
     Returns
     -------

@@ -199,8 +199,8 @@ def render_page(
         As in ``evaluation/summary.json``.
     classes : ClassTable
     images : sequence
-        Of each image shown: ``id``, ``split``, ``group``, ``score``, ``trust``, ``classes`` (name -> trust), ``known``,
-        ``tags``, ``width``, ``height`` and the data URIs ``photo``, ``marked`` and ``labels``.
+        For each image shown: ``id``, ``split``, ``group``, ``score``, ``trust``, ``classes`` (name -> trust),
+        ``known``, ``tags``, ``width``, ``height`` and the data URIs ``photo``, ``marked`` and ``labels``.
     titles : mapping
         Names of the views, in the order of the chain.
     rounds : sequence of str

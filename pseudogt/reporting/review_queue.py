@@ -48,13 +48,13 @@ class Suspect:
     ----------
     kind : {"box", "tag"}
     name : str
-        Of the class.
+        Name of the class.
     box_xyxy : list of int or None
     pixels : int
     trust : float
         In [0, 1]: weighted mean of the signals, ``UNKNOWN_TRUST`` without any; 0 for what has no pixels.
     signals : dict
-        Of ``SIGNALS`` those that apply, each in [0, 1], high if all is well.
+        Those of ``SIGNALS`` that apply, each in [0, 1], high if all is well.
     """
 
     kind: str

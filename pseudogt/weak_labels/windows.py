@@ -60,9 +60,9 @@ class Unlearned(NamedTuple):
     Attributes
     ----------
     problems : list of str
-        Of classes with tags alone, whose labels would be arbitrary.
+        On classes with tags alone, whose labels would be arbitrary.
     warnings : list of str
-        Of classes with boxes, for which box masks remain.
+        On classes with boxes, for which box masks remain.
     """
 
     problems: list[str]

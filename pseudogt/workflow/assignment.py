@@ -118,7 +118,7 @@ def record_shards(path: Path, shards: Mapping[str, Sequence[str]], settings: Dat
     Parameters
     ----------
     path : Path
-        Of ``index.json``; files of shards that no longer exist are removed from the folder ``index`` beside it.
+        The file ``index.json``; files of shards that no longer exist are removed from the folder ``index`` beside it.
     shards : mapping
         Shard -> image ids.
     settings : DatasetSettings

@@ -24,7 +24,7 @@ LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 """Pillow's names for one channel of whole numbers."""
 
 COLOUR_MODES = ("RGB", "RGBA", "P")
-"""Of files whose colours are read; alpha must be full."""
+"""Modes of files whose colours are read; alpha must be full."""
 
 IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 """Images of which reading loses only transparency."""

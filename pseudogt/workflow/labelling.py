@@ -106,7 +106,7 @@ class Purchase:
     images : float
         Images that an hour suffices for.
     gain : float
-        Of PQ on val, on a straight line between the two forms.
+        Gain of PQ on val, on a straight line between the two forms.
     error : float or None
         Standard error of the gain over seeds; None where a form has one seed only.
     """
@@ -222,7 +222,7 @@ def describe_labelling(acts: Mapping[str, int], kinds: Sequence[str], images: in
     images : int
         Images that have them, at least 1.
     folder : Path
-        Of the committed results.
+        Folder of the committed results.
     """
     total = price_acts(acts)
     parts = ", ".join(f"{count:,} {PLURALS[act]} at {PRICES[act].seconds:g} s" for act, count in acts.items() if count)
