@@ -1,7 +1,7 @@
 """The mask transformer: queries that each predict a class and a mask.
 
 Mask2Former (Cheng et al., CVPR 2022) in the implementation of Hugging Face transformers, on the backbones of this
-workflow and smaller by default. Unlike the paper's, its masks are at stride 2, and see the image once more.
+workflow and smaller by default. Unlike the paper's, its masks are at stride 2, and their head also reads the image.
 """
 
 from __future__ import annotations

@@ -18,9 +18,8 @@ MOST = 0.5
 def count_acts(weak: ImageWeakLabels) -> Counter[str]:
     """Acts (names of ``seconds.PRICES``) by which one image got its weak labels.
 
-    A box, a point, a stroke or a mask says that its class is there, so that nobody is asked for its tag. Every other
-    class of which something is known was asked for once, whether it is there or not, and each of those that are there
-    once more for every crop.
+    A box, a point, a stroke or a mask shows that its class is present, so its tag takes no time. The annotator was
+    asked about every other known class once and, if it is present, once more for every crop.
     """
     shown = np.zeros(len(weak.tags), bool)
     shown[weak.box_classes] = True
