@@ -10,7 +10,6 @@ are given. A live run is left alone.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from pseudogt.files.io import read_json, write_json
 from pseudogt.workflow.locks import (
     RUN_LOCK,
     claim_run_lock,
@@ -83,10 +83,7 @@ def record_run(folder: Path, origin: Path, arguments: Sequence[str], executor: s
         "environment": profile,
         "executor": executor,
     }
-    path = folder / RUN_RECORD
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(folder / RUN_RECORD, record)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -100,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = options.directory.resolve()
     lock = claim_folder(folder)
     path = folder / RUN_RECORD
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    record = read_json(path) if path.is_file() else None
     clear_folder(folder, record, options.grace)
     if arguments:
         record = {"origin": Path.cwd(), "arguments": arguments, "environment": {}}
