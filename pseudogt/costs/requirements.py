@@ -110,21 +110,22 @@ def find_costs(stage: str, config: RunConfig) -> Costs:
     Parameters
     ----------
     stage : str
-        A key of ``COSTS``, or ``mined`` or ``evidence``, whose costs follow from the settings, as those of
-        ``box_masks`` do with a Segment Anything model.
+        A key of ``COSTS``, or ``mined`` or ``evidence``, whose costs follow from the settings, as do those of
+        ``box_masks`` and ``cams`` with a model of the user's.
     config : RunConfig
     """
     if stage == "evidence":
         seconds = count_boxes_ahead(config.mining) * GRABCUT_S / config.threads
         return replace(EVIDENCE, seconds_per_image=EVIDENCE.seconds_per_image + seconds)
+    model = None
     if stage == "box_masks" and config.uses_sam:
-        weights_mb, costs = find_sam(config.box_masks.sam_model or "").megabytes, COSTS[stage]
-        seconds = costs.seconds_per_image + estimate_sam_seconds(weights_mb, config.gpus)
-        return replace(costs, mb=costs.mb + estimate_sam_mb(weights_mb), seconds_per_image=seconds)
-    if stage == "cams" and config.uses_concepts:
-        weights_mb, costs = find_concept_model(config.cams.concept_model or "").megabytes, COSTS[stage]
-        seconds = costs.seconds_per_image + estimate_sam_seconds(weights_mb, config.gpus)
-        return replace(costs, mb=costs.mb + estimate_sam_mb(weights_mb), seconds_per_image=seconds)
+        model = find_sam(config.box_masks.sam_model or "")
+    elif stage == "cams" and config.uses_concepts:
+        model = find_concept_model(config.cams.concept_model or "")
+    if model is not None:
+        costs = COSTS[stage]
+        seconds = costs.seconds_per_image + estimate_sam_seconds(model.megabytes, config.gpus)
+        return replace(costs, mb=costs.mb + estimate_sam_mb(model.megabytes), seconds_per_image=seconds)
     if stage != "mined":
         return COSTS[stage]
     mining, mined, classes = config.mining, config.mined, config.dataset.classes
