@@ -19,7 +19,6 @@ from pseudogt.config.registry import ROOT, Registry, find_source, list_entries
 
 FIRST_PARTY = ("pseudogt", "models")
 
-
 Selection = Mapping[str, Sequence[str]]
 """Table of :mod:`pseudogt.config.registry` -> names of the entries that are used; of other tables all are."""
 
@@ -162,16 +161,18 @@ def _read_module(module: str) -> _Module:
 
 
 def _parse(module: str) -> ast.Module:
-    """The module's syntax tree with empty docstrings."""
+    """The module's syntax tree without docstrings, those of constants among them."""
     path = find_source(module)
     assert path is not None
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                first.value.value = ""
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [statement for statement in node.body if not _is_docstring(statement)]
     return tree
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _find_imports(module: str, tree: ast.Module) -> set[str]:

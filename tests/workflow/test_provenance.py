@@ -11,7 +11,8 @@ def package(tmp_path, monkeypatch):
     """A package with stages ``one`` (needs ``core`` inside a function) and ``two`` (needs nothing)."""
     (tmp_path / "pseudogt").mkdir()
     (tmp_path / "pseudogt" / "__init__.py").write_text("")
-    (tmp_path / "pseudogt" / "core.py").write_text('"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1\n')
+    constant, function = 'ONE = 1\n"""Doc."""\n', 'def f(x):\n    """Doc."""\n    return x + 1\n'
+    (tmp_path / "pseudogt" / "core.py").write_text(f'"""Doc."""\n\n{constant}\n\n{function}')
     (tmp_path / "pseudogt" / "one.py").write_text("def main():\n    from pseudogt.core import f\n    return f(1)\n")
     (tmp_path / "pseudogt" / "two.py").write_text("import json\n")
     monkeypatch.setattr(registry, "ROOT", tmp_path)
@@ -36,7 +37,9 @@ def test_an_edit_changes_dependents_only(package):
     assert digest("pseudogt.two") == before[1]
 
 
-@pytest.mark.parametrize(("old", "new"), [("Doc.", "Other words."), ("    return", "    # why\n\n    return")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("Doc.", "Other words."), ('    """Doc."""\n', ""), ("    return", "    # why\n\n    return")]
+)
 def test_comments_and_docstrings_do_not_count(package, old, new):
     before = digest("pseudogt.one")
     edit(package / "core.py", old, new)
