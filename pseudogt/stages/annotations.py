@@ -1,7 +1,4 @@
-"""Make weak labels of all training images from the boxes and tags of other tools, one file per shard.
-
-python -m pseudogt.stages.annotations --shards index/train-*.json --data-root R --out-dir weak_labels --settings JSON
-"""
+"""Make weak labels of all training images from the boxes and tags of other tools, one file per shard."""
 
 from __future__ import annotations
 

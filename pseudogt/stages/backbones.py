@@ -1,7 +1,5 @@
 """Build the backbone that a section names, so that wrong names, weights and libraries stop a run early.
 
-python -m pseudogt.stages.backbones --section NAME --out FILE.json --settings JSON
-
 Weights that must be downloaded are then in the cache.
 """
 

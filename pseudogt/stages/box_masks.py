@@ -1,8 +1,5 @@
 """Segment the thing in each box of one shard by the consensus of segmenters.
 
-python -m pseudogt.stages.box_masks --shard S.json --weak-labels F.json [--proposals F.h5] [--cams F.h5]
-[--drawn DIR] --out DIR --settings JSON
-
 The label folder holds thing segments, the category "background" where no thing is, and no label
 where the segmenters disagree. The ``score`` of an instance is their agreement on its box.
 """

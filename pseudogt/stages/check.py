@@ -1,9 +1,7 @@
-"""Go through a whole dataset, print a table of what is wrong with it and write a report.
+"""Check a whole dataset: print a table of its problems and write a report.
 
-python -m pseudogt.stages.check --data-root R --out REPORT.json [--threads N] --settings JSON
-
-Its settings are the whole configuration of a run: images, annotations and what the run will take belong together.
-Ends with exit code 1 if there are problems, after the report is written.
+The settings are the whole configuration of a run, since images and annotations are checked together, and the time and
+space of the run are estimated. The exit code is 1 if there are problems, after the report is written.
 """
 
 from __future__ import annotations

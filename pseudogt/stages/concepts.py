@@ -1,9 +1,6 @@
 """Find the tagged classes of a shard by their names: class scores, a label with its confidence, and instances.
 
 It takes the place of the classifier and of the stage `cams`, whose files it writes.
-
-python -m pseudogt.stages.concepts --shard S.json --weak-labels W.json --prompts JSON --out F.h5 --instances DIR
-    --settings JSON
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 ``ap`` computes COCO's AP of boxes and masks, and that of VOC 2007. ``corloc`` computes the share of images with a class
 in which its best detection is correct. Detections must have been made without tags.
-
-python -m pseudogt.stages.detection_scores (ap | corloc) --objects F.json.. --detections F.json.. --out F.json
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """Write labels in the formats of other tools.
 
-python -m pseudogt.stages.export shard --format F --shard S.json --labels DIR --out DIR --settings JSON
-python -m pseudogt.stages.export merge --format F --shards S.json.. --parts DIR.. --out DIR --provenance JSON
-python -m pseudogt.stages.export verify DIR
-
 ``shard`` writes the files of one shard's images, image by image, and their records for the set, ``records.jsonl``.
 ``merge`` hard-links these files into one folder and writes the files of the whole set and ``manifest.json``. ``verify``
 names every file that differs from the manifest, is missing or was added.

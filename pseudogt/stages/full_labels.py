@@ -1,9 +1,5 @@
 """Write the full labels of a shard's images, and the weak labels derived from them.
 
-python -m pseudogt.stages.full_labels --shard S.json --all-shards S.json.. --weak-labels F.json
-    [--ground-truth DIR --listed ID..] [--data-root R --annotations JSON --things-out DIR] --out DIR --weak-out F.json
-    --settings JSON --weak-settings JSON
-
 ``--out`` holds the full labels, ``--weak-out`` the weak labels of all images. An image may have only a full label;
 it need not be in ``--weak-labels``. With ``stages.weak_labels`` this is all that training knows of the ground truth.
 """

@@ -1,8 +1,6 @@
 """Convert the ground truth of one shard to COCO panoptic label files.
 
-python -m pseudogt.stages.ground_truth --shard S.json --data-root R --out DIR --settings JSON
-
-Apart from ``check``, this is the only stage that reads the dataset's label files.
+Apart from ``check``, and ``objects`` for a dataset that has only boxes, no other stage reads the dataset's label files.
 """
 
 from __future__ import annotations

@@ -1,9 +1,6 @@
 """Apply the mined network to a shard: panoptic labels, detections and, for training images, scores of classes.
 
 Labels of training images hold only tagged classes. Detections are always made without tags, because they are scored.
-
-python -m pseudogt.stages.mined --shard S.json --proposals P.h5 --model M.pt --out DIR --detections D.json
-    [--weak-labels W.json --scores F.h5] --settings JSON
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Write the true objects of one shard, against which detections are scored, as COCO's instances JSON.
 
 They are the things of the ground truth, with masks, or the boxes of a dataset that has only boxes (VOC 2007).
-
-python -m pseudogt.stages.objects --shard S.json (--ground-truth DIR | --data-root R) --out F.json --settings JSON
 """
 
 from __future__ import annotations

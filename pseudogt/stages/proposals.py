@@ -1,7 +1,4 @@
-"""Propose segments of the images of one shard, without labels, or convert proposals of other programs.
-
-python -m pseudogt.stages.proposals --shard S.json --out F.h5 --settings JSON
-"""
+"""Propose segments of the images of one shard, without labels, or convert proposals of other programs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Collect the scores of the paper's tables, and print them.
-
-python -m pseudogt.stages.protocol --dataset NAME [--panoptic mining.json] --measures ap.json [corloc.json] --out F.json
-"""
+"""Collect the scores of the paper's tables, and print them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Give a shard its part of provided results, in place of the stage that would compute them.
 
-python -m pseudogt.stages.provided --kind weak_labels|cams|box_masks --shard S.json --out OUT --settings JSON
-
 The settings name one file or folder of each kind for all images; images that are not in the shard are left out.
 """
 

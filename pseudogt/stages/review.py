@@ -1,9 +1,5 @@
 """List the images and boxes whose labels are trusted least, for a person to correct.
 
-python -m pseudogt.stages.review shard --shard S.json --weak-labels F.json --labels DIR [--scores X.h5]
-    [--box-masks DIR] [--full-labels DIR] --out R.json
-python -m pseudogt.stages.review merge --shards S.json.. --reviewed R.json.. --labels DIR.. --out DIR --settings JSON
-
 ``merge`` writes ``images.csv`` and ``segments.csv`` (the queue, all images), ``images.txt`` (ids of its head) and
 ``index.html`` with ``pictures/``. Images with full labels are not in the queue. No ground truth is read. Without
 ``--scores`` only boxes are reviewed, by their masks and the agreement of the box segmenters.

@@ -1,7 +1,4 @@
-"""Generate the street scenes of the embedded default, in Cityscapes' own layout.
-
-python -m pseudogt.stages.streets --out DIR --settings JSON
-"""
+"""Generate the street scenes of the embedded default, in Cityscapes' own layout."""
 
 from __future__ import annotations
 
