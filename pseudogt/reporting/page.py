@@ -185,6 +185,7 @@ def render_page(
     summary: Mapping[str, Any],
     classes: ClassTable,
     images: Sequence[Mapping[str, Any]],
+    *,
     titles: Mapping[str, str],
     rounds: Sequence[str],
     rules: Sequence[str],

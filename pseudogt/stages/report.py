@@ -77,24 +77,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = [{"image_id": image_id, "supervision": what} for image_id, what in supervision.items()]
         write_table(folder / "supervision.csv", ["image_id", "supervision"], rows)
         entries, rules = embed_examples(examples, images, scores, worst=settings.worst, drawn=settings.examples)
+        figures = [
+            {"title": title, "caption": CAPTIONS[name], "image": read_image(folder / name)}
+            for name, title in titles.items()
+        ]
+        marks, networks = count_marks(weak_labels.values()), json.loads(arguments.networks)
         page = render_page(
             summary,
             classes,
             entries,
-            name_views(list(rounds), entries),
-            list(rounds),
-            rules,
-            [
-                {"title": title, "caption": CAPTIONS[name], "image": read_image(folder / name)}
-                for name, title in titles.items()
-            ],
-            make_tables(
-                summary,
-                count_images(supervision),
-                count_marks(weak_labels.values()),
-                counts,
-                json.loads(arguments.networks),
-            ),
+            titles=name_views(list(rounds), entries),
+            rounds=list(rounds),
+            rules=rules,
+            figures=figures,
+            tables=make_tables(summary, count_images(supervision), marks, counts, networks),
         )
         (folder / "index.html").write_text(page, encoding="utf-8")
 

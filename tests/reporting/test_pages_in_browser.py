@@ -69,7 +69,10 @@ def make_page(*, scored: bool = True) -> str:
     titles = {key: title for key, title in TITLES.items() if key == "image" or any(key in i["labels"] for i in images)}
     figure = {"title": "Rounds", "caption": "", "image": np.zeros((30, 60, 3), np.uint8)}
     table = {"title": "Time", "caption": "", "columns": ["stage"], "rows": [["cams"]]}
-    return render_page(summary, CLASSES, images, titles, ["labels-0", "labels-2"], ["All."], [figure], [table])
+    rounds = ["labels-0", "labels-2"]
+    return render_page(
+        summary, CLASSES, images, titles=titles, rounds=rounds, rules=["All."], figures=[figure], tables=[table]
+    )
 
 
 @pytest.fixture(scope="module")
