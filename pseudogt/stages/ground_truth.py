@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table, list_images
-from pseudogt.datasets.ground_truth import find_unknown_classes, read_panoptic
+from pseudogt.datasets.coco_segments import find_unknown_classes
+from pseudogt.datasets.ground_truth import read_panoptic
 from pseudogt.files.labels import write_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard

@@ -20,7 +20,7 @@ from pseudogt.config.dataset import DatasetSettings, read_class_csv
 from pseudogt.config.run import RunConfig
 from pseudogt.costs.estimate import describe_estimate
 from pseudogt.datasets import DatasetImages, class_table, list_images
-from pseudogt.datasets.ground_truth import compare_categories
+from pseudogt.datasets.coco_segments import compare_categories
 from pseudogt.files.flatness import describe_label_maps
 from pseudogt.files.parsing import SHOWN, shorten_list
 from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds

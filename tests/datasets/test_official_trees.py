@@ -12,7 +12,8 @@ from pseudogt.annotations import convert_annotations
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.dataset import REPOSITORY, DatasetSettings
 from pseudogt.datasets import class_table, list_images
-from pseudogt.datasets.ground_truth import compare_categories, find_unknown_classes, read_panoptic, read_segment_table
+from pseudogt.datasets.coco_segments import compare_categories, find_unknown_classes, read_segment_table
+from pseudogt.datasets.ground_truth import read_panoptic
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.io import read_json, write_json
 
