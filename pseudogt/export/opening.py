@@ -23,7 +23,8 @@ class PngSet:
     """Bare PNG files ``<image id>.png`` with panoptic ids, as they lie in a run's label folders."""
 
     def __init__(self, folder: Path, classes: ClassTable) -> None:
-        self._files = {path.stem: path for path in sorted(folder.glob("*.png"))}
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png" and path.name[0] != ".")
+        self._files = {path.stem: path for path in found}
         self._classes = classes
 
     @property
@@ -39,7 +40,10 @@ class PngSet:
             category_id, number = divmod(segment_id, INSTANCE_DIVISOR)
             known = category_id in self._classes.category_ids
             if segment_id != VOID and not known:
-                raise ValueError(f"{path}: id {segment_id} is of category {category_id}, not in the class table")
+                raise ValueError(
+                    f"{path}: id {segment_id} is of category {category_id}, not in the class table; ids are category "
+                    f"* {INSTANCE_DIVISOR} + number, in RGB as R + 256 G + 65536 B"
+                )
             if known and number and not self._classes.isthing[self._classes.category_ids.index(category_id)]:
                 raise ValueError(f"{path}: id {segment_id} numbers a stuff class; use {category_id * INSTANCE_DIVISOR}")
         return panoptic_id

@@ -108,6 +108,10 @@ def open_folder(folder: Path, shard: Shard, everything: Shard) -> dict[str, tupl
     ``everything`` holds the images of all shards, to tell other images of the dataset from unknown ones.
     """
     labels = open_labels(folder, shard.classes)
+    if not labels.image_ids:
+        raise ValueError(
+            f"{folder}: holds no full label; put labels into it (docs/mixed.md), or set full_labels.folder to null"
+        )
     names = match_label_names(labels.image_ids, {r.image_id: r.image for r in everything.records}, folder)
     return {image.image_id: (labels, names[image.image_id]) for image in shard if image.image_id in names}
 

@@ -167,11 +167,21 @@ def test_wrong_files_in_the_folder_are_named(dataset, name, label, message):
         give_full_labels(dataset, folder=drop(dataset, name, label))
 
 
+def test_files_of_other_systems_are_no_other_labels(dataset):
+    folder = drop(dataset, "image1.PNG.png")
+    shutil.move(f"{folder}/image1.PNG.png", f"{folder}/image1.PNG")
+    (dataset / "fixed" / "._image1.png").write_bytes(b"x")
+    assert give_full_labels(dataset, folder=folder)[0].image_ids == ["image1"]
+
+
 def test_folders_that_do_not_do_are_named(dataset):
     with pytest.raises(ValueError, match="no such folder; full_labels"):
         give_full_labels(dataset, folder=str(dataset / "nowhere"))
     folder = dataset / "instances"
     folder.mkdir()
+    (folder / "image1.jpg").write_bytes(b"x")
+    with pytest.raises(ValueError, match="instances: holds no full label; put labels into it"):
+        give_full_labels(dataset, folder=str(folder))
     things = {"images": [], "categories": [{"id": 1, "name": "car"}], "annotations": []}
     write_json(folder / "instances.json", things)
     with pytest.raises(ValueError, match="holds no stuff"):
