@@ -58,8 +58,6 @@ def list_exported_ids(classes: ClassTable, settings: ExportSettings) -> list[int
 def write_set(folder: Path, records: Iterable[dict[str, Any]], classes: ClassTable, settings: ExportSettings) -> None:
     """Write ``data.yaml``; splits without images point to those there are, as readers want both."""
     splits = sorted({record["split"] for record in records})
-    if not splits:
-        raise ValueError("there is no image to export; export.only and the split have no image in common")
     document = {
         "train": f"images/{splits[0]}",
         "val": f"images/{splits[-1]}",

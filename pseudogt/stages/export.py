@@ -34,7 +34,7 @@ from pseudogt.export.manifest import (
 from pseudogt.export.segments import LabelledImage
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder
-from pseudogt.files.parsing import read_id_list
+from pseudogt.files.parsing import read_id_list, shorten_list
 from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.supervision import count_marks
 from pseudogt.workflow.cli import parse_settings, run_stage
@@ -109,6 +109,19 @@ def write_image(
     }
 
 
+def check_listed(exported: set[str], only: str | None) -> None:
+    """Warn of listed images that are not among the exported ones; that there is none is a ``ValueError``."""
+    if not exported:
+        raise ValueError("there is no image to export; export.only and the split have no image in common")
+    missing = [image_id for image_id in read_id_list(Path(only)) if image_id not in exported] if only else []
+    if missing:
+        print(
+            f"warning: {only}: {len(missing)} images are not exported, as the split has none of these ids: "
+            f"{', '.join(shorten_list(missing))}",
+            file=sys.stderr,
+        )
+
+
 def merge_set(
     shards: Sequence[Path],
     parts: Sequence[Path],
@@ -122,6 +135,7 @@ def merge_set(
     section = parse_settings(ExportSettings, settings)
     classes = Shard.open(shards).classes
     records = Records(part / RECORDS for part in parts)
+    check_listed({record["image_id"] for record in records}, section.only)
     with replace_atomically(out) as folder:
         folder.mkdir()
         for part in tqdm(parts, desc=f"export {name}", unit="shard", mininterval=5):

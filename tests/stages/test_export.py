@@ -277,10 +277,16 @@ def test_broken_manifests_are_named(tmp_path, document):
         main(["verify", str(tmp_path)])
 
 
-def test_only_the_listed_images(run_folder):
-    (run_folder / "images.txt").write_text("ulm_000002_000021\n")
+def test_only_the_listed_images(run_folder, capsys):
+    (run_folder / "images.txt").write_text("ulm_000002_000021\nulm.png\n")
     folder = export(run_folder, "coco_panoptic", only=str(run_folder / "images.txt"))
     assert [p.stem for p in (folder / "panoptic").iterdir()] == ["ulm_000002_000021"]
+    assert (
+        "images.txt: 1 images are not exported, as the split has none of these ids: ulm.png" in capsys.readouterr().err
+    )
+    (run_folder / "images.txt").write_text("ulm.png\n")
+    with pytest.raises(ValueError, match=r"no image to export; export\.only and the split"):
+        export(run_folder, "coco_panoptic", only=str(run_folder / "images.txt"))
     with pytest.raises(ValueError, match=r"nowhere\.txt: no such list"):
         export(run_folder, "coco_panoptic", only="nowhere.txt")
 
