@@ -14,7 +14,7 @@ from pseudogt.annotations.geometry import decode_segmentation
 from pseudogt.annotations.labelme import read_labelme
 from pseudogt.annotations.tables import read_box_table, read_tags, recognise_tags
 from pseudogt.annotations.via import read_via
-from pseudogt.files.parsing import parse_header
+from pseudogt.files.tables import parse_header
 
 
 @pytest.fixture
