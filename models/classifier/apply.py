@@ -94,6 +94,7 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
 
     scaled = resize_for_classifier(image, model.scale)
     grid = (scaled.shape[0] // STRIDE, scaled.shape[1] // STRIDE)
+    candidates = find_candidates(grid)
     raw = np.mean([compute_maps(image, weak, model, plan, factor, grid) for factor in plan.scales], axis=0)
     normalise = normalise_logits if plan.method == "probability" else normalise_cams
     if model.widths and plan.method == "probability":
@@ -102,8 +103,8 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
     if plan.min_share and plan.method == "probability":
         without_boxes = weak.tags.copy()
         without_boxes[weak.box_classes] = False
-        raw += keep_shares(raw, find_candidates(grid), without_boxes, plan.min_share)[:, None, None]
-    scores = normalise(raw, find_candidates(grid))
+        raw += keep_shares(raw, candidates, without_boxes, plan.min_share)[:, None, None]
+    scores = normalise(raw, candidates)
 
     # At the scaled image's size again, so that no border of the candidates is blurred by the stride.
     fine_candidates = find_candidates(scaled.shape[:2])
@@ -115,7 +116,7 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
     if len(weak.marks):
         spread = spread_marks(find_labelled_pixels(weak), image.shape[:2], scaled.shape[:2], regions, plan.point_spread)
         fine = blend(fine, spread, fine_candidates)
-        scores = blend(scores, resize_spread(spread, grid), find_candidates(grid))
+        scores = blend(scores, resize_spread(spread, grid), candidates)
     label, score = choose_label(
         resize_maps(fine, image.shape[:2]),
         find_candidates(image.shape[:2]),

@@ -14,7 +14,7 @@ from pseudogt.files.parsing import SHOWN
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".webp")
 """Suffixes of files whose compression leaves no area flat."""
 
-MAP_WORDS = frozenset(("mask", "masks", "label", "labels", "seg", "segmentation", "instance", "instances", "panoptic"))
+NAME_WORDS = frozenset(("mask", "masks", "label", "labels", "seg", "segmentation", "instance", "instances", "panoptic"))
 """Words in names of label maps beside their photos, such as `a_mask.png`."""
 
 SAMPLED = 8
@@ -56,7 +56,7 @@ def describe_label_maps(images: Mapping[str, str]) -> list[str]:
     images : mapping
         Image id -> path of the image, of photos.
     """
-    named = [key for key in images if MAP_WORDS & set(re.findall(r"[a-z]+", key.lower()))]
+    named = [key for key in images if NAME_WORDS & set(re.findall(r"[a-z]+", key.lower()))]
     sample = named[:: -(-len(named) // SAMPLED)] if 0 < len(named) < len(images) else []
     if not sample or not all(is_label_map(images[key]) for key in sample):
         return []

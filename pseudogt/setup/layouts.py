@@ -129,14 +129,13 @@ def list_value_classes(
         missing = "".join(f": {path}: {describe_missing(path)}" for path in wanted)
         raise ValueError(f"{root}: none of the {len(files)} images of split {split!r} has a label file{missing}")
     maps = [f.semantic for f in files if f.semantic is not None]
-    values = _find_values(maps)
-    thin = set(values) - _find_solid_values(maps)
+    values, thin = _find_values(maps)
     if len(thin) > len(values) / 2:
         raise ValueError(
             f"{maps[0].parent}: {len(thin)} of {len(values)} values occur only along borders, as in label maps that "
             "were resized or saved with smoothing; resize the original labels with nearest neighbour"
         )
-    things = {v // DIVISOR for v in _find_values([f.instances for f in files if f.instances is not None])} - {0}
+    things = {v // DIVISOR for v in _find_values([f.instances for f in files if f.instances is not None])[0]} - {0}
     plain = set() if things else _find_plainly_numbered(files)
     # In a mask of two values, 255 is what was drawn.
     void = [USUAL_VOID] if len(values) > 2 or USUAL_VOID not in values else []
@@ -157,14 +156,13 @@ def _find_plainly_numbered(files: Sequence[SourceFiles]) -> set[int]:
     return found
 
 
-def _find_values(paths: Sequence[Path]) -> list[int]:
-    return sorted({value for path in paths for value in np.unique(read_png(path)).tolist()})
-
-
-def _find_solid_values(paths: Sequence[Path]) -> set[int]:
-    """Values that fill a block of 3x3 pixels somewhere."""
+def _find_values(paths: Sequence[Path]) -> tuple[list[int], set[int]]:
+    """Values of maps, and those of them that nowhere fill a block of 3x3 pixels."""
     found: set[int] = set()
+    solid: set[int] = set()
     block = np.ones((3, 3), np.uint8)
     for values in map(read_png, paths):
-        found.update(values[cv2.erode(values, block) == cv2.dilate(values, block)].tolist())
-    return found
+        found.update(np.unique(values).tolist())
+        is_solid = cv2.erode(values, block) == cv2.dilate(values, block)
+        solid.update(np.unique(values[is_solid]).tolist())
+    return sorted(found), found - solid

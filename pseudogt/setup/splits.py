@@ -97,14 +97,11 @@ def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
     above = os.path.commonpath([Path("x", folder).parent for folder in folders]) if folders else "x"
     words = {folder: set(_list_words(os.path.relpath(Path("x", folder), above))) for folder in folders}
     unmarked = [folder for folder, found in words.items() if not found & MAP_WORDS]
-    named = {
-        name for folder in unmarked if not words[folder] & LABEL_WORDS for name in scan_folder(root / folder).images
-    }
-    photos = [
-        folder
-        for folder in unmarked
-        if not words[folder] & LABEL_WORDS or named.isdisjoint(scan_folder(root / folder).images)
-    ]
+    labelled = {folder for folder in unmarked if words[folder] & LABEL_WORDS}
+    # Folders may be large, so they are listed only where names are to be compared.
+    others = [folder for folder in unmarked if labelled and folder not in labelled]
+    named = {name for folder in others for name in scan_folder(root / folder).images}
+    photos = [f for f in unmarked if f not in labelled or named.isdisjoint(scan_folder(root / f).images)]
     if not photos:
         raise ValueError(f"{root}: {_describe_no_photos(root, folders)}")
     return photos

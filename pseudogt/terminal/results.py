@@ -45,7 +45,8 @@ def find_lost(path: Path) -> list[str]:
         rows = list(csv.DictReader(file))
     return [
         f"warning: class {row['name']!r} is in {row['images']} training images, but in the labels of "
-        f"{row['labelled_images']} of them; give it more or better weak labels, such as points, or raise cams.min_share"
+        f"{row['labelled_images']} of them; give it more or better weak labels, such as points; if it has tags alone, "
+        "raise cams.min_share"
         for row in rows
         if int(row["labelled_images"]) < LOST * int(row["images"])
     ]
