@@ -155,10 +155,8 @@ def find_duplicates(checked: Iterable[ImageFindings]) -> list[str]:
         return []
     examples = "; ".join(" = ".join(f"{i.image_id!r} ({i.split})" for i in group[:SHOWN]) for group in groups[:SHOWN])
     both = sum(len({image.split for image in group}) > 1 for group in groups)
-    return [
-        f"{sum(map(len, groups))} images are {len(groups)} different files ({examples}); keep one of each. {both} of "
-        "these files are both in train and in val, which makes the scores too good"
-    ]
+    leaked = f". {both} of these files are both in train and in val, which makes the scores too good" if both else ""
+    return [f"{sum(map(len, groups))} images are {len(groups)} different files ({examples}); keep one of each{leaked}"]
 
 
 def check_weak_labels(
