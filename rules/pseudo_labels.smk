@@ -172,13 +172,14 @@ rule labels_shard:
     params:
         inputs=pass_inputs,
         keep_shown="--keep-shown" if CONFIG.uses_concepts else "",
+        min_share=CONFIG.kept_share,
         settings=dump_settings("labels"),
         code=digest_code("labels"),
     message:
         "labels: round {wildcards.round}, {wildcards.shard}"
     shell:
-        "python -m pseudogt.stages.labels {params.inputs} {params.keep_shown} --round {wildcards.round} "
-        "--out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
+        "python -m pseudogt.stages.labels {params.inputs} {params.keep_shown} --min-share {params.min_share:q} "
+        "--round {wildcards.round} --out {output.folder:q} --settings {params.settings:q} 2> {log:q}"
 
 
 rule labels:

@@ -101,9 +101,7 @@ def label_by_cams(image: NDArray[np.uint8], weak: ImageWeakLabels, model: Classi
         # Marks train all classes with equal weight; the odds of a class are those times its share of pixels.
         raw += find_log_prior(model.widths, plan.width_exponent)[:, None, None]
     if plan.min_share and plan.method == "probability":
-        without_boxes = weak.tags.copy()
-        without_boxes[weak.box_classes] = False
-        raw += keep_shares(raw, candidates, without_boxes, plan.min_share)[:, None, None]
+        raw += keep_shares(raw, candidates, weak.tagged_only, plan.min_share)[:, None, None]
     scores = normalise(raw, candidates)
 
     # At the scaled image's size again, so that no border of the candidates is blurred by the stride.

@@ -74,9 +74,9 @@ class CamsSettings(ComputingSettings):
         0.0,
         ge=0,
         le=0.5,
-        description="Minimum share of an image's pixels that a class wins if it has a tag and no box there, so that "
-        "frequent classes don't take all pixels of a rare one that always occurs beside them. For images with a few "
-        "large classes, 0.15; 0 turns it off, as thin classes need.",
+        description="Minimum share of an image's pixels that a class wins, in every round, if it has a tag and no box "
+        "there, so that frequent classes don't take all pixels of a rare one that always occurs beside them. For "
+        "images with a few large classes, 0.15; 0 turns it off, as thin classes need.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "fp32", description="Floating-point type in the forward pass; auto takes bf16 where the processor supports it."

@@ -92,8 +92,9 @@ def keep_shares(
                 # How far the class is behind the best other one, where it is possible.
                 here = candidates[number]
                 others = np.delete(possible + bias[present, None, None], row, axis=0)[:, here]
-                behind = np.sort(others.max(0, initial=-np.inf) - logits[number][here])
-                bias[number] = max(0, behind[min(wanted, len(behind)) - 1])
+                behind = others.max(0, initial=-np.inf) - logits[number][here]
+                nth = min(wanted, len(behind)) - 1
+                bias[number] = max(0, np.partition(behind, nth)[nth])
     return bias
 
 

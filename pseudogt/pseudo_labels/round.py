@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pseudogt.classes import ClassTable, panoptic_to_semantic
 from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
+from pseudogt.pseudo_labels.cams import keep_shares
 from pseudogt.pseudo_labels.confidence import rate_pixels, rate_segments
 from pseudogt.pseudo_labels.refinement import (
     CleaningSteps,
@@ -45,6 +46,9 @@ class RoundPlan:
         Scores are averaged over regions of even colour of this scale; 0 leaves them as they are.
     first_scores_weight : float
         Weight of the first scores in a mean with the model's.
+    min_share : float
+        Share of the pixels that each class with a tag and without a box wins, as in the first scores; 0 leaves the
+        scores as they are.
     overlap : {"nearest", "ignore"}
         What becomes of pixels in several boxes of their class.
     """
@@ -52,6 +56,7 @@ class RoundPlan:
     gate: str
     region_scale: float
     first_scores_weight: float
+    min_share: float
     overlap: str
 
 
@@ -137,4 +142,10 @@ def choose_from_scores(inputs: RoundInputs, weak: ImageWeakLabels, classes: Clas
         assert inputs.image is not None
         regions = find_colour_regions(inputs.image, scale=plan.region_scale, min_area_px=MIN_REGION_PX)
         full_size = pool_over_regions(full_size, regions)
-    return choose_classes(full_size, train_ids, find_allowed_classes(weak, classes, plan.gate))
+    allowed = find_allowed_classes(weak, classes, plan.gate)
+    if plan.min_share:
+        # A factor of the scores is a bias of their logarithms.
+        logits = np.log(np.maximum(full_size, np.finfo(np.float32).tiny))
+        bias = keep_shares(logits, allowed[train_ids], weak.tagged_only[train_ids], plan.min_share)
+        full_size = full_size * np.exp(bias)[:, None, None]
+    return choose_classes(full_size, train_ids, allowed)

@@ -153,10 +153,8 @@ def review_image(
     if small is None or certainty is None:
         return suspects
     # A tagged class without boxes is judged as one segment, all of its pixels.
-    unboxed = weak.tags.copy()
-    unboxed[weak.box_classes] = False
     semantic, small_semantic = panoptic_id // INSTANCE_DIVISOR, small // INSTANCE_DIVISOR
-    for train_id in np.flatnonzero(unboxed).tolist():
+    for train_id in np.flatnonzero(weak.tagged_only).tolist():
         category_id = classes.category_ids[train_id]
         pixels = int(np.count_nonzero(semantic == category_id))
         mask = small_semantic == category_id

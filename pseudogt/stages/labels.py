@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--instances", type=Path, help="label folder of a model whose instances replace boxes")
     parser.add_argument("--keep-shown", action="store_true", help="not of things that boxes or marks show")
     parser.add_argument("--full-labels", type=Path, help="label folder of images whose labels stay as they are")
+    parser.add_argument(
+        "--min-share", type=float, default=0.0, help="that classes with tags alone win, in later rounds"
+    )
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--record", type=Path, help="record.json of the model that gave the scores")
     parser.add_argument("--previous", type=Path, help="--out of the round before")
@@ -53,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         reads_images=bool(settings.region_scale),
     )
     full_labels = LabelFolder(arguments.full_labels) if arguments.full_labels else None
-    plan = settings.fill(RoundPlan)
+    plan = settings.fill(RoundPlan, min_share=arguments.min_share)
     steps = settings.fill(
         CleaningSteps, min_confidence=settings.min_confidence_first if is_first else settings.min_confidence
     )

@@ -64,6 +64,13 @@ class ImageWeakLabels:
         return self.tags | ~self.known
 
     @property
+    def tagged_only(self) -> NDArray[np.bool_]:
+        """Classes ``(C,)`` that have a tag and no box."""
+        found = self.tags.copy()
+        found[self.box_classes] = False
+        return found
+
+    @property
     def object_classes(self) -> NDArray[np.uint8]:
         """Train ids of all objects: of the boxes ``(N,)``, then of those that marks alone show."""
         owners = self.marks.owners

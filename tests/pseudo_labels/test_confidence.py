@@ -69,5 +69,5 @@ def test_pixels_that_were_labelled_are_sure():
     weak = make_weak_labels((8, 10), (True, True, False), marks=[make_point(1, NO_OBJECT, 4.5, 4.5, 1.0)])
     inputs = RoundInputs(None, (sky, np.full(sky.shape, 0.5, np.float32)), None, None, None, None, None)
     steps = CleaningSteps(0.0, check_crop_tags=False, keep_unsure_things=True, box_prior=False, fill_below=0.0)
-    found = label_image(inputs, weak, CLASSES, RoundPlan("tags", 0.0, 0.0, "nearest"), steps)
+    found = label_image(inputs, weak, CLASSES, RoundPlan("tags", 0.0, 0.0, 0.0, "nearest"), steps)
     assert found.scores == pytest.approx({1000: 0.5, 2000: 1.0})

@@ -91,6 +91,20 @@ def test_cams_may_take_part_in_later_rounds(panoptic_dataset, scores, tmp_path):
         make_labels(*arguments, first_scores_weight=0.6)
 
 
+def test_classes_with_tags_alone_keep_their_share_in_later_rounds(panoptic_dataset, tmp_path):
+    """The model is almost sure of sky everywhere, and least sure on the left."""
+    right = np.tile(np.linspace(0, 0.2, 24, dtype=np.float32), (16, 1))
+    with write_scores(tmp_path / "sky.h5") as model:
+        for image_id in LabelFolder(panoptic_dataset / "labels").image_ids:
+            model.add(image_id, np.stack([0.2 - right, 0.8 + right]), np.array([ROAD, SKY]))
+    settings = {"fill_below": 0, "min_confidence": 0}
+    arguments = (panoptic_dataset, tmp_path / "1", tmp_path / "sky.h5", 1)
+    assert np.unique(make_labels(*arguments, **settings).read("image0")).tolist() == [2000]
+    shared = make_labels(*arguments, ("--min-share", 0.25), **settings).read("image0")
+    assert np.mean(shared == 1000) == pytest.approx(0.25, abs=0.03)
+    assert (shared[:, 0] == 1000).all() and (shared[:, 40:] == 2000).all()
+
+
 def test_unsure_pixels_are_ignored_but_empty_boxes_filled(panoptic_dataset, tmp_path):
     unsure = write_truth_as_scores(panoptic_dataset, tmp_path / "unsure.h5", confidence=100)
     found = make_labels(panoptic_dataset, tmp_path / "0", unsure, min_confidence_first=0.5)
