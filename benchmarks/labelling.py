@@ -53,13 +53,13 @@ from snakemake.utils import update_config
 from trained_points import SCORES, Run, read_labels, train_and_score, write_training_set
 from workflow_runs import TINY, merge_files, parse_assignments, read_yaml, resolve_config, run_workflow
 
+from pseudogt.checking.labelling import MEASURED, FormResult, read_results
 from pseudogt.config.run import RunConfig
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.seconds import price_acts
-from pseudogt.workflow.labelling import MEASURED, FormResult, read_results
 
 SEEDS = (0, 1, 2)
 OF_THE_MACHINE = {"name", "data_root", "keep_scores", "threads", "machine"}

@@ -30,6 +30,7 @@ from mixed import spread_images
 from tqdm import tqdm
 from workflow_runs import merge_files
 
+from pseudogt.checking.labelling import MEASURED
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.weak_labels import WeakLabelsSettings
@@ -38,7 +39,6 @@ from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.files.io import write_json
 from pseudogt.weak_labels.acts import count_acts, count_full_acts
 from pseudogt.weak_labels.from_masks import derive_weak_labels
-from pseudogt.workflow.labelling import MEASURED
 
 
 def main() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 from measurement import REPOSITORY
 from workflow_runs import merge_files
 
+from pseudogt.checking.labelling import FormResult
 from pseudogt.classes import ClassTable
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import class_table
 from pseudogt.weak_labels.seconds import price_acts
-from pseudogt.workflow.labelling import FormResult
 
 SHARES = (5, 20)
 """Per cent of the images with full labels, beside none and all."""

@@ -19,9 +19,9 @@ from labelling_forms import (
 )
 from measurement import REPOSITORY
 
+from pseudogt.checking.labelling import MEASURED, FormResult
 from pseudogt.files.io import read_json
 from pseudogt.weak_labels.seconds import PRICES, WHOLE_IMAGES, price_acts
-from pseudogt.workflow.labelling import MEASURED, FormResult
 
 PAGE = REPOSITORY / "docs" / "what-to-label.md"
 

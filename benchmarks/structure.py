@@ -33,6 +33,7 @@ LAYERS = (
     ("pseudogt.annotations", "pseudogt.datasets", "pseudogt.export", "pseudogt.reporting"),
     ("pseudogt.costs",),
     ("pseudogt.workflow",),
+    ("pseudogt.checking",),
     ("pseudogt.wsps", "pseudogt.setup", "pseudogt.terminal"),
     ("pseudogt.__main__",),
     ("models.backbones",),

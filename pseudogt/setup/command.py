@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pseudogt.checking.findings import format_findings
 from pseudogt.config.dataset import CLASS_COLUMNS
 from pseudogt.files.io import replace_atomically
 from pseudogt.files.tables import write_table
@@ -15,7 +16,6 @@ from pseudogt.setup.layouts import find_layout, propose_layout
 from pseudogt.setup.proposal import Proposal, make_run_name, propose_images
 from pseudogt.setup.settling import settle_problems
 from pseudogt.setup.survey import survey_folder
-from pseudogt.workflow.checking import format_findings
 
 
 def write_configuration(root: Path, name: str | None, out: Path | None, *, overwrite: bool = False) -> Proposal:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pseudogt.checking.dataset import check_dataset
+from pseudogt.checking.findings import DatasetFindings
 from pseudogt.config.run import parse_run_config
 from pseudogt.files.parsing import SHOWN
 from pseudogt.setup.proposal import Proposal
-from pseudogt.workflow.checking import DatasetFindings, check_dataset
 
 
 def settle_problems(proposal: Proposal, root: Path) -> tuple[Proposal, DatasetFindings]:

@@ -11,12 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pseudogt.box_masks.sam_folder import find_sam_problem
+from pseudogt.checking.dataset import check_dataset
+from pseudogt.checking.findings import format_findings
 from pseudogt.config.run import RunConfig
 from pseudogt.config.segmenter import QUERY_NETWORKS
 from pseudogt.config.unread import find_unread
 from pseudogt.files.io import write_json
 from pseudogt.files.model_folders import find_transformers_problem
-from pseudogt.workflow.checking import check_dataset, format_findings
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.given_files import find_missing_for_mining
 from pseudogt.workflow.networks import find_fast_rates, list_initial_networks

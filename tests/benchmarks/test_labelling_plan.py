@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pseudogt.checking.labelling import FormResult, read_results
 from pseudogt.files.io import read_json, write_json
-from pseudogt.workflow.labelling import FormResult, read_results
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -16,11 +16,11 @@ from PIL import Image
 
 from pseudogt.__main__ import main
 from pseudogt.annotations import FORMATS
+from pseudogt.checking.dataset import check_dataset
 from pseudogt.config.run import parse_run_config
 from pseudogt.datasets import LAYOUTS
 from pseudogt.setup.guessing import guess_by_name
 from pseudogt.setup.survey import PARSERS, get_format
-from pseudogt.workflow.checking import check_dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "annotations"))
 rules = import_module("test_reader_rules")  # which writes a set in every format

@@ -13,13 +13,13 @@ from official_trees import make_coco2017
 from PIL import Image
 from weak_label_testing import make_weak_labels
 
+from pseudogt.checking.dataset import DEMO_CLASSES
 from pseudogt.classes import ClassTable
 from pseudogt.config.dataset import REPOSITORY
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
 from pseudogt.stages import check
 from pseudogt.weak_labels.files import write_weak_labels
-from pseudogt.workflow.checking import DEMO_CLASSES
 
 THINGS_AND_REST = {"nucleus": "thing", "rest": "stuff"}
 

@@ -6,11 +6,12 @@ from collections import Counter
 
 import pytest
 
+from pseudogt.checking.counts import describe_full_labelling
+from pseudogt.checking.findings import DatasetFindings, format_findings
+from pseudogt.checking.images import ImageFindings
+from pseudogt.checking.labelling import MEASURED, describe_labelling, find_purchases, read_results
 from pseudogt.classes import ClassTable
 from pseudogt.files.io import write_json
-from pseudogt.workflow.checking import DatasetFindings, describe_full_labelling, format_findings
-from pseudogt.workflow.image_checking import ImageFindings
-from pseudogt.workflow.labelling import MEASURED, describe_labelling, find_purchases, read_results
 
 WEAK, MORE = ["image tags", "boxes"], ["image tags", "boxes", "stuff points"]
 
