@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from pseudogt.annotations.form import AnnotatedMark, Corners, ImageAnnotations
 from pseudogt.annotations.geometry import decode_segmentation, encode_mask
+from pseudogt.annotations.matching import MatchedAnnotations
 from pseudogt.files.headers import TURNED
 from pseudogt.files.index import ImageRecord
 
@@ -21,7 +22,6 @@ SLACK_PX = 1.0
 
 MOVED_FRACTION = 0.1
 """Boxes that reach out of an upright photo by more of its side, but fit it turned, belong to another photo."""
-
 
 MIN_PROOFS = 2
 """Photos that must fit as stored only before others follow them: in a single one, a box or click may be wrong."""
@@ -37,22 +37,13 @@ class Frame(Enum):
     OTHER_FILE = "other file"
 
 
-@dataclass
-class Frames:
-    """Annotations of upright photos by image id, and what is to be said about them."""
-
-    annotations: dict[str, ImageAnnotations]
-    problems: list[str]
-    warnings: list[str]
-
-
-def turn_upright(found: Mapping[str, ImageAnnotations], records: Sequence[ImageRecord]) -> Frames:
+def turn_upright(found: Mapping[str, ImageAnnotations], records: Sequence[ImageRecord]) -> MatchedAnnotations:
     """Bring boxes and sizes into the upright photo where it is certain which way up it was when they were drawn.
 
     A photo whose boxes fit both ways follows the others of the source if these agree; without a size in the
     annotations, it is taken to be upright if they do not, or are fewer than ``MIN_PROOFS``.
     """
-    result = Frames(dict(found), [], [])
+    result = MatchedAnnotations(dict(found))
     frames = {r.image_id: find_frame(found[r.image_id], r) for r in records if r.image_id in found}
     with_stored_size = {r.image_id for r in records if r.image_id in found and has_turned_size(found[r.image_id], r)}
     agreed = {frames[i] for i in with_stored_size} & {Frame.UPRIGHT, Frame.STORED}

@@ -11,11 +11,11 @@ import numpy as np
 
 from pseudogt.annotations import read_annotations
 from pseudogt.annotations.class_names import ClassNames
-from pseudogt.annotations.conversion import Conversion, pick_images
 from pseudogt.annotations.fitting import scale_corners
 from pseudogt.annotations.form import BROKEN, AnnotatedBox, ImageAnnotations, Reading, UnusableObject
 from pseudogt.annotations.frames import turn_upright
 from pseudogt.annotations.geometry import check_segmentation, lies_elsewhere
+from pseudogt.annotations.matching import find_annotations
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
@@ -119,7 +119,7 @@ def _describe_masks(broken: list[str], displaced: list[str], *, skip: bool) -> t
 
 def _list_usable(reading: Reading, records: Sequence[ImageRecord]) -> Iterator[tuple[ImageAnnotations, ImageRecord]]:
     """Images that somebody looked at, whose masks fit the upright image."""
-    found = pick_images(reading, records, Conversion())
+    found = find_annotations(reading, records).annotations
     upright = turn_upright(found, records).annotations
     for record in records:
         image = found.get(record.image_id)

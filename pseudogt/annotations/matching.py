@@ -11,14 +11,52 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from pseudogt.annotations.form import ImageAnnotations, Reading
+from pseudogt.files.index import ImageRecord
+from pseudogt.files.parsing import shorten_names
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """Label Studio puts the start of a UUID before the names of uploaded files."""
 
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{2,3}$")
+
+
+@dataclass
+class MatchedAnnotations:
+    """Annotations by image id, and what is to be said about them."""
+
+    annotations: dict[str, ImageAnnotations]
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def find_annotations(reading: Reading, records: Sequence[ImageRecord]) -> MatchedAnnotations:
+    """Find the entry of each image in a source."""
+    matches = match_names((image.file_name for image in reading.images), {r.image_id: r.image for r in records})
+    result = MatchedAnnotations({i: reading.images[positions[0]] for i, positions in matches.by_image.items()})
+    if matches.unmatched:
+        text = (
+            f"{len(matches.unmatched)} annotated images are not among those to train on: "
+            f"{shorten_names(matches.unmatched)}"
+            f"{explain_case_difference(matches.unmatched, [r.image for r in records])}"
+        )
+        (result.warnings if matches.by_image else result.problems).append(text)
+    if matches.ambiguous:
+        result.problems.append(
+            f"{len(matches.ambiguous)} annotated images may be any of several of their name: "
+            f"{shorten_names(matches.ambiguous)}; write the folder of the image before its name"
+        )
+    for image_id, positions in matches.by_image.items():
+        if len(positions) > 1:
+            names = shorten_names([reading.images[p].file_name for p in positions])
+            result.problems.append(
+                f"image {image_id!r} is annotated {len(positions)} times ({names}); remove all but one"
+            )
+    return result
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pseudogt.annotations.form import (
 from pseudogt.annotations.geometry import bound_points, decode_segmentation, encode_mask
 from pseudogt.annotations.matching import explain_case_difference, normalise
 from pseudogt.files.contents import describe_missing
-from pseudogt.files.parsing import SHOWN, read_each, unify_id
+from pseudogt.files.parsing import SHOWN, read_each, shorten_names, unify_id
 
 Record = TypeVar("Record")
 
@@ -249,9 +249,8 @@ def _describe_others(
     if not others or len(found) == len(images):
         return []
     without = [path for image_id, path in images.items() if image_id not in found]
-    shown = ", ".join(map(repr, others[:SHOWN])) + (f" and {len(others) - SHOWN} more" if len(others) > SHOWN else "")
     return [
-        f"{folder}: {len(others)} files are named like none of the images to train on: {shown}"
+        f"{folder}: {len(others)} files are named like none of the images to train on: {shorten_names(others)}"
         f"{explain_case_difference(others, without)}"
     ]
 

@@ -144,6 +144,12 @@ def shorten_list(problems: Sequence[str]) -> list[str]:
     return [*problems[:SHOWN], *([f"and {hidden} more of this kind"] if hidden > 0 else [])]
 
 
+def shorten_names(names: Sequence[str]) -> str:
+    """At most ``SHOWN`` names in one line, and how many there are beside them."""
+    hidden = len(names) - SHOWN
+    return ", ".join(f"{name!r:.100}" for name in names[:SHOWN]) + (f" and {hidden} more" if hidden > 0 else "")
+
+
 class _TextLoader(yaml.BaseLoader):
     """Every scalar as text. YAML's own loaders keep the last of equal keys; here they are an error."""
 
