@@ -55,8 +55,7 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
     """Choose splits among folders of images.
 
     Folders named like train are trained on, those named like val, or else test, are scored; without names, all are
-    trained on. Folders of label maps are in neither, known as :func:`list_photo_folders` knows them, or by flat colours
-    while other folders hold photos.
+    trained on. Folders of label maps, as :func:`list_photo_folders` knows them, are in neither.
 
     Parameters
     ----------
@@ -70,8 +69,7 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
         If no folder is left.
     """
     folders = list(folders)
-    named = list_photo_folders(root, folders)
-    photos = [folder for folder in named if len(named) == 1 or not _is_flat(root / folder)] or named
+    photos = list_photo_folders(root, folders)
     by_role: dict[str, list[str]] = {}
     for folder in photos:
         by_role.setdefault(find_role(folder), []).append(folder)
@@ -85,7 +83,8 @@ def choose_splits(root: Path, folders: Iterable[str]) -> Splits:
 def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
     """Folders of images but those of label maps.
 
-    These are known by their names and by images of the same names elsewhere.
+    These are known by words in their names, by such words and images of the same names elsewhere, and by flat colours
+    while other folders hold photos.
 
     Raises
     ------
@@ -101,10 +100,10 @@ def list_photo_folders(root: Path, folders: Iterable[str]) -> list[str]:
     # Folders may be large, so they are listed only where names are to be compared.
     others = [folder for folder in unmarked if labelled and folder not in labelled]
     named = {name for folder in others for name in scan_folder(root / folder).images}
-    photos = [f for f in unmarked if f not in labelled or named.isdisjoint(scan_folder(root / f).images)]
-    if not photos:
+    likely = [f for f in unmarked if f not in labelled or named.isdisjoint(scan_folder(root / f).images)]
+    if not likely:
         raise ValueError(f"{root}: {_describe_no_photos(root, folders)}")
-    return photos
+    return [folder for folder in likely if len(likely) == 1 or not _is_flat(root / folder)] or likely
 
 
 def _describe_no_photos(root: Path, folders: Sequence[str]) -> str:

@@ -51,11 +51,13 @@ def test_boxes_of_every_format_are_things(name, tmp_path):
     assert "4 boxes in " in summary and f"of 3 images of {tmp_path / 'my data'}" in summary
 
 
-def test_images_of_all_splits_are_used(tmp_path):
+def test_images_of_all_splits_are_used_but_label_maps(tmp_path):
     root = tmp_path / "data"
     write_photos(root / "train", "ab")
     write_photos(root / "valid", "c")
     write_photos(root / "masks", "d")
+    (root / "found").mkdir()  # known by flat colours
+    Image.fromarray(np.eye(2, dtype=np.uint8).repeat(40, 0).repeat(40, 1)).save(root / "found" / "e.png")
     rules.WRITERS["coco"](root, rules.GOOD)
     config, _ = configure(root)
     assert assign_shards(config, tmp_path / "index.json")[0] == {"train-0000": ["a", "b", "c"]}
