@@ -44,7 +44,8 @@ from trained_points import read_labels, train_and_score, write_training_set
 from workflow_runs import resolve_config, run_workflow
 
 from models.classifier.apply import CamPlan, label_by_cams, run_network, score_whole
-from models.classifier.network import ClassifierModel, resize_for_classifier
+from models.classifier.model import ClassifierModel
+from models.classifier.network import resize_for_classifier
 from pseudogt.classes import IGNORE_LABEL, ClassTable, combine_semantic_and_instances
 from pseudogt.config.run import RunConfig
 from pseudogt.files.images import read_image

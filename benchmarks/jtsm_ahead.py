@@ -22,7 +22,7 @@ from measurement import print_table, write_figures
 from numpy.typing import NDArray
 from trained_points import Run
 
-from models.classifier.network import ClassifierModel
+from models.classifier.model import ClassifierModel
 from models.jtsm.evidence import rank_by_classifier
 from models.jtsm.model import JtsmModel
 from models.jtsm.samples import MiningAugmentation, MiningImage, collate, draw_view

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +60,3 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
     if found != kind:
         raise ValueError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
     return state
-
-
-@contextmanager
-def explain_other_version(path: Path | str) -> Iterator[None]:
-    """Turn what fails while a network is rebuilt from a model file into a ``ValueError`` with a remedy."""
-    try:
-        yield
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(
-            f"{path}: was written by another version of the workflow ({error!r:.200}); use that version, or train "
-            "the model again"
-        ) from error

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from models.classifier.batches import MIN_REGION_PX
 from models.classifier.gradcam import compute_gradcams
-from models.classifier.network import STRIDE, ClassifierModel, pool_regions, resize_for_classifier
+from models.classifier.model import ClassifierModel
+from models.classifier.network import STRIDE, pool_regions, resize_for_classifier
 from models.training import autocast, choose_precision, explain_lack_of_memory
 from pseudogt.maps import find_colour_regions, pool_over_regions, resize_maps
 from pseudogt.pseudo_labels.cams import choose_label, keep_shares, normalise_cams, normalise_logits, stitch_crops

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
@@ -13,15 +9,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.backbones import NOTHING_FROZEN, Backbone, Freeze, build_backbone
+from models.backbones import Backbone, build_backbone
 from models.backbones.layers import ConvNorm
-from models.checkpoints import explain_other_version, load_checkpoint, save_checkpoint
-from pseudogt.classes import ClassTable
 
 STRIDE = 4
 """Pixels per cell of the score map."""
-
-MODEL_KIND = "tag classifier"
 
 SMALLEST_MEAN = 1e-30
 """Keeps the logarithm of a class that has vanished from a region finite."""
@@ -114,91 +106,3 @@ def resize_for_classifier(image: NDArray[np.uint8], scale: float) -> NDArray[np.
     enlarged = height > image.shape[0]
     resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR if enlarged else cv2.INTER_AREA)
     return resized.astype(np.uint8, copy=False)
-
-
-@dataclass(frozen=True)
-class ClassifierModel:
-    """A trained classifier and everything needed to apply it.
-
-    Attributes
-    ----------
-    network : TagClassifier
-    architecture : dict
-        Keywords of :func:`build_tag_classifier`.
-    classes : ClassTable
-    scale : float
-        Images are resized by this factor first.
-    sharpness : float
-        Sharpness of the pooling, see :func:`pool_regions`.
-    settings : dict
-        The settings of its training.
-    widths : tuple of float
-        Half width of the marked segments of each class, see :func:`pseudogt.weak_labels.widths.measure_class_widths`;
-        empty if there were no marks.
-    """
-
-    network: TagClassifier
-    architecture: dict[str, Any]
-    classes: ClassTable
-    scale: float
-    sharpness: float
-    settings: dict[str, Any]
-    widths: tuple[float, ...] = ()
-
-    @classmethod
-    def build(
-        cls,
-        classes: ClassTable,
-        *,
-        backbone: str,
-        weights: str | None,
-        levels: int,
-        channels: int,
-        scale: float,
-        sharpness: float,
-        seed: int,
-        settings: dict[str, Any],
-        freeze: Freeze = NOTHING_FROZEN,
-    ) -> ClassifierModel:
-        """Build an untrained classifier; see :func:`build_tag_classifier`."""
-        torch.manual_seed(seed)
-        architecture: dict[str, Any] = {
-            "backbone": backbone,
-            "class_count": len(classes),
-            "levels": levels,
-            "channels": channels,
-        }
-        network = build_tag_classifier(**architecture, weights=weights)
-        network.backbone.set_freeze(freeze)
-        return cls(network, architecture, classes, scale, sharpness, settings)
-
-    def save(self, path: Path) -> None:
-        """Write a self-contained model file."""
-        state = {
-            "kind": MODEL_KIND,
-            "architecture": self.architecture,
-            "categories": self.classes.to_categories(),
-            "scale": self.scale,
-            "sharpness": self.sharpness,
-            "settings": self.settings,
-            "widths": self.widths,
-            "network": self.network.state_dict(),
-        }
-        save_checkpoint(path, state)
-
-    @classmethod
-    def load(cls, path: Path) -> ClassifierModel:
-        """Read a model file onto the CPU, ready for inference."""
-        state = load_checkpoint(path, kind=MODEL_KIND)
-        with explain_other_version(path):
-            network = build_tag_classifier(**state["architecture"])
-            network.load_state_dict(state["network"])
-            return cls(
-                network=network.eval(),
-                architecture=state["architecture"],
-                classes=ClassTable.from_categories(state["categories"]),
-                scale=state["scale"],
-                sharpness=state["sharpness"],
-                settings=state["settings"],
-                widths=tuple(state.get("widths", ())),  # model files of earlier versions lack it
-            )

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from models.augmentation import Augmentation
 from models.classifier.batches import TagSample, cut_out_crop, list_tag_regions, locate_cells, make_tag_batch
-from models.classifier.network import STRIDE, ClassifierModel, pool_regions
+from models.classifier.model import ClassifierModel
+from models.classifier.network import STRIDE, pool_regions
 from models.training_set import Samples
 from pseudogt.classes import ClassTable
 from pseudogt.metrics.tag_precision import summarise_tag_precision

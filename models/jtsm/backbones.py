@@ -20,7 +20,8 @@ from models.backbones import BACKBONE_NAMES, Backbone, build_backbone, is_member
 from models.backbones.base import PretrainedModule
 from models.backbones.resnet import ResNetBackbone
 from models.backbones.small import SmallBackbone
-from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
+from models.classifier.model import ClassifierModel
+from models.classifier.network import TagClassifier, build_tag_classifier
 from models.jtsm.foreign_weights import read_resnet_ws_weights
 from models.jtsm.resnet_ws_blocks import BasicBlock, Bottleneck, Stem, make_ws_stage
 from pseudogt.config.mining import DENSE_LEVELS, RESNET_WS

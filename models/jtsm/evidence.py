@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.classifier.network import ClassifierModel, resize_for_classifier
+from models.classifier.model import ClassifierModel
+from models.classifier.network import resize_for_classifier
 from models.jtsm.mining import measure_overlaps
 from models.jtsm.samples import MiningImage
 from models.loader import count_cores

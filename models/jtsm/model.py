@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
-from models.checkpoints import explain_other_version, load_checkpoint, save_checkpoint
 from models.jtsm.network import JtsmArchitecture, JtsmNetwork, build_jtsm_network
+from models.trained_model import TrainedModel
 from pseudogt.classes import ClassTable
-
-MODEL_KIND = "jtsm model"
 
 TRAINING_ONLY = ("top_k", "mask_limit")
 """Entries of the architecture in files of earlier versions that no network needs."""
 
 
 @dataclass(frozen=True)
-class JtsmModel:
+class JtsmModel(TrainedModel):
     """A network, how it was built, and its class table.
 
     Attributes
@@ -34,9 +32,10 @@ class JtsmModel:
         The settings of its training.
     """
 
+    KIND: ClassVar[str] = "jtsm model"
+
     network: JtsmNetwork
     architecture: JtsmArchitecture
-    classes: ClassTable
     max_proposals: int
     settings: dict[str, Any]
 
@@ -60,32 +59,12 @@ class JtsmModel:
         built = replace(architecture, levels=found["levels"], decoder_channels=found.get("decoder_channels", 0))
         return cls(network, built, classes, max_proposals, settings)
 
-    def save(self, path: Path) -> None:
-        """Write a self-contained model file."""
-        state = {
-            "kind": MODEL_KIND,
-            "architecture": asdict(self.architecture),
-            "categories": self.classes.to_categories(),
-            "max_proposals": self.max_proposals,
-            "settings": self.settings,
-            "network": self.network.state_dict(),
-        }
-        save_checkpoint(path, state)
+    @classmethod
+    def build_network(cls, architecture: JtsmArchitecture) -> JtsmNetwork:
+        """Build the network of a file, without its weights."""
+        return build_jtsm_network(architecture)
 
     @classmethod
-    def load(cls, path: Path) -> JtsmModel:
-        """Read a model file onto the CPU, ready for inference."""
-        state = load_checkpoint(path, kind=MODEL_KIND)
-        with explain_other_version(path):
-            architecture = JtsmArchitecture(
-                **{name: value for name, value in state["architecture"].items() if name not in TRAINING_ONLY}
-            )
-            network = build_jtsm_network(architecture)
-            network.load_state_dict(state["network"])
-            return cls(
-                network=network.eval(),
-                architecture=architecture,
-                classes=ClassTable.from_categories(state["categories"]),
-                max_proposals=state["max_proposals"],
-                settings=state["settings"],
-            )
+    def parse_architecture(cls, saved: dict[str, Any]) -> JtsmArchitecture:
+        """Turn the plain values of a file into the architecture."""
+        return JtsmArchitecture(**{name: value for name, value in saved.items() if name not in TRAINING_ONLY})

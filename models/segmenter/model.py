@@ -6,20 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from models.backbones import NOTHING_FROZEN, Backbone, Freeze
-from models.checkpoints import explain_other_version, load_checkpoint, save_checkpoint
+from models.trained_model import TrainedModel
 from pseudogt.classes import ClassTable
 from pseudogt.config.registry import Registry
 from pseudogt.prediction.card import ModelCard
 from pseudogt.prediction.kinds import BOTTOM_UP
 from pseudogt.prediction.maps import SIZE_MULTIPLE
-
-MODEL_KIND = "panoptic model"
 
 NETWORKS = Registry("models.segmenter.networks", "network of the segmenter")
 
@@ -53,7 +51,7 @@ def build_from_architecture(architecture: Mapping[str, Any], *, weights: str | N
 
 
 @dataclass(frozen=True)
-class PanopticModel:
+class PanopticModel(TrainedModel):
     """A trained network and all that is needed to use it.
 
     Attributes
@@ -70,9 +68,11 @@ class PanopticModel:
         Median of the longer sides of the training images; None if that is not known.
     """
 
+    KIND: ClassVar[str] = "panoptic model"
+    WEIGHTS: ClassVar[str] = "weights"
+
     network: SegmenterNetwork
     architecture: dict[str, Any]
-    classes: ClassTable
     scale: float
     settings: dict[str, Any]
     usual_px: int | None = None
@@ -112,29 +112,10 @@ class PanopticModel:
         network = self.architecture.get("network", BOTTOM_UP)
         return ModelCard(network, self.architecture, self.classes, self.scale, usual_px=self.usual_px)
 
-    def save(self, path: Path | str) -> None:
-        """Write a file that :meth:`load` reads."""
-        state = {
-            "kind": MODEL_KIND,
-            "architecture": self.architecture,
-            "categories": self.classes.to_categories(),
-            "scale": self.scale,
-            "settings": self.settings,
-            "usual_px": self.usual_px,
-            "weights": {k: v.cpu().contiguous() for k, v in self.network.state_dict().items()},
-        }
-        save_checkpoint(path, state)
-
     @classmethod
-    def load(cls, path: Path | str) -> PanopticModel:
-        """Read a model file onto the CPU; a ``ValueError`` names one that is missing, of another kind or version."""
-        state = load_checkpoint(path, kind=MODEL_KIND)
-        with explain_other_version(path):
-            network = build_from_architecture(state["architecture"])
-            network.load_state_dict(state["weights"])
-            classes = ClassTable.from_categories(state["categories"])
-            rest = state["scale"], state["settings"], state.get("usual_px")
-            return cls(network, state["architecture"], classes, *rest)
+    def build_network(cls, architecture: Mapping[str, Any]) -> SegmenterNetwork:
+        """Build the network of a file, without its weights."""
+        return build_from_architecture(architecture)
 
 
 def check_image_size(images: Tensor) -> None:

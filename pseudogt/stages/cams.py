@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from models.classifier.apply import CamPlan, label_by_cams
-from models.classifier.network import ClassifierModel
+from models.classifier.model import ClassifierModel
 from models.training import choose_device
 from pseudogt.config.cams import CamsSettings
 from pseudogt.files.ahead import load_in_threads

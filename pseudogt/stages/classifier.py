@@ -13,7 +13,8 @@ from models.augmentation import Augmentation
 from models.backbones import Freeze
 from models.classifier.batches import TagSample
 from models.classifier.losses import ClassifierLoss
-from models.classifier.network import ClassifierModel, resize_for_classifier
+from models.classifier.model import ClassifierModel
+from models.classifier.network import resize_for_classifier
 from models.classifier.training import TagBatches, list_tag_samples, measure_tag_precision
 from models.training import TrainingPlan, is_main_process, list_drawn, train, write_training
 from models.training_set import Preparation, TrainingSet

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.classifier.network import ClassifierModel
+from models.classifier.model import ClassifierModel
 from models.jtsm.evidence import open_mask_finder, rank_by_classifier
 from models.jtsm.training import list_mining_samples, prepare_mining_sample
 from pseudogt.config.mining import MiningSettings

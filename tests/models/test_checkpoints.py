@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.checkpoints import load_checkpoint, save_checkpoint
-from models.classifier.network import ClassifierModel
+from models.classifier.model import ClassifierModel
 from models.jtsm.model import JtsmModel
 from models.segmenter.model import PanopticModel
 

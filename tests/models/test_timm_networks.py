@@ -8,7 +8,7 @@ import torch
 
 from models.backbones import Freeze, build_backbone, find_problem
 from models.backbones.pyramid import resize_to_stride_16
-from models.classifier.network import ClassifierModel
+from models.classifier.model import ClassifierModel
 from models.segmenter.model import PanopticModel
 from pseudogt.classes import ClassTable
 

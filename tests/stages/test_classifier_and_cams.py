@@ -9,7 +9,7 @@ import pytest
 from weak_label_testing import make_point, make_weak_labels
 
 from models.classifier import training
-from models.classifier.network import ClassifierModel
+from models.classifier.model import ClassifierModel
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.files.images import write_png
 from pseudogt.files.index import ImageRecord, write_shard

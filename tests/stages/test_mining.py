@@ -14,7 +14,8 @@ import torch
 from panoptic_dataset import CLASSES
 from pycocotools import mask as coco_mask
 
-from models.classifier.network import ClassifierModel, TagClassifier, build_tag_classifier
+from models.classifier.model import ClassifierModel
+from models.classifier.network import TagClassifier, build_tag_classifier
 from models.jtsm.model import JtsmModel
 from models.jtsm.step import MiningStep
 from pseudogt.classes import IGNORE_LABEL, panoptic_to_semantic

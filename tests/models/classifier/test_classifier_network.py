@@ -15,7 +15,8 @@ from models.classifier.losses import (
     region_tag_loss,
     ring_loss,
 )
-from models.classifier.network import ClassifierModel, build_tag_classifier, pool_regions, resize_for_classifier
+from models.classifier.model import ClassifierModel
+from models.classifier.network import build_tag_classifier, pool_regions, resize_for_classifier
 from pseudogt.classes import IGNORE_LABEL, ClassTable
 
 CLASSES = ClassTable(("road", "car"), (1, 2), (False, True), ((0, 0, 0), (9, 9, 9)))

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from models.backbones import build_backbone, normalise_images
-from models.classifier.network import ClassifierModel, build_tag_classifier
+from models.classifier.model import ClassifierModel
+from models.classifier.network import build_tag_classifier
 from models.jtsm.backbones import JTSM_BACKBONE_NAMES, build_jtsm_backbone
 from models.jtsm.neck import Neck, build_neck
 from pseudogt.classes import ClassTable

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.classifier.network import ClassifierModel
+from models.classifier.model import ClassifierModel
 from models.jtsm.evidence import rank_by_classifier
 from models.jtsm.samples import MiningImage
 from pseudogt.classes import ClassTable

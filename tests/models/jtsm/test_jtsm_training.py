@@ -12,7 +12,7 @@ from weak_label_testing import make_weak_labels
 
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.jtsm.evidence import open_mask_finder
-from models.jtsm.model import MODEL_KIND, JtsmModel
+from models.jtsm.model import JtsmModel
 from models.jtsm.samples import Placement
 from models.jtsm.step import Evidence, MiningStep, paint_best_stuff
 from models.jtsm.training import EvidencePlan, list_mining_samples
@@ -99,7 +99,7 @@ def test_files_of_earlier_versions_are_read(tmp_path):
         CLASSES, make_architecture(), init="scratch", weights=None, max_proposals=10, seed=0, settings={"steps": 1}
     )
     model.save(tmp_path / "new.pt")
-    state = load_checkpoint(tmp_path / "new.pt", kind=MODEL_KIND)
+    state = load_checkpoint(tmp_path / "new.pt", kind=JtsmModel.KIND)
     state["architecture"] |= {"top_k": 10, "mask_limit": 16}
     save_checkpoint(tmp_path / "old.pt", state)
     old = JtsmModel.load(tmp_path / "old.pt")

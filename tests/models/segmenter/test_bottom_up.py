@@ -5,7 +5,7 @@ import torch
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.segmenter.bottom_up import build_network
 from models.segmenter.inference import prepare_network
-from models.segmenter.model import MODEL_KIND, PanopticModel
+from models.segmenter.model import PanopticModel
 from pseudogt.classes import ClassTable
 from pseudogt.prediction.kinds import BOTTOM_UP, KINDS
 from pseudogt.prediction.maps import choose_network_size
@@ -41,7 +41,7 @@ def test_network_size(size, scale, expected):
 @pytest.mark.parametrize("entry", ["architecture", "weights", "scale"])
 def test_model_file_of_another_version_is_named(network, tmp_path, entry):
     PanopticModel(network, ARCHITECTURE, CLASSES, 0.5, {}).save(tmp_path / "a.pt")
-    state = load_checkpoint(tmp_path / "a.pt", kind=MODEL_KIND)
+    state = load_checkpoint(tmp_path / "a.pt", kind=PanopticModel.KIND)
     save_checkpoint(tmp_path / "a.pt", {name: value for name, value in state.items() if name != entry})
     with pytest.raises(ValueError, match=rf"a\.pt: was written by another version of the workflow .*{entry}"):
         PanopticModel.load(tmp_path / "a.pt")

@@ -1,0 +1,88 @@
+"""A trained network with all that is needed to apply it, and the file that holds them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import MISSING, Field, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from torch import nn
+
+from models.checkpoints import load_checkpoint, save_checkpoint
+from pseudogt.classes import ClassTable
+
+
+@dataclass(frozen=True)
+class TrainedModel(ABC):
+    """Each kind of model adds fields: plain values, which its file holds under their names.
+
+    Files of earlier versions may lack the fields that have defaults.
+
+    Attributes
+    ----------
+    network : Module
+    architecture
+        Structure of the network: what :meth:`build_network` needs.
+    classes : ClassTable
+    """
+
+    KIND: ClassVar[str]
+    """Entry ``kind`` of the files."""
+
+    WEIGHTS: ClassVar[str] = "network"
+    """Entry of the files that holds the weights."""
+
+    network: nn.Module
+    architecture: Any
+    classes: ClassTable
+
+    @classmethod
+    @abstractmethod
+    def build_network(cls, architecture: Any) -> nn.Module:
+        """Build the network of a file, without its weights."""
+
+    @classmethod
+    def parse_architecture(cls, saved: dict[str, Any]) -> Any:
+        """Turn the plain values of a file into the architecture."""
+        return saved
+
+    def save(self, path: Path | str) -> None:
+        """Write a self-contained file, which :meth:`load` reads."""
+        plain = self.architecture if isinstance(self.architecture, dict) else asdict(self.architecture)
+        state = {
+            "kind": self.KIND,
+            "architecture": plain,
+            "categories": self.classes.to_categories(),
+            **{field.name: getattr(self, field.name) for field in _list_added(type(self))},
+            self.WEIGHTS: {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()},
+        }
+        save_checkpoint(path, state)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a file onto the CPU, ready for inference.
+
+        Raises
+        ------
+        ValueError
+            If the file is missing, broken, of another kind or of another version.
+        """
+        state = load_checkpoint(path, kind=cls.KIND)
+        try:
+            architecture = cls.parse_architecture(state["architecture"])
+            network = cls.build_network(architecture)
+            network.load_state_dict(state[cls.WEIGHTS])
+            classes = ClassTable.from_categories(state["categories"])
+            needed = [field.name for field in _list_added(cls) if field.name in state or field.default is MISSING]
+            return cls(network.eval(), architecture, classes, **{name: state[name] for name in needed})
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"{path}: was written by another version of the workflow ({error!r:.200}); use that version, or train "
+                "the model again"
+            ) from error
+
+
+def _list_added(kind: type[TrainedModel]) -> list[Field[Any]]:
+    """Fields of a kind of model that not all kinds have."""
+    return [field for field in fields(kind) if field.name not in TrainedModel.__dataclass_fields__]
