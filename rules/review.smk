@@ -3,7 +3,7 @@ rule review_shard:
         shard=f"{RESULTS}/index/{{shard}}.json",
         weak_labels=f"{RESULTS}/weak_labels/{{shard}}.json",
         labels=f"{RESULTS}/labels/{PLAN.review_round}/{{shard}}",
-        scores=lambda wildcards: PLAN.find_review_scores(wildcards.shard),
+        scores=lambda wildcards: PLAN.find_scores(PLAN.review_round, wildcards.shard),
         box_masks=f"{RESULTS}/box_masks/{{shard}}" if PLAN.uses_boxes else [],
         full_labels=lambda wildcards: PLAN.find_full_labels(wildcards.shard),
     output:

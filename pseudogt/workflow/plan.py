@@ -63,6 +63,8 @@ class RunPlan:
             if number is not None and number > last:
                 raise ValueError(f"{setting} is {number}; the last round of {kind} is {last}")
 
+    # What the run is.
+
     @property
     def results(self) -> str:
         """Folder of the results."""
@@ -84,9 +86,9 @@ class RunPlan:
         return self.config.method == "wsps"
 
     @property
-    def label_rounds(self) -> int:
-        """Number of the last labels: one round more than is trained."""
-        return self.config.rounds.max
+    def has_ground_truth(self) -> bool:
+        """Whether anything can be scored."""
+        return self.config.dataset.has_ground_truth
 
     @property
     def last_round(self) -> int:
@@ -94,38 +96,11 @@ class RunPlan:
         return self.config.rounds.max - 1
 
     @property
-    def has_ground_truth(self) -> bool:
-        """Whether anything can be scored."""
-        return self.config.dataset.has_ground_truth
+    def label_rounds(self) -> int:
+        """Number of the last labels: one round more than is trained."""
+        return self.config.rounds.max
 
-    @property
-    def first_stages(self) -> list[str]:
-        """Subjects that are scored before the first round."""
-        return ["cams", "box_masks"] if self.uses_boxes else ["mined", "mining"]
-
-    @property
-    def predict_model(self) -> str:
-        """Model file of the targets `predict` and `export_model`."""
-        return self.config.model or f"{self.results}/segmenter/{self.last_round}/model.pt"
-
-    @property
-    def review_round(self) -> int:
-        """Round of the labels that are reviewed."""
-        number = self.config.review.round
-        return self.label_rounds if number is None else number
-
-    @property
-    def export_subject(self) -> str:
-        """Name of what section `export` asks for: labels-<round>, predictions-<round>-<split> or box_masks."""
-        export = self.config.export
-        if export.source == "box_masks":
-            return export.source
-        number = self._last_exported if export.round is None else export.round
-        return f"labels-{number}" if export.source == "labels" else f"predictions-{number}-{export.split}"
-
-    @property
-    def _last_exported(self) -> int:
-        return self.label_rounds if self.config.export.source == "labels" else self.last_round
+    # Files of all shards; a pattern is a path below the results.
 
     @cached_property
     def train_shards(self) -> list[str]:
@@ -153,13 +128,6 @@ class RunPlan:
         """Files of all shards of a split."""
         return self.list_val(pattern) if split == "val" else self.list_train(pattern)
 
-    def _fill(self, pattern: str, shards: Iterable[str]) -> list[str]:
-        return [f"{self.results}/{pattern}".replace("{shard}", shard) for shard in shards]
-
-    def keep_if_scored(self, files: Iterable[str]) -> list[str]:
-        """The files if there is ground truth, else none."""
-        return list(files) if self.has_ground_truth else []
-
     def list_measured_val(self, pattern: str) -> list[str]:
         """Files of validation shards for trainings that measure themselves on them.
 
@@ -167,9 +135,18 @@ class RunPlan:
         """
         return [] if self.config.has_given_weak_labels else self.list_val(pattern)
 
+    def _fill(self, pattern: str, shards: Iterable[str]) -> list[str]:
+        return [f"{self.results}/{pattern}".replace("{shard}", shard) for shard in shards]
+
+    # Given and full labels.
+
     def find_given_weak_labels(self) -> str:
         """Pattern of the weak labels as they were derived or given; full labels replace some of them."""
         return f"{self.results}/weak_labels{'_given' if self.config.has_full_labels else ''}/{{shard}}.json"
+
+    def list_marked(self) -> list[str]:
+        """Weak labels of all training shards, if points, scribbles or masks may be in them."""
+        return self.list_train("weak_labels/{shard}.json") if has_marks(self.config) else []
 
     def list_full_labels(self) -> list[str]:
         """Label folders of all training images with full labels; none if there are no such images."""
@@ -179,10 +156,6 @@ class RunPlan:
         """Full labels of a shard, if any image may have some."""
         return [f"{self.results}/full_labels/{shard}"] if self.config.has_full_labels else []
 
-    def find_drawn_things(self, shard: str) -> list[str]:
-        """Box masks of a shard that were drawn, if polygons are used."""
-        return [f"{self.results}/drawn_things/{shard}"] if self.config.full_labels.polygons else []
-
     def list_full_ids(self, shard: str) -> list[str]:
         """Images of a shard whose labels of the dataset are used."""
         return [image_id for image_id in self.shards[shard] if image_id in self.full_label_ids]
@@ -191,13 +164,29 @@ class RunPlan:
         """Ground truth of a shard, if the labels of some of its images are used."""
         return [f"{self.results}/ground_truth/{shard}"] if self.list_full_ids(shard) else []
 
-    def find_first_scores(self, shard: str) -> str:
-        """Sources of the labels of round 0: CAMs, or the scores of the mined network."""
-        return f"{self.results}/{'cams' if self.uses_boxes else 'mined'}/{shard}.h5"
+    def find_drawn_things(self, shard: str) -> list[str]:
+        """Box masks of a shard that were drawn, if polygons are used."""
+        return [f"{self.results}/drawn_things/{shard}"] if self.config.full_labels.polygons else []
+
+    # What box masks are made from.
+
+    def find_box_proposals(self, shard: str) -> list[str]:
+        """Proposals, if one of the segmenters of boxes reads them."""
+        return [f"{self.results}/proposals/{shard}.h5"] if "proposal" in self.config.box_masks.segmenters else []
+
+    def find_box_cams(self, shard: str) -> list[str]:
+        """CAMs, if they are to guide GrabCut."""
+        return [f"{self.results}/cams/{shard}.h5"] if self.config.box_masks.cam_prior else []
+
+    # What the labels of a round are made from.
 
     def find_scores(self, number: int, shard: str) -> str:
         """Sources of a round's labels: the first scores, then those of the last model."""
         return f"{self.results}/predictions/{number - 1}/{shard}.h5" if number else self.find_first_scores(shard)
+
+    def find_first_scores(self, shard: str) -> str:
+        """Sources of the labels of round 0: CAMs, or the scores of the mined network."""
+        return f"{self.results}/{'cams' if self.uses_boxes else 'mined'}/{shard}.h5"
 
     def find_mixed_scores(self, number: int, shard: str) -> list[str]:
         """The first scores, if they have a weight in the labels of a later round."""
@@ -220,13 +209,16 @@ class RunPlan:
         path = pattern.replace("{round}", str(number - 1)).replace("{shard}", shard)
         return [f"{self.results}/{path}"] if number else []
 
-    def find_initial_model(self, number: int) -> list[str]:
-        """The model that a round's training starts from, if it does not start from scratch."""
-        return [] if self.config.rounds.init == "scratch" else self.find_previous("segmenter/{round}/model.pt", number)
+    # What trainings start from.
 
-    def list_records(self, count: int) -> list[str]:
-        """Records of the first rounds."""
-        return [f"{self.results}/segmenter/{number}/record.json" for number in range(count)]
+    def find_network_check(self, section: str) -> list[str]:
+        """The file that confirms that a section's backbone can be built, if that must be looked up."""
+        return [f"{self.results}/backbones/{section}.json"] if section in list_initial_networks(self.config) else []
+
+    def find_initial_weights(self, section: str) -> list[str]:
+        """The user's file of initial weights for the backbone of a section, if there is one."""
+        network = list_initial_networks(self.config).get(section)
+        return [network.weights] if network and network.weights and Path(network.weights).is_file() else []
 
     def find_mining_weights(self) -> list[str]:
         """Initial weights of mining's backbone, if they are a file; those of a ResNet-WS must be one."""
@@ -240,22 +232,26 @@ class RunPlan:
         """The tag classifier that ranks proposals before GrabCut segments them, if mining looks where it says."""
         return self.find_mining_weights() if self.config.mining.overlap_power else []
 
-    def find_network_check(self, section: str) -> list[str]:
-        """The file that confirms that a section's backbone can be built, if that must be looked up."""
-        return [f"{self.results}/backbones/{section}.json"] if section in list_initial_networks(self.config) else []
+    def find_initial_model(self, number: int) -> list[str]:
+        """The model that a round's training starts from, if it does not start from scratch."""
+        return [] if self.config.rounds.init == "scratch" else self.find_previous("segmenter/{round}/model.pt", number)
 
-    def find_initial_weights(self, section: str) -> list[str]:
-        """The user's file of initial weights for the backbone of a section, if there is one."""
-        network = list_initial_networks(self.config).get(section)
-        return [network.weights] if network and network.weights and Path(network.weights).is_file() else []
+    def describe_rounds(self, number: int) -> dict[str, Any]:
+        """Section `rounds` for the training of one round, to which it does not matter how many may or must follow."""
+        rounds = self.config.rounds
+        values = rounds.model_dump(mode="json", exclude={"box_mask_rounds"})
+        return values | {"max": number + 1, "min": number + 1 if number < rounds.min else 1}
 
-    def find_box_proposals(self, shard: str) -> list[str]:
-        """Proposals, if one of the segmenters of boxes reads them."""
-        return [f"{self.results}/proposals/{shard}.h5"] if "proposal" in self.config.box_masks.segmenters else []
+    # Scores and records.
 
-    def find_box_cams(self, shard: str) -> list[str]:
-        """CAMs, if they are to guide GrabCut."""
-        return [f"{self.results}/cams/{shard}.h5"] if self.config.box_masks.cam_prior else []
+    @property
+    def first_stages(self) -> list[str]:
+        """Subjects that are scored before the first round."""
+        return ["cams", "box_masks"] if self.uses_boxes else ["mined", "mining"]
+
+    def list_rounds(self, kind: str) -> list[str]:
+        """Names of the subjects of one kind, of all rounds that are trained."""
+        return [f"{kind}-{number}" for number in range(self.config.rounds.max)]
 
     def list_truth(self, subject: str) -> list[str]:
         """Ground truth that a subject is scored against."""
@@ -269,6 +265,10 @@ class RunPlan:
     def list_scores(self, subjects: Iterable[str]) -> list[str]:
         """Scores of subjects; none without ground truth."""
         return self.keep_if_scored(f"{self.results}/evaluation/{subject}.json" for subject in subjects)
+
+    def keep_if_scored(self, files: Iterable[str]) -> list[str]:
+        """The files if there is ground truth, else none."""
+        return list(files) if self.has_ground_truth else []
 
     def list_measures(self, measures: Iterable[str] = tuple(MEASURES)) -> list[str]:
         """Scores of detections; none without detections or true objects."""
@@ -284,9 +284,11 @@ class RunPlan:
         """Files of all shards of the split on which detections are scored by a measure."""
         return self.list_split(MEASURES[measure], pattern)
 
-    def list_rounds(self, kind: str) -> list[str]:
-        """Names of the subjects of one kind, of all rounds that are trained."""
-        return [f"{kind}-{number}" for number in range(self.config.rounds.max)]
+    def list_records(self, count: int) -> list[str]:
+        """Records of the first rounds."""
+        return [f"{self.results}/segmenter/{number}/record.json" for number in range(count)]
+
+    # Report, review, export and prediction.
 
     @property
     def shown_labels(self) -> dict[str, list[str]]:
@@ -294,9 +296,24 @@ class RunPlan:
         rounds = sorted({round(self.label_rounds * part / 3) for part in range(4)})
         return {str(number): self.list_train(f"labels/{number}/{{shard}}") for number in rounds}
 
-    def find_review_scores(self, shard: str) -> str:
-        """The scores that the reviewed labels were made from."""
-        return self.find_scores(self.review_round, shard)
+    @property
+    def review_round(self) -> int:
+        """Round of the labels that are reviewed."""
+        number = self.config.review.round
+        return self.label_rounds if number is None else number
+
+    @property
+    def export_subject(self) -> str:
+        """Name of what section `export` asks for: labels-<round>, predictions-<round>-<split> or box_masks."""
+        export = self.config.export
+        if export.source == "box_masks":
+            return export.source
+        number = self._last_exported if export.round is None else export.round
+        return f"labels-{number}" if export.source == "labels" else f"predictions-{number}-{export.split}"
+
+    @property
+    def _last_exported(self) -> int:
+        return self.label_rounds if self.config.export.source == "labels" else self.last_round
 
     def find_exported(self, subject: str, shard: str) -> str:
         """The label folder of a shard that is exported."""
@@ -307,12 +324,7 @@ class RunPlan:
         """Files of all shards of what is exported."""
         return self.list_split("val" if subject.endswith("-val") else "train", pattern)
 
-    def list_marked(self) -> list[str]:
-        """Weak labels of all training shards, if points, scribbles or masks may be in them."""
-        return self.list_train("weak_labels/{shard}.json") if has_marks(self.config) else []
-
-    def describe_rounds(self, number: int) -> dict[str, Any]:
-        """Section `rounds` for the training of one round, to which it does not matter how many may or must follow."""
-        rounds = self.config.rounds
-        values = rounds.model_dump(mode="json", exclude={"box_mask_rounds"})
-        return values | {"max": number + 1, "min": number + 1 if number < rounds.min else 1}
+    @property
+    def predict_model(self) -> str:
+        """Model file of the targets `predict` and `export_model`."""
+        return self.config.model or f"{self.results}/segmenter/{self.last_round}/model.pt"

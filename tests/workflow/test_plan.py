@@ -181,9 +181,13 @@ def test_what_is_exported(section, subject, split):
 
 
 def test_reviewed_labels_and_their_scores():
-    assert plan(rounds={"max": 2}).find_review_scores("s") == "results/x/predictions/1/s.h5"
-    assert plan(review={"round": 0}).find_review_scores("s") == "results/x/cams/s.h5"
-    assert plan(review={"round": 0}, **JTSM).find_review_scores("s") == "results/x/mined/s.h5"
+    for sections, scores in (
+        ({"rounds": {"max": 2}}, "predictions/1"),
+        ({"review": {"round": 0}}, "cams"),
+        ({"review": {"round": 0}, **JTSM}, "mined"),
+    ):
+        run = plan(**sections)
+        assert run.find_scores(run.review_round, "s") == f"results/x/{scores}/s.h5"
 
 
 @pytest.mark.parametrize(
