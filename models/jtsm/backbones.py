@@ -22,8 +22,8 @@ from models.backbones.resnet import ResNetBackbone
 from models.backbones.small import SmallBackbone
 from models.classifier.model import ClassifierModel
 from models.classifier.network import TagClassifier, build_tag_classifier
-from models.jtsm.foreign_weights import read_resnet_ws_weights
-from models.jtsm.resnet_ws_blocks import BasicBlock, Bottleneck, Stem, make_ws_stage
+from models.jtsm.resnet_ws import BasicBlock, Bottleneck, Stem, make_ws_stage
+from models.jtsm.resnet_ws_weights import read_resnet_ws_weights
 from pseudogt.config.mining import DENSE_LEVELS, RESNET_WS
 
 STRIDE = 8

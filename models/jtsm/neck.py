@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.jtsm.backbones import JtsmBackbone
-from models.jtsm.foreign_weights import read_resnet_ws_weights
+from models.jtsm.resnet_ws_weights import read_resnet_ws_weights
 from pseudogt.config.mining import RESNET_WS
 
 BINS = 7

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from models.jtsm.backbones import build_jtsm_backbone
-from models.jtsm.foreign_weights import read_resnet_ws_weights
 from models.jtsm.neck import Neck, build_neck
+from models.jtsm.resnet_ws_weights import read_resnet_ws_weights
 
 WIDTHS = (8, 6)
 
