@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     settings = parse_settings(ClassifierSettings, arguments.settings)
     shard = Shard.open(arguments.shards, weak_labels=arguments.weak_labels)
+    weak_labels = [image.weak for image in shard]
+    check_supervision(weak_labels)
+    check_windows(weak_labels, shard.classes, settings.fill(Windows))
     resolved = settings.model_dump(mode="json", exclude=UNRECORDED)
     model = ClassifierModel.build(
         shard.classes,
@@ -52,18 +55,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings=resolved,
         freeze=settings.fill(Freeze),
     )
-    inputs = [*arguments.shards, *arguments.weak_labels]
-    plan = settings.fill(TrainingPlan, cores=arguments.cores)
-    weak_labels = [image.weak for image in shard]
-    check_supervision(weak_labels)
-    check_windows(weak_labels, shard.classes, settings.fill(Windows))
     widths = measure_widths(shard)
     # Marks have surroundings, if these are learned from.
     surroundings = widths if settings.ring_weight else None
     source = TagSource(shard, settings.scale, settings.point_region_scale, surroundings)
     samples = list_tag_samples(weak_labels, settings.samples)
+    plan = settings.fill(TrainingPlan, cores=arguments.cores)
     drawn = np.unique([samples[number][0] for number in list_drawn(plan, len(samples))])
     sample_facts = [settings.scale, settings.point_region_scale, [w.tolist() for w in surroundings or ()]]
+    inputs = [*arguments.shards, *arguments.weak_labels]
     files = name_training_files(arguments.scratch, __spec__.name, resolved, [*sample_facts, drawn.tolist()], inputs)
     images = TrainingSet(files.samples, drawn, TagSample)
     batches = TagBatches(

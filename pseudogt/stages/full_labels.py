@@ -24,8 +24,12 @@ from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.parsing import shorten_list
 from pseudogt.weak_labels.files import write_weak_labels
 from pseudogt.weak_labels.from_masks import derive_weak_labels
+from pseudogt.weak_labels.records import ImageWeakLabels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard
+
+Sources = dict[str, tuple[LabelSource, str]]
+"""Image id -> what has its full label, and its name there."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -48,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parse_settings(FullLabelsSettings, arguments.settings)
     weak_settings = parse_settings(WeakLabelsSettings, arguments.weak_settings)
     shard = Shard.open(arguments.shard, weak_labels=arguments.weak_labels, may_miss=True)
-    sources: dict[str, tuple[LabelSource, str]] = {}
+    # Where an image has several full labels, the last one counts.
+    sources: Sources = {}
     if arguments.ground_truth is not None:
         truth = LabelFolder(arguments.ground_truth)
         sources |= {image_id: (truth, image_id) for image_id in arguments.listed}
@@ -63,26 +68,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_things(arguments.things_out, shard, AnnotationSet(drawn.things, shard.classes))
     if settings.folder is not None:
         sources |= open_folder(Path(settings.folder), shard, everything)
-    images = []
-    with write_labels(arguments.out, shard.classes) as labels:
+    without = [image.image_id for image in shard if image.weak_labels is None and image.image_id not in sources]
+    if without:
+        raise ValueError(f"{arguments.weak_labels}: image {without[0]!r} has neither weak nor full labels")
+    derived = write_full_labels(arguments.out, shard, sources, weak_settings)
+    weak_labels = [derived.get(image.image_id) or image.weak for image in shard]
+    write_weak_labels(arguments.weak_out, weak_labels, shard.classes)
+
+
+def write_full_labels(
+    out: Path, shard: Shard, sources: Sources, settings: WeakLabelsSettings
+) -> dict[str, ImageWeakLabels]:
+    """Write the full labels of the images that have one, and return the weak labels derived from each."""
+    derived = {}
+    with write_labels(out, shard.classes) as labels:
         for image in shard.images("full labels"):
-            if image.image_id not in sources:
-                if image.weak_labels is None:
-                    raise ValueError(
-                        f"{arguments.weak_labels}: image {image.image_id!r} has neither weak nor full labels"
-                    )
-                images.append(image.weak)
-                continue
-            source, name = sources[image.image_id]
-            panoptic_id = source.read(name)
-            image.check_size(panoptic_id.shape, "its full label")
-            crowd_ids = find_crowds(panoptic_id, shard.classes)
-            labels.add(image.image_id, panoptic_id, crowd_ids=crowd_ids)
-            unknown = source.unknown_categories(name) if isinstance(source, LabelFolder) else ()
-            images.append(
-                derive_weak_labels(image.image_id, panoptic_id, crowd_ids, shard.classes, weak_settings, unknown)
-            )
-    write_weak_labels(arguments.weak_out, images, shard.classes)
+            if image.image_id in sources:
+                source, name = sources[image.image_id]
+                panoptic_id = source.read(name)
+                image.check_size(panoptic_id.shape, "its full label")
+                crowd_ids = find_crowds(panoptic_id, shard.classes)
+                labels.add(image.image_id, panoptic_id, crowd_ids=crowd_ids)
+                unknown = source.unknown_categories(name) if isinstance(source, LabelFolder) else ()
+                facts = image.image_id, panoptic_id, crowd_ids, shard.classes
+                derived[image.image_id] = derive_weak_labels(*facts, settings, unknown)
+    return derived
 
 
 def write_things(folder: Path, shard: Shard, masks: AnnotationSet) -> None:
@@ -102,7 +112,7 @@ def write_things(folder: Path, shard: Shard, masks: AnnotationSet) -> None:
                 labels.add(image.image_id, np.where(panoptic_id == VOID, background, panoptic_id).astype(np.int32))
 
 
-def open_folder(folder: Path, shard: Shard, everything: Shard) -> dict[str, tuple[LabelSource, str]]:
+def open_folder(folder: Path, shard: Shard, everything: Shard) -> Sources:
     """Read which images of a shard a folder has labels of: the labels, and the name in them, of each.
 
     ``everything`` holds the images of all shards, to tell other images of the dataset from unknown ones.
