@@ -25,6 +25,8 @@ class TrainedModel(ABC):
     architecture
         Structure of the network: what :meth:`build_network` needs.
     classes : ClassTable
+    settings : dict
+        The settings of its training, for the record.
     """
 
     KIND: ClassVar[str]
@@ -36,6 +38,7 @@ class TrainedModel(ABC):
     network: nn.Module
     architecture: Any
     classes: ClassTable
+    settings: dict[str, Any]
 
     @classmethod
     @abstractmethod
@@ -54,6 +57,7 @@ class TrainedModel(ABC):
             "kind": self.KIND,
             "architecture": plain,
             "categories": self.classes.to_categories(),
+            "settings": self.settings,
             **{field.name: getattr(self, field.name) for field in _list_added(type(self))},
             self.WEIGHTS: {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()},
         }
@@ -75,7 +79,8 @@ class TrainedModel(ABC):
             network.load_state_dict(state[cls.WEIGHTS])
             classes = ClassTable.from_categories(state["categories"])
             needed = [field.name for field in _list_added(cls) if field.name in state or field.default is MISSING]
-            return cls(network.eval(), architecture, classes, **{name: state[name] for name in needed})
+            added = {name: state[name] for name in needed}
+            return cls(network.eval(), architecture, classes, state["settings"], **added)
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(
                 f"{path}: was written by another version of the workflow ({error!r:.200}); use that version, or train "

@@ -27,8 +27,6 @@ class ClassifierModel(TrainedModel):
         Images are resized by this factor first.
     sharpness : float
         Sharpness of the pooling, see :func:`pool_regions`.
-    settings : dict
-        The settings of its training.
     widths : tuple of float
         Half width of the marked segments of each class, see :func:`pseudogt.weak_labels.widths.measure_class_widths`;
         empty if there were no marks.
@@ -40,7 +38,6 @@ class ClassifierModel(TrainedModel):
     architecture: dict[str, Any]
     scale: float
     sharpness: float
-    settings: dict[str, Any]
     widths: tuple[float, ...] = ()
 
     @classmethod
@@ -68,7 +65,7 @@ class ClassifierModel(TrainedModel):
         }
         network = build_tag_classifier(**architecture, weights=weights)
         network.backbone.set_freeze(freeze)
-        return cls(network, architecture, classes, scale, sharpness, settings)
+        return cls(network, architecture, classes, settings, scale, sharpness)
 
     @classmethod
     def build_network(cls, architecture: dict[str, Any]) -> TagClassifier:

@@ -28,8 +28,6 @@ class JtsmModel(TrainedModel):
     classes : ClassTable
     max_proposals : int
         Maximum number of proposals per image in its training.
-    settings : dict
-        The settings of its training.
     """
 
     KIND: ClassVar[str] = "jtsm model"
@@ -37,7 +35,6 @@ class JtsmModel(TrainedModel):
     network: JtsmNetwork
     architecture: JtsmArchitecture
     max_proposals: int
-    settings: dict[str, Any]
 
     @classmethod
     def build(
@@ -57,7 +54,7 @@ class JtsmModel(TrainedModel):
         # A classifier brings its own levels and the width of its decoder.
         found = network.backbone.architecture
         built = replace(architecture, levels=found["levels"], decoder_channels=found.get("decoder_channels", 0))
-        return cls(network, built, classes, max_proposals, settings)
+        return cls(network, built, classes, settings, max_proposals)
 
     @classmethod
     def build_network(cls, architecture: JtsmArchitecture) -> JtsmNetwork:

@@ -62,8 +62,6 @@ class PanopticModel(TrainedModel):
     classes : ClassTable
     scale : float
         Images are resized by it, to a multiple of ``SIZE_MULTIPLE``.
-    settings : dict
-        The training's settings, for the record.
     usual_px : int or None
         Median of the longer sides of the training images; None if that is not known.
     """
@@ -74,7 +72,6 @@ class PanopticModel(TrainedModel):
     network: SegmenterNetwork
     architecture: dict[str, Any]
     scale: float
-    settings: dict[str, Any]
     usual_px: int | None = None
 
     @classmethod
@@ -104,7 +101,7 @@ class PanopticModel(TrainedModel):
                 raise ValueError(f"{init}: trained with another network or class table; start from scratch")
             built.load_state_dict(first.network.state_dict())
         built.backbone.set_freeze(freeze)
-        return cls(built, architecture, classes, scale, settings)
+        return cls(built, architecture, classes, settings, scale)
 
     @property
     def card(self) -> ModelCard:

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ import pseudogt
 from models.backbones.layers import synchronise_norms
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.loader import STOP_SIGNALS, Batch, count_workers, explain_lost_workers, load_batches, load_in_order
+from models.trained_model import TrainedModel
 from models.training.devices import autocast, choose_precision, join_processes
 from models.training.optimiser import build_optimiser
 from models.training.plan import TrainingPlan, learning_rate_at, select_samples
@@ -122,19 +123,8 @@ def train(
         return run.describe() | {"loader_workers": workers}
 
 
-class SavedModel(Protocol):
-    """A model that can be written with the settings of its training."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of its training."""
-
-    def save(self, path: Path) -> None:
-        """Write a self-contained model file."""
-
-
 def write_training(
-    out: Path, model: SavedModel, record: Mapping[str, Any], checkpoint: Path, samples: TrainingSet[Any]
+    out: Path, model: TrainedModel, record: Mapping[str, Any], checkpoint: Path, samples: TrainingSet[Any]
 ) -> None:
     """Write the result of a training, then remove its checkpoint and the files of its samples.
 
@@ -142,7 +132,7 @@ def write_training(
     ----------
     out : Path
         Folder of ``model.pt`` and ``record.json``.
-    model : SavedModel
+    model : TrainedModel
     record : mapping
         That of :func:`train` and what else is known of the training; settings and versions are added.
     checkpoint : Path

@@ -260,7 +260,7 @@ def save_classifier(path: Path) -> TagClassifier:
     """Write an untrained tag classifier, and return its network."""
     architecture = {"backbone": "small", "class_count": 3, "levels": 2, "channels": 8}
     network = build_tag_classifier(**architecture).eval()
-    ClassifierModel(network, architecture, CLASSES, 1.0, 1.0, {}).save(path)
+    ClassifierModel(network, architecture, CLASSES, {}, 1.0, 1.0).save(path)
     return network
 
 

@@ -171,7 +171,7 @@ def test_images_become_multiples_of_the_stride(scale: float, size: tuple[int, in
 def test_a_model_file_gives_the_same_scores_again(tmp_path: Path) -> None:
     architecture = {"backbone": "small", "class_count": 2, "levels": 2, "channels": 8}
     network = build_tag_classifier(**architecture).eval()
-    ClassifierModel(network, architecture, CLASSES, 0.5, 2.0, {"steps": 3}).save(tmp_path / "model.pt")
+    ClassifierModel(network, architecture, CLASSES, {"steps": 3}, 0.5, 2.0).save(tmp_path / "model.pt")
     loaded = ClassifierModel.load(tmp_path / "model.pt")
     images = torch.rand(1, 3, 32, 32) * 255
     with torch.inference_mode():

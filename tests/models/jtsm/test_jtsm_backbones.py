@@ -24,7 +24,7 @@ def save_classifier(path, *, levels: int) -> ClassifierModel:
     architecture = {"backbone": "small", "class_count": 2, "levels": levels, "channels": 8}
     network = build_tag_classifier(**architecture)
     set_random_statistics(network)
-    model = ClassifierModel(network.eval(), architecture, CLASSES, 1.0, 1.0, {})
+    model = ClassifierModel(network.eval(), architecture, CLASSES, {}, 1.0, 1.0)
     model.save(path)
     return model
 
@@ -257,7 +257,7 @@ def test_classifier_with_a_network_of_timm_gives_its_stages(name, levels, tmp_pa
     classifier = build_tag_classifier(**architecture)
     set_random_statistics(classifier)
     classifier.backbone.mean += 0.05
-    ClassifierModel(classifier.eval(), architecture, CLASSES, 1.0, 1.0, {}).save(tmp_path / "model.pt")
+    ClassifierModel(classifier.eval(), architecture, CLASSES, {}, 1.0, 1.0).save(tmp_path / "model.pt")
     images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     backbone = build_jtsm_backbone(f"timm/{name}", init="classifier", weights=tmp_path / "model.pt").eval()
     assert backbone.architecture == {"name": f"timm/{name}", "levels": levels}
@@ -273,7 +273,7 @@ def test_classifier_with_a_network_of_timm_gives_its_stages(name, levels, tmp_pa
 def test_decoder_over_any_network_of_timm(tmp_path):
     architecture = {"backbone": "timm/test_vit", "class_count": 2, "levels": 4, "channels": 8}
     classifier = build_tag_classifier(**architecture).eval()
-    ClassifierModel(classifier, architecture, CLASSES, 1.0, 1.0, {}).save(tmp_path / "model.pt")
+    ClassifierModel(classifier, architecture, CLASSES, {}, 1.0, 1.0).save(tmp_path / "model.pt")
     backbone = build_jtsm_backbone(
         "timm/test_vit", init="classifier", weights=tmp_path / "model.pt", decoder_channels=1, freeze="all"
     ).eval()

@@ -32,7 +32,7 @@ class Halves(nn.Module):
 @pytest.fixture
 def classifier():
     """The classifier of :class:`Halves`."""
-    return ClassifierModel(Halves(), {}, CLASSES, 1.0, 1.0, {})
+    return ClassifierModel(Halves(), {}, CLASSES, {}, 1.0, 1.0)
 
 
 def make_sample(*tags: int) -> MiningImage:

@@ -40,7 +40,7 @@ def test_network_size(size, scale, expected):
 
 @pytest.mark.parametrize("entry", ["architecture", "weights", "scale"])
 def test_model_file_of_another_version_is_named(network, tmp_path, entry):
-    PanopticModel(network, ARCHITECTURE, CLASSES, 0.5, {}).save(tmp_path / "a.pt")
+    PanopticModel(network, ARCHITECTURE, CLASSES, {}, 0.5).save(tmp_path / "a.pt")
     state = load_checkpoint(tmp_path / "a.pt", kind=PanopticModel.KIND)
     save_checkpoint(tmp_path / "a.pt", {name: value for name, value in state.items() if name != entry})
     with pytest.raises(ValueError, match=rf"a\.pt: was written by another version of the workflow .*{entry}"):

@@ -51,7 +51,7 @@ def test_every_weight_has_a_gradient(network):
 
 
 def test_model_file_is_self_contained_and_repeatable(network, architecture, tmp_path):
-    model = PanopticModel(network, architecture, CLASSES, 0.5, {"seed": 3})
+    model = PanopticModel(network, architecture, CLASSES, {"seed": 3}, 0.5)
     model.save(tmp_path / "a.pt")
     model.save(tmp_path / "b.pt")
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()

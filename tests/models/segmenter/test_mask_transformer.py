@@ -59,7 +59,7 @@ def test_reference_points_are_those_of_transformers(dtype):
 
 
 def test_a_model_of_another_network_is_no_start(network, tmp_path):
-    PanopticModel(network, ARCHITECTURE, CLASSES, 1.0, {}).save(tmp_path / "a.pt")
+    PanopticModel(network, ARCHITECTURE, CLASSES, {}, 1.0).save(tmp_path / "a.pt")
     others = {"backbone": "small", "weights": None, "scale": 1.0, "seed": 0, "settings": {}}
     with pytest.raises(ValueError, match="trained with another network or class table"):
         PanopticModel.build(CLASSES, **others, init=tmp_path / "a.pt", decoder_channels=8)
