@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from pseudogt.annotations.conversion import Conversion, convert_readings
 from pseudogt.annotations.form import AnnotatedBox, AnnotationFormat, ImageAnnotations, Reading, Source
-from pseudogt.annotations.tables import read_tags, recognise_tags
+from pseudogt.annotations.tags import read_tags, recognise_tags
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.registry import Registry

@@ -11,7 +11,7 @@ from statistics import median
 from pseudogt.annotations import read_annotations
 from pseudogt.annotations.form import ImageAnnotations, Reading
 from pseudogt.annotations.matching import match_names
-from pseudogt.annotations.tables import read_tags
+from pseudogt.annotations.tags import read_tags
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.setup.survey import FoundSource
 

@@ -9,7 +9,8 @@ import pytest
 
 from pseudogt.annotations.coco import read_coco, recognise
 from pseudogt.annotations.geometry import decode_segmentation, encode_mask
-from pseudogt.annotations.tables import read_box_table, read_tags
+from pseudogt.annotations.tables import read_box_table
+from pseudogt.annotations.tags import read_tags
 from pseudogt.annotations.voc import read_voc, read_voc_folder
 from pseudogt.annotations.yolo import read_yolo
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from pseudogt.annotations.geometry import decode_segmentation
 from pseudogt.annotations.labelme import read_labelme
-from pseudogt.annotations.tables import read_box_table, read_tags, recognise_tags
+from pseudogt.annotations.tables import read_box_table
+from pseudogt.annotations.tags import read_tags, recognise_tags
 from pseudogt.annotations.via import read_via
 from pseudogt.files.tables import parse_header
 

@@ -18,7 +18,8 @@ from pseudogt.annotations.cvat import read_cvat
 from pseudogt.annotations.form import ImageAnnotations, Reading
 from pseudogt.annotations.label_studio import read_label_studio
 from pseudogt.annotations.labelme import read_labelme
-from pseudogt.annotations.tables import read_box_table, read_tags
+from pseudogt.annotations.tables import read_box_table
+from pseudogt.annotations.tags import read_tags
 from pseudogt.annotations.via import read_via
 from pseudogt.annotations.voc import read_voc
 from pseudogt.annotations.yolo import read_yolo
