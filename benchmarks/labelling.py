@@ -20,9 +20,6 @@ run. ``--quick`` runs three forms of the tiny street scenes.
 from __future__ import annotations
 
 import argparse
-import copy
-import hashlib
-import json
 import subprocess
 import tempfile
 from collections import Counter
@@ -33,7 +30,6 @@ from typing import Any
 from labelling_forms import (
     DATASETS,
     FIRST_FORMS,
-    NO_LABELS,
     WEAK_FORMS,
     Dataset,
     Form,
@@ -47,14 +43,13 @@ from labelling_forms import (
     read_classes,
 )
 from labelling_page import write_page
-from measurement import REPOSITORY, describe_commit
+from labelling_settings import PointSettings
+from measurement import describe_commit
 from mixed import spread_images
-from snakemake.utils import update_config
 from trained_points import SCORES, Run, read_labels, train_and_score, write_training_set
-from workflow_runs import TINY, merge_files, parse_assignments, read_yaml, resolve_config, run_workflow
+from workflow_runs import TINY, run_workflow
 
 from pseudogt.checking.labelling import MEASURED, FormResult, read_results
-from pseudogt.config.run import RunConfig
 from pseudogt.files.io import read_json, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.weak_labels.acts import count_acts, count_full_acts, find_kinds
@@ -62,10 +57,6 @@ from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.seconds import price_acts
 
 SEEDS = (0, 1, 2)
-OF_THE_MACHINE = {"name", "data_root", "keep_scores", "threads", "machine"}
-"""Settings that say where and how a point is measured, not what."""
-
-
 QUICK = {"tiny": Dataset(TINY)}
 QUICK_FORMS = ("stuff points + boxes", "20% full", "20% full + stuff points + boxes")
 
@@ -129,6 +120,7 @@ class Bench:
     name : str
     dataset : Dataset
     arguments : argparse.Namespace
+    settings : PointSettings
     classes : ClassTable
     truths : dict
         Split -> its run of :meth:`make_truth`.
@@ -138,6 +130,13 @@ class Bench:
 
     def __init__(self, name: str, dataset: Dataset, arguments: argparse.Namespace) -> None:
         self.name, self.dataset, self.arguments = name, dataset, arguments
+        self.settings = PointSettings(
+            dataset,
+            [dataset.config, *arguments.configfile],
+            data_root=arguments.data,
+            assignments=arguments.config,
+            rounds=1 if arguments.quick else None,
+        )
         self.truths: dict[str, Run] = {}
         self.failed: list[str] = []
         self.results = Path("labelling") if arguments.quick else arguments.results
@@ -147,11 +146,6 @@ class Bench:
     def splits(self) -> Sequence[str]:
         """Folds that are measured."""
         return self.arguments.splits or self.dataset.splits
-
-    @property
-    def files(self) -> list[Path]:
-        """Config files, later ones override earlier ones."""
-        return [self.dataset.config, *self.arguments.configfile]
 
     def read_results(self) -> list[FormResult]:
         """What was measured on this dataset."""
@@ -167,7 +161,7 @@ class Bench:
     def measure_point(self, point: Point) -> None:
         """Measure one point, unless its JSON was made with these settings."""
         path = point.locate(self.results)
-        digest = self.digest(point)
+        digest = self.settings.digest(point)
         if path.is_file() and read_json(path)["digest"] == digest:
             return
         print(f"labelling: {point.dataset}, {point.run_name}", flush=True)
@@ -186,7 +180,7 @@ class Bench:
             "form": point.form.name,
             "full_percent": point.form.full_percent,
             "seed": point.seed,
-            "settings": self.describe_settings(point),
+            "settings": self.settings.describe(point),
             "digest": digest,
             "commit": describe_commit(),
             "acts": acts,
@@ -194,47 +188,9 @@ class Bench:
         }
         write_json(path, facts | measured)
 
-    def build_settings(self, point: Point) -> dict[str, Any]:
-        """Settings of the workflow that make a point differ from the config file, and its name."""
-        weak = point.form.weak or "image tags + boxes"
-        settings: dict[str, Any] = {
-            "name": f"labelling-{point.dataset}-{point.run_name}",
-            "keep_scores": False,
-            "optimisation": {"seed": point.seed},
-            "weak_labels": NO_LABELS | {"points_seed": point.seed} | WEAK_FORMS[weak],
-        }
-        if self.arguments.data:
-            settings["data_root"] = str(self.arguments.data.resolve())
-        if point.split:
-            update_config(settings, {"dataset": {f"{s}_split": f"{point.split}_{s}" for s in ("train", "val")}})
-        base = merge_files(self.files)
-        rounds = base["rounds"]["max"]
-        # Every form trains all rounds, so that all networks have seen as many steps.
-        settings["rounds"] = {"max": 1, "min": 1} if self.arguments.quick else {"min": rounds}
-        if weak == "image tags":
-            update_config(settings, read_mining(base.get("classifier", {}).get("backbone")))
-        if self.dataset.tag_scale and point.form.weak in ("image tags", "image tags + boxes"):
-            update_config(settings, {"classifier": {"scale": self.dataset.tag_scale}})
-        update_config(settings, parse_assignments(self.arguments.config))
-        return settings
-
-    def resolve(self, point: Point) -> RunConfig:
-        """The whole configuration of a point."""
-        return resolve_config(self.files, self.build_settings(point))
-
-    def describe_settings(self, point: Point) -> dict[str, Any]:
-        """Settings of a point that do not depend on where it is measured."""
-        return {k: v for k, v in self.build_settings(point).items() if k not in OF_THE_MACHINE}
-
-    def digest(self, point: Point) -> str:
-        """Digest of all that is set for a point: the config files, and what differs from them."""
-        files = [read_yaml(path) for path in self.files]
-        text = json.dumps([files, self.describe_settings(point), point.form.name], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
     def run(self, point: Point) -> dict[str, Any]:
         """Run the workflow on weak labels, with full labels of some images if the form has them."""
-        settings = self.build_settings(point)
+        settings = self.settings.build(point)
         chosen: list[str] = []
         if point.form.full_percent:
             chosen = self.choose_images(point)
@@ -242,12 +198,12 @@ class Bench:
             listed.parent.mkdir(parents=True, exist_ok=True)
             listed.write_text("".join(f"{image_id}\n" for image_id in chosen))
             settings["full_labels"] = {"images": str(listed)}
-        last = self.resolve(point).rounds.max
+        last = self.settings.resolve(point).rounds.max
         scored = [
             Path("results", settings["name"], "evaluation", f"{s}.json")
             for s in (f"labels-{last}", f"model-{last - 1}")
         ]
-        run = Run(run_workflow(self.files, settings, scored))
+        run = Run(run_workflow(self.settings.files, settings, scored))
         labels, model = ({score: read_json(path)[score] for score in SCORES} for path in scored)
         return self.count(run, chosen, weak=True) | {"labels": {"train": labels}, "model": {"val": model}}
 
@@ -255,7 +211,7 @@ class Bench:
         """Train on the full labels of some images, for as many steps as all rounds of a weak form have together."""
         run = self.make_truth(point.split)
         chosen = self.choose_images(point)
-        config = self.resolve(point)
+        config = self.settings.resolve(point)
         segmenter = config.segmenter.model_dump(mode="json")
         segmenter["steps"] *= config.rounds.max
         with tempfile.TemporaryDirectory() as folder:
@@ -272,12 +228,12 @@ class Bench:
     def make_truth(self, split: str) -> Run:
         """A run of which only index, ground truth and the weak labels of the training images are made."""
         if split not in self.truths:
-            settings = self.build_settings(Point(self.name, split, Form("image tags + boxes"), 0))
+            settings = self.settings.build(Point(self.name, split, Form("image tags + boxes"), 0))
             settings["name"] = "-".join(filter(None, ["labelling", self.name, split, "truth"]))
-            run = Run(run_workflow(self.files, settings, ["index"]))
+            run = Run(run_workflow(self.settings.files, settings, ["index"]))
             wanted = run.list_files("weak_labels", "train", ".json")
             wanted += run.list_files("ground_truth", "train") + run.list_files("ground_truth", "val")
-            run_workflow(self.files, settings, wanted)
+            run_workflow(self.settings.files, settings, wanted)
             self.truths[split] = run
         return self.truths[split]
 
@@ -297,18 +253,6 @@ class Bench:
             "acts": {act: round(count / len(labels), 4) for act, count in sorted(acts.items())},
             "kinds": list(find_kinds(others, classes)),
         }
-
-
-def read_mining(backbone: str | None) -> dict[str, Any]:
-    """Settings of a run from tags of whole images alone: those of CamVid's tags of crops, on whole images."""
-    given = copy.deepcopy(read_yaml(REPOSITORY / "configs" / "camvid-jtsm.yaml"))
-    mining = given["mining"] | {"samples": "image", "short_sides_px": given["mined"]["short_sides_px"]}
-    return {
-        "method": "jtsm",
-        "proposals": given["proposals"],
-        "mining": mining | ({"backbone": backbone} if backbone else {}),
-        "mined": given["mined"],
-    }
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_every_form_has_settings_that_the_workflow_takes(name, tmp_path):
     for form in (*FIRST_FORMS, *(Form(weak, 5) for weak in WEAK_FORMS)):
         if find_reason(form, bench.classes):
             continue
-        config = bench.resolve(Point(name, bench.splits[-1], form, 2))
+        config = bench.settings.resolve(Point(name, bench.splits[-1], form, 2))
         assert config.segmenter.seed == config.classifier.seed == config.weak_labels.points_seed == 2
         assert config.rounds.min == config.rounds.max
         assert config.method == ("jtsm" if form.weak == "image tags" else "wsps")
@@ -49,7 +49,7 @@ def test_camvid_is_measured_on_its_folds(tmp_path):
 
     bench = open_bench("camvid-imagenet", tmp_path)
     assert bench.splits == ("fold_a", "fold_b", "fold_c")
-    dataset = bench.resolve(Point("camvid-imagenet", "fold_b", Form("points"), 0)).dataset
+    dataset = bench.settings.resolve(Point("camvid-imagenet", "fold_b", Form("points"), 0)).dataset
     assert (dataset.train_split, dataset.val_split) == ("fold_b_train", "fold_b_val")
     assert list(open_bench("camvid-imagenet", tmp_path, "--splits", "fold_c").splits) == ["fold_c"]
 
@@ -112,10 +112,11 @@ def test_a_point_is_measured_once_for_its_settings(tmp_path, monkeypatch):
     write_json(point.locate(tmp_path / "points"), entry | {"digest": "of other settings"})
     bench.measure([point.form])
     assert len(runs) == 2
-    assert bench.digest(point) != open_bench("dsb2018", tmp_path, "--config", "segmenter={steps: 5}").digest(point)
-    assert bench.digest(point) == open_bench("dsb2018", tmp_path, "--config", "machine={torch_threads: 1}").digest(
-        point
+    steps, threads = (
+        open_bench("dsb2018", tmp_path, "--config", setting).settings.digest(point)
+        for setting in ("segmenter={steps: 5}", "machine={torch_threads: 1}")
     )
+    assert steps != bench.settings.digest(point) == threads
 
 
 def test_some_points_can_be_measured_alone(tmp_path, monkeypatch):
