@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pseudogt.checking.counts import count_ground_truth, describe_full_labelling, describe_gaps
 from pseudogt.checking.findings import DatasetFindings
 from pseudogt.checking.images import ImageFindings, check_image
+from pseudogt.checking.missing_files import find_missing_files
 from pseudogt.checking.weak_labels import check_weak_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.dataset import DatasetSettings, read_class_csv
@@ -22,7 +23,6 @@ from pseudogt.datasets.coco_segments import compare_categories
 from pseudogt.files.flatness import describe_label_maps
 from pseudogt.files.parsing import SHOWN
 from pseudogt.workflow.assignment import find_odd_shards, plan_shards
-from pseudogt.workflow.given_files import find_missing_results
 
 DEMO_CLASSES = "configs/classes/streets.csv"
 """Default of ``dataset.classes`` in config.yaml."""
@@ -44,6 +44,7 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
         Images checked at the same time.
     """
     findings = DatasetFindings()
+    findings.add_problems(find_missing_files(config))
     settings, classes = config.dataset, class_table(config.dataset)
     try:
         images = list_images(settings, data_root)
@@ -63,7 +64,6 @@ def check_dataset(config: RunConfig, data_root: Path, *, threads: int = 1) -> Da
     describe_categories(images, settings, findings, decode=config.decode)
     findings.warnings += find_odd_shards(plan_shards(None, images.ids, config.shard_size), config.shard_size)
     check_weak_labels(config, data_root, checked, classes, findings)
-    findings.add_problems(find_missing_results(config.provided))
     if config.decode and settings.has_ground_truth:
         findings.classes = count_ground_truth(checked, classes)
         findings.warnings += describe_gaps(checked, findings.classes)

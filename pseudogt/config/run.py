@@ -318,15 +318,6 @@ class RunConfig(Section):
             )
 
 
-def _read_nulls(value: Any) -> Any:
-    """Replace the text null, which is what Snakemake makes of a null after ``--config``."""
-    if isinstance(value, dict):
-        return {key: _read_nulls(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_read_nulls(entry) for entry in value]
-    return None if value == "null" else value
-
-
 def parse_run_config(config: dict[str, Any]) -> RunConfig:
     """Validate Snakemake's merged config.
 
@@ -340,3 +331,12 @@ def parse_run_config(config: dict[str, Any]) -> RunConfig:
     except ValidationError as error:
         problems = describe_validation_error(error, RunConfig, explain_old_name)
         raise ValueError(f"the configuration has problems:\n{problems}") from error
+
+
+def _read_nulls(value: Any) -> Any:
+    """Replace the text null, which is what Snakemake makes of a null after ``--config``."""
+    if isinstance(value, dict):
+        return {key: _read_nulls(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_read_nulls(entry) for entry in value]
+    return None if value == "null" else value

@@ -19,7 +19,6 @@ from pseudogt.config.unread import find_unread
 from pseudogt.files.io import write_json
 from pseudogt.files.model_folders import find_transformers_problem
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
-from pseudogt.workflow.given_files import find_missing_for_mining
 from pseudogt.workflow.networks import find_fast_rates, list_initial_networks
 
 
@@ -38,7 +37,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         if problem := find_problem(network.backbone, **network.model_dump(exclude={"backbone", "network"})):
             findings.add_problems([f"{section}.backbone: {problem}"])
-    findings.add_problems(find_missing_for_mining(config))
     network_name = config.segmenter.network
     if network_name in QUERY_NETWORKS and (problem := find_transformers_problem(network_name)):
         findings.add_problems([f"segmenter.network: {problem}"])

@@ -1,4 +1,4 @@
-"""Files that the configuration names: find missing ones, and digest those that Snakemake does not watch.
+"""Digests of the files that the configuration names and Snakemake does not watch.
 
 Snakemake compares the times of input files. Where one file is an input of many jobs, or a folder of thousands, a digest
 of the part that matters is a parameter of the rule instead. Parsing imports this module, so it imports nothing heavy.
@@ -15,8 +15,6 @@ from pseudogt.box_masks.sam_folder import find_sam
 from pseudogt.config.annotations import AnnotationsSettings, find_name_files
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.full_labels import FullLabelsSettings
-from pseudogt.config.mining import RESNET_WS
-from pseudogt.config.provided import ProvidedSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import LAYOUTS, SPLIT_SEPARATOR, list_images
 from pseudogt.files.contents import describe_missing
@@ -138,16 +136,6 @@ def list_full_label_files(settings: FullLabelsSettings) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def find_missing_results(settings: ProvidedSettings) -> list[str]:
-    """Scores and masks that the section names and that are not there; Snakemake would not name the setting."""
-    named = {"cams": (settings.cams, "file"), "box_masks": (settings.box_masks, "folder")}
-    return [
-        f"provided.{setting}: {path}: {describe_missing(Path(path), kind)}; correct it, or set it to null"
-        for setting, (path, kind) in named.items()
-        if path is not None and not (Path(path).is_dir() if kind == "folder" else Path(path).is_file())
-    ]
-
-
 def digest_annotations(settings: AnnotationsSettings, data_root: str) -> str:
     """Digest of the names, sizes and times of the files with boxes and tags.
 
@@ -210,19 +198,6 @@ def digest_model(setting: str, find: Callable[[str], ModelFolder], name: str | N
         return digest_times(find(name or "").files)
     except ValueError as error:
         raise ValueError(f"{setting}: {error}") from error
-
-
-def find_missing_for_mining(config: RunConfig) -> list[str]:
-    """Problems of a run that mines: folders of proposals and weights of a ResNet-WS that are not there."""
-    if config.method != "jtsm":
-        return []
-    mining = config.mining
-    problems = [
-        f"proposals.folder: {name}: no such folder" for name in config.proposals.folders if not Path(name).is_dir()
-    ]
-    if mining.backbone in RESNET_WS and mining.weights and not Path(mining.weights).is_file():
-        problems.append(f"mining.weights: {mining.weights}: no such file; docs/jtsm.md says which files there are")
-    return problems
 
 
 def digest_predict_inputs(folder: Path, model: Path) -> str:
