@@ -22,8 +22,8 @@ UNFILTERED = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
 )
-"""Parameters of ``cv2.imwrite``. The level comes first, since it resets the strategy; run lengths (RLE) of single bytes
-would not compress colours that alternate."""
+"""Parameters of ``cv2.imencode``. The level comes first, since it resets the strategy; run lengths (RLE) of single
+bytes would not compress colours that alternate."""
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PLAIN_RGB = (8, 2, 0, 0, 0)

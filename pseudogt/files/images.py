@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,15 @@ def write_png(path: Path | str, values: NDArray[Any]) -> None:
 def _encode_png(path: Path, values: NDArray[Any]) -> None:
     if values.ndim == 3:
         values = cv2.cvtColor(values, cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(path), values, PNG_FAST):
-        raise OSError(f"{path}: could not be written")
+    write_encoded(path, values, PNG_FAST)
+
+
+def write_encoded(path: Path, values: NDArray[Any], options: Sequence[int]) -> None:
+    """Write pixels in the order of OpenCV, in the format that the suffix names.
+
+    ``cv2.imwrite`` does not notice if a disk is full when it writes the last bytes: it leaves a cut file.
+    """
+    path.write_bytes(cv2.imencode(path.suffix, values, options)[1].tobytes())
 
 
 def decode_image(path: Path | str, flags: int) -> NDArray[Any]:

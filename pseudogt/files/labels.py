@@ -23,7 +23,7 @@ from typing_extensions import TypedDict
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
 from pseudogt.files.by_image import map_images
 from pseudogt.files.id_maps import UNFILTERED, read_unfiltered
-from pseudogt.files.images import decode_image
+from pseudogt.files.images import decode_image, write_encoded
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.parsing import Flag
 
@@ -80,8 +80,7 @@ class LabelWriter:
         unknown_ids
             Train ids of classes that may be where nothing is known, stored as ``unknown_categories`` if there are any.
         """
-        if not cv2.imwrite(str(self._folder / f"{image_id}.png"), panoptic_to_rgb(panoptic_id)[..., ::-1], UNFILTERED):
-            raise OSError(f"{self._folder / image_id}.png: could not be written")
+        write_encoded(self._folder / f"{image_id}.png", panoptic_to_rgb(panoptic_id)[..., ::-1], UNFILTERED)
         height, width = panoptic_id.shape
         self._images.append({"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width})
         segments = describe_segments(panoptic_id, set(crowd_ids), scores or {})

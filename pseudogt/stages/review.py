@@ -19,7 +19,7 @@ from tqdm import tqdm
 from pseudogt.box_masks.consensus import find_agreement
 from pseudogt.classes import ClassTable
 from pseudogt.config.review import ReviewSettings
-from pseudogt.files.images import read_image
+from pseudogt.files.images import read_image, write_encoded
 from pseudogt.files.index import ImageRecord
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
@@ -150,8 +150,7 @@ def write_picture(
     image = read_image(record.image)
     overlay = draw_panoptic(image, labels.read(record.image_id), classes)
     picture = draw_suspects(image, overlay, suspects, width_px)
-    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88]):
-        raise OSError(f"{path}: could not be written")
+    write_encoded(path, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":

@@ -205,8 +205,11 @@ class TestDepth:
 
 class TestOpening:
     def test_one_function_opens_image_files(self):
-        """Whatever is wrong with a file is told with its name, and Pillow's limit does not stop large images."""
-        allowed = {"Image.open(": ["headers.py"], "cv2.imdecode(": ["images.py"], "cv2.imread(": []}
+        """Whatever is wrong with a file is told with its name, and Pillow's limit does not stop large images.
+
+        Python's functions write them, for they notice a full disk.
+        """
+        allowed = {"Image.open(": ["headers.py"], "cv2.imdecode(": ["images.py"], "cv2.imread(": [], "cv2.imwrite(": []}
         for folder in ("pseudogt", "models"):
             for path in (REPOSITORY / folder).rglob("*.py"):
                 text = path.read_text().replace("Image.open(io.BytesIO(", "")  # no file

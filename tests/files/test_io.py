@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import time
 
 import cv2
@@ -9,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
-from pseudogt.files.images import read_image, read_png, write_png
+from pseudogt.files.images import PNG_FAST, read_image, read_png, write_encoded, write_png
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.workflow.cli import run_stage
 
@@ -85,16 +84,20 @@ def test_names_as_long_as_the_disk_allows(tmp_path, name):
     assert [p.name for p in tmp_path.iterdir()] == [f"{name}.png"]
 
 
-def test_a_full_disk_is_told_with_the_file_and_a_remedy(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("name", ["a.json", "a.png"])
+def test_a_full_disk_is_told_with_the_file_and_a_remedy(tmp_path, capsys, monkeypatch, name):
     def write(argv):
-        with replace_atomically(tmp_path / "a.json"):
-            raise OSError(errno.ENOSPC, "No space left on device")
+        with replace_atomically(tmp_path / name) as temporary:
+            temporary.symlink_to("/dev/full")
+            if name == "a.json":
+                temporary.write_text("{}")
+            write_encoded(temporary, np.zeros((2, 2), np.uint8), PNG_FAST)
 
     monkeypatch.setattr("sys.argv", ["stage"])
     with pytest.raises(SystemExit):
         run_stage(write)
     message = capsys.readouterr().err
-    assert "a.json" in message and message.endswith("; free some space and run again: what is finished is kept\n")
+    assert name in message and message.endswith("; free some space and run again: what is finished is kept\n")
 
 
 def test_folders_are_replaced_whole(tmp_path):
