@@ -123,11 +123,6 @@ def pass_inputs(wildcards, input):
     return pass_named_files(input.items())
 
 
-def get_data_root(wildcards, input):
-    """The dataset's folder; that of the street scenes is an input."""
-    return input.get("streets") or PLAN.data_root
-
-
 def remove_after_use(path):
     """An output that only other stages read: removed once none needs it, unless `keep_scores` is set."""
     return path if CONFIG.keep_scores else temp(path)

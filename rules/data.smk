@@ -77,7 +77,8 @@ rule index_shard:
         mem_mb=limit_memory("index"),
         runtime=limit_time("index"),
     params:
-        data_root=get_data_root,
+        # No function of the input, whose changes Snakemake would not notice.
+        data_root=lambda wildcards: PLAN.data_root,
         image_ids=lambda wildcards: json.dumps(SHARDS[wildcards.shard]),
         settings=dump_settings("dataset"),
         code=digest_code("index"),
@@ -221,7 +222,7 @@ rule check:
         "../envs/pseudogt.yaml"
     threads: CONFIG.threads
     params:
-        data_root=get_data_root,
+        data_root=lambda wildcards: PLAN.data_root,
         out=f"{RESULTS}/check.json",
         settings=json.dumps(CONFIG.model_dump(mode="json"), sort_keys=True),
     message:

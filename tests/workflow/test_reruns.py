@@ -268,6 +268,11 @@ def test_one_edited_box_of_a_provided_file_touches_one_shard(dataset_run):
     assert run.plan("--", "box_masks", **given) == {"weak_labels_shard": 1, "box_masks_shard": 1, "box_masks": 1}
 
 
+def test_images_of_another_folder_are_read_anew(made):
+    """Also if they have the same names: the folder may be a corrected copy."""
+    assert made.plan("--", "index", data_root="../data/../data") == {"index_shard": SHARDS + 1, "index": 1}
+
+
 def test_moved_results_are_still_finished(dataset_run):
     """The fixture has moved the whole folder."""
     assert not dataset_run.plan(*TARGETS)
