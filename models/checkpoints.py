@@ -54,9 +54,15 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
         KeyError,
         ValueError,
     ) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: not a readable model file ({reason}); copy or make it again") from error
+        reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+        raise ValueError(
+            f"{path}: not a readable model file ({reason}); copy or make it again, or name a model.pt that a training "
+            "wrote, not an exported model"
+        ) from error
     found = state.get("kind") if isinstance(state, dict) else None
     if found != kind:
-        raise ValueError(f"{path}: expected a file of kind {kind!r}, found {found!r}")
+        raise ValueError(
+            f"{path}: expected a file of kind {kind!r}, found {found!r}; a run keeps its models in the folders "
+            "segmenter/ROUND, classifier and mining of its results"
+        )
     return state

@@ -129,6 +129,8 @@ def _name_nearest(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
     section, dot, name = str(path[-1]).partition(".")
     if dot and section in known and len(path) == 1:
         return f"unknown key; write {{{section}: {{{name}: ...}}}}, and after --config '{section}={{\"{name}\": ...}}'"
+    if ":" in section:
+        return f"unknown key; write a blank behind the colon: {section.replace(':', ': ', 1)}"
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     sections = [name for name in known if path[-1] in _list_fields(model, (name,))] if len(path) == 1 else []
     if sections:

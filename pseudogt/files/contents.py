@@ -73,7 +73,9 @@ def describe_missing(path: Path, kind: str = "file") -> str:
         return f"no such {kind}; variables of the environment are not replaced, so write the whole path"
     there = _list_folded(str(path.parent))
     near = there.get(_fold(path.name)) or (there.get(_fold(path.stem)) if path.suffix else None)
-    return f"no such {kind}; there is {near!r}" if near else f"no such {kind}"
+    if near:
+        return f"no such {kind}; there is {near!r}"
+    return f"no such {kind}" if path.is_absolute() else f"no such {kind} below {Path.cwd()}"
 
 
 @lru_cache(maxsize=4)

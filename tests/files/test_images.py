@@ -269,6 +269,8 @@ class TestOpening:
         ):
             with pytest.raises(ValueError, match=message):
                 read_image(tmp_path / name)
+        with pytest.raises(ValueError, match=f"no such file below {re.escape(str(Path.cwd()))}$"):
+            read_image("no/c.jpg")
 
     def test_files_of_several_pictures_are_known(self, tmp_path, picture):
         frames = [Image.fromarray(picture), Image.fromarray(picture[::-1])]
