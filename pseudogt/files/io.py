@@ -59,9 +59,19 @@ def link_atomically(source: Path | str, path: Path | str) -> None:
     with replace_atomically(path) as temporary:
         if Path(source).is_dir():
             ignored = shutil.ignore_patterns(TIMESTAMP)
-            shutil.copytree(source, temporary, copy_function=os.link, ignore=ignored)
+            shutil.copytree(source, temporary, copy_function=link_file, ignore=ignored)
         else:
             shutil.copyfile(source, temporary)
+
+
+def link_file(source: Path | str, path: Path | str) -> None:
+    """Hard-link a file, or copy it where that is not possible: exFAT and some network drives have no hard links."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 def read_json(path: Path | str) -> Any:

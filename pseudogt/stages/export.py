@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from pseudogt.export.manifest import (
     verify,
 )
 from pseudogt.export.segments import LabelledImage
-from pseudogt.files.io import read_json, replace_atomically, write_json
+from pseudogt.files.io import link_file, read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder
 from pseudogt.files.parsing import read_id_list, shorten_list
 from pseudogt.weak_labels.files import read_weak_labels
@@ -155,7 +154,7 @@ def link_files(source: Path, target: Path) -> None:
         place = target / name
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(source / name, place)
+            link_file(source / name, place)
         except FileExistsError as error:
             raise ValueError(f"two images want the file {name}; rename one of them") from error
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from pseudogt.config.rounds import RoundsSettings
 from pseudogt.files.io import link_atomically
 from pseudogt.pseudo_labels.rounds import StopRule, is_worth_another_round
+from pseudogt.stages.export import link_files
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,17 @@ def test_links_share_their_bytes_but_not_the_times_that_snakemake_sets(tmp_path)
     link_atomically(tmp_path / "1" / "a.png", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"x"
     assert not (tmp_path / "file").samefile(tmp_path / "0" / "a.png")
+
+
+def test_files_are_copied_where_there_are_no_links(tmp_path, monkeypatch):
+    """On exFAT, for example, and on some network drives."""
+
+    def refuse(*paths):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "a.png").write_bytes(b"x")
+    link_atomically(tmp_path / "0", tmp_path / "1")
+    link_files(tmp_path / "1", tmp_path / "2")
+    assert (tmp_path / "2" / "a.png").read_bytes() == b"x"
