@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -297,10 +298,14 @@ class _Run:
         save_checkpoint(path, {"kind": CHECKPOINT_KIND, **state, **numbers})
 
     def resume(self, path: Path | None) -> None:
-        """Go back to a saved state, if there is one."""
+        """Go back to a saved state, if there is one that a crash of the machine has not damaged."""
         if path is None or not path.is_file():
             return
-        state = load_checkpoint(path, kind=CHECKPOINT_KIND)
+        try:
+            state = load_checkpoint(path, kind=CHECKPOINT_KIND)
+        except ValueError:
+            print(f"warning: {path}: the checkpoint is damaged, so the training starts anew", file=sys.stderr)
+            return
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         for name in KEPT_NUMBERS:

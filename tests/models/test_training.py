@@ -83,6 +83,13 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, optimiser, precision
     assert record["steps"] == 12
 
 
+def test_a_damaged_checkpoint_is_left_out(tmp_path, capsys):
+    """The machine may have lost power before it was on the disk."""
+    (tmp_path / "state.pt").write_bytes(bytes(1000))
+    assert run(build_network(), checkpoint=tmp_path / "state.pt")["loss_curve"] == run(build_network())["loss_curve"]
+    assert f"warning: {tmp_path / 'state.pt'}: the checkpoint is damaged" in capsys.readouterr().err
+
+
 def test_counts_are_those_of_all_attempts(tmp_path):
     """Each attempt counts from zero: passes, of which a step has two."""
     checkpoint = tmp_path / "state.pt"
