@@ -15,6 +15,7 @@ from pseudogt.checking.labelling import describe_labelling
 from pseudogt.classes import ClassTable
 from pseudogt.config.run import RunConfig
 from pseudogt.files.parsing import shorten_list
+from pseudogt.files.scores import ScoreFile
 from pseudogt.weak_labels.acts import count_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_label_file
 from pseudogt.weak_labels.gaps import describe_nothing, describe_unlocated, find_gaps
@@ -42,6 +43,10 @@ def check_weak_labels(
         elif config.provided.weak_labels:
             images = _read_provided(config, train, findings)
             findings.add_problems(describe_nothing(images))
+        if config.provided.cams and Path(config.provided.cams).is_file():
+            scores = ScoreFile(config.provided.cams)
+            findings.warnings += train.check_names(scores.class_names, scores.path)
+            train.check_images(scores.image_ids, scores.path)
     except ValueError as error:
         findings.add_problems([str(error)])
     if images:

@@ -27,8 +27,8 @@ class ProvidedSettings(Section):
     )
     cams: PathText | None = Field(
         None,
-        description="Score file (HDF5) with a label and a confidence of each training image, from which round 0 "
-        "starts; null trains the tag classifier.",
+        description="Score file (HDF5, docs/stages.md) with a label and a confidence of each training image, from "
+        "which round 0 starts; null trains the tag classifier.",
     )
     box_masks: PathText | None = Field(
         None,

@@ -44,4 +44,6 @@ def read_hdf5(path: Path | str) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{path}: damaged ({error}); delete it and run again") from error
+        raise ValueError(
+            f"{path}: damaged or of another layout ({error}); if a run made it, delete it and run again"
+        ) from error

@@ -1,6 +1,7 @@
 """Score files: per-class scores of the images of one shard in one HDF5 file.
 
-CAMs and predictions share the layout. One group per image id holds
+CAMs and predictions share the layout. The file's attribute ``classes`` holds the names of the classes in the order
+of their train ids; files of others and of older versions may lack it. One group per image id holds
 
 ``scores``
     ``(T, h, w) float16`` in [0, 1] at the network's stride, tagged classes only; its attribute
@@ -14,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pseudogt.classes import IGNORE_LABEL, ClassTable
 from pseudogt.files.by_image import map_images
 from pseudogt.files.hdf5 import read_hdf5, store_array, write_hdf5
 
@@ -67,19 +70,30 @@ class ScoreWriter:
 
 
 @contextmanager
-def write_scores(path: Path | str) -> Iterator[ScoreWriter]:
+def write_scores(path: Path | str, classes: ClassTable) -> Iterator[ScoreWriter]:
     """A :class:`ScoreWriter` whose file appears at ``path`` only if the block ends well."""
     with write_hdf5(path) as file:
+        file.attrs["classes"] = classes.names
         yield ScoreWriter(file)
 
 
 class ScoreFile:
-    """The scores of one shard on disk; every read reopens the file, so workers may share one object."""
+    """The scores of one shard on disk; every read reopens the file, so workers may share one object.
+
+    Attributes
+    ----------
+    path : Path
+    image_ids : list of str
+    class_names : tuple of str or None
+        Names of the classes in the order of their train ids; None if the file does not hold them.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         with read_hdf5(self.path) as file:
             self.image_ids: list[str] = list(file)
+            names = file.attrs.get("classes")
+            self.class_names = None if names is None else tuple(map(str, names))
 
     def __contains__(self, image_id: str) -> bool:
         return image_id in self.image_ids
@@ -112,3 +126,19 @@ class ScoreFile:
 def read_score_files(paths: Iterable[Path | str]) -> dict[str, ScoreFile]:
     """Map each image id to the file that holds its scores; an id in two files is an error."""
     return map_images(map(ScoreFile, paths))
+
+
+def find_score_flaw(
+    label: NDArray[Any], confidence: NDArray[Any], maps: NDArray[Any], train_ids: NDArray[Any], class_count: int
+) -> str:
+    """What in an image's scores breaks the layout of this module; empty if nothing does."""
+    for what, found in (("label", label), ("confidence", confidence)):
+        if found.dtype != np.uint8:
+            return f"has a {what} of type {found.dtype}; it must be uint8, 0 to 255"
+    if maps.ndim != 3 or len(maps) != len(train_ids):
+        return f"has scores of shape {maps.shape} for {len(train_ids)} train ids; it must be (train ids, height, width)"
+    # Comparisons with NaN are false.
+    if not ((maps >= 0) & (maps <= 1)).all():
+        return "has scores that are not numbers from 0 to 1"
+    highest = max([*np.unique(label[label != IGNORE_LABEL]), *train_ids], default=0)
+    return f"has train id {highest}, the class table {class_count} classes" if highest >= class_count else ""

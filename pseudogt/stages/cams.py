@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model.network.to(choose_device(settings.device))
     plan = settings.fill(CamPlan)
     read = load_in_threads(lambda number: shard[number].read(), range(len(shard)))
-    with write_scores(arguments.out) as scores, closing(read):
+    with write_scores(arguments.out, shard.classes) as scores, closing(read):
         for image, pixels in zip(shard.images("cams"), read, strict=True):
             found = label_by_cams(pixels, image.weak, model, plan)
             possible = image.weak.possible

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     read = load_in_threads(lambda number: shard[number].read(), range(len(shard)))
     with (
-        write_scores(arguments.out) as scores,
+        write_scores(arguments.out, shard.classes) as scores,
         write_labels(arguments.instances, shard.classes) as instances,
         closing(read),
     ):

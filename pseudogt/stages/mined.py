@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     precision = choose_precision(settings.precision, device)
     views = settings.fill(DetectionPlan, max_proposals=model.max_proposals, device=device, dtype=precision)
     plan = settings.fill(MinedPlan)
-    write_maps = write_scores(arguments.scores) if arguments.scores else nullcontext()
+    write_maps = write_scores(arguments.scores, shard.classes) if arguments.scores else nullcontext()
     with (
         explain_lack_of_memory("lower mined.images_per_pass, or leave out the largest of mined.short_sides_px"),
         write_labels(arguments.out, shard.classes) as labels,

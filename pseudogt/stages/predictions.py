@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     predictions = predict_images(model.run, [image.size for image in images], lambda i: images[i].read(), passes)
     with ExitStack() as stack:
         labels = stack.enter_context(write_labels(arguments.out, shard.classes))
-        scores = stack.enter_context(write_scores(arguments.scores)) if arguments.scores else None
+        scores = stack.enter_context(write_scores(arguments.scores, shard.classes)) if arguments.scores else None
         for i, maps in tqdm(predictions, total=len(images), desc=f"predictions {shard.name}", mininterval=5):
             image = images[i]
             decoded = model.card.kind.decode(maps, image.size, shard.classes, decoding)

@@ -12,13 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pseudogt.classes import IGNORE_LABEL, ClassTable, panoptic_to_semantic
+from pseudogt.classes import ClassTable, panoptic_to_semantic
 from pseudogt.config.provided import ProvidedSettings
 from pseudogt.files.hdf5 import write_hdf5
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, write_labels
 from pseudogt.files.parsing import shorten_list
-from pseudogt.files.scores import ScoreFile
+from pseudogt.files.scores import ScoreFile, find_score_flaw
 from pseudogt.weak_labels.files import read_weak_label_file, write_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard
@@ -63,17 +63,17 @@ def provide_weak_labels(path: Path, shard: Shard, out: Path, *, skip: bool, may_
 def provide_cams(path: Path, shard: Shard, out: Path) -> None:
     """Write the shard's part of a score file."""
     scores = ScoreFile(path)
+    for warning in shard.check_names(scores.class_names, path):
+        print(f"warning: {warning}", file=sys.stderr)
     shard.check_images(scores.image_ids, path)
     with h5py.File(path, "r") as source, write_hdf5(out) as target:
+        target.attrs["classes"] = shard.classes.names
         for image in shard:
-            label, _ = scores.read_label(image.image_id)
-            image.check_size(label.shape, f"its label in {path}")
-            named = [*np.unique(label[label != IGNORE_LABEL]), *scores.read(image.image_id)[1]]
-            highest, count = int(max(named, default=0)), len(shard.classes)
-            if highest >= count:
-                raise ValueError(
-                    f"{path}: image {image.image_id!r} has train id {highest}, the class table {count} classes"
-                )
+            label, confidence = scores.read_label(image.image_id)
+            for what, found in (("label", label), ("confidence", confidence)):
+                image.check_size(found.shape, f"its {what} in {path}")
+            if flaw := find_score_flaw(label, confidence, *scores.read(image.image_id), len(shard.classes)):
+                raise ValueError(f"{path}: image {image.image_id!r} {flaw}")
             source.copy(image.image_id, target)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,27 @@ class Shard:
             raise ValueError(
                 f"{source}: its categories differ from dataset.classes; names, ids, order and isthing must agree"
             )
+
+    def check_names(self, found: Sequence[str] | None, source: Path) -> list[str]:
+        """Compare the names of a file's train ids with the class table; a difference is a ``ValueError``.
+
+        Returns
+        -------
+        list of str
+            A warning if the file has no names.
+        """
+        if found is None:
+            return [
+                f"{source}: holds no class names, so its train ids count in the order of dataset.classes; store the "
+                "names in attribute 'classes' of the file to have the order checked (docs/stages.md)"
+            ]
+        for train_id, (theirs, ours) in enumerate(zip_longest(found, self.classes.names)):
+            if theirs != ours:
+                raise ValueError(
+                    f"{source}: train id {train_id} is {theirs or 'no class'} in it and {ours or 'no class'} in "
+                    "dataset.classes; names and order must agree"
+                )
+        return []
 
     def check_images(self, found: Iterable[str], source: Path) -> None:
         """Raise a ``ValueError`` if an image of the shard is not among those found in ``source``."""

@@ -178,7 +178,10 @@ def write_workflow_inputs(images: Iterable[ImportedImage], classes: ClassTable, 
         folder.mkdir()
         files = {"weak_labels": "weak_labels.json", "cams": "cams.h5"}
         weak_labels = []
-        with write_scores(folder / files["cams"]) as scores, write_labels(folder / "box_masks", classes) as masks:
+        with (
+            write_scores(folder / files["cams"], classes) as scores,
+            write_labels(folder / "box_masks", classes) as masks,
+        ):
             for image in images:
                 weak_labels.append(image.weak)
                 scores.add(image.weak.image_id, no_scores, no_classes, image.label, image.confidence)

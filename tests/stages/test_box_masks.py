@@ -99,7 +99,7 @@ def test_cams_guide_grabcut(panoptic_dataset, tmp_path):
     records, classes = read_shard(panoptic_dataset / "shard.json")
     car = classes.category_to_train[CAR]
     truth = LabelFolder(panoptic_dataset / "labels")
-    with write_scores(tmp_path / "cams.h5") as scores:
+    with write_scores(tmp_path / "cams.h5", CLASSES) as scores:
         for record in records:
             mask = truth.read(record.image_id) // 1000 == CAR
             scores.add(record.image_id, mask[None].astype(np.float32), np.array([car]))

@@ -18,6 +18,7 @@ from pseudogt.classes import ClassTable
 from pseudogt.config.dataset import REPOSITORY
 from pseudogt.files.images import write_png
 from pseudogt.files.io import read_json, write_json
+from pseudogt.files.scores import write_scores
 from pseudogt.stages import check
 from pseudogt.weak_labels.files import write_weak_labels
 
@@ -215,6 +216,10 @@ def test_results_of_another_run_that_are_not_there(run, folder_dataset, section,
     provided = {"cams": str(tmp_path / "no.h5"), "box_masks": str(tmp_path)}
     (problem,) = run(folder_dataset, section, provided=provided)[0]["problems"]
     assert "provided.cams: " in problem["problem"] and "no.h5: no such file; correct it" in problem["problem"]
+    with write_scores(tmp_path / "other.h5", ClassTable(("dune",), (1,), (False,), ((0, 0, 0),))):
+        provided = {"cams": str(tmp_path / "other.h5")}
+    (problem,) = run(folder_dataset, section, provided=provided)[0]["problems"]
+    assert "train id 0 is dune in it" in problem["problem"]
 
 
 def test_classes_of_the_demo_are_no_default_of_a_dataset(run, folder_dataset, section):

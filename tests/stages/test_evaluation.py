@@ -84,7 +84,7 @@ def test_box_masks_are_scored_on_things_alone(tmp_path, truth):
 
 
 def test_cams_are_scored_without_instances(tmp_path, truth):
-    with write_scores(tmp_path / "cams.h5") as writer:
+    with write_scores(tmp_path / "cams.h5", CLASSES) as writer:
         for image_id in "abc":
             panoptic_id = make_truth() if image_id != "c" else make_truth()[:, ::-1]
             label = np.searchsorted([7, 23, 26], panoptic_id // 1000).astype(np.uint8)

@@ -20,7 +20,7 @@ ROAD, SKY, CAR = 0, 1, 2
 def write_truth_as_scores(dataset, path, *, confidence=255):
     """Scores and CAM label that equal the ground truth, void left out."""
     truth = LabelFolder(dataset / "labels")
-    with write_scores(path) as scores:
+    with write_scores(path, CLASSES) as scores:
         for image_id in truth.image_ids:
             semantic = panoptic_to_semantic(truth.read(image_id), CLASSES)
             maps = (semantic[None, ::4, ::4] == np.arange(3)[:, None, None]).astype(np.float32)
@@ -66,7 +66,7 @@ def test_later_rounds_use_the_scores(panoptic_dataset, scores, tmp_path):
 
 def test_later_rounds_do_not_look_at_a_stored_label(panoptic_dataset, tmp_path):
     path, size = tmp_path / "scores.h5", (64, 96)
-    with write_scores(path) as scores:
+    with write_scores(path, CLASSES) as scores:
         for image_id in LabelFolder(panoptic_dataset / "labels").image_ids:
             road = np.stack([np.ones(size), np.zeros(size)])
             scores.add(
@@ -79,7 +79,7 @@ def test_later_rounds_do_not_look_at_a_stored_label(panoptic_dataset, tmp_path):
 
 def test_cams_may_take_part_in_later_rounds(panoptic_dataset, scores, tmp_path):
     """The model sees sky everywhere; the CAMs, which are right, decide where they weigh more."""
-    with write_scores(tmp_path / "sky.h5") as model:
+    with write_scores(tmp_path / "sky.h5", CLASSES) as model:
         for image_id in LabelFolder(panoptic_dataset / "labels").image_ids:
             model.add(image_id, np.stack([np.zeros((16, 24)), np.ones((16, 24))]), np.array([ROAD, SKY]))
     arguments = (panoptic_dataset, tmp_path / "0", tmp_path / "sky.h5", 1)
@@ -94,7 +94,7 @@ def test_cams_may_take_part_in_later_rounds(panoptic_dataset, scores, tmp_path):
 def test_classes_with_tags_alone_keep_their_share_in_later_rounds(panoptic_dataset, tmp_path):
     """The model is almost sure of sky everywhere, and least sure on the left."""
     right = np.tile(np.linspace(0, 0.2, 24, dtype=np.float32), (16, 1))
-    with write_scores(tmp_path / "sky.h5") as model:
+    with write_scores(tmp_path / "sky.h5", CLASSES) as model:
         for image_id in LabelFolder(panoptic_dataset / "labels").image_ids:
             model.add(image_id, np.stack([0.2 - right, 0.8 + right]), np.array([ROAD, SKY]))
     settings = {"fill_below": 0, "min_confidence": 0}
@@ -130,7 +130,7 @@ def test_linked_round_repeats_the_one_before(panoptic_dataset, scores, tmp_path)
 
 
 def test_image_without_scores_is_named(panoptic_dataset, tmp_path):
-    with write_scores(tmp_path / "none.h5"):
+    with write_scores(tmp_path / "none.h5", CLASSES):
         pass
     with pytest.raises(ValueError, match="image0"):
         make_labels(panoptic_dataset, tmp_path / "0", tmp_path / "none.h5")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import h5py
 import numpy as np
 import pytest
 from panoptic_dataset import CLASSES, write_dataset
@@ -24,7 +26,7 @@ def dataset(tmp_path_factory):
     folder = write_dataset(tmp_path_factory.mktemp("whole"), 5)
     records, _ = read_shard(folder / "shard.json")
     write_shard(folder / "part.json", records[1:3], CLASSES)
-    with write_scores(folder / "cams.h5") as scores, write_labels(folder / "masks", CLASSES) as masks:
+    with write_scores(folder / "cams.h5", CLASSES) as scores, write_labels(folder / "masks", CLASSES) as masks:
         for number, record in enumerate(records):
             label = np.full((64, 96), number % 3, np.uint8)
             scores.add(record.image_id, np.zeros((1, 4, 6)), np.array([0]), label, np.full_like(label, 200))
@@ -65,7 +67,7 @@ def test_broken_records_are_named_or_left_out(dataset, tmp_path, capsys):
 def test_scores_of_the_shard(dataset, tmp_path):
     provide("cams", dataset / "cams.h5", dataset, tmp_path / "part.h5")
     whole, part = ScoreFile(dataset / "cams.h5"), ScoreFile(tmp_path / "part.h5")
-    assert part.image_ids == ["image1", "image2"]
+    assert part.image_ids == ["image1", "image2"] and part.class_names == CLASSES.names
     for ours, theirs in zip(part.read_label("image2"), whole.read_label("image2"), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -105,19 +107,43 @@ class TestRefuses:
 def test_other_classes_are_refused(dataset, tmp_path):
     other = ClassTable(("road", "sky", "bus"), (1, 2, 3), (False, False, True), CLASSES.colors)
     write_shard(tmp_path / "shard.json", read_shard(dataset / "part.json")[0], other)
-    for kind, name in (("weak_labels", "weak.json"), ("box_masks", "masks")):
-        with pytest.raises(ValueError, match="categories differ"):
+    for kind, name, message in (
+        ("weak_labels", "weak.json", "categories differ"),
+        ("box_masks", "masks", "categories differ"),
+        ("cams", "cams.h5", "train id 2 is car in it and bus in dataset"),
+    ):
+        with pytest.raises(ValueError, match=message):
             provide(kind, dataset / name, dataset, tmp_path / "out", tmp_path / "shard.json")
 
 
-@pytest.mark.parametrize("in_label", [True, False])
-def test_class_beyond_the_table_is_refused(dataset, tmp_path, in_label):
-    with write_scores(tmp_path / "cams.h5") as scores:
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"label": np.full((64, 96), 3, np.uint8)}, "has train id 3, the class table 3 classes"),
+        ({"train_ids": np.array([3])}, "has train id 3, the class table 3 classes"),
+        ({"scores": np.full((1, 4, 6), np.nan)}, "has scores that are not numbers from 0 to 1"),
+        ({"scores": np.full((1, 4, 6), 7.5)}, "has scores that are not numbers from 0 to 1"),
+        ({"confidence": np.ones((64, 96), np.float32)}, "has a confidence of type float32; it must be uint8"),
+        ({"label": np.full((64, 96), -1)}, "has a label of type int64; it must be uint8"),
+        ({"confidence": np.ones((32, 96), np.uint8)}, "its confidence in .*cams.h5 is 96x32"),
+    ],
+)
+def test_flawed_scores_are_refused(dataset, tmp_path, changed, message):
+    flat = np.zeros((64, 96), np.uint8)
+    sound = {"scores": np.zeros((1, 4, 6)), "train_ids": np.array([0]), "label": flat, "confidence": flat}
+    with write_scores(tmp_path / "cams.h5", CLASSES) as scores:
         for image_id in ("image1", "image2"):
-            label = np.full((64, 96), 3 * in_label, np.uint8)
-            scores.add(image_id, np.zeros((1, 1, 1)), np.array([0 if in_label else 3]), label, label)
-    with pytest.raises(ValueError, match="train id 3, the class table 3 classes"):
+            scores.add(image_id, **sound | changed)
+    with pytest.raises(ValueError, match=message):
         provide("cams", tmp_path / "cams.h5", dataset, tmp_path / "out.h5")
+
+
+def test_scores_without_class_names_count_in_the_order_of_the_table(dataset, tmp_path, capsys):
+    shutil.copy(dataset / "cams.h5", tmp_path)
+    with h5py.File(tmp_path / "cams.h5", "a") as file:
+        del file.attrs["classes"]
+    provide("cams", tmp_path / "cams.h5", dataset, tmp_path / "out.h5")
+    assert "holds no class names" in capsys.readouterr().err and ScoreFile(tmp_path / "out.h5").class_names
 
 
 def test_box_masks_of_stuff_are_refused(dataset, tmp_path):

@@ -99,7 +99,7 @@ def make_run_folder(tmp_path: Path) -> Path:
             with write_labels(tmp_path / kind / shard, CLASSES) as writer:
                 for image_id, panoptic_id in truth.items():
                     writer.add(image_id, disturb(panoptic_id, kind))
-        with write_scores(tmp_path / "cams" / f"{shard}.h5") as writer:
+        with write_scores(tmp_path / "cams" / f"{shard}.h5", CLASSES) as writer:
             for image_id, panoptic_id in truth.items():
                 label = CLASSES.category_to_train[np.roll(panoptic_id, 4, 1) // 1000]
                 label[:, ::9] = IGNORE_LABEL

@@ -26,7 +26,7 @@ MINI = SHARED / "golden" / "wsps" / "mini"
 def merge_results(results, folder):
     """The files of the finished run's shards, each kind as one."""
     classes = ClassTable.from_categories(read_json(results / "index.json")["categories"])
-    with write_scores(folder / "cams.h5") as scores:
+    with write_scores(folder / "cams.h5", classes) as scores:
         for file in map(ScoreFile, sorted((results / "cams").glob("train-*.h5"))):
             for image_id in file.image_ids:
                 scores.add(image_id, *file.read(image_id), *file.read_label(image_id))
