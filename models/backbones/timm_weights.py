@@ -7,6 +7,7 @@ classification heads are ignored; any other mismatch is an error.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -150,7 +151,7 @@ def _list_keys(what: str, keys: Sequence[str]) -> str:
 
 @contextmanager
 def _watch_loading() -> Iterator[_LoadingReport]:
-    """Note which keys do not fit while timm loads weights, which it only writes into its log.
+    """Note which keys do not fit while timm loads weights, which it only writes into its log, with all of them.
 
     Networks are created and loaded in one call, so their hooks are registered as their parts are added.
     """
@@ -166,9 +167,13 @@ def _watch_loading() -> Iterator[_LoadingReport]:
             hooks[id(parent)] = parent.register_load_state_dict_post_hook(note)
 
     watching = register_module_module_registration_hook(watch)
+    log = logging.getLogger("timm.models")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         yield report
     finally:
+        log.setLevel(level)
         watching.remove()
         for hook in hooks.values():
             hook.remove()

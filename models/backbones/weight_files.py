@@ -8,11 +8,15 @@ from typing import Any
 
 from safetensors import SafetensorError
 from timm.models import load_state_dict
+from torch import Tensor
 
 from pseudogt.files.contents import START, describe_content
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
 """What trainings put in front of all keys of a network."""
+
+PARTS = ("backbone.", "teacher.", "encoder_q.", "base_encoder.")
+"""Prefixes of the part of a larger network that is the backbone: of detectors and segmenters, DINO, MoCo 1, 2 and 3."""
 
 ZIP = b"PK"
 """First bytes of a zip archive."""
@@ -32,12 +36,13 @@ PRETEXT_HEADS = (
 
 
 def read_state_dict(path: str) -> dict[str, Any]:
-    """Read a state dict from a ``.pth`` or ``.safetensors`` file, without pretext heads and shared prefixes.
+    """Read a state dict from a ``.pth`` or ``.safetensors`` file, without pretext heads, other parts and prefixes.
 
     Raises
     ------
     ValueError
-        If the file is damaged, or holds something else or Python objects, which are never unpickled.
+        If the file is damaged, has values that are not finite, or holds something else or Python objects, which are
+        never unpickled.
     """
     try:
         state: Any = load_state_dict(path, weights_only=True)
@@ -57,14 +62,24 @@ def read_state_dict(path: str) -> dict[str, Any]:
     state = _strip_prefixes(_drop_pretext_heads(_strip_prefixes(state)))
     if not state:
         raise ValueError(f"{path}: not a state dict; save one with torch.save(network.state_dict(), path)")
+    for key, value in state.items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(
+                f"{path}: {key} has values that are NaN or infinite; give weights from before they diverged"
+            )
     return state
 
 
 def _strip_prefixes(state: dict[str, Any]) -> dict[str, Any]:
-    """Keys without the prefixes that all of them have."""
-    while prefix := next((p for p in PREFIXES if state and all(key.startswith(p) for key in state)), ""):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    """Keys without the prefixes that all of them have, and only those of the backbone if it is a part."""
+    while prefix := _find_prefix(state):
+        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     return state
+
+
+def _find_prefix(state: dict[str, Any]) -> str:
+    shared = (p for p in PREFIXES if state and all(key.startswith(p) for key in state))
+    return next(shared, "") or next((p for p in PARTS if any(key.startswith(p) for key in state)), "")
 
 
 def _drop_pretext_heads(state: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,10 @@ def prefix(state, text):
     return {text + key: value for key, value in state.items()}
 
 
+def zero(state):
+    return {key: torch.zeros_like(value) for key, value in state.items()}
+
+
 @pytest.fixture(scope="module")
 def vit():
     torch.manual_seed(1)
@@ -42,6 +46,14 @@ WRAPPED = {
     "DistributedDataParallel": lambda state: {"state_dict": prefix(state, "module."), "epoch": 3},
     "Lightning": lambda state: {"state_dict": prefix(state, "model."), "hyper_parameters": {"lr": 0.1}},
     "DINO's teacher": lambda state: {"student": {}, "teacher": prefix(state, "module.backbone.") | PRETEXT},
+    "DINO in one state dict": lambda state: {
+        "state_dict": prefix(zero(state), "model.student.backbone.") | prefix(state, "model.teacher.backbone.")
+    },
+    "MoCo": lambda state: {
+        "state_dict": prefix(state, "module.encoder_q.") | prefix(zero(state), "module.encoder_k.") | PRETEXT
+    },
+    "MoCo 3": lambda state: prefix(state, "module.base_encoder.") | prefix(zero(state), "module.momentum_encoder."),
+    "segmenter": lambda state: {"state_dict": prefix(state, "backbone.") | {"decode_head.weight": torch.ones(2)}},
     "MAE with its decoder": lambda state: {"model": state | PRETEXT},
 }
 
@@ -96,8 +108,18 @@ def test_whole_network_is_an_error_that_says_what_to_save(tmp_path, backbone):
         build_backbone(backbone, weights=str(tmp_path / "weights.pth"))
 
 
-def test_message_on_weights_of_another_network_is_short(tmp_path, resnet):
-    torch.save(prefix(resnet, "encoder_q."), tmp_path / "moco.pth")
-    with pytest.raises(ValueError, match=r"do not fit backbone 'resnet18': Missing key.*encoder_q") as caught:
+def test_message_on_weights_of_another_network_is_short(tmp_path, resnet, caplog):
+    torch.save(prefix(resnet, "encoder_k."), tmp_path / "moco.pth")
+    with pytest.raises(ValueError, match=r"do not fit backbone 'resnet18': Missing key.*encoder_k") as caught:
         build_backbone("resnet18", weights=str(tmp_path / "moco.pth"))
     assert len(str(caught.value)) < 700
+    with pytest.raises(ValueError, match=r"do not fit timm network 'test_vit': it lacks cls_token") as caught:
+        build_backbone("timm/test_vit", weights=str(tmp_path / "moco.pth"))
+    assert len(str(caught.value)) < 700 and not caplog.records
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_of_a_training_that_diverged_are_refused(tmp_path, resnet, value):
+    torch.save(resnet | {"bn1.running_var": torch.full((64,), value).half()}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"weights\.pth: bn1\.running_var has values that are NaN or infinite"):
+        build_backbone("resnet18", weights=str(tmp_path / "weights.pth"))
