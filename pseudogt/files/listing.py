@@ -69,7 +69,7 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
     Raises
     ------
     ValueError
-        If there is no such folder, it can't be read, or two images in it would have one name.
+        If there is no such folder, it can't be read, two images in it would have one name, or a name is not UTF-8.
     """
     content = FolderContent()
     try:
@@ -95,6 +95,12 @@ def scan_folder(folder: Path | str, ending: str = "") -> FolderContent:
                 content.passed_over[suffix if dot else ""] += 1
                 content.examples.setdefault(suffix if dot else "", file)
             continue
+        # Python keeps bytes that are not UTF-8 as surrogates, which neither HDF5 nor OpenCV can store.
+        if any("\ud800" <= letter <= "\udfff" for letter in file):
+            raise ValueError(
+                f"{folder}: the name of {file!a} is not UTF-8; rename it (convmv -f ENCODING -t utf8), or unpack "
+                "its archive again with the encoding of its names (unzip -O ENCODING)"
+            )
         name = stem.removesuffix(ending)
         if name in content.images:
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,9 +42,16 @@ def test_every_image_of_a_folder(photos):
         assert read_image(files.image).shape == (20, 30, 3)
 
 
-def test_two_files_of_one_name(photos):
-    Image.new("RGB", (30, 20)).save(photos / "photos" / "a.png")
-    with pytest.raises(ValueError, match=r"photos: a\.png and a\.tif are two files for one image id"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.png", r"photos: a\.png and a\.tif are two files for one image id"),
+        (os.fsdecode(b"\xb3\xb5.png"), r"photos: the name of '\\udcb3\\udcb5\.png' is not UTF-8; rename it"),
+    ],
+)
+def test_names_that_no_run_could_use(photos, name, message):
+    Image.new("RGB", (30, 20)).save(photos / "photos" / name)
+    with pytest.raises(ValueError, match=message):
         list_images(make_settings(), photos)
 
 
