@@ -10,7 +10,15 @@ from typing import Any
 
 import torch
 
+from pseudogt.files.contents import describe_file
 from pseudogt.files.io import replace_atomically
+
+WRITTEN_TO = {
+    "tag classifier": "classifier/model.pt",
+    "jtsm model": "mining/model.pt",
+    "panoptic model": "segmenter/<round>/model.pt",
+}
+"""Where a run keeps its models, by their kinds."""
 
 
 def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
@@ -55,14 +63,14 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
         ValueError,
     ) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+        if isinstance(error, zipfile.BadZipFile) and (content := describe_file(Path(path))):
+            reason = f"it {content}"
         raise ValueError(
             f"{path}: not a readable model file ({reason}); copy or make it again, or name a model.pt that a training "
             "wrote, not an exported model"
         ) from error
     found = state.get("kind") if isinstance(state, dict) else None
     if found != kind:
-        raise ValueError(
-            f"{path}: expected a file of kind {kind!r}, found {found!r}; a run keeps its models in the folders "
-            "segmenter/ROUND, classifier and mining of its results"
-        )
+        where = f"; a run writes it to {WRITTEN_TO[kind]}" if kind in WRITTEN_TO else ""
+        raise ValueError(f"{path}: expected a file of kind {kind!r}, found {found!r}{where}")
     return state

@@ -304,7 +304,10 @@ class _Run:
         try:
             state = load_checkpoint(path, kind=CHECKPOINT_KIND)
         except ValueError:
-            print(f"warning: {path}: the checkpoint is damaged, so the training starts anew", file=sys.stderr)
+            print(
+                f"warning: {path}: the checkpoint is damaged, so the training starts from the beginning",
+                file=sys.stderr,
+            )
             return
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -153,7 +153,8 @@ def list_tree(folder: Path | str) -> tuple[dict[str, dict[str, str]], list[str]]
             pending += [f"{place}/{name}" for name in reversed(content.subfolders)]
             continue
         images[place] = content.images
-        hidden = [name for name in content.subfolders if holds_images(f"{place}/{name}")]
+        others = [name for name in content.subfolders if not holds_results(f"{place}/{name}")]
+        hidden = [name for name in others if holds_images(f"{place}/{name}")]
         if hidden:
             notes.append(
                 f"{place}: images in its subfolders {', '.join(hidden[:5])}{' ...' if len(hidden) > 5 else ''} are "

@@ -220,9 +220,11 @@ def digest_predict_inputs(folder: Path, model: Path) -> str:
 
 
 def check_model(path: Path) -> None:
-    """Raise ``ValueError`` if there is no model file of that name."""
+    """Raise ``ValueError`` if there is no model file of that name, or one that only other programs read."""
     if not path.is_file():
         raise ValueError(f"model={path}: {describe_missing(path)}; name one with --config model=FILE")
+    if path.suffix.lower() == ".pt2":
+        raise ValueError(f"model={path}: is an archive of torch.export for other programs; name the .pt or .onnx file")
 
 
 def digest_times(files: Iterable[Path]) -> str:

@@ -95,6 +95,9 @@ def test_results_in_a_subfolder_are_no_photos(mark, tmp_path):
     images = list_images(make_settings("images", train_split="photos"), tmp_path)
     assert images.ids["train"] == ["a"] and "predicted: holds results of a run" in images.passed_over[0]
     assert list_images(make_settings("images", train_split="photos/predicted"), tmp_path).ids["train"] == ["a"]
+    write_photo(tmp_path / "photos" / "top.jpg")
+    images = list_images(make_settings("images", train_split="photos"), tmp_path)
+    assert "in its subfolders cam1 are passed over" in images.passed_over[0]
 
 
 def test_a_folder_of_annotations_alone_is_named(tmp_path):

@@ -31,10 +31,14 @@ def test_truncated_file(tmp_path):
     with pytest.raises(ValueError, match=r"cut\.pt: not a readable model file .* not an exported model"):
         load_checkpoint(tmp_path / "cut.pt", kind="test")
 
+    (tmp_path / "cut.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00")
+    with pytest.raises(ValueError, match="git lfs pull"):
+        load_checkpoint(tmp_path / "cut.pt", kind="test")
+
 
 def test_other_kind(tmp_path):
     save_checkpoint(tmp_path / "a.pt", {"kind": "classifier"})
-    with pytest.raises(ValueError, match="found 'classifier'; a run keeps its models in the folders segmenter/ROUND"):
+    with pytest.raises(ValueError, match=r"kind 'panoptic model', found 'classifier'; .* segmenter/<round>/model\.pt"):
         load_checkpoint(tmp_path / "a.pt", kind="panoptic model")
 
 

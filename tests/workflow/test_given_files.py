@@ -127,9 +127,11 @@ def test_annotations_are_known_by_names_sizes_and_times(tmp_path):
         (lambda p: digest_weights("proposals", [p / "no.pt"]), "{}/no.pt: no such file; the settings in section"),
         (lambda p: digest_predict_inputs(p / "no", p), "images={}/no: no such folder"),
         (lambda p: digest_predict_inputs(p, p / "no.pt"), "model={}/no.pt: no such file; name one with"),
+        (lambda p: digest_predict_inputs(p, p / "a.pt2"), "model={}/a.pt2: is an archive of torch.export"),
     ],
 )
 def test_what_is_missing_is_named(call, message, tmp_path):
+    (tmp_path / "a.pt2").touch()
     with pytest.raises(ValueError, match=re.escape(message.format(tmp_path))):
         call(tmp_path)
 
