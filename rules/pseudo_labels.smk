@@ -172,7 +172,7 @@ rule labels_shard:
     params:
         inputs=pass_inputs,
         keep_shown="--keep-shown" if CONFIG.uses_concepts else "",
-        min_share=CONFIG.kept_share,
+        min_share=CONFIG.min_share,
         settings=dump_settings("labels"),
         code=digest_code("labels"),
     message:

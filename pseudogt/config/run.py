@@ -119,7 +119,7 @@ class RunConfig(Section):
         return any(self.full_labels.model_dump().values())
 
     @property
-    def kept_share(self) -> float:
+    def min_share(self) -> float:
         """Share of an image's pixels that each class with a tag and no box wins, in every round."""
         return self.cams.min_share if self.cams.method == "probability" and self.provided.cams is None else 0.0
 

@@ -68,6 +68,11 @@ class ScoreWriter:
             for name, values in (("label", label), ("confidence", confidence)):
                 store_array(group, name, np.asarray(values), compression="gzip", compression_opts=1)
 
+    def copy(self, source: ScoreFile, image_id: str) -> None:
+        """Take over the scores of an image as they are."""
+        with read_hdf5(source.path) as file:
+            file.copy(image_id, self._file)
+
 
 @contextmanager
 def write_scores(path: Path | str, classes: ClassTable) -> Iterator[ScoreWriter]:

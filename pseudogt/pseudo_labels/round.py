@@ -27,6 +27,9 @@ from pseudogt.weak_labels.records import ImageWeakLabels
 MIN_REGION_PX = 16
 """Smallest region over which scores are averaged."""
 
+SMALLEST_SCORE = np.float32(1e-6)
+"""Lower scores count as this one when shares are kept, which bounds the factors of classes."""
+
 ScoreMaps = tuple[NDArray[np.float32], NDArray[np.uint8]]
 """Scores ``(T, h, w)`` in [0, 1] and their train ids ``(T,)``."""
 
@@ -144,8 +147,8 @@ def choose_from_scores(inputs: RoundInputs, weak: ImageWeakLabels, classes: Clas
         full_size = pool_over_regions(full_size, regions)
     allowed = find_allowed_classes(weak, classes, plan.gate)
     if plan.min_share:
-        # A factor of the scores is a bias of their logarithms.
-        logits = np.log(np.maximum(full_size, np.finfo(np.float32).tiny))
+        logits = np.log(np.maximum(full_size, SMALLEST_SCORE))
         bias = keep_shares(logits, allowed[train_ids], weak.tagged_only[train_ids], plan.min_share)
+        # A bias of logarithms is a factor of scores; those that are 0 stay 0 and win nothing.
         full_size = full_size * np.exp(bias)[:, None, None]
     return choose_classes(full_size, train_ids, allowed)

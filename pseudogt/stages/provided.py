@@ -9,16 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from pseudogt.classes import ClassTable, panoptic_to_semantic
 from pseudogt.config.provided import ProvidedSettings
-from pseudogt.files.hdf5 import write_hdf5
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, write_labels
 from pseudogt.files.parsing import shorten_list
-from pseudogt.files.scores import ScoreFile, find_score_flaw
+from pseudogt.files.scores import ScoreFile, find_score_flaw, write_scores
 from pseudogt.weak_labels.files import read_weak_label_file, write_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard
@@ -66,15 +64,14 @@ def provide_cams(path: Path, shard: Shard, out: Path) -> None:
     for warning in shard.check_names(scores.class_names, path):
         print(f"warning: {warning}", file=sys.stderr)
     shard.check_images(scores.image_ids, path)
-    with h5py.File(path, "r") as source, write_hdf5(out) as target:
-        target.attrs["classes"] = shard.classes.names
+    with write_scores(out, shard.classes) as part:
         for image in shard:
             label, confidence = scores.read_label(image.image_id)
             for what, found in (("label", label), ("confidence", confidence)):
                 image.check_size(found.shape, f"its {what} in {path}")
             if flaw := find_score_flaw(label, confidence, *scores.read(image.image_id), len(shard.classes)):
                 raise ValueError(f"{path}: image {image.image_id!r} {flaw}")
-            source.copy(image.image_id, target)
+            part.copy(scores, image.image_id)
 
 
 def provide_box_masks(path: Path, shard: Shard, out: Path) -> None:

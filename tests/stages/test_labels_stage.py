@@ -105,6 +105,18 @@ def test_classes_with_tags_alone_keep_their_share_in_later_rounds(panoptic_datas
     assert (shared[:, 0] == 1000).all() and (shared[:, 40:] == 2000).all()
 
 
+def test_shares_of_classes_without_any_score_are_finite(panoptic_dataset, tmp_path):
+    """Neither class can win where the model gives it nothing, and none wins everywhere."""
+    corner = np.zeros((16, 24), np.float32)
+    corner[:2, :2] = 1e-4
+    with write_scores(tmp_path / "sky.h5", CLASSES) as model:
+        for image_id in LabelFolder(panoptic_dataset / "labels").image_ids:
+            model.add(image_id, np.stack([corner, np.ones_like(corner)]), np.array([ROAD, SKY]))
+    arguments = (panoptic_dataset, tmp_path / "1", tmp_path / "sky.h5", 1, ("--min-share", 0.25))
+    found = make_labels(*arguments, fill_below=0, min_confidence=0).read("image0")
+    assert (found[:6, :6] == 1000).all() and (found[20:] == 2000).all() and (found[:, 20:] == 2000).all()
+
+
 def test_unsure_pixels_are_ignored_but_empty_boxes_filled(panoptic_dataset, tmp_path):
     unsure = write_truth_as_scores(panoptic_dataset, tmp_path / "unsure.h5", confidence=100)
     found = make_labels(panoptic_dataset, tmp_path / "0", unsure, min_confidence_first=0.5)
