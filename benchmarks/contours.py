@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from models.pretrained.contours import ContourModel
 from models.pretraining.contours import read_segmentations
 from pseudogt.files.images import read_image
-from pseudogt.files.parsing import read_id_list
 from pseudogt.metrics.contours import count_contours, find_label_changes, score_contours, thin_contours
+from pseudogt.parsing.image_lists import read_id_list
 from pseudogt.proposals.contours import find_gradient_contours
 from pseudogt.workflow.weights import CONTOURS
 

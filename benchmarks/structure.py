@@ -24,7 +24,7 @@ from measurement import REPOSITORY, print_table, write_figures
 FIRST_PARTY = ("pseudogt", "models")
 
 LAYERS = (
-    ("pseudogt.classes", "pseudogt.boxes", "pseudogt.maps", "pseudogt.files", "pseudogt.metrics"),
+    ("pseudogt.classes", "pseudogt.boxes", "pseudogt.maps", "pseudogt.parsing", "pseudogt.files", "pseudogt.metrics"),
     ("pseudogt.config",),
     ("pseudogt.weak_labels",),
     ("pseudogt.proposals",),

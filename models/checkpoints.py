@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from pseudogt.files.contents import describe_file
 from pseudogt.files.io import replace_atomically
+from pseudogt.parsing.contents import describe_file
 
 WRITTEN_TO = {
     "tag classifier": "classifier/model.pt",

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor
 
-from pseudogt.files.contents import START, describe_content
+from pseudogt.parsing.contents import START, describe_content
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
 """What trainings put in front of all keys of a network."""

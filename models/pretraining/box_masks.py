@@ -37,7 +37,7 @@ from models.pretraining.contours import read_segmentations
 from models.pretraining.plan import add_training_options, plan_training
 from models.training import Batch, train
 from pseudogt.files.images import read_image, read_png
-from pseudogt.files.parsing import read_id_list
+from pseudogt.parsing.image_lists import read_id_list
 from pseudogt.workflow import weights
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 

@@ -24,8 +24,8 @@ from models.pretrained.contours import ContourNetwork, compute_contour_loss, sav
 from models.pretraining.plan import add_training_options, plan_training
 from models.training import Batch, train
 from pseudogt.files.images import read_image, read_png
-from pseudogt.files.parsing import read_id_list
 from pseudogt.metrics.contours import find_label_changes
+from pseudogt.parsing.image_lists import read_id_list
 from pseudogt.workflow.provenance import compute_code_digest, compute_input_digest
 
 WINDOW_PX = 224

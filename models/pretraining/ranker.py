@@ -26,7 +26,7 @@ from tqdm import tqdm
 from models.pretrained.loading import load_engine
 from pseudogt.config.proposals import ProposalsSettings
 from pseudogt.files.images import read_image, read_png
-from pseudogt.files.parsing import read_id_list
+from pseudogt.parsing.image_lists import read_id_list
 from pseudogt.proposals.generation import Quotas, find_candidates, make_proposals
 from pseudogt.proposals.hierarchies import Partition
 from pseudogt.proposals.members import Members

@@ -17,8 +17,8 @@ from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.config.registry import Registry
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import parse_json, parse_xml, read_text
-from pseudogt.files.tables import parse_header
+from pseudogt.parsing.documents import parse_json, parse_xml, read_text
+from pseudogt.parsing.tables import parse_header
 
 __all__ = [
     "FORMATS",

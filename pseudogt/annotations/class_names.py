@@ -8,7 +8,8 @@ from pseudogt.annotations.form import REGION_CHOICE, Reading, UnusableObject
 from pseudogt.annotations.records import list_labels
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
-from pseudogt.files.parsing import SHOWN, quote_key
+from pseudogt.parsing.problems import SHOWN
+from pseudogt.parsing.values import quote_key
 
 OTHERS = "*"
 """Key of ``annotations.rename`` for all names that neither it nor the class table lists."""

@@ -34,7 +34,9 @@ from pseudogt.annotations.form import (
 )
 from pseudogt.annotations.geometry import lies_elsewhere, settle_segmentation
 from pseudogt.annotations.records import find_shift, find_synonyms, read_exports, read_objects
-from pseudogt.files.parsing import Extent, MisfitError, Name, fit_record, parse_json, shorten_list, unify_id
+from pseudogt.parsing.documents import MisfitError, fit_record, parse_json
+from pseudogt.parsing.problems import shorten_list
+from pseudogt.parsing.values import Extent, Name, unify_id
 
 PER_IMAGE = False
 SMALL_BYTES = 2**24

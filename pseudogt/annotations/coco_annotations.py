@@ -11,7 +11,8 @@ from typing_extensions import TypedDict
 
 from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, Corners
 from pseudogt.annotations.geometry import bound_segmentation, bound_turned, settle_segmentation
-from pseudogt.files.parsing import Coordinate, Extent, fit_record, parse_flag, parse_number
+from pseudogt.parsing.documents import fit_record
+from pseudogt.parsing.values import Coordinate, Extent, parse_flag, parse_number
 
 Key = int | str
 """Id of an image, a category or an annotation."""

@@ -14,7 +14,7 @@ from pseudogt.annotations.matching import find_annotations
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import shorten_names
+from pseudogt.parsing.problems import shorten_names
 from pseudogt.weak_labels.gaps import describe_nothing
 from pseudogt.weak_labels.records import ImageWeakLabels
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from pseudogt.annotations.form import BROKEN, Corners, UnusableObject
 from pseudogt.classes import ClassTable
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import SHOWN, quote_key, shorten_list, shorten_names
+from pseudogt.parsing.problems import SHOWN, shorten_list, shorten_names
+from pseudogt.parsing.values import quote_key
 from pseudogt.weak_labels.marks import Mark
 
 REMEDY = "; correct it, or set annotations.bad_boxes: skip"

@@ -30,14 +30,8 @@ from pseudogt.annotations.geometry import (
 )
 from pseudogt.annotations.records import UnsupportedKindError, join_parts, list_labels, read_exports, read_objects
 from pseudogt.boxes import find_tight_box
-from pseudogt.files.parsing import (
-    LARGEST_MASK_PX,
-    parse_extent,
-    parse_name,
-    parse_number,
-    parse_whole_number,
-    parse_xml,
-)
+from pseudogt.parsing.documents import parse_xml
+from pseudogt.parsing.values import LARGEST_MASK_PX, parse_extent, parse_name, parse_number, parse_whole_number
 
 PER_IMAGE = False
 ROOT = "annotations"

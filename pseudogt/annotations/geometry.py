@@ -13,7 +13,7 @@ from PIL import Image
 
 from pseudogt.annotations.form import Corners
 from pseudogt.boxes import find_tight_box
-from pseudogt.files.parsing import LARGEST_MASK_PX
+from pseudogt.parsing.values import LARGEST_MASK_PX
 
 LARGEST_SHIFT, LARGEST_SHIFT_PX = 0.1, 2.0
 """How far, in sides of the box and in pixels, the corners of a polygon may be from those of the box of its object."""

@@ -34,7 +34,8 @@ from pseudogt.annotations.records import UnsupportedKindError, list_labels, read
 from pseudogt.boxes import find_tight_box
 from pseudogt.files.brush import decode_brush
 from pseudogt.files.listing import IMAGE_SUFFIXES
-from pseudogt.files.parsing import Coordinate, Extent, Flag, MisfitError, fit_record, parse_json, parse_name
+from pseudogt.parsing.documents import MisfitError, fit_record, parse_json
+from pseudogt.parsing.values import Coordinate, Extent, Flag, parse_name
 
 REGION_TYPES = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "bitmasklabels", "labels")
 SHAPE_TYPES = ("rectangle", "polygon", "ellipse", "brush", "bitmask", "keypoint", "vector")

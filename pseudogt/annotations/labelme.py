@@ -21,15 +21,8 @@ from pseudogt.annotations.records import (
     read_objects,
 )
 from pseudogt.boxes import find_tight_box
-from pseudogt.files.parsing import (
-    LARGEST_MASK_PX,
-    Coordinate,
-    fit_record,
-    parse_extent,
-    parse_flag,
-    parse_json,
-    parse_name,
-)
+from pseudogt.parsing.documents import fit_record, parse_json
+from pseudogt.parsing.values import LARGEST_MASK_PX, Coordinate, parse_extent, parse_flag, parse_name
 
 PER_IMAGE = True
 

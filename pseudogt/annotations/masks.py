@@ -19,7 +19,7 @@ from pseudogt.annotations.matching import find_annotations
 from pseudogt.classes import ClassTable
 from pseudogt.config.annotations import AnnotationsSettings
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import SHOWN, shorten_list
+from pseudogt.parsing.problems import SHOWN, shorten_list
 
 
 class DrawnMasks(NamedTuple):

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pseudogt.annotations.form import ImageAnnotations, Reading
 from pseudogt.files.index import ImageRecord
-from pseudogt.files.parsing import shorten_names
+from pseudogt.parsing.problems import shorten_names
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """Label Studio puts the start of a UUID before the names of uploaded files."""

@@ -6,8 +6,8 @@ import numpy as np
 
 from pseudogt.annotations.form import ImageAnnotations
 from pseudogt.classes import ClassTable
-from pseudogt.files.parsing import parse_name
 from pseudogt.metrics.detection import TrueObjects
+from pseudogt.parsing.values import parse_name
 
 
 def find_true_objects(annotations: ImageAnnotations, classes: ClassTable) -> TrueObjects:

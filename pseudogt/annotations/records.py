@@ -21,8 +21,9 @@ from pseudogt.annotations.form import (
 )
 from pseudogt.annotations.geometry import bound_points, decode_segmentation, encode_mask
 from pseudogt.annotations.matching import explain_case_difference, normalise
-from pseudogt.files.contents import describe_missing
-from pseudogt.files.parsing import SHOWN, read_each, shorten_names, unify_id
+from pseudogt.parsing.contents import describe_missing
+from pseudogt.parsing.problems import SHOWN, read_each, shorten_names
+from pseudogt.parsing.values import unify_id
 
 Record = TypeVar("Record")
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from pseudogt.annotations.form import AnnotatedBox, AnnotatedMark, ImageAnnotations, Reading, Source
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
-from pseudogt.files.parsing import parse_extent, parse_name, parse_number
-from pseudogt.files.tables import DECIMAL_COMMA, EXTRA, parse_csv, parse_header
+from pseudogt.parsing.tables import DECIMAL_COMMA, EXTRA, parse_csv, parse_header
+from pseudogt.parsing.values import parse_extent, parse_name, parse_number
 
 PER_IMAGE = False
 CORNERS = ("x0", "y0", "x1", "y1")

@@ -16,8 +16,9 @@ from pydantic import TypeAdapter
 
 from pseudogt.annotations.form import ImageAnnotations, Reading
 from pseudogt.annotations.tables import SIZE, SYNONYMS, recognise
-from pseudogt.files.parsing import parse_flag, parse_json, parse_name, read_text
-from pseudogt.files.tables import EXTRA, parse_csv, parse_header
+from pseudogt.parsing.documents import parse_json, read_text
+from pseudogt.parsing.tables import EXTRA, parse_csv, parse_header
+from pseudogt.parsing.values import parse_flag, parse_name
 
 NO_CLASSES = {*SYNONYMS, "lead_time", "file_size", "region_shape_attributes", *SIZE} - {
     "image",

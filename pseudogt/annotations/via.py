@@ -20,7 +20,8 @@ from pydantic import TypeAdapter
 from pseudogt.annotations.form import AnnotatedBox, ImageAnnotations, Reading, Source, UnusableObject
 from pseudogt.annotations.geometry import bound_ellipse, bound_points, flatten_points
 from pseudogt.annotations.records import UnsupportedKindError, list_labels, read_exports, read_objects
-from pseudogt.files.parsing import parse_flag, parse_json, parse_name, parse_number
+from pseudogt.parsing.documents import parse_json
+from pseudogt.parsing.values import parse_flag, parse_name, parse_number
 
 PER_IMAGE = False
 

@@ -11,7 +11,8 @@ from xml.etree.ElementTree import Element
 from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, Reading, Source
 from pseudogt.annotations.geometry import bound_points, bound_turned
 from pseudogt.annotations.records import find_label_files, list_labels, read_objects
-from pseudogt.files.parsing import parse_extent, parse_flag, parse_name, parse_number, parse_xml
+from pseudogt.parsing.documents import parse_xml
+from pseudogt.parsing.values import parse_extent, parse_flag, parse_name, parse_number
 
 PER_IMAGE = True
 ROOT = "annotation"

@@ -29,7 +29,9 @@ from pseudogt.annotations.form import AnnotatedBox, Corners, ImageAnnotations, R
 from pseudogt.annotations.geometry import bound_points, flatten_points
 from pseudogt.annotations.records import find_label_files, find_shift, find_synonyms, list_labels, read_objects
 from pseudogt.config.annotations import find_name_files
-from pseudogt.files.parsing import SHOWN, parse_name, parse_number, parse_yaml, read_text
+from pseudogt.parsing.documents import parse_yaml, read_text
+from pseudogt.parsing.problems import SHOWN
+from pseudogt.parsing.values import parse_name, parse_number
 
 PER_IMAGE = True
 YAML_SUFFIXES = (".yaml", ".yml")

@@ -21,7 +21,7 @@ from pseudogt.costs.estimate import describe_estimate
 from pseudogt.datasets import DatasetImages, class_table, list_images
 from pseudogt.datasets.coco_segments import compare_categories
 from pseudogt.files.flatness import describe_label_maps
-from pseudogt.files.parsing import SHOWN
+from pseudogt.parsing.problems import SHOWN
 from pseudogt.workflow.assignment import find_odd_shards, plan_shards
 
 DEMO_CLASSES = "configs/classes/streets.csv"

@@ -13,10 +13,10 @@ from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.datasets import DatasetImages
 from pseudogt.datasets.ground_truth import choose_masks, read_panoptic
 from pseudogt.datasets.source import SourceFiles
-from pseudogt.files.contents import describe_missing
 from pseudogt.files.headers import open_image, read_header
 from pseudogt.files.images import read_image
 from pseudogt.files.index import ImageRecord
+from pseudogt.parsing.contents import describe_missing
 from pseudogt.weak_labels.from_masks import derive_weak_labels
 from pseudogt.weak_labels.records import ImageWeakLabels
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pseudogt.config.mining import RESNET_WS
 from pseudogt.config.run import RunConfig
-from pseudogt.files.contents import describe_missing
+from pseudogt.parsing.contents import describe_missing
 
 
 def find_missing_files(config: RunConfig) -> list[str]:

@@ -14,8 +14,8 @@ from pseudogt.checking.images import ImageFindings
 from pseudogt.checking.labelling import describe_labelling
 from pseudogt.classes import ClassTable
 from pseudogt.config.run import RunConfig
-from pseudogt.files.parsing import shorten_list
 from pseudogt.files.scores import ScoreFile
+from pseudogt.parsing.problems import shorten_list
 from pseudogt.weak_labels.acts import count_acts, find_kinds
 from pseudogt.weak_labels.files import read_weak_label_file
 from pseudogt.weak_labels.gaps import describe_nothing, describe_unlocated, find_gaps

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pseudogt.config.base import PathText, Section, listed_in
-from pseudogt.files.parsing import Name
+from pseudogt.parsing.values import Name
 
 NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "_darknet.labels")
 """Files with the class names of YOLO labels, the first that is there; else any ``*.names``, as darknet calls them.

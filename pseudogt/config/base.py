@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from pseudogt.config.registry import list_entries
-from pseudogt.files.parsing import QUOTE
+from pseudogt.parsing.values import QUOTE
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -130,7 +130,7 @@ def _name_nearest(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
     if dot and section in known and len(path) == 1:
         return f"unknown key; write {{{section}: {{{name}: ...}}}}, and after --config '{section}={{\"{name}\": ...}}'"
     if ":" in section:
-        return f"unknown key; write a blank behind the colon: {section.replace(':', ': ', 1)}"
+        return f"unknown key; put a space after the colon: {section.replace(':', ': ', 1)}"
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     sections = [name for name in known if path[-1] in _list_fields(model, (name,))] if len(path) == 1 else []
     if sections:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pseudogt.config.base import Section, expand_home, listed_in
-from pseudogt.files.contents import describe_missing
-from pseudogt.files.parsing import Name, parse_name
-from pseudogt.files.tables import EXTRA, parse_csv, parse_header
+from pseudogt.parsing.contents import describe_missing
+from pseudogt.parsing.tables import EXTRA, parse_csv, parse_header
+from pseudogt.parsing.values import Name, parse_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASS_COLUMNS = ("name", "id", "isthing", "color")

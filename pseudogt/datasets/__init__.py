@@ -17,9 +17,9 @@ from pseudogt.config.registry import Registry
 from pseudogt.config.streets import StreetsSettings
 from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles
 from pseudogt.datasets.streets.names import list_street_ids
-from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import name_images
-from pseudogt.files.parsing import SHOWN
+from pseudogt.parsing.contents import describe_missing
+from pseudogt.parsing.problems import SHOWN
 
 if TYPE_CHECKING:
     from pseudogt.classes import ClassTable

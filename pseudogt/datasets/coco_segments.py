@@ -17,7 +17,9 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets.source import SourceFiles
 from pseudogt.files.images import decode_image
 from pseudogt.files.labels import SEGMENT_INFO, SEGMENTED_IMAGE, SegmentInfo, rgb_to_panoptic
-from pseudogt.files.parsing import SHOWN, fit_record, parse_json, read_each, shorten_list, unify_id
+from pseudogt.parsing.documents import fit_record, parse_json
+from pseudogt.parsing.problems import SHOWN, read_each, shorten_list
+from pseudogt.parsing.values import unify_id
 
 
 class SegmentDocument(TypedDict):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, find_labels
-from pseudogt.files.parsing import read_image_list
+from pseudogt.parsing.image_lists import read_image_list
 
 IMAGE_FOLDER = "images"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles
-from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import list_tree
+from pseudogt.parsing.contents import describe_missing
 
 
 def find_splits(root: Path) -> list[str]:

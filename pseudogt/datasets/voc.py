@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pseudogt.datasets.source import ImageFolders, ListedImage, Listing, SourceFiles, path_if_there
-from pseudogt.files.parsing import read_id_list
+from pseudogt.parsing.image_lists import read_id_list
 
 SBD_FOLDER = "benchmark_RELEASE/dataset"
 SBD_SPLIT = "sbd"

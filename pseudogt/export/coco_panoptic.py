@@ -23,7 +23,7 @@ from pseudogt.files.labels import (
     panoptic_to_rgb,
     rgb_to_panoptic,
 )
-from pseudogt.files.parsing import fit_record
+from pseudogt.parsing.documents import fit_record
 
 FOLDER = "panoptic"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.files.parsing import LARGEST_MASK_PX
+from pseudogt.parsing.values import LARGEST_MASK_PX
 
 CHANNELS = 4
 """Red, green, blue, alpha; all four of a brush mask are equal."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pseudogt.files.headers import open_image
-from pseudogt.files.parsing import SHOWN
+from pseudogt.parsing.problems import SHOWN
 
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".webp")
 """Suffixes of files whose compression leaves no area flat."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from pseudogt.files.contents import describe_file, describe_missing
+from pseudogt.parsing.contents import describe_file, describe_missing
 
 ORIENTATION = 0x0112
 """Number of the EXIF tag for the orientation of an image."""

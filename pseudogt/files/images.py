@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.files.contents import describe_missing
 from pseudogt.files.headers import check_pixels, check_planes, describe_unreadable, open_image, read_header
 from pseudogt.files.io import replace_atomically
+from pseudogt.parsing.contents import describe_missing
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 TIFF_STARTS = (b"II", b"MM")

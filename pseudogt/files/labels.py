@@ -25,7 +25,7 @@ from pseudogt.files.by_image import map_images
 from pseudogt.files.id_maps import UNFILTERED, read_unfiltered
 from pseudogt.files.images import decode_image, write_encoded
 from pseudogt.files.io import read_json, replace_atomically, write_json
-from pseudogt.files.parsing import Flag
+from pseudogt.parsing.values import Flag
 
 PANOPTIC_JSON = "panoptic.json"
 

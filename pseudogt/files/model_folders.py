@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from pseudogt.files.contents import POINTER
 from pseudogt.files.io import read_json
+from pseudogt.parsing.contents import POINTER
 
 OLDEST_TRANSFORMERS = 5
 """First major version of transformers that knows all kinds."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.classes import INSTANCE_DIVISOR, VOID, ClassTable
-from pseudogt.files.parsing import SHOWN
 from pseudogt.metrics.average_precision import ImageThings, compute_average_precision, describe_things
 from pseudogt.metrics.panoptic_counts import Counts, count_image
 from pseudogt.metrics.panoptic_quality import SCORE_KEYS, summarise
+from pseudogt.parsing.problems import SHOWN
 
 IMAGE_SCORE_KEYS = ("pq", "pq_th", "pq_st", "miou", "coverage", "precision")
 """Scores that are given for each image."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudogt.files.parsing import SHOWN
 from pseudogt.files.pickles import read_foreign_pickle
+from pseudogt.parsing.problems import SHOWN
 from pseudogt.proposals.files import read_mcg
 from pseudogt.proposals.generation import Proposals
 from pseudogt.proposals.members import Members

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pseudogt.files.parsing import SHOWN
+from pseudogt.parsing.problems import SHOWN
 from pseudogt.setup.foreign import describe_unrecognised
 from pseudogt.setup.proposal import BACKGROUND_NAMES, list_train_images, make_run_name
 from pseudogt.setup.sources import SourceChoice, choose_source, count_classes

@@ -10,7 +10,7 @@ from pathlib import Path
 from pseudogt.checking.findings import format_findings
 from pseudogt.config.dataset import CLASS_COLUMNS
 from pseudogt.files.io import replace_atomically
-from pseudogt.files.tables import write_table
+from pseudogt.parsing.tables import write_table
 from pseudogt.setup.document import list_commands, list_questions, render_proposal
 from pseudogt.setup.layouts import find_layout, propose_layout
 from pseudogt.setup.proposal import Proposal, make_run_name, propose_images

@@ -16,9 +16,10 @@ from pseudogt.config.dataset import REPOSITORY, number_classes
 from pseudogt.config.weak_labels import WeakLabelsSettings
 from pseudogt.datasets import LAYOUTS, Layout
 from pseudogt.datasets.source import ImageFolders, SourceFiles
-from pseudogt.files.contents import describe_missing
 from pseudogt.files.images import read_png
-from pseudogt.files.parsing import Flag, Name, parse_json
+from pseudogt.parsing.contents import describe_missing
+from pseudogt.parsing.documents import parse_json
+from pseudogt.parsing.values import Flag, Name
 from pseudogt.setup.guessing import guess_by_name
 from pseudogt.setup.proposal import Proposal
 from pseudogt.setup.sizes import propose_sizes

@@ -12,7 +12,7 @@ from pseudogt.annotations.form import Reading
 from pseudogt.config.dataset import DatasetSettings
 from pseudogt.datasets import list_images
 from pseudogt.files.flatness import describe_label_maps
-from pseudogt.files.parsing import SHOWN
+from pseudogt.parsing.problems import SHOWN
 from pseudogt.setup.foreign import describe_unrecognised
 from pseudogt.setup.guessing import Guess, guess_kinds
 from pseudogt.setup.sizes import SizeSetting, propose_sizes

@@ -9,7 +9,7 @@ from pathlib import Path
 from pseudogt.checking.dataset import check_dataset
 from pseudogt.checking.findings import DatasetFindings
 from pseudogt.config.run import parse_run_config
-from pseudogt.files.parsing import SHOWN
+from pseudogt.parsing.problems import SHOWN
 from pseudogt.setup.proposal import Proposal
 
 

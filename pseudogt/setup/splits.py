@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pseudogt.datasets import SPLIT_SEPARATOR
-from pseudogt.files.contents import ARCHIVE_SUFFIXES
 from pseudogt.files.flatness import is_label_map
 from pseudogt.files.listing import list_tree, scan_folder
-from pseudogt.files.parsing import shorten_list
+from pseudogt.parsing.contents import ARCHIVE_SUFFIXES
+from pseudogt.parsing.problems import shorten_list
 
 ROLES = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pseudogt.annotations import PARSERS, SAMPLED, get_format, recognise_file
-from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import IGNORED_FOLDERS, holds_results, scan_folder
+from pseudogt.parsing.contents import describe_missing
 from pseudogt.setup.foreign import SUFFIXES
 
 

@@ -33,7 +33,8 @@ from pseudogt.export.manifest import (
 from pseudogt.export.segments import LabelledImage
 from pseudogt.files.io import link_file, read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder
-from pseudogt.files.parsing import read_id_list, shorten_list
+from pseudogt.parsing.image_lists import read_id_list
+from pseudogt.parsing.problems import shorten_list
 from pseudogt.weak_labels.files import read_weak_labels
 from pseudogt.weak_labels.supervision import count_marks
 from pseudogt.workflow.cli import parse_settings, run_stage

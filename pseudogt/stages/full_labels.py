@@ -21,7 +21,7 @@ from pseudogt.export.annotation_sets import AnnotationSet
 from pseudogt.export.opening import open_labels
 from pseudogt.export.segments import LabelSource
 from pseudogt.files.labels import LabelFolder, write_labels
-from pseudogt.files.parsing import shorten_list
+from pseudogt.parsing.problems import shorten_list
 from pseudogt.weak_labels.files import write_weak_labels
 from pseudogt.weak_labels.from_masks import derive_weak_labels
 from pseudogt.weak_labels.records import ImageWeakLabels

@@ -15,7 +15,7 @@ from pseudogt.files.images import read_image, write_png
 from pseudogt.files.io import replace_atomically
 from pseudogt.files.labels import LabelFolder, write_labels
 from pseudogt.files.listing import find_images
-from pseudogt.files.parsing import read_each, shorten_list
+from pseudogt.parsing.problems import read_each, shorten_list
 from pseudogt.prediction.card import LoadedModel
 from pseudogt.prediction.decoding import Decoding
 from pseudogt.prediction.exported import ExportedModel

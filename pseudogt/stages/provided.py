@@ -15,8 +15,8 @@ from pseudogt.classes import ClassTable, panoptic_to_semantic
 from pseudogt.config.provided import ProvidedSettings
 from pseudogt.files.io import read_json
 from pseudogt.files.labels import PANOPTIC_JSON, LabelFolder, write_labels
-from pseudogt.files.parsing import shorten_list
 from pseudogt.files.scores import ScoreFile, find_score_flaw, write_scores
+from pseudogt.parsing.problems import shorten_list
 from pseudogt.weak_labels.files import read_weak_label_file, write_weak_labels
 from pseudogt.workflow.cli import parse_settings, run_stage, stage_parser
 from pseudogt.workflow.stage import Shard

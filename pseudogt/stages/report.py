@@ -22,7 +22,7 @@ from pseudogt.files.images import read_image, write_png
 from pseudogt.files.io import read_json, replace_atomically
 from pseudogt.files.labels import read_label_folders
 from pseudogt.files.scores import read_score_files
-from pseudogt.files.tables import write_table
+from pseudogt.parsing.tables import write_table
 from pseudogt.reporting.class_counts import COLUMNS, count_labels
 from pseudogt.reporting.examples import ExampleImage, Examples, ImageScores, Sources, embed_examples
 from pseudogt.reporting.page import name_views, render_page

@@ -24,7 +24,7 @@ from pseudogt.files.index import ImageRecord
 from pseudogt.files.io import read_json, replace_atomically, write_json
 from pseudogt.files.labels import LabelFolder, read_label_folders
 from pseudogt.files.scores import ScoreFile
-from pseudogt.files.tables import write_table
+from pseudogt.parsing.tables import write_table
 from pseudogt.pseudo_labels.confidence import find_seen_share
 from pseudogt.reporting.overlays import draw_panoptic
 from pseudogt.reporting.review_page import PICTURE_WIDTH_PX, draw_suspects, render_queue

@@ -14,7 +14,9 @@ from typing_extensions import TypedDict
 
 from pseudogt.classes import ClassTable
 from pseudogt.files.io import read_json, write_json
-from pseudogt.files.parsing import Coordinate, Extent, Flag, fit_record, read_each, shorten_list, unify_id
+from pseudogt.parsing.documents import fit_record
+from pseudogt.parsing.problems import read_each, shorten_list
+from pseudogt.parsing.values import Coordinate, Extent, Flag, unify_id
 from pseudogt.weak_labels.mark_entries import MarkContext, describe_mark, parse_marks
 from pseudogt.weak_labels.marks import NO_MARKS, Marks
 from pseudogt.weak_labels.records import ImageWeakLabels, complete_marks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pseudogt.classes import ClassTable
-from pseudogt.files.parsing import SHOWN
+from pseudogt.parsing.problems import SHOWN
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.classes import ClassTable
-from pseudogt.files.parsing import parse_flag, parse_number, parse_whole_number, read_each, unify_id
+from pseudogt.parsing.problems import read_each
+from pseudogt.parsing.values import parse_flag, parse_number, parse_whole_number, unify_id
 from pseudogt.weak_labels.marks import MASK_RADIUS, NO_OBJECT, UNSETTLED, Mark, Marks, count_runs, make_mask
 
 

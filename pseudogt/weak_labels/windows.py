@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudogt.classes import ClassTable
-from pseudogt.files.parsing import shorten_list
+from pseudogt.parsing.problems import shorten_list
 from pseudogt.weak_labels.records import ImageWeakLabels
 
 REGION_INSIDE = 0.9

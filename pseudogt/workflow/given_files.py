@@ -17,10 +17,10 @@ from pseudogt.config.dataset import DatasetSettings
 from pseudogt.config.full_labels import FullLabelsSettings
 from pseudogt.config.run import RunConfig
 from pseudogt.datasets import LAYOUTS, SPLIT_SEPARATOR, list_images
-from pseudogt.files.contents import describe_missing
 from pseudogt.files.listing import find_images
 from pseudogt.files.model_folders import ModelFolder
-from pseudogt.files.parsing import read_id_list
+from pseudogt.parsing.contents import describe_missing
+from pseudogt.parsing.image_lists import read_id_list
 from pseudogt.pseudo_labels.concept_folder import find_concept_model
 from pseudogt.workflow.provenance import compute_image_digests, compute_input_digest
 from pseudogt.workflow.weights import list_weights

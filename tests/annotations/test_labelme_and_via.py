@@ -15,7 +15,7 @@ from pseudogt.annotations.labelme import read_labelme
 from pseudogt.annotations.tables import read_box_table
 from pseudogt.annotations.tags import read_tags, recognise_tags
 from pseudogt.annotations.via import read_via
-from pseudogt.files.tables import parse_header
+from pseudogt.parsing.tables import parse_header
 
 
 @pytest.fixture

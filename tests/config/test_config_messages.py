@@ -65,7 +65,7 @@ def configure(changes) -> RunConfig:
         ),
         ({"dataset": {"classes": ["car", "sky"]}}, "write {name: thing, name: stuff}"),
         ({"dataset": {"classes": [{"car": "thing"}, {"sky": "stuff"}]}}, "write {name: thing, name: stuff}"),
-        ({"segmenter": {"steps:5": None}}, "segmenter.steps:5: unknown key; write a blank behind the colon: steps: 5"),
+        ({"segmenter": {"steps:5": None}}, "segmenter.steps:5: unknown key; put a space after the colon: steps: 5"),
         ({"dataset": {"classes": [{"name": "car", "is_thing": 1}]}}, "is_thing: unknown key; did you mean isthing?"),
     ],
 )

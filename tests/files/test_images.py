@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from pseudogt.files import headers
 from pseudogt.files.headers import ORIENTATION, read_header
 from pseudogt.files.images import read_image, read_png, scale_to_bytes
-from pseudogt.files.parsing import parse_json
+from pseudogt.parsing.documents import parse_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

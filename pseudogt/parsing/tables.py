@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pseudogt.files.parsing import read_text
+from pseudogt.parsing.documents import read_text
 
 EXTRA = "\0more"
 """Column of the values of a CSV row that its header has no name for."""
