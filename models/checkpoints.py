@@ -13,13 +13,6 @@ import torch
 from pseudogt.files.io import replace_atomically
 from pseudogt.parsing.contents import describe_file
 
-WRITTEN_TO = {
-    "tag classifier": "classifier/model.pt",
-    "jtsm model": "mining/model.pt",
-    "panoptic model": "segmenter/<round>/model.pt",
-}
-"""Where a run keeps its models, by their kinds."""
-
 
 def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
     """Write a dict of plain values and tensors, atomically; equal values give equal bytes."""
@@ -30,7 +23,7 @@ def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
+def load_checkpoint(path: Path | str, *, kind: str, place: str = "") -> dict[str, Any]:
     """Read a file of :func:`save_checkpoint` onto the CPU.
 
     Parameters
@@ -38,6 +31,8 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
     path
     kind : str
         What the file must hold: its entry ``kind``.
+    place : str
+        Where a run writes files of this kind, for the message about another one.
 
     Raises
     ------
@@ -71,6 +66,6 @@ def load_checkpoint(path: Path | str, *, kind: str) -> dict[str, Any]:
         ) from error
     found = state.get("kind") if isinstance(state, dict) else None
     if found != kind:
-        where = f"; a run writes it to {WRITTEN_TO[kind]}" if kind in WRITTEN_TO else ""
+        where = f"; a run writes it to {place}" if place else ""
         raise ValueError(f"{path}: expected a file of kind {kind!r}, found {found!r}{where}")
     return state

@@ -32,6 +32,9 @@ class TrainedModel(ABC):
     KIND: ClassVar[str]
     """Entry ``kind`` of the files."""
 
+    PLACE: ClassVar[str]
+    """Where a run writes them, below ``results/<name>``."""
+
     WEIGHTS: ClassVar[str] = "network"
     """Entry of the files that holds the weights."""
 
@@ -72,7 +75,7 @@ class TrainedModel(ABC):
         ValueError
             If the file is missing, broken, of another kind or of another version.
         """
-        state = load_checkpoint(path, kind=cls.KIND)
+        state = load_checkpoint(path, kind=cls.KIND, place=cls.PLACE)
         try:
             architecture = cls.parse_architecture(state["architecture"])
             network = cls.build_network(architecture)

@@ -33,6 +33,7 @@ class ClassifierModel(TrainedModel):
     """
 
     KIND: ClassVar[str] = "tag classifier"
+    PLACE: ClassVar[str] = "classifier/model.pt"
 
     network: TagClassifier
     architecture: dict[str, Any]

@@ -31,6 +31,7 @@ class JtsmModel(TrainedModel):
     """
 
     KIND: ClassVar[str] = "jtsm model"
+    PLACE: ClassVar[str] = "mining/model.pt"
 
     network: JtsmNetwork
     architecture: JtsmArchitecture

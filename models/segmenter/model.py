@@ -67,6 +67,7 @@ class PanopticModel(TrainedModel):
     """
 
     KIND: ClassVar[str] = "panoptic model"
+    PLACE: ClassVar[str] = "segmenter/<round>/model.pt"
     WEIGHTS: ClassVar[str] = "weights"
 
     network: SegmenterNetwork

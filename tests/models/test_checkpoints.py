@@ -39,7 +39,7 @@ def test_truncated_file(tmp_path):
 def test_other_kind(tmp_path):
     save_checkpoint(tmp_path / "a.pt", {"kind": "classifier"})
     with pytest.raises(ValueError, match=r"kind 'panoptic model', found 'classifier'; .* segmenter/<round>/model\.pt"):
-        load_checkpoint(tmp_path / "a.pt", kind="panoptic model")
+        load_checkpoint(tmp_path / "a.pt", kind="panoptic model", place="segmenter/<round>/model.pt")
 
 
 class Touch:
