@@ -312,13 +312,16 @@ def adopt_instances(
     Returns
     -------
     panoptic_id : (H, W) int32
-        The instance of another thing's pixel is the model's there if it has the pixel's class, else none.
+        The instance of another thing's pixel is the model's there, whichever thing the model takes it for: tags correct
+        its class, and say nothing about where objects end.
     crowd_ids : set of int
         Thing pixels without instance.
     """
     semantic = panoptic_to_semantic(panoptic_id, classes)
-    agree = panoptic_to_semantic(proposed, classes) == semantic
-    instances = np.where(agree, proposed % INSTANCE_DIVISOR, 0).astype(np.int32)
-    adopted = combine_semantic_and_instances(semantic, instances, classes)
+    # The model's ids tell its instances apart, also where two of different classes meet in pixels of one class.
+    is_instance = np.isin(panoptic_to_semantic(proposed, classes), classes.thing_ids) & (
+        proposed % INSTANCE_DIVISOR > 0
+    )
+    adopted = combine_semantic_and_instances(semantic, np.where(is_instance, proposed, 0), classes)
     adopted = np.where(np.isin(semantic, shown), panoptic_id, adopted)
     return adopted, find_crowds(adopted, classes)

@@ -165,6 +165,15 @@ def test_things_keep_the_instances_of_their_class():
     assert adopt_instances(own[:, :3], proposed[:, :3], CLASSES, nothing)[1] == set()
 
 
+def test_an_instance_counts_whichever_thing_the_model_takes_it_for():
+    classes = ClassTable(("sky", "car", "cow"), (1, 2, 3), (False, True, True), ((0, 0, 0),) * 3)
+    # All are cows by the tags; the model finds a car, a cow with the car's number, and sky.
+    own = np.array([[3000, 3000, 3000, 3000]], np.int32)
+    proposed = np.array([[2001, 2001, 3001, 1000]], np.int32)
+    panoptic_id, crowd_ids = adopt_instances(own, proposed, classes, np.zeros(0, np.uint8))
+    assert panoptic_id.tolist() == [[3001, 3001, 3002, 3000]] and crowd_ids == {3000}
+
+
 def test_things_that_boxes_or_marks_show_keep_their_own_instances():
     own = np.array([[3000, 3001, 3004, 1000]], np.int32)
     proposed = np.array([[3001, 3002, 3003, 3003]], np.int32)
